@@ -1,0 +1,7 @@
+"""Datasets: labelled images in memory, where they come from, and features planted in them."""
+
+from modeldiff_core.data.examples import Dataset, Examples
+from modeldiff_core.data.plants import Plant, Watermark
+from modeldiff_core.data.sources import SOURCES, Source
+
+__all__ = ["SOURCES", "Dataset", "Examples", "Plant", "Source", "Watermark"]

@@ -1,0 +1,89 @@
+"""Labelled images in memory: what every algorithm is given."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt8
+
+from modeldiff_core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images [examples, height, width, channels] in 0..255, a class index each, and named columns about them."""
+
+    images: UInt8[np.ndarray, "examples height width channels"]
+    labels: Int[np.ndarray, " examples"]
+    metadata: Mapping[str, Shaped[np.ndarray, " examples"]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, index: Int[np.ndarray, " chosen"]) -> "Examples":
+        """The examples at the given positions, in that order."""
+        columns = {name: column[index] for name, column in self.metadata.items()}
+        return Examples(self.images[index], self.labels[index], columns)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test set over the same classes; `fingerprint` is a SHA-256 over every value in it."""
+
+    train: Examples
+    test: Examples
+    classes: tuple[str, ...]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all images, labels and metadata: two data sets with one fingerprint train alike."""
+        sha = hashlib.sha256()
+        for part in (self.train, self.test):
+            arrays = {"images": part.images, "labels": part.labels.astype(np.int64), **part.metadata}
+            for name in sorted(arrays):
+                array = np.ascontiguousarray(arrays[name])
+                sha.update(f"{name}{array.dtype.str}{array.shape}".encode())
+                sha.update(array.tobytes())
+        sha.update("\x1f".join(self.classes).encode())
+        return sha.hexdigest()
+
+
+def as_pixels(images: np.ndarray, source: str) -> UInt8[np.ndarray, "examples height width channels"]:
+    """Bring images to uint8 [examples, height, width, channels]; floats are taken as 0..1 and rounded.
+
+    Raises DataError, naming the first image at fault, for NaN or values outside the range.
+    """
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4:
+        raise DataError(f"{source}: images must be [examples, height, width(, channels)], got shape {images.shape}")
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise DataError(f"{source}: images must be uint8 in 0..255 or floats in 0..1, got {images.dtype}")
+    finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    if not finite.all():
+        raise DataError(f"{source}: image {int(np.argmin(finite))} holds NaN or infinite pixels")
+    if images.size and (images.min() < 0 or images.max() > 1):
+        raise DataError(f"{source}: float pixels must lie in 0..1, got {images.min():.3g}..{images.max():.3g}")
+    return np.round(images * 255).astype(np.uint8)
+
+
+def as_labels(labels: np.ndarray, count: int, n_classes: int, source: str) -> Int[np.ndarray, " examples"]:
+    """Check that there is one class index for each image; raises DataError that names the first at fault."""
+    if labels.shape != (count,):
+        raise DataError(f"{source}: {count} images but labels of shape {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{source}: labels must be integers, got {labels.dtype}")
+    wrong = (labels < 0) | (labels >= n_classes)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise DataError(f"{source}: label {labels[at]} of image {at} is not in 0..{n_classes - 1}")
+    return labels.astype(np.int64)

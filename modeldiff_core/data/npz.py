@@ -1,0 +1,55 @@
+"""Images and labels in one NumPy archive."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modeldiff_core.data.examples import Dataset, Examples, as_labels, as_pixels
+from modeldiff_core.data.plants import Plant, planted
+from modeldiff_core.data.split import stratified
+from modeldiff_core.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Npz:
+    """A NumPy archive with arrays x_train, y_train, x_test, y_test and optionally classes (names).
+
+    Images are uint8 in 0..255 or floats in 0..1; labels are class indices.
+    """
+
+    path: str
+    n_train: int | None = None
+    n_test: int | None = None
+    seed: int = 0
+    plant: Plant | None = None
+
+    def load(self) -> Dataset:
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            raise ConfigError("dataset.path", "a NumPy archive (.npz)", self.path)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        except Exception as error:
+            raise DataError(f"{path}: not a readable NumPy archive ({error})") from error
+        missing = {"x_train", "y_train", "x_test", "y_test"} - arrays.keys()
+        if missing:
+            raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
+        y = np.concatenate([np.ravel(arrays["y_train"]), np.ravel(arrays["y_test"])])
+        names = arrays.get("classes", np.arange(int(y.max()) + 1 if y.size else 0))
+        classes = tuple(str(name) for name in names)
+        parts = []
+        for part, size in (("train", self.n_train), ("test", self.n_test)):
+            images = as_pixels(arrays[f"x_{part}"], f"{path}: x_{part}")
+            labels = as_labels(arrays[f"y_{part}"], len(images), len(classes), f"{path}: y_{part}")
+            examples = Examples(images, labels)
+            if size is not None:
+                (chosen,) = stratified(labels, (size,), self.seed, (f"dataset.n_{part}",))
+                examples = examples.select(chosen)
+            parts.append(examples)
+        if parts[0].images.shape[1:] != parts[1].images.shape[1:]:
+            raise DataError(
+                f"{path}: training images are {parts[0].images.shape[1:]}, test images {parts[1].images.shape[1:]}"
+            )
+        return planted(Dataset(parts[0], parts[1], classes), self.plant)

@@ -1,0 +1,71 @@
+"""Features planted on purpose, so that the difference between two algorithms is known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from modeldiff_core.data.examples import Dataset, Examples
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import generator
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """A checkerboard block: pixels (row + column) even are white, odd are black.
+
+    top, left, height, width: the block, in pixels.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def pattern(self) -> UInt8[np.ndarray, "height width"]:
+        """The block's pixels, 0 or 255."""
+        rows, columns = np.indices((self.height, self.width))
+        return np.where((rows + columns) % 2 == 0, 255, 0).astype(np.uint8)
+
+    def stamp(self, images: UInt8[np.ndarray, "n height width channels"]) -> UInt8[np.ndarray, "n height width channels"]:
+        """Copies of the images with the block pasted on all channels."""
+        height, width = images.shape[1:3]
+        if self.top < 0 or self.left < 0 or self.top + self.height > height or self.left + self.width > width:
+            raise ConfigError("dataset.plant", f"a block inside {height}×{width} images", self)
+        out = images.copy()
+        out[:, self.top : self.top + self.height, self.left : self.left + self.width] = self.pattern()[None, :, :, None]
+        return out
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A watermark on a share of the examples of one class, drawn from `seed`; recorded in metadata 'planted'."""
+
+    label: int
+    fraction: float
+    watermark: Watermark
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise ConfigError("dataset.plant.fraction", "a number in (0, 1]", self.fraction)
+
+    def apply(self, examples: Examples, part: str) -> Examples:
+        """Stamp round(fraction · count) examples of the class; `part` keeps train and test draws apart."""
+        of_class = np.flatnonzero(examples.labels == self.label)
+        if not len(of_class):
+            raise ConfigError("dataset.plant.label", f"a class with examples in the {part} set", self.label)
+        order = generator("plant", self.seed, part).permutation(len(of_class))
+        chosen = np.sort(of_class[order[: round(self.fraction * len(of_class))]])
+        images = examples.images.copy()
+        images[chosen] = self.watermark.stamp(images[chosen])
+        planted = np.zeros(len(examples), dtype=bool)
+        planted[chosen] = True
+        return Examples(images, examples.labels, {**examples.metadata, "planted": planted})
+
+
+def planted(dataset: Dataset, plant: Plant | None) -> Dataset:
+    """The dataset with a feature planted in both parts, or as it was."""
+    if plant is None:
+        return dataset
+    return Dataset(plant.apply(dataset.train, "train"), plant.apply(dataset.test, "test"), dataset.classes)

@@ -1,0 +1,21 @@
+"""Canonical encoding, digests and random streams: what makes a study the same study everywhere."""
+
+from modeldiff_core.identity.canonical import (
+    UnstableValueError,
+    canonical_json,
+    differences,
+    digest,
+    plain,
+    short_digest,
+)
+from modeldiff_core.identity.randomness import generator
+
+__all__ = [
+    "UnstableValueError",
+    "canonical_json",
+    "differences",
+    "digest",
+    "generator",
+    "plain",
+    "short_digest",
+]

@@ -1,0 +1,108 @@
+"""Everything that a report shows, gathered before anything is drawn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from modeldiff_core.data import Examples
+
+Side = Literal["a-b", "b-a"]
+
+
+@dataclass(frozen=True)
+class AlgorithmFacts:
+    """One of the two algorithms: what it is, how many models, how good, how well its datamodels predict."""
+
+    name: str
+    settings: Mapping[str, object]
+    subset_models: int
+    diverged: int
+    ensemble_models: int
+    subset_accuracy: float
+    ensemble_accuracy: float
+    lds_mean: float
+    lds_low: float
+    lds_high: float
+
+
+@dataclass(frozen=True)
+class DirectionFacts:
+    """One direction of one side, by decreasing in-sample variance (`index` from 0).
+
+    variance_a, variance_b: variance along the direction measured on models that did not choose it (cross-fitted).
+    in_sample_a, in_sample_b: the same on the models that chose it (the published check, optimistic).
+    null_p: chance of such a difference between algorithms that do not differ. stability: |cosine| between the
+    direction's versions from two disjoint halves of the models. significant: passes the study's threshold.
+    """
+
+    side: Side
+    index: int
+    variance_a: float
+    variance_b: float
+    in_sample_a: float
+    in_sample_b: float
+    null_p: float
+    stability: float
+    significant: bool
+    projections: Float[np.ndarray, " targets"]
+    weights: Float[np.ndarray, " train"]
+
+
+@dataclass(frozen=True)
+class CurveFacts:
+    """Mean change of a class probability over intensities with its confidence interval, for one algorithm."""
+
+    effect: Float[np.ndarray, " intensities"]
+    low: Float[np.ndarray, " intensities"]
+    high: Float[np.ndarray, " intensities"]
+
+
+@dataclass(frozen=True)
+class EffectFacts:
+    """One transformation and class; `class_name` None means each image's own class.
+
+    before, after: a few images without and with the transformation at full intensity.
+    """
+
+    name: str
+    description: str
+    class_name: str | None
+    intensities: Float[np.ndarray, " intensities"]
+    a: CurveFacts
+    b: CurveFacts
+    difference: float
+    difference_low: float
+    difference_high: float
+    p_adjusted: float
+    distinguishing: bool
+    images: int
+    before: UInt8[np.ndarray, "shown height width channels"]
+    after: UInt8[np.ndarray, "shown height width channels"]
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """A whole comparison.
+
+    null: differences of variance that arise between algorithms that do not differ (the noise floor).
+    train, targets: the examples behind the columns and rows of the datamodels.
+    """
+
+    study: str
+    digest: str
+    dataset: Mapping[str, object]
+    classes: tuple[str, ...]
+    a: AlgorithmFacts
+    b: AlgorithmFacts
+    similarity: float
+    directions: tuple[DirectionFacts, ...]
+    null: Float[np.ndarray, " draws"]
+    effects: tuple[EffectFacts, ...]
+    train: Examples
+    targets: Examples
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+    findings: tuple[str, ...]

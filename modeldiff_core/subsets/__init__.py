@@ -1,0 +1,5 @@
+"""Which training examples each model sees."""
+
+from modeldiff_core.subsets.sampler import SubsetSampler
+
+__all__ = ["SubsetSampler"]

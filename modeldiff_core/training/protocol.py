@@ -1,0 +1,69 @@
+"""The contract of a learning algorithm.
+
+An algorithm is a frozen dataclass whose fields are its identity, with the methods below. Register a class under the
+entry-point group ``modeldiff.algorithms`` and configurations can name it as ``kind``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from modeldiff_core.data import Examples
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to compute, never what: no number here changes a result beyond rounding.
+
+    device: a torch device. stack: most models trained in one launch.
+    """
+
+    device: str = "cpu"
+    stack: int = 32
+
+
+class TrainedModels(Protocol):
+    """Models that were trained together."""
+
+    def logits(
+        self, images: UInt8[np.ndarray, "targets height width channels"]
+    ) -> Float[np.ndarray, "models targets classes"]:
+        """float32 logits of every model on every image, without augmentation."""
+        ...
+
+    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
+        """What ``load`` needs to give the same logits again; empty if it can only be had by training again."""
+        ...
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """A way to train a model from a subset."""
+
+    def train(
+        self,
+        examples: Examples,
+        n_classes: int,
+        masks: Bool[np.ndarray, "models train"],
+        models: Sequence[int],
+        seed: int,
+        execution: Execution,
+    ) -> TrainedModels:
+        """Train model ``models[r]`` on the examples that ``masks[r]`` leaves in, for every row r.
+
+        A model must be a pure function of (self, examples, its mask, its number, seed).
+        """
+        ...
+
+    def load(
+        self,
+        weights: Mapping[str, Float[np.ndarray, "models ..."]],
+        image_shape: tuple[int, int, int],
+        n_classes: int,
+        execution: Execution,
+    ) -> TrainedModels:
+        """The models whose ``weights`` were stored; never called with an empty mapping."""
+        ...

@@ -1,0 +1,1 @@
+"""Prefect tasks: thin, one file a stage; each calls one function of the core and stores what it returns."""
