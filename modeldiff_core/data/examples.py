@@ -43,12 +43,17 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all images, labels and metadata: two data sets with one fingerprint train alike."""
+        """Digest of all images, labels and metadata: two data sets with one fingerprint train alike.
+
+        Raises DataError for a column of Python objects, whose bytes are addresses.
+        """
         sha = hashlib.sha256()
         for part in (self.train, self.test):
             arrays = {"images": part.images, "labels": part.labels.astype(np.int64), **part.metadata}
             for name in sorted(arrays):
                 array = np.ascontiguousarray(arrays[name])
+                if array.dtype.hasobject:
+                    raise DataError(f"metadata {name!r}: holds Python objects; use numbers, booleans or fixed-width text")
                 sha.update(f"{name}{array.dtype.str}{array.shape}".encode())
                 sha.update(array.tobytes())
         sha.update("\x1f".join(self.classes).encode())

@@ -36,9 +36,11 @@ class Npz:
         missing = {"x_train", "y_train", "x_test", "y_test"} - arrays.keys()
         if missing:
             raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
-        y = np.concatenate([np.ravel(arrays["y_train"]), np.ravel(arrays["y_test"])])
-        names = arrays.get("classes", np.arange(int(y.max()) + 1 if y.size else 0))
-        classes = tuple(str(name) for name in names)
+        for part in ("train", "test"):
+            if not np.issubdtype(arrays[f"y_{part}"].dtype, np.integer):
+                raise DataError(f"{path}: y_{part}: labels must be integers, got {arrays[f'y_{part}'].dtype}")
+        largest = max(arrays[f"y_{part}"].max(initial=-1) for part in ("train", "test"))
+        classes = tuple(str(name) for name in arrays.get("classes", np.arange(largest + 1)))
         parts = []
         for part, size in (("train", self.n_train), ("test", self.n_test)):
             images = as_pixels(arrays[f"x_{part}"], f"{path}: x_{part}")

@@ -22,6 +22,10 @@ class Watermark:
     height: int
     width: int
 
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise ConfigError("dataset.plant.watermark", "a block with height and width of 1 or more", self)
+
     def pattern(self) -> UInt8[np.ndarray, "height width"]:
         """The block's pixels, 0 or 255."""
         rows, columns = np.indices((self.height, self.width))
@@ -55,8 +59,12 @@ class Plant:
         of_class = np.flatnonzero(examples.labels == self.label)
         if not len(of_class):
             raise ConfigError("dataset.plant.label", f"a class with examples in the {part} set", self.label)
+        share = round(self.fraction * len(of_class))
+        if not share:
+            expected = f"a share that marks some of the {len(of_class)} examples of the class in the {part} set"
+            raise ConfigError("dataset.plant.fraction", expected, self.fraction)
         order = generator("plant", self.seed, part).permutation(len(of_class))
-        chosen = np.sort(of_class[order[: round(self.fraction * len(of_class))]])
+        chosen = np.sort(of_class[order[:share]])
         images = examples.images.copy()
         images[chosen] = self.watermark.stamp(images[chosen])
         planted = np.zeros(len(examples), dtype=bool)

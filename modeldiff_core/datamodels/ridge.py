@@ -27,8 +27,8 @@ def fit_ridge(
     y = torch.from_numpy(np.asarray(margins, np.float32)).to(device)
     fit, held = validation_split(len(masks), validation_fraction, seed)
     part = moments(x[fit], y[fit])
-    values, vectors = torch.linalg.eigh(part.gram)
-    rotated = vectors.T @ part.cross
+    values, vectors = torch.linalg.eigh(part.gram())
+    rotated = vectors.T @ part.cross.float()
     lambdas = torch.tensor(penalties, device=device)
     scores = []
     for penalty in penalties:
@@ -37,11 +37,11 @@ def fit_ridge(
     held_r2, choice = torch.stack(scores).max(0)
     chosen = lambdas[choice]
     whole = moments(x, y)
-    values, vectors = torch.linalg.eigh(whole.gram)
-    weights = vectors @ ((vectors.T @ whole.cross) / (values.clamp(min=0)[:, None] + chosen))
+    values, vectors = torch.linalg.eigh(whole.gram())
+    weights = vectors @ ((vectors.T @ whole.cross.float()) / (values.clamp(min=0)[:, None] + chosen))
     return Datamodels(
         weights=weights.T.contiguous().cpu().numpy(),
-        bias=whole.bias(weights).cpu().numpy(),
+        bias=whole.bias(weights).float().cpu().numpy(),
         lambdas=chosen.cpu().numpy(),
         duality_gap=np.full(len(chosen), np.nan, np.float32),
         validation_r2=held_r2.cpu().numpy(),

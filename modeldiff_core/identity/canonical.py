@@ -19,7 +19,7 @@ class UnstableValueError(TypeError):
 
 
 def plain(value: object, path: str = "$") -> object:
-    """Reduce a configuration to JSON types (dataclasses become objects with sorted keys).
+    """Reduce a configuration to JSON types (a dataclass becomes the object of its fields).
 
     Raises UnstableValueError, naming the path, for anything else than None, bool, int, finite float, str,
     sequences, mappings with string keys, and dataclasses of these.
@@ -58,7 +58,10 @@ def short_digest(value: object) -> str:
 
 
 def differences(expected: object, found: object, path: str = "") -> list[str]:
-    """Say field by field how two configurations differ, for messages about foreign objects."""
+    """Say field by field how two configurations differ, for messages about foreign objects.
+
+    Empty exactly when their digests agree, so 1, 1.0 and true are three values here as they are in the encoding.
+    """
     expected, found = plain(expected), plain(found)
     if isinstance(expected, dict) and isinstance(found, dict):
         lines: list[str] = []
@@ -71,6 +74,6 @@ def differences(expected: object, found: object, path: str = "") -> list[str]:
             else:
                 lines += differences(expected[key], found[key], where)
         return lines
-    if type(expected) is type(found) and expected == found:
+    if canonical_json(expected) == canonical_json(found):
         return []
     return [f"{path or '$'}: expected {expected!r}, found {found!r}"]

@@ -4,7 +4,7 @@ The MLP is a chain of batched matrix products; the CNN one grouped convolution a
 of K small networks fills a device that one of them would leave idle.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ Parameters = dict[str, Tensor]
 """Named tensors [models, ...]."""
 
 
+@runtime_checkable
 class StackedNetwork(Protocol):
     """K networks of one architecture."""
 

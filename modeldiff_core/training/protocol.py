@@ -25,6 +25,7 @@ class Execution:
     stack: int = 32
 
 
+@runtime_checkable
 class TrainedModels(Protocol):
     """Models that were trained together."""
 
@@ -42,6 +43,10 @@ class TrainedModels(Protocol):
 @runtime_checkable
 class Algorithm(Protocol):
     """A way to train a model from a subset."""
+
+    def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
+        """Raise ConfigError, with a key that starts with ``recipe.``, for images that it cannot be trained on."""
+        ...
 
     def train(
         self,

@@ -69,6 +69,12 @@ class StackedModels:
 class StackedSgd(Recipe):
     """The algorithm ``kind: sgd``: a recipe, trained for many subsets at once."""
 
+    def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
+        """Build the network and ask each augmentation for its draws: both know what they cannot take."""
+        build_network(self, image_shape, n_classes)
+        for augmentation in self.augmentations:
+            augmentation.n_draws(*image_shape)
+
     def train(
         self,
         examples: Examples,
@@ -80,8 +86,8 @@ class StackedSgd(Recipe):
     ) -> StackedModels:
         """Train in launches of at most ``execution.stack`` models; every mask must leave the same number in."""
         sizes = masks.sum(1)
-        if len(set(sizes.tolist())) > 1:
-            raise ConfigError("masks", "rows that leave the same number of examples in", sizes.tolist())
+        if len(set(sizes.tolist())) != 1 or not sizes[0]:
+            raise ConfigError("masks", "rows that leave the same number of examples in, one or more", sizes.tolist())
         shape = examples.images.shape[1:]
         network = build_network(self, (shape[0], shape[1], shape[2]), n_classes)
         parts = [

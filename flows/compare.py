@@ -1,0 +1,206 @@
+"""The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.artifacts import publish
+from flows.compose import Request, RunnerConfig
+from flows.progress import StageProgress
+from flows.resolve import resolve
+from flows.window import Call, Outcome, run_window
+from modeldiff_core.errors import ModelDiffError
+from modeldiff_core.identity import plain
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.inventory import ShardSet, shard_sets
+from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.score import score_reference
+from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
+from modeldiff_core.study import StudyConfig
+from tasks import datamodels, directions, effects, matrices, report, train
+from tasks.policy import fresh, result_storage
+from tasks.slots import open_slots
+
+REPAIRS = 3
+"""Rounds of training shards again that turned out damaged when they were gathered."""
+
+
+class RunFailed(ModelDiffError):  # noqa: N818  said as what happened
+    """Some tasks failed for good; names them and says how to go on."""
+
+
+def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
+    """Run the flow with a thread for each task in the window, in front of the runner's slots."""
+    window = 2 * len(runner.slots())
+    configured = compare.with_options(
+        task_runner=ThreadPoolTaskRunner(max_workers=window), result_storage=result_storage(store)
+    )
+    result: dict[str, Any] = configured(study=study, store=store, runner=runner)
+    return result
+
+
+@flow(name="compare", flow_run_name="compare {study.name}", result_serializer="json", persist_result=True)
+def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
+    """Compare two learning algorithms from training to report; gives the summary's place and findings."""
+    comparison, warnings = resolve(Request(study, store, runner))
+    logger = get_run_logger()
+    for warning in warnings:
+        logger.warning(warning)
+    with open_slots(runner.slots(), runner.stack):
+        run = _Run(comparison, store, 2 * len(runner.slots()))
+        run.train()
+        run.consolidate()
+        run.analyse()
+        result = run.report()
+    publish(comparison, run.objects, result)
+    return result
+
+
+class _Run:
+    """One pass over the stages of a comparison; what is complete in the store is not computed again."""
+
+    def __init__(self, comparison: Comparison, store: StoreSettings, window: int) -> None:
+        self.comparison = comparison
+        self.study = comparison.study
+        self.store: dict[str, Any] = _json(store)
+        self.objects = ObjectStore(store)
+        self.window = window
+        self.names = {"a": comparison.study.algorithm_a.name, "b": comparison.study.algorithm_b.name}
+        self.logger = get_run_logger()
+
+    def train(self) -> None:
+        """Train the shards that the store lacks; raises RunFailed that lists those that could not be."""
+        for training in self.comparison.trainings:
+            write_record(self.objects, f"{training.prefix}/training.json", training.record())
+        sets = shard_sets(self.objects, self.comparison)
+        total = sum(s.wanted * s.models_in_shard for s in sets)
+        before = sum(len(s.done) * s.models_in_shard for s in sets)
+        done, wanted = sum(len(s.done) for s in sets), sum(s.wanted for s in sets)
+        self.logger.info("%d of %d shards done before, %d to train", done, wanted, wanted - done)
+        print(f"{self.study.name}: {done} of {wanted} shards done before, {wanted - done} to train", flush=True)
+        if done < wanted:
+            with StageProgress("training", "training", total, before, "models") as progress:
+                self._run([self._shard(s, index) for s in sets for index in s.missing], progress)
+
+    def consolidate(self) -> None:
+        """Gather the shards of each algorithm; shards that turn out damaged are trained again."""
+        for _ in range(REPAIRS):
+            calls = []
+            for label, training in zip("ab", self.comparison.trainings, strict=True):
+                if not matrix_reference(training, self.study.subsets.models).complete(self.objects):
+                    arguments = {
+                        "label": self._label(label), "store": self.store, "training": training.to_json(),
+                        "models": self.study.subsets.models,
+                    }  # fmt: skip
+                    calls.append(Call(label, matrices.consolidate_matrix, arguments))
+            if not calls:
+                return
+            with StageProgress("matrices", "gathering margins", len(calls)) as progress:
+                outcome = self._run(calls, progress)
+            damaged = {label: result["damaged"] for label, result in outcome.results.items() if result["damaged"]}
+            if not damaged:
+                return
+            for label, shards in damaged.items():
+                for index, why in shards.items():
+                    self.logger.warning("%s: shard %s is trained again: %s", self.names[label], index, why)
+                    print(f"shard {index} of {self.names[label]} is trained again: {why}", flush=True)
+            self.train()
+        raise RunFailed(f"shards were found damaged {REPAIRS} times in a row: {damaged}")
+
+    def analyse(self) -> None:
+        """Regress, score, find directions and their null, and measure effects; each as soon as it can be."""
+        comparison = self.comparison
+        blocks: list[Call] = []
+        for label, training in zip("ab", comparison.trainings, strict=True):
+            for half, part in ((None, "all models"), (0, "even models"), (1, "odd models")):
+                fit = comparison.regression(training, half)
+                if fit.reference.complete(self.objects):
+                    continue
+                words = f"{self._label(label)} {part}"
+                for start, stop in fit.blocks:
+                    arguments = {
+                        "label": words, "store": self.store, "regression": fit.to_json(), "start": start, "stop": stop,
+                    }  # fmt: skip
+                    blocks.append(Call(f"{words} {start}-{stop}", datamodels.regress, arguments))
+        measured = self._effect_calls()
+        with StageProgress("datamodels", "datamodels and effects", len(blocks) + len(measured)) as progress:
+            self._run([*blocks, *measured], progress)
+        later = [*self._finish_calls()]
+        with StageProgress("records", "completing datamodels", len(later)) as progress:
+            self._run(later, progress)
+        judged = [*self._score_calls(), *self._direction_calls()]
+        with StageProgress("directions", "directions and null", len(judged)) as progress:
+            self._run(judged, progress)
+
+    def report(self) -> dict[str, Any]:
+        """Write the summary and the report; gives their places and the findings."""
+        arguments = {"label": self.study.name, "store": self.store, "study": self.study.model_dump(mode="json")}
+        with StageProgress("report", "report", 2) as progress:
+            summary = self._run([Call("summary", report.write_summary, arguments)], progress).results["summary"]
+            page = self._run([Call("report", report.write_report, arguments)], progress).results["report"]
+        record = read_record(self.objects, summary["summary"])
+        return {**summary, **page, "findings": record["findings"]}
+
+    def _shard(self, shards: ShardSet, index: int) -> Call:
+        label = self._label(shards.label)
+        arguments = {
+            "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
+            "index": index,
+        }  # fmt: skip
+        return Call(f"{label} {shards.kind} shard {index}", train.train_shard, arguments, shards.models_in_shard)
+
+    def _effect_calls(self) -> Iterable[Call]:
+        calls = []
+        for pair in self.comparison.effects():
+            for label, effect in zip("ab", pair, strict=True):
+                name = f"{self._label(label)} effect of {effect.test.name}"
+                arguments = {"label": name, "store": self.store, "effect": effect.to_json()}
+                calls.append(self._cached(name, effects.measure_effect, effect.reference, arguments))
+        return calls
+
+    def _finish_calls(self) -> Iterable[Call]:
+        for regression in self.comparison.regressions():
+            key = regression.reference.key
+            arguments = {"label": key.rsplit("/", 1)[-1], "store": self.store, "regression": regression.to_json()}
+            yield self._cached(key, datamodels.finish_datamodels, regression.reference, arguments)
+
+    def _score_calls(self) -> Iterable[Call]:
+        models = self.study.ensemble.models
+        for label, training in zip("ab", self.comparison.trainings, strict=True):
+            fit = self.comparison.regression(training, None)
+            arguments = {
+                "label": self._label(label), "store": self.store, "training": training.to_json(),
+                "regression": fit.to_json(), "ensemble_models": models,
+            }  # fmt: skip
+            reference = score_reference(training, fit, models)
+            yield self._cached(f"{label} score", datamodels.score_datamodels, reference, arguments)
+
+    def _direction_calls(self) -> Iterable[Call]:
+        pair = self.comparison.pair
+        arguments = {"store": self.store, "pair": pair.to_json()}
+        yield self._cached("directions", directions.find_directions, pair.directions, arguments)
+        for block in self.comparison.null_blocks:
+            where = pair.null_block(block)
+            yield self._cached(f"null block {block}", directions.null_block, where, {**arguments, "block": block})
+
+    def _cached(self, name: str, task: Any, reference: Reference, arguments: dict[str, Any]) -> Call:
+        return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
+
+    def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
+        outcome = run_window(calls, self.window, lambda call: progress.advance(call.units))
+        if outcome.failures:
+            lines = "\n".join(f"  {name}: {why}" for name, why in outcome.failures.items())
+            raise RunFailed(f"{len(outcome.failures)} tasks of {self.study.name} failed:\n{lines}")
+        return outcome
+
+    def _label(self, which: str) -> str:
+        return f"{self.study.name} {self.names[which]}"
+
+
+def _json(settings: StoreSettings) -> dict[str, Any]:
+    content = plain(settings)
+    assert isinstance(content, dict)
+    return content

@@ -1,0 +1,20 @@
+"""From a request to a comparison, after everything that can be wrong with it has been looked for."""
+
+from flows.compose import Request
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.store import ObjectStore
+from modeldiff_core.study import check_study, load_dataset
+from modeldiff_core.training.stacked import available_device
+
+
+def resolve(asked: Request) -> tuple[Comparison, list[str]]:
+    """The comparison, and warnings; raises ConfigError before anything is trained or written."""
+    for device in asked.runner.devices:
+        available_device(device)
+    comparison = Comparison.of(asked.study)
+    warnings = check_study(asked.study, load_dataset(asked.study.dataset), comparison.trainings)
+    if asked.store.url.startswith("memory://"):
+        raise ConfigError("store.root", "a store that worker processes share", asked.store.root)
+    ObjectStore(asked.store).probe()
+    return comparison, warnings

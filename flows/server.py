@@ -1,0 +1,239 @@
+"""The Prefect API of a command: the one that is configured, or a private server on loopback that commands share.
+
+A process takes a lease, finds the server of its home folder or starts one (flows.supervisor), and points Prefect at it.
+The server stops a few seconds after its last lease; its database stays, so the UI shows every run of that home.
+"""
+
+import base64
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flows.supervisor import Home, ServerState
+from modeldiff_core.errors import ConfigError, ModelDiffError
+
+START_TIMEOUT = 60.0  # seconds; 4 are usual, 10 with a new database on a slow disk
+ANSWER_TIMEOUT = 5.0  # seconds
+LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class ApiAddress:
+    """Where Prefect records the runs, where a browser shows them, and whether the server is the private one."""
+
+    api_url: str
+    ui_url: str
+    private: bool
+
+
+@contextmanager
+def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
+    """The Prefect API to use: the configured one, checked for an answer at once, or the private server's.
+
+    With `PREFECT_API_URL` in the environment nothing is started. Without it the private server of `home` (by default
+    `$MODELDIFF_HOME`, or `~/.modeldiff`) is joined or started, and Prefect, imported already or not, is pointed at it
+    until the context ends; what Prefect has still to send is sent before.
+
+    Raises ConfigError if the configured API does not answer or refuses the credentials, or if the home folder cannot
+    be written; ModelDiffError, with the end of the server's log, if the private server does not start.
+    """
+    if configured := os.environ.get("PREFECT_API_URL"):
+        _check(configured)
+        from prefect.settings import Settings
+
+        yield ApiAddress(configured, Settings().ui_url or configured, private=False)
+        return
+    root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
+    folder = Home(root.expanduser().resolve())
+    try:
+        folder.create()
+    except OSError as error:
+        raise ConfigError(
+            "MODELDIFF_HOME",
+            "a folder that can be written",
+            str(folder.root),
+            f"{error.strerror}. The private Prefect server keeps its history there.",
+        ) from error
+    with folder.lease():
+        address = ApiAddress(f"{(url := _join(folder).url)}/api", url, private=True)
+        with _environment(folder, address.api_url):
+            try:
+                yield address
+            finally:
+                _send_what_is_queued()
+
+
+def _join(home: Home) -> ServerState:
+    """The state of the running server, started if need be; the caller holds a lease."""
+    started: subprocess.Popen[bytes] | None = None
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if home.has_server():
+            state = home.state()
+            if state and state.machine != socket.gethostname():
+                raise ConfigError(
+                    "MODELDIFF_HOME",
+                    f"a folder whose server runs on this machine ({socket.gethostname()})",
+                    f"{home.root}, served on {state.machine}",
+                    "Set MODELDIFF_HOME to another folder, or PREFECT_API_URL to a server that both machines reach.",
+                )
+            if state and _answers(state.url):
+                return state
+        elif started is None or started.poll() == 0:  # 0: another was first, and has ended since
+            started = _start(home)
+        elif started.poll() is not None:
+            raise _not_started(home, f"ended with code {started.returncode}")
+        time.sleep(0.05)
+    raise _not_started(home, f"did not answer within {START_TIMEOUT:.0f} s")
+
+
+def _start(home: Home) -> "subprocess.Popen[bytes]":
+    with home.log.open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "flows.supervisor", str(home.root)],
+            cwd=Path(__file__).parents[1],  # where `flows` is found, installed or not
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C ends the command, not the server that another command may share
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps it if it ends before this process
+    return process
+
+
+def _not_started(home: Home, how: str) -> ModelDiffError:
+    lines = home.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    end = "\n".join(f"    {line}" for line in lines) or "    (empty)"
+    return ModelDiffError(f"The private Prefect server {how}. The end of its log, {home.log}:\n{end}")
+
+
+def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"{url}/api/health", timeout=ANSWER_TIMEOUT) as answer:
+            return json.load(answer) is True
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _environment(home: Home, api_url: str) -> Iterator[None]:
+    """Points Prefect at the API through the environment, which child processes inherit, and puts it back at the end."""
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
+    settings: dict[str, str | None] = {
+        "PREFECT_API_URL": api_url,
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_PROFILE": None,  # names a profile of the user's own Prefect home
+        "PREFECT_PROFILES_PATH": None,
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "NO_PROXY": direct,  # Prefect's client would ask a configured proxy for loopback
+        "no_proxy": direct,
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    _set_environment(settings)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        # Prefect reads the environment once, at its import. Its temporary_settings would not do: they hold for the
+        # current context only, and threads that runners start would still see the old address.
+        refresh_global_settings_context()
+
+
+def _send_what_is_queued() -> None:
+    """Waits until this process's logs and events are with the server, which may stop once the lease is gone."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (EventsWorker, APILogWorker):
+        worker.drain_all(timeout=30, at_exit=False)
+
+
+def _check(api_url: str) -> None:
+    """Asks a configured API whether it lives and lets this user in."""
+    shown = _without_password(api_url)
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls()))
+    # health is open to all, also where the API asks for a password; the version is not (Prefect Cloud has none: 404)
+    for path in ("health", "admin/version"):
+        try:
+            with opener.open(_request(f"{api_url}/{path}"), timeout=ANSWER_TIMEOUT) as answer:
+                is_page = "html" in answer.headers.get("Content-Type", "")
+        except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                raise _refused(shown, error.code) from None
+            if path == "health":
+                raise _no_api(shown, f"It answered {error.code} {error.reason}") from None
+            continue
+        except (OSError, ValueError) as error:
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
+            raise _no_api(shown, f"No connection: {cause}") from None
+        if is_page:
+            raise _no_api(shown, "It answered with a web page; the API's address usually ends in /api")
+
+
+def _request(url: str) -> urllib.request.Request:
+    request = urllib.request.Request(url)  # noqa: S310
+    if password := os.environ.get("PREFECT_API_AUTH_STRING"):
+        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
+    elif key := os.environ.get("PREFECT_API_KEY"):
+        request.add_header("Authorization", f"Bearer {key}")
+    return request
+
+
+def _tls() -> ssl.SSLContext:
+    """The same trust as Prefect's client has."""
+    import certifi
+
+    context = ssl.create_default_context(cafile=os.environ.get("PREFECT_API_SSL_CERT_FILE") or certifi.where())
+    if os.environ.get("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "").lower() in ("1", "true", "yes", "on"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _no_api(url: str, cause: str) -> ConfigError:
+    hint = f"{cause}. Start that server, correct the address, or unset the variable to use a private server."
+    return ConfigError("PREFECT_API_URL", "a Prefect API that answers", url, hint)
+
+
+def _refused(url: str, status: int) -> ConfigError:
+    names = [name for name in ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY") if os.environ.get(name)]
+    sent = f"the value of {names[0]} is wrong" if names else "none were sent"
+    return ConfigError(
+        "PREFECT_API_URL",
+        "a Prefect API that accepts the credentials",
+        url,
+        f"It answered {status}: {sent}. Set PREFECT_API_AUTH_STRING=user:password, or for Prefect Cloud PREFECT_API_KEY.",
+    )

@@ -1,0 +1,233 @@
+"""The process of the private Prefect server: one a home folder, and it serves until its last user is gone.
+
+Started as `python -m flows.supervisor HOME` by flows.server. Who uses the server, and whether there is one, is told by
+POSIX record locks alone: a lock belongs to one process, no fork inherits it, and the kernel drops it however the
+process ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the next start.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import uvicorn
+
+LINGER = 5.0  # seconds without a user or a waiting event before the server stops
+LONGEST_BACKLOG = 120.0  # seconds that waiting events can keep a server that has no user
+POLL = 0.5  # seconds between two looks at the leases
+GRACE = 5  # seconds that open connections have to end
+LOCK_PATIENCE = 1.0  # seconds; clients that look whether the lock is held hold it themselves for an instant
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one private server: Prefect's home in it, with the database, the log, the locks and the state."""
+
+    root: Path
+
+    @property
+    def prefect(self) -> Path:
+        return self.root / "prefect"
+
+    @property
+    def log(self) -> Path:
+        return self.prefect / "server.log"
+
+    @property
+    def _lock(self) -> Path:
+        return self.prefect / "server.lock"
+
+    @property
+    def _state(self) -> Path:
+        return self.prefect / "server.json"
+
+    @property
+    def _leases(self) -> Path:
+        return self.prefect / "leases"
+
+    def create(self) -> None:
+        """Makes the folders, readable by their owner only, since the API on them asks for no password."""
+        for folder in (self.root, self.prefect, self._leases):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Keeps the server up from here on, also one that was about to stop."""
+        name = uuid.uuid4().hex
+        unlocked, locked = self._leases / f"{name}.new", self._leases / f"{name}.lease"
+        with unlocked.open("w") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            unlocked.rename(locked)  # only now, since a lease that is not locked counts as a dead user's
+            try:
+                yield
+            finally:
+                locked.unlink(missing_ok=True)
+
+    def has_users(self) -> bool:
+        """Whether another living process holds a lease; the leases of dead ones are removed."""
+        living = False
+        for path in self._leases.glob("*.lease"):
+            try:
+                with path.open("r+") as file:
+                    if _try_lock(file, fcntl.LOCK_EX):
+                        path.unlink(missing_ok=True)
+                    else:
+                        living = True
+            except FileNotFoundError:
+                continue
+        return living
+
+    @contextmanager
+    def server_lock(self) -> Iterator[bool]:
+        """The lock that a server holds for as long as it lives; yields whether this process has got it."""
+        with self._lock.open("a+") as file:
+            deadline = time.monotonic() + LOCK_PATIENCE
+            while not (mine := _try_lock(file, fcntl.LOCK_EX)) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            yield mine
+
+    def has_server(self) -> bool:
+        """Whether a server lives (it may still be starting, or already stopping)."""
+        with self._lock.open("a+") as file:
+            return not _try_lock(file, fcntl.LOCK_SH)
+
+    def publish(self, state: "ServerState") -> None:
+        """Writes the state in one step, so that nobody reads a part of it."""
+        partial = self._state.with_suffix(".new")
+        partial.write_text(json.dumps(asdict(state)))
+        partial.replace(self._state)
+
+    def withdraw(self) -> None:
+        """Removes the state: whoever comes now waits for this server to end and starts the next."""
+        self._state.unlink(missing_ok=True)
+
+    def state(self) -> "ServerState | None":
+        """What the server last published; worth something only while `has_server`."""
+        try:
+            return ServerState(**json.loads(self._state.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+
+@dataclass(frozen=True)
+class ServerState:
+    """Where a server that takes requests is found; `machine` because loopback means nothing on another one."""
+
+    url: str
+    pid: int
+    machine: str
+
+
+def _try_lock(file: IO[str], operation: int) -> bool:
+    try:
+        fcntl.lockf(file, operation | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # either may mean "held", says POSIX
+        return False
+    return True
+
+
+def settings_of_server(home: Home, port: int) -> dict[str, str]:
+    """The whole configuration of the private server; nothing of the user's own Prefect settings reaches it."""
+    return {
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        # the API asks for no password, so pages of other sites must not reach it through the user's browser
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+        # by default each event is a transaction of its own, and the UI lags behind a run by tens of seconds
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _waiting_events() -> int:
+    """Events that clients have sent and that are not in the database yet; a server that stops now would lose them."""
+    from prefect.server.utilities.messaging.memory import Topic
+
+    # copies, because the server's own thread changes both while this one looks
+    topics = list(Topic._topics.values())
+    return sum(subscription._queue.qsize() for topic in topics for subscription in list(topic._subscriptions))
+
+
+def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerState) -> None:
+    published = False
+    used = busy = time.monotonic()
+    try:
+        while not server.should_exit:
+            if server.started and not published:
+                home.publish(state)
+                published = True
+            now = time.monotonic()
+            if home.has_users():
+                used = busy = now
+            elif _waiting_events() and now - used < LONGEST_BACKLOG:
+                busy = now
+            elif now - busy > LINGER:
+                # A client takes its lease before it reads the state. So after the withdrawal either its lease is
+                # seen here, or it finds no state and waits for the next server.
+                home.withdraw()
+                if not home.has_users():
+                    break
+                published = False
+            time.sleep(POLL if published else 0.05)
+    finally:
+        server.should_exit = True
+        time.sleep(2 * GRACE)
+        os._exit(1)  # reached only if the server hangs; this thread ends with its process otherwise
+
+
+def serve(home: Home) -> int:
+    """Serves until the last user is gone; returns the exit code. Only for the process that holds the server's lock."""
+    home.withdraw()
+    os.truncate(home.log, 0)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            del os.environ[name]
+        os.environ.update(settings_of_server(home, port))
+        os.chdir(home.prefect)  # Prefect would read .env, prefect.toml and pyproject.toml where the user stands
+
+        import uvicorn
+        from prefect.server.api.server import create_app
+
+        config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_graceful_shutdown=GRACE)
+        server = uvicorn.Server(config)
+        state = ServerState(f"http://127.0.0.1:{port}", os.getpid(), socket.gethostname())
+        threading.Thread(target=_stop_after_last_user, args=(home, server, state), daemon=True).start()
+        try:
+            server.run(sockets=[listener])
+        finally:
+            home.withdraw()
+        return 0 if server.started else 1
+
+
+def _exit(signum: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signum)
+
+
+def main() -> int:
+    """Serves the home folder named on the command line, unless another process does."""
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it is done: leave through `finally`
+    home = Home(Path(sys.argv[1]))
+    with home.server_lock() as mine:
+        return serve(home) if mine else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

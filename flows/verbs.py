@@ -1,0 +1,124 @@
+"""What each verb of the command line does."""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+
+from flows.compose import Request, request
+from flows.server import prefect_api
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.inventory import results, shard_sets
+from modeldiff_core.store import ObjectStore, StoreSettings
+
+
+def compare(overrides: Sequence[str]) -> int:
+    """Run a comparison, with a private Prefect server unless one is configured."""
+    asked = request(overrides)
+    _comparison(asked)
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
+    with prefect_api() as api:
+        print(f"Prefect UI: {api.ui_url}", flush=True)
+        from flows.compare import RunFailed, run_comparison
+
+        try:
+            result = run_comparison(asked.study, asked.store, asked.runner)
+        except RunFailed as error:
+            print(f"modeldiff: {error}\nResume with: modeldiff compare {shlex.join(overrides)}", file=sys.stderr)
+            return 1
+    for line in result["findings"]:
+        print(line)
+    print(f"Report: {result['url']}")
+    return 0
+
+
+def plan(overrides: Sequence[str]) -> int:
+    """Say what is done and what is missing, and time a probe of each algorithm whose shards are."""
+    asked = request(overrides)
+    comparison, store = _comparison(asked)
+    print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
+    seconds = 0.0
+    slots = asked.runner.slots()
+    for shards in shard_sets(store, comparison):
+        name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
+        models = len(shards.missing) * shards.models_in_shard
+        line = f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards done, {models} models to train"
+        if models:
+            from flows.probe import seconds_a_model
+
+            each = seconds_a_model(shards.training, shards.kind, slots[0], asked.runner.stack)
+            seconds += models * each / len(slots)
+            line += f", {1000 * each:.1f} ms a model (measured)"
+        print(line)
+    missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
+    print(f"{len(missing)} results to compute after training" + (f": {', '.join(missing[:4])} …" if missing else ""))
+    print(f"training time about {seconds:.0f} s on {len(slots)} slots")
+    return 0
+
+
+def status(overrides: Sequence[str]) -> int:
+    """Say what the store holds, from listings alone."""
+    asked = request(overrides)
+    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
+    for shards in shard_sets(store, comparison):
+        name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
+        print(f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards  {shards.training.prefix}")
+    held = {key for folder in ("trainings", "comparisons") for key in store.sizes(folder)}
+    for name, reference in results(comparison).items():
+        print(f"{'done   ' if reference.record in held else 'missing'} {name}")
+    page = f"{comparison.folder}/report/index.html"
+    print(f"report: {store.url(page)}" if page in held else "report: not written yet")
+    return 0
+
+
+def report(overrides: Sequence[str]) -> int:
+    """Draw the report of a finished comparison again."""
+    asked = request(overrides)
+    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
+    if missing:
+        print(
+            f"modeldiff: {asked.study.name} lacks {', '.join(missing)}\nRun: modeldiff compare {shlex.join(overrides)}",
+            file=sys.stderr,
+        )
+        return 1
+    from modeldiff_core.stages.report import write_report
+    from modeldiff_core.stages.summary import write_summary
+
+    settings = _plain(asked.store)
+    study = asked.study.model_dump(mode="json")
+    write_summary(settings, study)
+    print(f"Report: {write_report(settings, study)['url']}")
+    return 0
+
+
+def ui(overrides: Sequence[str]) -> int:
+    """Serve Prefect's UI over the history until interrupted."""
+    request(overrides)
+    with prefect_api() as api:
+        print(f"Prefect UI: {api.ui_url} (Ctrl-C ends it)", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return 0
+
+
+def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:
+    from flows.resolve import resolve
+
+    comparison, warnings = resolve(asked)
+    for warning in warnings:
+        print(f"modeldiff: warning: {warning}", file=sys.stderr)
+    return comparison, ObjectStore(asked.store)
+
+
+def _plain(settings: StoreSettings) -> dict[str, str | None]:
+    return {
+        "root": settings.root,
+        "endpoint": settings.endpoint,
+        "region": settings.region,
+        "profile": settings.profile,
+    }

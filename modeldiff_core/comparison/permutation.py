@@ -1,0 +1,75 @@
+"""The null: how large a cross-fitted difference grows between algorithms that do not differ.
+
+If A and B do not differ, exchanging the two margins of a model changes nothing but chance. So the labels A and B are
+swapped at random for each model number, the datamodels of both halves are fitted anew at the λ of the real fit, and
+the same statistic is taken (a permutation test; exact for the paired design, in which A and B share masks).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from modeldiff_core.comparison.crossfit import Halves, cross_fit
+from modeldiff_core.datamodels.lasso import solve
+from modeldiff_core.datamodels.moments import moments
+from modeldiff_core.identity import generator
+
+NULL_GAP = 1e-3
+"""Relative duality gap of the refits; the statistic's own spread is far larger."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Margins of A and of B on one half of the model numbers, and where their refits start."""
+
+    masks_a: Bool[np.ndarray, "models train"]
+    masks_b: Bool[np.ndarray, "models train"]
+    margins_a: Float[np.ndarray, "models targets"]
+    margins_b: Float[np.ndarray, "models targets"]
+    lambdas: Float[np.ndarray, " targets"]
+    start: Float[np.ndarray, "targets train"]
+
+
+def permuted_differences(
+    halves: tuple[Pairs, Pairs], n_components: int, permutations: range, seed: int
+) -> Float[np.ndarray, "permutations sides components"]:
+    """Cross-fitted differences of each side (A−B, then B−A) under random exchanges of A and B.
+
+    Permutation p is a pure function of (seed, p).
+    """
+    out = np.empty((len(permutations), 2, n_components), np.float32)
+    for row, permutation in enumerate(permutations):
+        fits = [_swapped_fits(half, permutation, seed, which) for which, half in enumerate(halves)]
+        a: Halves = (fits[0][0], fits[1][0])
+        b: Halves = (fits[0][1], fits[1][1])
+        out[row, 0] = cross_fit(a, b, n_components).difference
+        out[row, 1] = cross_fit(b, a, n_components).difference
+    return out
+
+
+def _swapped_fits(
+    half: Pairs, permutation: int, seed: int, which: int
+) -> tuple[Float[np.ndarray, "targets train"], Float[np.ndarray, "targets train"]]:
+    swap = generator("permutation", seed, permutation, which).random(len(half.masks_a)) < 0.5
+    start = torch.from_numpy(half.start).T.contiguous()
+    lambdas = torch.from_numpy(half.lambdas)
+    fits = []
+    for mine, other, mine_masks, other_masks in (
+        (half.margins_a, half.margins_b, half.masks_a, half.masks_b),
+        (half.margins_b, half.margins_a, half.masks_b, half.masks_a),
+    ):
+        y = torch.from_numpy(np.where(swap[:, None], other, mine))
+        x = torch.from_numpy(np.where(swap[:, None], other_masks, mine_masks)).float()
+        weights, _ = solve(moments(x, y), lambdas, start, NULL_GAP)
+        fits.append(weights.T.contiguous().numpy())
+    return fits[0], fits[1]
+
+
+def p_values(
+    differences: Float[np.ndarray, " components"], null: Float[np.ndarray, " draws"]
+) -> Float[np.ndarray, " components"]:
+    """(1 + number of null draws at least as large)/(1 + number of draws); 1 without any draw."""
+    larger = (null[None, :] >= differences[:, None]).sum(1)
+    return np.asarray((1 + larger) / (1 + len(null)))

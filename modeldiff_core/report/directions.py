@@ -1,0 +1,131 @@
+"""What the page says about each direction."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modeldiff_core.data import Examples
+from modeldiff_core.report.ends import End, class_counts, ends, shares
+from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
+from modeldiff_core.report.galleries import Tile, end_row, gallery, sheet
+from modeldiff_core.report.words import direction_name, number, probability, side_name, variance
+
+SHOWN, SHOWN_FAINT = 12, 6  # images at an end of a significant direction, and of one that is not
+FAINT_KEPT = 10  # directions of a side that are shown though not significant
+
+
+@dataclass(frozen=True)
+class EndView:
+    """One end of a direction: its examples and what they share."""
+
+    sign: str
+    counts: str
+    shares: list[str]
+    tiles: list[Tile]
+
+
+@dataclass(frozen=True)
+class DirectionView:
+    """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar."""
+
+    anchor: str
+    name: str
+    side: Side
+    significant: bool
+    variance_a: str
+    variance_b: str
+    in_sample_a: str
+    in_sample_b: str
+    difference: str
+    bar_a: str
+    bar_b: str
+    null_p: str
+    stability: str
+    targets: list[EndView]
+    train: list[EndView]
+    shown: bool
+
+
+@dataclass(frozen=True)
+class SideView:
+    """The directions of one side, significant ones first."""
+
+    side: Side
+    name: str
+    more: str
+    less: str
+    directions: list[DirectionView]
+    significant: int
+
+
+def side_view(facts: ReportFacts, side: Side) -> SideView:
+    """All directions of a side, significant ones first, those beyond what is worth showing without galleries."""
+    own = sorted((d for d in facts.directions if d.side == side), key=lambda d: (not d.significant, d.index))
+    significant = sum(d.significant for d in own)
+    widest = max([abs(v) for d in own for v in (d.variance_a, d.variance_b) if math.isfinite(v)], default=0.0) or 1.0
+    views = [_view(facts, d, widest, shown=at < significant + FAINT_KEPT) for at, d in enumerate(own)]
+    more, less = ("A", "B") if side == "a-b" else ("B", "A")
+    return SideView(side, side_name(side), more, less, views, significant)
+
+
+def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown: bool) -> DirectionView:
+    own, other = direction.variance_a, direction.variance_b
+    more, less = (own, other) if direction.side == "a-b" else (other, own)
+    return DirectionView(
+        anchor=f"direction-{direction.side}-{direction.index + 1}",
+        name=direction_name(direction.side, direction.index),
+        side=direction.side,
+        significant=direction.significant,
+        variance_a=variance(own),
+        variance_b=variance(other),
+        in_sample_a=variance(direction.in_sample_a),
+        in_sample_b=variance(direction.in_sample_b),
+        difference=number(more - less, 4, signed=True),
+        bar_a=_bar(own, widest),
+        bar_b=_bar(other, widest),
+        null_p=probability(direction.null_p),
+        stability=number(direction.stability),
+        targets=_ends(direction, facts, "targets") if shown else [],
+        train=_ends(direction, facts, "train") if shown else [],
+        shown=shown,
+    )
+
+
+def _bar(value: float, widest: float) -> str:
+    return f"{100 * min(1.0, max(0.0, value / widest)) if math.isfinite(value) else 0:.1f}"
+
+
+def _chosen(direction: DirectionFacts, facts: ReportFacts, of: str) -> tuple[tuple[End, End], Examples]:
+    count = SHOWN if direction.significant else SHOWN_FAINT
+    if of == "targets":
+        return ends(direction.projections, count), facts.targets
+    return ends(direction.weights, count), facts.train
+
+
+def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndView]:
+    both, examples = _chosen(direction, facts, of)
+    noun, measure = ("Test image", "projection") if of == "targets" else ("Training image", "weight")
+    return [
+        EndView(
+            sign=end.sign,
+            counts=class_counts(end, examples, facts.classes),
+            shares=shares(end, examples),
+            tiles=gallery(end, examples, facts.classes, noun, measure),
+        )
+        for end in both
+    ]
+
+
+def direction_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
+    """A sheet of images for each significant direction, with its file name."""
+    for direction in facts.directions:
+        if not direction.significant:
+            continue
+        rows = []
+        for of, heading in (("targets", "Test images by projection"), ("train", "Training images by weight")):
+            both, examples = _chosen(direction, facts, of)
+            rows += [end_row(end, examples, facts.classes, heading) for end in both]
+        name = direction_name(direction.side, direction.index)
+        under_a, under_b = variance(direction.variance_a), variance(direction.variance_b)
+        title = f"Direction {name}: variance {under_a} under A, {under_b} under B"
+        yield f"figures/direction-{direction.side}-{direction.index + 1}.png", sheet(title, rows)

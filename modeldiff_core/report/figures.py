@@ -1,0 +1,281 @@
+"""The plots: variances of directions, and effects of transformations."""
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
+
+from modeldiff_core.report.facts import DirectionFacts, EffectFacts, ReportFacts
+from modeldiff_core.report.theme import DARK, LIGHT, Theme
+from modeldiff_core.report.words import direction_name
+
+PX = 1 / 96  # inches of a CSS pixel
+SMALL, MEDIUM = 8.6, 9.4  # font sizes in points
+PLACES = [(7.0, 0.0), (-7.0, 0.0), (0.0, 6.0), (0.0, -6.0)] + [
+    (side * dx, dy) for dx, dy in ((10.0, 9.0), (10.0, -9.0), (18.0, 17.0), (18.0, -17.0)) for side in (1, -1)
+]  # of a label from its point, in points, best first
+
+Paint = Callable[[Figure, Theme], None]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot: vector for a light and a dark page, raster for papers and slides; width and height in CSS pixels."""
+
+    light: bytes
+    dark: bytes
+    png: bytes
+    width: int
+    height: int
+
+
+def house_style() -> AbstractContextManager[None]:
+    """Settings under which text stays text and the same facts give the same bytes; restored at the end."""
+    return matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "modeldiff",
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+            "axes.unicode_minus": True,
+        }
+    )
+
+
+def plot(paint: Paint, width: int, height: int) -> Plot:
+    """Draw with `paint` on a figure of so many CSS pixels, once for each theme."""
+    with house_style():
+        light, dark = (_painted(paint, width, height, theme) for theme in (LIGHT, DARK))
+        return Plot(_saved(light, "svg"), _saved(dark, "svg"), _saved(light, "png"), width, height)
+
+
+def _painted(paint: Paint, width: int, height: int, theme: Theme) -> Figure:
+    figure = Figure(figsize=(width * PX, height * PX), dpi=96, facecolor=theme.paper, layout="constrained")
+    paint(figure, theme)
+    return figure
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format=kind,
+        dpi=192 if kind == "png" else 72,
+        metadata={"Date": None} if kind == "svg" else {"Software": None},
+    )
+    return buffer.getvalue()
+
+
+def _axes(figure: Figure, theme: Theme) -> Axes:
+    axes = figure.add_subplot(facecolor=theme.paper)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(theme.faint)
+    axes.tick_params(colors=theme.muted, labelsize=SMALL, length=3, width=0.8)
+    return axes
+
+
+def noise_floor(facts: ReportFacts) -> float:
+    """95 % quantile of |null|: 19 of 20 differences between like algorithms are smaller; NaN without a null."""
+    return float(np.quantile(np.abs(facts.null), 0.95)) if len(facts.null) else math.nan
+
+
+def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Plot:
+    """Variance of each direction under B against under A, cross-fitted and in-sample, around the line of equality."""
+    floor = noise_floor(facts)
+    values = [v for d in facts.directions for v in (d.variance_a, d.variance_b, d.in_sample_a, d.in_sample_b)]
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    top = max(max(finite), 1e-6) * 1.12
+    bottom = min(0.0, min(finite) * 1.12) - 0.03 * top
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        axes = _axes(figure, theme)
+        axes.set(xlim=(bottom, top), ylim=(bottom, top), aspect="equal")
+        ends = np.array([bottom, top])
+        if math.isfinite(floor):
+            axes.fill_between(ends, ends - floor, ends + floor, color=theme.ink, alpha=0.07, linewidth=0, zorder=0)
+        axes.plot(ends, ends, color=theme.muted, linewidth=0.9, zorder=1)
+        for x, y, text, colour, side in (
+            (0.98, 0.03, "matters more to A", theme.a, "right"),
+            (0.03, 0.98, "matters more to B", theme.b, "left"),
+        ):
+            vertical = "bottom" if side == "right" else "top"
+            axes.text(x, y, text, transform=axes.transAxes, color=colour, ha=side, va=vertical, fontsize=MEDIUM)
+        diagonal = axes.text(
+            top * 0.97, top * 0.97, "x = y", color=theme.muted, ha="right", va="bottom", fontsize=SMALL
+        )
+        diagonal.set(rotation=45, rotation_mode="anchor")
+        for direction in facts.directions:
+            _point(axes, direction, theme)
+        axes.set_xlabel("variance under A", color=theme.ink, fontsize=MEDIUM)
+        axes.set_ylabel("variance under B", color=theme.ink, fontsize=MEDIUM)
+        figure.legend(
+            handles=_keys(theme, band=math.isfinite(floor)),
+            loc="outside lower center",
+            ncol=2 if width < 500 else 3,
+            frameon=False,
+            fontsize=SMALL,
+            labelcolor=theme.muted,
+            columnspacing=1.6,
+            handletextpad=0.6,
+            handlelength=1.4,
+        )
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # labels are placed in pixels: nothing may move afterwards
+        _labels(axes, facts.directions, floor, theme)
+
+    return plot(paint, width, height)
+
+
+def _colour(direction: DirectionFacts, theme: Theme) -> str:
+    if not direction.significant:
+        return theme.faint
+    return theme.a if direction.side == "a-b" else theme.b
+
+
+def _marker(direction: DirectionFacts) -> str:
+    return "o" if direction.side == "a-b" else "s"
+
+
+def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
+    colour, shown = _colour(direction, theme), direction.significant
+    x, y = direction.variance_a, direction.variance_b
+    if shown:
+        axes.plot([direction.in_sample_a, x], [direction.in_sample_b, y], color=colour, alpha=0.25, lw=0.7, zorder=2)
+    axes.plot(
+        direction.in_sample_a, direction.in_sample_b, _marker(direction), ms=4.5, color=colour,
+        markerfacecolor="none", markeredgewidth=0.8, alpha=0.55, zorder=2,
+    )  # fmt: skip
+    axes.plot(
+        x, y, _marker(direction), ms=7 if shown else 5.5, color=colour, markeredgecolor=theme.paper,
+        markeredgewidth=0.8, zorder=4 if shown else 3,
+    )  # fmt: skip
+
+
+def _keys(theme: Theme, *, band: bool) -> list[Line2D | Patch]:
+    def key(label: str, marker: str, colour: str, size: float, fill: str) -> Line2D:
+        return Line2D(
+            [], [], linestyle="", marker=marker, markersize=size, color=colour, markerfacecolor=fill,
+            markeredgewidth=0.8, label=label,
+        )  # fmt: skip
+
+    keys: list[Line2D | Patch] = [
+        key("A−B, measured", "o", theme.a, 6.5, theme.a),
+        key("B−A, measured", "s", theme.b, 6.5, theme.b),
+        key("not significant", "o", theme.faint, 5.5, theme.faint),
+        key("in-sample", "o", theme.muted, 4.5, "none"),
+    ]
+    if band:
+        keys.append(Patch(color=theme.ink, alpha=0.1, linewidth=0, label="noise floor"))
+    return keys
+
+
+def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, theme: Theme) -> None:
+    """Name the points without overlap: significant ones always, others beyond the noise floor where there is room."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    radius = 4 * figure.dpi / 72
+    drawn = [d for d in directions if math.isfinite(d.variance_a) and math.isfinite(d.variance_b)]
+    centres = [axes.transData.transform((d.variance_a, d.variance_b)) for d in drawn]
+    taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centres]
+    taken += [text.get_window_extent() for text in axes.texts]
+    room = Bbox.from_extents(axes.bbox.x0, axes.bbox.y0, figure.bbox.x1, axes.bbox.y1)
+
+    def put(direction: DirectionFacts, dx: float, dy: float) -> Annotation:
+        return axes.annotate(
+            direction_name(direction.side, direction.index),
+            (direction.variance_a, direction.variance_b),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            ha="center" if dx == 0 else "left" if dx > 0 else "right",
+            va="center" if dx != 0 else "bottom" if dy > 0 else "top",
+            fontsize=MEDIUM if direction.significant else SMALL - 1,
+            color=_colour(direction, theme) if direction.significant else theme.muted,
+            zorder=5,
+        )
+
+    for direction in sorted(drawn, key=lambda d: (not d.significant, -abs(d.variance_a - d.variance_b))):
+        if not direction.significant and abs(direction.variance_a - direction.variance_b) <= floor:
+            continue
+        for place in PLACES if direction.significant else PLACES[:4]:
+            text = put(direction, *place)
+            box = text.get_window_extent()
+            inside = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
+            if inside and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
+        else:
+            if direction.significant:
+                put(direction, *PLACES[0])
+
+
+def effect_limits(effects: Sequence[EffectFacts]) -> tuple[float, float]:
+    """Range of percentage points that holds every band of the effects, zero, and at least ten points."""
+    ends = np.concatenate([part * 100 for e in effects for c in (e.a, e.b) for part in (c.low, c.high, c.effect)])
+    ends = ends[np.isfinite(ends)]
+    low, high = min(0.0, float(ends.min(initial=0))), max(0.0, float(ends.max(initial=0)))
+    spare = max(0.0, 10 - (high - low)) / 2 + 0.06 * (high - low)
+    return low - spare, high + spare
+
+
+def effect_plot(effect: EffectFacts, limits: tuple[float, float], width: int = 400, height: int = 270) -> Plot:
+    """Change of the class probability in percentage points over intensity, A and B, with 95 % bands."""
+    order = np.argsort(effect.intensities, kind="stable")
+    intensities = effect.intensities[order]
+    whose = "own class" if effect.class_name is None else effect.class_name
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        axes = _axes(figure, theme)
+        axes.set_ylim(limits)
+        axes.axhline(0, color=theme.muted, linewidth=0.9, zorder=1)
+        axes.grid(axis="y", color=theme.line, linewidth=0.7, zorder=0)
+        last: list[tuple[float, str, str]] = []
+        for name, curve, colour, marker in (("A", effect.a, theme.a, "o"), ("B", effect.b, theme.b, "s")):
+            mean, low, high = (part[order] * 100 for part in (curve.effect, curve.low, curve.high))
+            if len(order) == 1:
+                apart = intensities + (-0.08 if name == "A" else 0.08)
+                reach = np.clip([mean - low, high - mean], 0, None)
+                axes.errorbar(apart, mean, reach, color=colour, marker=marker, ms=6, lw=1.6, capsize=4)
+            else:
+                axes.fill_between(intensities, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
+                axes.plot(intensities, mean, color=colour, marker=marker, ms=4, lw=1.6, zorder=3)
+            last.append((float(mean[-1]), name, colour))
+        if len(order) == 1:
+            axes.set_xlim(intensities[0] - 0.6, intensities[0] + 0.6)
+            for (value, name, colour), aside in zip(last, (-0.13, 0.13), strict=True):
+                axes.text(
+                    intensities[0] + aside, value, name, color=colour, va="center",
+                    ha="right" if aside < 0 else "left", fontsize=MEDIUM, fontweight="bold",
+                )  # fmt: skip
+        else:
+            _end_labels(axes, last, limits)
+        axes.set_xticks(intensities[:: max(1, math.ceil(len(order) / 6))])
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlabel("intensity", color=theme.ink, fontsize=MEDIUM)
+        axes.set_title(
+            f"change of P({whose}), percentage points", color=theme.muted, fontsize=SMALL, loc="left", parse_math=False
+        )
+
+    return plot(paint, width, height)
+
+
+def _end_labels(axes: Axes, last: list[tuple[float, str, str]], limits: tuple[float, float]) -> None:
+    """Name each line at its right end, pushed apart where the ends almost meet."""
+    (low, *_), (high, *_) = sorted(last)
+    need = 0.075 * (limits[1] - limits[0])
+    push = max(0.0, need - (high - low)) / 2
+    for place, (value, name, colour) in enumerate(sorted(last)):
+        axes.annotate(
+            name, (1, value + (push if place else -push)), xycoords=("axes fraction", "data"), xytext=(4, 0),
+            textcoords="offset points", color=colour, va="center", fontsize=MEDIUM, fontweight="bold",
+        )  # fmt: skip

@@ -1,0 +1,91 @@
+"""Grids of images: as tiles with captions for the page, and as one sheet for a file."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from modeldiff_core.data import Examples
+from modeldiff_core.report.ends import End
+from modeldiff_core.report.figures import MEDIUM, PX, SMALL, house_style
+from modeldiff_core.report.images import image_uri, is_pixel_art, tile
+from modeldiff_core.report.theme import LIGHT
+from modeldiff_core.report.words import number
+
+CELL, GAP, CAPTION, HEADING, MARGIN = 84, 8, 30, 26, 14  # CSS pixels of a sheet
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a gallery: data URI, the two parts of its caption, and a description in words."""
+
+    uri: str
+    title: str
+    value: str
+    alt: str
+    pixels: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a sheet: its heading, images, and a caption for each."""
+
+    heading: str
+    images: Sequence[UInt8[np.ndarray, "height width channels"]]
+    captions: Sequence[str]
+
+
+def gallery(end: End, examples: Examples, classes: tuple[str, ...], noun: str, measure: str) -> list[Tile]:
+    """Tiles of the examples at an end; `noun` is what an example is called, `measure` what its value is."""
+    tiles = []
+    for position, value in zip(end.index, end.values, strict=True):
+        image, title = examples.images[position], classes[examples.labels[position]]
+        text = number(float(value), 2, signed=True)
+        alt = f"{noun} {position}, class {title}, {measure} {text}"
+        tiles.append(Tile(image_uri(image), title, text, alt, is_pixel_art(image)))
+    return tiles
+
+
+def end_row(end: End, examples: Examples, classes: tuple[str, ...], heading: str) -> Row:
+    """An end as a row of a sheet."""
+    captions = [
+        f"{_short(classes[examples.labels[position]])}\n{number(float(value), 2, signed=True)}"
+        for position, value in zip(end.index, end.values, strict=True)
+    ]
+    return Row(f"{heading}, {end.sign} end", [examples.images[position] for position in end.index], captions)
+
+
+def _short(name: str, most: int = 14) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def sheet(title: str, rows: Sequence[Row]) -> bytes:
+    """Rows of captioned images under a title as one PNG."""
+    columns = max([len(row.images) for row in rows] + [4])
+    step = HEADING + CELL + CAPTION
+    width, height = columns * (CELL + GAP) - GAP + 2 * MARGIN, HEADING + len(rows) * step + 2 * MARGIN
+    with house_style():
+        figure = Figure(figsize=(width * PX, height * PX), dpi=96, facecolor=LIGHT.paper)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.text(
+            MARGIN, MARGIN, title, fontsize=MEDIUM + 1, weight="bold", va="top", color=LIGHT.ink, parse_math=False
+        )
+        for at, row in enumerate(rows):
+            top = MARGIN + HEADING + at * step
+            axes.text(MARGIN, top + 4, row.heading, fontsize=SMALL, va="top", color=LIGHT.muted, parse_math=False)
+            for column, (image, caption) in enumerate(zip(row.images, row.captions, strict=True)):
+                picture = tile(image, CELL).convert("RGB")
+                left, upper = MARGIN + column * (CELL + GAP), top + HEADING
+                wide, high = (CELL * length / max(picture.size) for length in picture.size)
+                axes.imshow(
+                    np.asarray(picture), extent=(left, left + wide, upper + high, upper), interpolation="nearest"
+                )
+                axes.text(left, upper + CELL + 3, caption, fontsize=7, va="top", color=LIGHT.ink, parse_math=False)
+        axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
+    return buffer.getvalue()

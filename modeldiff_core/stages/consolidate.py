@@ -1,0 +1,46 @@
+"""Stage: gather the shards of a training into one matrix."""
+
+from typing import Any
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.identity import digest
+from modeldiff_core.stages.references import Reference, open_store, refer
+from modeldiff_core.store import read_shard, shard_key, write_matrix
+from modeldiff_core.study import Training, shards_of
+
+VERSION = 1
+
+
+def matrix_reference(spec: Training, models: int) -> Reference:
+    """Where the matrix of the first `models` models stands."""
+    return refer(spec.prefix, "margins", {"version": VERSION, "training": digest(spec.identity), "models": models})
+
+
+def consolidate(store: dict[str, Any], training: dict[str, Any], models: int) -> dict[str, Any]:
+    """Write the matrix, or remove the shards that turn out damaged and name them in ``damaged``.
+
+    A damaged shard is never averaged in: it has to be trained again, and the stage run again.
+    """
+    spec, objects = Training.from_json(training), open_store(store)
+    reference = matrix_reference(spec, models)
+    damaged: dict[int, str] = {}
+
+    def intact() -> Any:
+        for index in range(shards_of(models, spec.shard_size)):
+            try:
+                shard = read_shard(objects, spec.subsets, index, spec.identity)
+            except (DamagedObject, FileNotFoundError) as error:
+                damaged[index] = str(error)
+                continue
+            if not damaged:
+                yield shard
+
+    n_train = len(spec.load().train)
+    try:
+        write_matrix(objects, reference.key, intact(), models, n_train, spec.targets, {"training": spec.identity})
+    except DamagedObject:
+        if not damaged:
+            raise
+    for index in damaged:
+        objects.delete(shard_key(spec.subsets, index))
+    return {**reference.to_json(), "damaged": {str(index): why for index, why in damaged.items()}}

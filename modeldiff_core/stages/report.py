@@ -1,0 +1,132 @@
+"""Stage: draw the report of a finished comparison."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.identity import plain
+from modeldiff_core.report import render
+from modeldiff_core.report.facts import AlgorithmFacts, CurveFacts, DirectionFacts, EffectFacts, ReportFacts
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.references import open_store
+from modeldiff_core.stages.summary import Findings, read_findings
+from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study import parse_study
+from modeldiff_core.transformations import build
+
+SHOWN = 6
+"""Pairs of images before and after a transformation."""
+
+
+def write_report(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
+    """Draw all figures and pages into ``report/``, the page last."""
+    objects, comparison = open_store(store), Comparison.of(parse_study(study))
+    files = render(report_facts(objects, comparison))
+    for name in sorted(files, key=lambda name: (name == "index.html", name)):
+        objects.write(f"{comparison.folder}/report/{name}", files[name])
+    page = f"{comparison.folder}/report/index.html"
+    return {"page": page, "url": objects.url(page), "files": sorted(files)}
+
+
+def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
+    """Everything that the report shows, from the store."""
+    findings = read_findings(store, comparison)
+    summary = read_record(store, f"{comparison.folder}/summary.json")
+    data = comparison.trainings[0].load()
+    study = comparison.study
+    directions = tuple(
+        DirectionFacts(
+            side=entry["side"],
+            index=entry["index"],
+            variance_a=entry["explained_variance"]["a"],
+            variance_b=entry["explained_variance"]["b"],
+            in_sample_a=entry["explained_variance_in_sample"]["a"],
+            in_sample_b=entry["explained_variance_in_sample"]["b"],
+            null_p=entry["null_p"],
+            stability=entry["stability"],
+            significant=entry["significant"],
+            projections=findings.side(entry["side"], "projections")[:, entry["index"]],
+            weights=findings.side(entry["side"], "directions")[entry["index"]],
+        )
+        for entry in summary["directions"]
+    )
+    algorithms = [
+        AlgorithmFacts(
+            name=config.name,
+            settings={"kind": config.kind, "seed": config.seed, **_recipe(comparison, which)},
+            subset_models=scores["models"],
+            diverged=scores["diverged"],
+            ensemble_models=study.ensemble.models,
+            subset_accuracy=scores["subset_accuracy"],
+            ensemble_accuracy=scores["ensemble_accuracy"],
+            lds_mean=scores["lds"]["mean"],
+            lds_low=scores["lds"]["ci_low"],
+            lds_high=scores["lds"]["ci_high"],
+        )
+        for which, (config, scores) in enumerate(
+            zip((study.algorithm_a, study.algorithm_b), findings.scores, strict=True)
+        )
+    ]
+    task = comparison.trainings[0].task()
+    return ReportFacts(
+        study=study.name,
+        digest=comparison.digest,
+        dataset={**study.dataset.model_dump(), "training examples": len(task.train), "targets": len(task.targets)},
+        classes=data.classes,
+        a=algorithms[0],
+        b=algorithms[1],
+        similarity=summary["similarity"],
+        directions=directions,
+        null=findings.null,
+        effects=tuple(_effects(comparison, findings)),
+        train=task.train,
+        targets=task.targets,
+        config=study.model_dump(mode="json"),
+        versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "scikit-learn")}},
+        findings=tuple(summary["findings"]),
+    )
+
+
+def _recipe(comparison: Comparison, which: int) -> dict[str, object]:
+    recipe = plain(comparison.trainings[which].identity["algorithm"]["recipe"])
+    assert isinstance(recipe, dict)
+    return recipe
+
+
+def _effects(comparison: Comparison, findings: Findings) -> list[EffectFacts]:
+    targets = comparison.trainings[0].task().targets
+    classes = comparison.trainings[0].load().classes
+    height, width, channels = targets.images.shape[1:]
+    out = []
+    for of_a, _ in comparison.effects():
+        rows = [row for row in findings.effects if row["name"] == of_a.test.name]
+        last = rows[-1]
+        before = targets.images[of_a.images()[:SHOWN]]
+        transformation = build(of_a.test, (height, width, channels))
+        parameters = ", ".join(f"{name} {value}" for name, value in of_a.test.parameters.items())
+        out.append(
+            EffectFacts(
+                name=of_a.test.name,
+                description=f"{of_a.test.kind} ({parameters})" if parameters else of_a.test.kind,
+                class_name=None if of_a.test.target_class is None else classes[of_a.test.target_class],
+                intensities=np.array(of_a.test.intensities),
+                a=_curve(rows, "a"),
+                b=_curve(rows, "b"),
+                difference=last["difference"],
+                difference_low=last["low"],
+                difference_high=last["high"],
+                p_adjusted=last["p_adjusted"],
+                distinguishing=last["distinguishing"],
+                images=last["images"],
+                before=before,
+                after=transformation(before, of_a.test.intensities[-1]),
+            )
+        )
+    return out
+
+
+def _curve(rows: list[dict[str, Any]], name: str) -> CurveFacts:
+    effect, low, high = (np.array([row[f"{part}_{name}"] for row in rows]) for part in ("effect", "low", "high"))
+    return CurveFacts(effect, low, high)

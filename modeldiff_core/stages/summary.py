@@ -1,0 +1,221 @@
+"""Stage: everything a comparison found, as one record of stable keys and one table of effects."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.comparison import extremes, p_values
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
+from modeldiff_core.stages.effects import read_changes
+from modeldiff_core.stages.references import open_store
+from modeldiff_core.stages.score import score_reference
+from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record
+from modeldiff_core.study import parse_study
+from modeldiff_core.transformations import difference_test, holm, is_distinguishing, two_way_interval
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was computed, read back from the store: the directions' arrays, the pooled null, scores and effect rows."""
+
+    directions: TensorObject
+    null: Float[np.ndarray, " draws"]
+    scores: tuple[dict[str, Any], dict[str, Any]]
+    effects: tuple[dict[str, Any], ...]
+
+    def side(self, side: str, name: str) -> np.ndarray:
+        """One array of a side's directions."""
+        return self.directions.arrays[f"{side}.{name}"]
+
+
+def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
+    """Read every result that the comparison refers to, checked."""
+    pair, study = comparison.pair, comparison.study
+    directions = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest})
+    draws = [
+        read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
+        for i in comparison.null_blocks
+    ]
+    kept = np.concatenate(draws)[: study.comparison.permutations] if draws else np.empty((0, 2, 0), np.float32)
+    a, b = (
+        read_record(store, score_reference(t, comparison.regression(t, None), study.ensemble.models).record)
+        for t in comparison.trainings
+    )
+    return Findings(directions, kept.ravel(), (a, b), tuple(effect_rows(store, comparison)))
+
+
+def effect_rows(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
+    """A row a transformation and intensity; p is adjusted over all transformations at their full intensity."""
+    settings = comparison.study.effects
+    rows: list[dict[str, Any]] = []
+    last: list[dict[str, Any]] = []
+    for of_a, of_b in comparison.effects():
+        changes = read_changes(store, of_a), read_changes(store, of_b)
+        for i, intensity in enumerate(of_a.test.intensities):
+            a, b = (two_way_interval(change[i], level=settings.level) for change in changes)
+            difference = difference_test(changes[0][i], changes[1][i], level=settings.level)
+            rows.append(
+                {
+                    "name": of_a.test.name, "class": of_a.test.target_class, "intensity": float(intensity),
+                    "effect_a": a.mean, "low_a": a.low, "high_a": a.high,
+                    "effect_b": b.mean, "low_b": b.low, "high_b": b.high,
+                    "difference": difference.mean, "low": difference.low, "high": difference.high, "p": difference.p,
+                    "images": changes[0].shape[2], "p_adjusted": None, "distinguishing": False,
+                }
+            )  # fmt: skip
+        last.append(rows[-1])
+    if last:
+        for row, adjusted in zip(last, holm(np.array([row["p"] for row in last])), strict=True):
+            row["p_adjusted"] = float(adjusted)
+            row["distinguishing"] = is_distinguishing(
+                row["effect_a"], row["effect_b"], float(adjusted),
+                delta=settings.delta, epsilon=settings.epsilon, alpha=settings.alpha,
+            )  # fmt: skip
+    return rows
+
+
+def direction_entries(comparison: Comparison, findings: Findings) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance."""
+    settings = comparison.study.comparison
+    entries = []
+    for side in SIDES:
+        variance = {name: findings.side(side, f"variance_{name}") for name in ("a", "b")}
+        first, second = side.split("-")
+        p = p_values(variance[first] - variance[second], findings.null)
+        for i in range(settings.components):
+            top, bottom = extremes(findings.side(side, "projections")[:, i], settings.top)
+            train, _ = extremes(findings.side(side, "directions")[i], settings.top)
+            entries.append(
+                {
+                    "side": side,
+                    "index": i,
+                    "explained_variance": {name: float(variance[name][i]) for name in ("a", "b")},
+                    "explained_variance_in_sample": {
+                        name: float(findings.side(side, f"in_sample_{name}")[i]) for name in ("a", "b")
+                    },
+                    "null_p": float(p[i]),
+                    "stability": float(findings.side(side, "stability")[i]),
+                    "significant": bool(p[i] <= settings.significance),
+                    "top_targets": top.tolist(),
+                    "bottom_targets": bottom.tolist(),
+                    "top_train": train.tolist(),
+                }
+            )
+    return entries
+
+
+def transformation_entries(findings: Findings) -> list[dict[str, Any]]:
+    """The ``transformations`` of summary.json: each at its full intensity."""
+    return [
+        {
+            "name": row["name"],
+            "class": row["class"],
+            "intensity": row["intensity"],
+            "effect": {"a": row["effect_a"], "b": row["effect_b"]},
+            "ci": {"a": [row["low_a"], row["high_a"]], "b": [row["low_b"], row["high_b"]]},
+            "difference": row["difference"],
+            "difference_ci": [row["low"], row["high"]],
+            "p_adjusted": row["p_adjusted"],
+            "distinguishing": row["distinguishing"],
+        }
+        for row in findings.effects
+        if row["p_adjusted"] is not None
+    ]
+
+
+def sentences(comparison: Comparison, directions: list[dict[str, Any]], effects: list[dict[str, Any]]) -> list[str]:
+    """What was found, in three lines."""
+    names = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
+    counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
+    total = comparison.study.comparison.components
+    if not comparison.study.comparison.permutations:
+        first = "Directions were not tested against chance (comparison.permutations=0)."
+    elif not any(counts.values()):
+        first = (
+            f"No training direction tells {names[0]} and {names[1]} apart beyond chance ({total} tried on each side)."
+        )
+    else:
+        first = (
+            f"{counts['a-b']} of {total} directions matter to {names[0]} and not to {names[1]}, "
+            f"{counts['b-a']} of {total} the other way round (p ≤ {comparison.study.comparison.significance:g})."
+        )
+    found = [e for e in effects if e["distinguishing"]]
+    classes = load_classes(comparison)
+    if found:
+        best = max(found, key=lambda e: abs(e["difference"]))
+        of = "its own class" if best["class"] is None else f"class {classes[best['class']]}"
+        second = (
+            f"{best['name']} is a distinguishing transformation: it changes P({of}) by {100 * best['effect']['a']:+.1f} "
+            f"points for {names[0]} and by {100 * best['effect']['b']:+.1f} for {names[1]}."
+        )
+    elif effects:
+        second = f"None of the {len(effects)} transformations tried is distinguishing."
+    else:
+        second = "No transformation was tried."
+    third = f"{len(found)} of {len(effects)} transformations tried are distinguishing."
+    return [first, second, third] if found else [first, second]
+
+
+def load_classes(comparison: Comparison) -> tuple[str, ...]:
+    """Names of the classes."""
+    return comparison.trainings[0].load().classes
+
+
+def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
+    """The content of summary.json."""
+    directions = direction_entries(comparison, findings)
+    effects = transformation_entries(findings)
+    a, b = findings.scores
+    return {
+        "study": comparison.study.name,
+        "digest": comparison.digest,
+        "algorithms": {
+            name: {
+                "name": config.name, "kind": config.kind, "training": training.prefix,
+                **{key: scores[key] for key in ("models", "diverged", "subset_accuracy", "ensemble_accuracy")},
+                "ensemble_models": comparison.study.ensemble.models,
+            }
+            for name, config, training, scores in (
+                ("a", comparison.study.algorithm_a, comparison.trainings[0], a),
+                ("b", comparison.study.algorithm_b, comparison.trainings[1], b),
+            )
+        },
+        "lds": {"a": a["lds"], "b": b["lds"]},
+        "similarity": float(findings.directions.arrays["similarity"].mean()),
+        "directions": directions,
+        "transformations": effects,
+        "findings": sentences(comparison, directions, effects),
+    }  # fmt: skip
+
+
+def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
+    """Write study.json, effects.parquet and, last, summary.json; gives the summary's findings."""
+    import pandas as pd
+
+    objects, comparison = open_store(store), Comparison.of(parse_study(study))
+    findings = read_findings(objects, comparison)
+    summary = build_summary(comparison, findings)
+    pair = comparison.pair
+    write_record(
+        objects,
+        f"{comparison.folder}/study.json",
+        {
+            "study": comparison.study.model_dump(mode="json"),
+            "digest": comparison.digest,
+            "trainings": {"a": comparison.trainings[0].prefix, "b": comparison.trainings[1].prefix},
+            "datamodels": {name: [r.reference.key for r in fits] for name, fits in (("a", pair.a), ("b", pair.b))},
+            "directions": pair.directions.key,
+            "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
+            "null_block": NULL_BLOCK,
+            "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
+        },
+    )
+    table = io.BytesIO()
+    pd.DataFrame(list(findings.effects)).to_parquet(table, index=False)
+    objects.write(f"{comparison.folder}/effects.parquet", table.getvalue())
+    write_record(objects, f"{comparison.folder}/summary.json", summary)
+    return {"folder": comparison.folder, "summary": f"{comparison.folder}/summary.json"}

@@ -1,0 +1,60 @@
+"""Stage: train one shard and put it into the store."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.stages.references import open_store
+from modeldiff_core.store import Shard, TensorObject, read_tensors, shard_key, write_shard, write_tensors
+from modeldiff_core.study import Training
+from modeldiff_core.training import Execution, TrainedModels, train_ensemble, train_subset_models
+
+WEIGHTS = "weights."
+
+
+def train_subset_shard(
+    store: dict[str, Any], training: dict[str, Any], index: int, execution: dict[str, Any]
+) -> dict[str, Any]:
+    """Train the subset models of one shard; gives how many diverged."""
+    spec = Training.from_json(training)
+    task = spec.task()
+    models = range(index * spec.shard_size, (index + 1) * spec.shard_size)
+    result = train_subset_models(task, spec.sampler(len(task.train)), models, Execution(**execution))
+    shard = Shard(models.start, result.masks, result.margins, result.diverged)
+    write_shard(open_store(store), spec.subsets, index, shard, spec.identity)
+    return {"index": index, "models": len(models), "diverged": int(result.diverged.sum())}
+
+
+def train_ensemble_shard(
+    store: dict[str, Any], training: dict[str, Any], index: int, execution: dict[str, Any]
+) -> dict[str, Any]:
+    """Train the full-data models of one shard; their weights are kept where the algorithm can give them."""
+    spec = Training.from_json(training)
+    task = spec.task()
+    models = range(index * spec.ensemble_shard_size, (index + 1) * spec.ensemble_shard_size)
+    trained, logits = train_ensemble(task, models, Execution(**execution))
+    arrays = {"logits": logits, **{WEIGHTS + name: value for name, value in trained.weights().items()}}
+    content = TensorObject(arrays, spec.identity, {"index": index, "first": models.start})
+    write_tensors(open_store(store), shard_key(spec.ensemble, index), content)
+    return {"index": index, "models": len(models), "diverged": 0}
+
+
+SHARD_WORKERS = {"subsets": train_subset_shard, "ensemble": train_ensemble_shard}
+"""What trains a shard, by the kind of the shard (the folder that it is stored in)."""
+
+
+def load_ensemble(
+    store: dict[str, Any], spec: Training, index: int, execution: Execution
+) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
+    """The full-data models of one shard and their logits; models without stored weights are trained again."""
+    content = read_tensors(open_store(store), shard_key(spec.ensemble, index), spec.identity)
+    weights = {n.removeprefix(WEIGHTS): a for n, a in content.arrays.items() if n.startswith(WEIGHTS)}
+    task = spec.task()
+    if weights:
+        height, width, channels = task.train.images.shape[1:]
+        models = task.algorithm.load(weights, (height, width, channels), task.n_classes, execution)
+    else:
+        first = int(str(content.facts["first"]))
+        models, _ = train_ensemble(task, range(first, first + len(content.arrays["logits"])), execution)
+    return models, content.arrays["logits"]

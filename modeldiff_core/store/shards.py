@@ -1,0 +1,67 @@
+"""Shards: what K models gave, the unit of work, of retry and of storage."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.store.objects import ObjectStore
+from modeldiff_core.store.tensors import TensorObject, read_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Margins of K models and the masks that they were trained with.
+
+    first: number of the first model; row r is model first + r. Rows of diverged models hold zeros.
+    """
+
+    first: int
+    masks: Bool[np.ndarray, "models train"]
+    margins: Float[np.ndarray, "models targets"]
+    diverged: Bool[np.ndarray, " models"]
+
+
+def shard_key(prefix: str, index: int) -> str:
+    """Name of the shard of that index under ``<training>/subsets`` or ``<training>/ensemble``."""
+    return f"{prefix}/shards/{index:06d}.safetensors"
+
+
+def done_shards(store: ObjectStore, prefix: str) -> set[int]:
+    """Indices of the shards that exist, by one listing."""
+    pattern = re.compile(re.escape(f"{prefix}/shards/") + r"(\d{6,})\.safetensors$")
+    return {int(match[1]) for key in store.sizes(f"{prefix}/shards") if (match := pattern.fullmatch(key))}
+
+
+def write_shard(store: ObjectStore, prefix: str, index: int, shard: Shard, identity: Mapping[str, object]) -> None:
+    """Put a shard in one step; masks are packed eight to a byte."""
+    arrays = {
+        "margins": shard.margins.astype(np.float32),
+        "masks": np.packbits(shard.masks, axis=1),
+        "diverged": shard.diverged,
+    }
+    facts = {"index": index, "first": shard.first, "n_train": shard.masks.shape[1]}
+    write_tensors(store, shard_key(prefix, index), TensorObject(arrays, identity, facts))
+
+
+def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[str, object]) -> Shard:
+    """A shard, checked: bytes, identity, number, shapes and finite values.
+
+    Raises DamagedObject with the object's address and what is wrong, FileNotFoundError if it is not there.
+    """
+    key = shard_key(prefix, index)
+    content = read_tensors(store, key, identity)
+    source = store.url(key)
+    if content.facts.get("index") != index:
+        raise DamagedObject(f"{source}: holds shard {content.facts.get('index')}")
+    margins, packed, diverged = content.arrays["margins"], content.arrays["masks"], content.arrays["diverged"]
+    n_train = int(str(content.facts["n_train"]))
+    if len(margins) != len(packed) or len(margins) != len(diverged) or packed.shape[1] != -(-n_train // 8):
+        raise DamagedObject(f"{source}: shapes {margins.shape}, {packed.shape}, {diverged.shape} do not fit together")
+    if not np.isfinite(margins).all():
+        raise DamagedObject(f"{source}: holds margins that are not finite")
+    masks = np.unpackbits(packed, axis=1, count=n_train).astype(bool)
+    return Shard(int(str(content.facts["first"])), masks, margins, diverged.astype(bool))

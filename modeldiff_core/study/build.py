@@ -1,0 +1,59 @@
+"""From configuration to objects: datasets and algorithms, each error with its full key."""
+
+import dataclasses
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from modeldiff_core.data import SOURCES, Dataset
+from modeldiff_core.errors import ConfigError, DataError
+from modeldiff_core.identity import canonical_json, plain
+from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, config_error
+from modeldiff_core.training import ALGORITHMS, Algorithm
+
+T = TypeVar("T")
+
+
+def build_settings(cls: type[T], values: dict[str, Any], key: str) -> T:
+    """An instance of a settings dataclass from plain values; raises ConfigError with the key of what is wrong."""
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in names:
+            raise ConfigError(f"{key}.{name}", f"no such setting; one of {', '.join(sorted(names))}", values[name])
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        raise config_error(error, prefix=f"{key}.") from error
+
+
+def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:
+    """The algorithm that a configuration names; `key` is algorithm_a or algorithm_b."""
+    try:
+        cls = ALGORITHMS.get(config.kind)
+    except ConfigError as error:
+        raise ConfigError(f"{key}.kind", error.expected, error.got, error.hint) from error
+    return build_settings(cls, config.recipe, f"{key}.recipe")
+
+
+def load_dataset(config: DatasetConfig) -> Dataset:
+    """The dataset that a configuration names, kept in memory for later calls in the same process."""
+    return _cached_dataset(canonical_json({"kind": config.kind, **config.options()}))
+
+
+@lru_cache(maxsize=4)
+def _cached_dataset(encoded: str) -> Dataset:
+    import json
+
+    options = json.loads(encoded)
+    kind = options.pop("kind")
+    source = build_settings(SOURCES.get(kind), options, "dataset")
+    try:
+        return source.load()
+    except DataError as error:
+        raise ConfigError("dataset", "examples that can be used", kind, str(error)) from error
+
+
+def recipe_identity(algorithm: Algorithm) -> object:
+    """The algorithm's settings with every default spelled out, so that a changed default is a changed identity."""
+    return plain(algorithm)

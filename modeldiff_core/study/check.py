@@ -1,0 +1,71 @@
+"""What can be wrong with a study as a whole, found before anything is trained."""
+
+from modeldiff_core.data import Dataset
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.study.build import build_algorithm
+from modeldiff_core.study.config import StudyConfig
+from modeldiff_core.study.trainings import Training
+from modeldiff_core.subsets.sampler import probability_of_missing_a_class
+from modeldiff_core.transformations import build
+
+CHANCE = 0.01
+"""Largest chance, over all models, that some subset misses some class."""
+
+
+def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Training]) -> list[str]:
+    """Raise ConfigError for a study that cannot give a result; return warnings about one that may not be meant."""
+    if study.targets is not None and study.targets > len(data.test):
+        raise ConfigError("targets", f"at most the {len(data.test)} test examples", study.targets)
+    fitted = study.subsets.models - study.subsets.evaluation_models
+    if fitted < 20:
+        raise ConfigError(
+            "subsets.models", f"at least 20 more than subsets.evaluation_models ({study.subsets.evaluation_models})",
+            study.subsets.models,
+        )  # fmt: skip
+    targets = len(data.test) if study.targets is None else study.targets
+    if study.comparison.components >= min(targets, len(data.train)):
+        raise ConfigError(
+            "comparison.components", f"fewer than the {min(targets, len(data.train))} targets or training examples",
+            study.comparison.components,
+        )  # fmt: skip
+    sampler = trainings[0].sampler(len(data.train))
+    chance, rarest = probability_of_missing_a_class(
+        data.train.labels, len(data.classes), sampler.size, study.subsets.models
+    )
+    if chance > CHANCE:
+        count = int((data.train.labels == rarest).sum())
+        raise ConfigError(
+            "subsets.fraction",
+            f"subsets that miss no class (chance of a miss over all models at most {CHANCE:g})",
+            study.subsets.fraction,
+            f"A subset of {sampler.size} misses class {data.classes[rarest]!r} ({count} training examples), or another, "
+            f"with chance {chance:.2g}; take a larger fraction or more examples of the class",
+        )
+    seen: set[str] = set()
+    for test in study.transformations:
+        if test.name in seen:
+            raise ConfigError("transformations", "names that differ", test.name)
+        seen.add(test.name)
+        if test.target_class is not None and not 0 <= test.target_class < len(data.classes):
+            raise ConfigError(
+                f"transformations.{test.name}.target_class", f"a class in 0..{len(data.classes) - 1}", test.target_class
+            )
+        build(test, data.image_shape)
+    _check_networks(data, trainings)
+    a, b = trainings
+    if a.identity["algorithm"] == b.identity["algorithm"]:
+        return [
+            f"algorithm_a ({study.algorithm_a.name}) and algorithm_b ({study.algorithm_b.name}) are the same algorithm "
+            "with the same seed under two names: every difference will be zero"
+        ]
+    return []
+
+
+def _check_networks(data: Dataset, trainings: tuple[Training, Training]) -> None:
+    """Let each algorithm see the shape of the data, so that what it cannot take is found now."""
+    for training in trainings:
+        try:
+            build_algorithm(training.algorithm, training.key).check(data.image_shape, len(data.classes))
+        except ConfigError as error:
+            key = error.key if error.key.startswith(training.key) else f"{training.key}.{error.key}"
+            raise ConfigError(key, error.expected, error.got, error.hint) from error

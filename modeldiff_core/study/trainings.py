@@ -1,0 +1,151 @@
+"""A training: one algorithm, one dataset, one subset design. It belongs to no study."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.identity import plain, short_digest
+from modeldiff_core.study.build import build_algorithm, load_dataset, recipe_identity
+from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, StudyConfig, SubsetConfig
+from modeldiff_core.subsets import SubsetSampler
+from modeldiff_core.training import Task
+
+RECIPE_VERSION = 1
+"""Raised by hand when a change of the code changes what training gives."""
+
+UNPAIRED = 1_000_003
+"""Added to the subset seed of B in the independent design."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained and where it is stored; the number of models is not part of it.
+
+    fingerprint: of the dataset's values. subset_seed: decides every mask.
+    """
+
+    dataset: DatasetConfig
+    fingerprint: str
+    targets: int
+    algorithm: AlgorithmConfig
+    key: str
+    fraction: float
+    subset_seed: int
+    shard_size: int
+    ensemble_shard_size: int
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The configuration that decides every number of this training."""
+        return {
+            "recipe_version": RECIPE_VERSION,
+            "dataset": {"kind": self.dataset.kind, "fingerprint": self.fingerprint, "targets": self.targets},
+            "algorithm": {
+                "kind": self.algorithm.kind,
+                "seed": self.algorithm.seed,
+                "recipe": recipe_identity(build_algorithm(self.algorithm, self.key)),
+            },
+            "subsets": {"fraction": self.fraction, "seed": self.subset_seed, "shard_size": self.shard_size},
+            "ensemble": {"shard_size": self.ensemble_shard_size},
+            "output": "margin",
+        }
+
+    @property
+    def prefix(self) -> str:
+        """The training's folder in a store."""
+        return f"trainings/{self.dataset.kind}.{self.algorithm.kind}-{short_digest(self.identity)}"
+
+    @property
+    def subsets(self) -> str:
+        """The folder of its subset shards."""
+        return f"{self.prefix}/subsets"
+
+    @property
+    def ensemble(self) -> str:
+        """The folder of its full-data shards."""
+        return f"{self.prefix}/ensemble"
+
+    def task(self) -> Task:
+        """The data and algorithm, loaded and checked against the fingerprint."""
+        data = self.load()
+        algorithm = build_algorithm(self.algorithm, self.key)
+        return Task(algorithm, self.algorithm.seed, data.train, target_examples(data, self.targets), len(data.classes))
+
+    def load(self) -> Dataset:
+        """The dataset; raises ConfigError if its values are not those that the study was planned with."""
+        from modeldiff_core.errors import ConfigError
+
+        data = load_dataset(self.dataset)
+        if data.fingerprint != self.fingerprint:
+            raise ConfigError("dataset", f"the examples with fingerprint {self.fingerprint[:8]}", data.fingerprint[:8])
+        return data
+
+    def sampler(self, n_train: int) -> SubsetSampler:
+        """The training's masks."""
+        return SubsetSampler(n_train, self.fraction, self.subset_seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a worker in another process."""
+        return {
+            "dataset": self.dataset.model_dump(),
+            "fingerprint": self.fingerprint,
+            "targets": self.targets,
+            "algorithm": self.algorithm.model_dump(),
+            "key": self.key,
+            "fraction": self.fraction,
+            "subset_seed": self.subset_seed,
+            "shard_size": self.shard_size,
+            "ensemble_shard_size": self.ensemble_shard_size,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Training":
+        """What to_json gave."""
+        return cls(
+            **{
+                **content,
+                "dataset": DatasetConfig.model_validate(content["dataset"]),
+                "algorithm": AlgorithmConfig.model_validate(content["algorithm"]),
+            }
+        )
+
+    def record(self) -> dict[str, Any]:
+        """What stands in training.json: the identity, and the words that people used."""
+        return {
+            "identity": self.identity,
+            "algorithm_name": self.algorithm.name,
+            "dataset": plain(self.dataset.model_dump()),
+        }
+
+
+def target_examples(data: Dataset, targets: int) -> Examples:
+    """The first `targets` test examples."""
+    import numpy as np
+
+    return data.test.select(np.arange(targets))
+
+
+def shards_of(models: int, shard_size: int) -> int:
+    """Shards that hold this many models; the last one is trained in full."""
+    return -(-models // shard_size)
+
+
+def trainings_of(study: StudyConfig, data: Dataset) -> tuple[Training, Training]:
+    """A's and B's training."""
+    targets = len(data.test) if study.targets is None else study.targets
+    fingerprint = data.fingerprint
+    subsets: SubsetConfig = study.subsets
+    ensemble: EnsembleConfig = study.ensemble
+
+    def training(algorithm: AlgorithmConfig, key: str, seed: int) -> Training:
+        return Training(
+            study.dataset, fingerprint, targets, algorithm, key, subsets.fraction, seed, subsets.shard_size,
+            ensemble.shard_size,
+        )  # fmt: skip
+
+    seed_b = subsets.seed if subsets.paired else subsets.seed + UNPAIRED
+    return (
+        training(study.algorithm_a, "algorithm_a", subsets.seed),
+        training(study.algorithm_b, "algorithm_b", seed_b),
+    )

@@ -1,0 +1,84 @@
+"""Training one shard: the models of a range of numbers, together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from modeldiff_core.data import Examples
+from modeldiff_core.errors import Diverged
+from modeldiff_core.margins import correct_class_margin
+from modeldiff_core.subsets import SubsetSampler
+from modeldiff_core.training.protocol import Algorithm, Execution, TrainedModels
+
+ENSEMBLE_OFFSET = 2**40
+"""Full-data model i draws its randomness as number ENSEMBLE_OFFSET + i, apart from every subset model."""
+TOLERATED = 0.05
+"""Largest share of a shard's models that may diverge."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What models are trained on and judged by."""
+
+    algorithm: Algorithm
+    seed: int
+    train: Examples
+    targets: Examples
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class SubsetMargins:
+    """Margins of subset models; rows of diverged models are zero."""
+
+    masks: Bool[np.ndarray, "models train"]
+    margins: Float[np.ndarray, "models targets"]
+    diverged: Bool[np.ndarray, " models"]
+
+
+def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execution: Execution) -> SubsetMargins:
+    """Train the subset models of these numbers and take every target's margin.
+
+    Raises Diverged if more than TOLERATED of them end with margins that are not finite.
+    """
+    masks = sampler.masks(models)
+    trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
+    logits = trained.logits(task.targets.images)
+    diverged = _diverged(logits, models)
+    margins = margins_of(np.where(diverged[:, None, None], 0, logits), task.targets.labels)
+    margins[diverged] = 0
+    return SubsetMargins(masks, margins, diverged)
+
+
+def train_ensemble(task: Task, models: range, execution: Execution) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
+    """Train full-data models of these numbers; also gives their logits of the targets.
+
+    Raises Diverged if any of them ends with logits that are not finite.
+    """
+    masks = np.ones((len(models), len(task.train)), dtype=bool)
+    numbers = [ENSEMBLE_OFFSET + model for model in models]
+    trained = task.algorithm.train(task.train, task.n_classes, masks, numbers, task.seed, execution)
+    logits = trained.logits(task.targets.images)
+    if _diverged(logits, models).any():
+        raise Diverged(f"full-data models {models.start}..{models.stop - 1}: some logits are not finite; lower the learning rate")
+    return trained, logits
+
+
+def margins_of(
+    logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
+) -> Float[np.ndarray, "models targets"]:
+    """Correct-class margins as a float32 array."""
+    margins = correct_class_margin(torch.from_numpy(np.asarray(logits, np.float32)), torch.from_numpy(labels))
+    return margins.numpy()
+
+
+def _diverged(logits: Float[np.ndarray, "models targets classes"], models: range) -> Bool[np.ndarray, " models"]:
+    diverged = ~np.isfinite(logits).all((1, 2))
+    if diverged.mean() > TOLERATED:
+        raise Diverged(
+            f"{int(diverged.sum())} of the {len(models)} models {models.start}..{models.stop - 1} ended with logits that "
+            f"are not finite (at most {TOLERATED:.0%} may). Lower recipe.learning_rate or recipe.momentum"
+        )
+    return diverged

@@ -1,0 +1,118 @@
+"""scikit-learn's classifiers as learning algorithms: ``kind: sklearn``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from modeldiff_core.data import Examples
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import generator
+from modeldiff_core.training.protocol import Execution
+
+LOWEST_PROBABILITY = 1e-6
+"""Probabilities are clipped from below before their logarithm is taken as a logit."""
+
+
+def _classifiers() -> dict[str, type[Any]]:
+    from sklearn.utils import all_estimators
+
+    found = dict(all_estimators(type_filter="classifier"))
+    return {n: c for n, c in found.items() if hasattr(c, "predict_proba") or hasattr(c, "decision_function")}
+
+
+@dataclass(frozen=True)
+class SklearnModels:
+    """Fitted estimators, one a model; logits of classes that a model never saw are the lowest possible."""
+
+    estimators: tuple[Any, ...]
+    n_classes: int
+
+    def logits(
+        self, images: UInt8[np.ndarray, "targets height width channels"]
+    ) -> Float[np.ndarray, "models targets classes"]:
+        """Ln of predict_proba where there is one, else decision_function (two classes: ∓ half the decision)."""
+        pixels = _features(images)
+        out = np.full((len(self.estimators), len(images), self.n_classes), np.log(LOWEST_PROBABILITY), np.float32)
+        for row, estimator in enumerate(self.estimators):
+            if hasattr(estimator, "predict_proba"):
+                scores = np.log(np.clip(estimator.predict_proba(pixels), LOWEST_PROBABILITY, None))
+            else:
+                scores = estimator.decision_function(pixels)
+                if scores.ndim == 1:
+                    scores = np.stack([-scores / 2, scores / 2], axis=1)
+            out[row][:, estimator.classes_] = scores
+        return out
+
+    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
+        """Nothing: fitted estimators could only be stored as pickles, so they are trained again when needed."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SklearnClassifier:
+    """Any classifier of scikit-learn by its class name, on pixels scaled to 0..1 in one row.
+
+    parameters: of its constructor. `random_state`, where there is one, is drawn from (seed, model).
+    """
+
+    classifier: str = "LogisticRegression"
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = _classifiers()
+        if self.classifier not in known:
+            raise ConfigError("recipe.classifier", f"a classifier of scikit-learn ({', '.join(sorted(known))})", self.classifier)
+        try:
+            self._make(0)
+        except TypeError as error:
+            raise ConfigError("recipe.parameters", f"parameters of {self.classifier}", dict(self.parameters), str(error)) from error
+        check = getattr(self._make(0), "_validate_params", None)
+        if check is not None:
+            try:
+                check()
+            except ValueError as error:
+                raise ConfigError("recipe.parameters", f"parameters of {self.classifier}", dict(self.parameters), str(error)) from error
+
+    def _make(self, state: int) -> Any:
+        cls = _classifiers()[self.classifier]
+        estimator = cls(**self.parameters)
+        if "random_state" in estimator.get_params() and "random_state" not in self.parameters:
+            estimator.set_params(random_state=state)
+        return estimator
+
+    def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
+        """Any image will do: pixels are features."""
+
+    def train(
+        self,
+        examples: Examples,
+        n_classes: int,
+        masks: Bool[np.ndarray, "models train"],
+        models: Sequence[int],
+        seed: int,
+        execution: Execution,  # noqa: ARG002  scikit-learn runs on the CPU, one model after the other
+    ) -> SklearnModels:
+        """Fit one estimator a mask."""
+        pixels = _features(examples.images)
+        fitted = []
+        for mask, model in zip(masks, models, strict=True):
+            estimator = self._make(int(generator("initialisation", seed, int(model)).integers(2**31)))
+            fitted.append(estimator.fit(pixels[mask], examples.labels[mask]))
+        return SklearnModels(tuple(fitted), n_classes)
+
+    def load(
+        self,
+        weights: Mapping[str, Float[np.ndarray, "models ..."]],
+        image_shape: tuple[int, int, int],
+        n_classes: int,
+        execution: Execution,
+    ) -> SklearnModels:
+        """Never possible: these models have no stored weights."""
+        raise ConfigError("algorithm.kind", "an algorithm with stored weights", f"sklearn ({sorted(weights)})")
+
+
+def _features(images: UInt8[np.ndarray, "n height width channels"]) -> Float[np.ndarray, "n features"]:
+    return images.reshape(len(images), -1).astype(np.float32) / 255

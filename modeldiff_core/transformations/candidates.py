@@ -1,0 +1,102 @@
+"""Candidate transformations as a configuration names them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from types import UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation
+
+
+@dataclass(frozen=True)
+class TransformationTest:
+    """One candidate whose effect on both algorithms is measured.
+
+    kind: its name in the library; parameters: the settings of that kind. target_class: the class whose probability
+    is followed, None for each image's own class. intensities: increasing, in 0..1; the last one decides.
+    """
+
+    name: str
+    kind: str
+    target_class: int | None = None
+    intensities: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        key = f"transformations.{self.name}"
+        if not self.name:
+            raise ConfigError("transformations", "a name for each transformation", self.name)
+        if self.target_class is not None and self.target_class < 0:
+            raise ConfigError(f"{key}.target_class", "the index of a class, or null", self.target_class)
+        within = all(0 <= intensity <= 1 for intensity in self.intensities)
+        if not self.intensities or not within or list(self.intensities) != sorted(set(self.intensities)):
+            raise ConfigError(f"{key}.intensities", "increasing numbers in [0, 1]", list(self.intensities))
+
+
+def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transformation:
+    """Make the transformation that a candidate names, checked against images of that height, width and channels.
+
+    Raises ConfigError naming ``transformations.<name>.kind`` or ``transformations.<name>.parameters.<field>``.
+    """
+    key = f"transformations.{test.name}"
+    try:
+        # Any, because a protocol says neither what settings make it nor that it is a dataclass.
+        kind: Any = TRANSFORMATIONS.get(test.kind)
+    except ConfigError as error:
+        raise _moved(error, f"{key}.kind") from error
+    settings = _settings(kind, test.parameters, f"{key}.parameters")
+    try:
+        transformation: Transformation = kind(**settings)
+        transformation.check(image_shape)
+    except ConfigError as error:
+        raise _moved(error, f"{key}.parameters{error.key.removeprefix('transformations')}") from error
+    return transformation
+
+
+def _moved(error: ConfigError, key: str) -> ConfigError:
+    return ConfigError(key, error.expected, error.got, error.hint)
+
+
+def _settings(kind: Any, parameters: Mapping[str, object], key: str) -> dict[str, object]:
+    """Give the parameters with lists made tuples; raises ConfigError for unknown, missing or mistyped ones."""
+    types = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind) if f.init}
+    for name in parameters:
+        if name not in known:
+            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(known)) or 'no parameters'}", name)
+    settings: dict[str, object] = {}
+    for name, described in known.items():
+        if name in parameters:
+            value = parameters[name]
+            value = tuple(value) if isinstance(value, list) else value
+            if not _fits(value, types[name]):
+                raise ConfigError(f"{key}.{name}", _readable(types[name]), parameters[name])
+            settings[name] = float(cast(float, value)) if types[name] is float else value
+        elif described.default is MISSING and described.default_factory is MISSING:
+            raise ConfigError(f"{key}.{name}", _readable(types[name]), None, "This parameter has no default.")
+    return settings
+
+
+def _fits(value: object, annotation: object) -> bool:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return any(_fits(value, arg) for arg in args)
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        if args[-1] is Ellipsis:
+            return all(_fits(item, args[0]) for item in value)
+        return len(value) == len(args) and all(map(_fits, value, args))
+    if annotation is int or annotation is float:
+        number = int if annotation is int else int | float
+        return isinstance(value, number) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, annotation) if isinstance(annotation, type) else True
+
+
+def _readable(annotation: object) -> str:
+    plain = isinstance(annotation, type) and get_origin(annotation) is None
+    return cast(type, annotation).__name__ if plain else str(annotation)

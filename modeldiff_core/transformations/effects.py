@@ -1,0 +1,125 @@
+"""Effects of a transformation: how it changes the probability that models give a class (ModelDiff, section 2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped, UInt8
+from scipy.special import softmax
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import generator
+from modeldiff_core.training.protocol import TrainedModels
+from modeldiff_core.transformations.library import Transformation
+
+
+@dataclass(frozen=True)
+class EffectSettings:
+    """When a transformation is said to distinguish, and on how many images that is measured.
+
+    delta: least effect on one algorithm; epsilon: largest on the other (changes of a probability). alpha: chance of
+    finding any difference where there is none. level: confidence of the intervals. max_images: most test images used,
+    chosen by `seed`.
+    """
+
+    delta: float = 0.1
+    epsilon: float = 0.05
+    alpha: float = 0.05
+    level: float = 0.95
+    max_images: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, holds, expected in (
+            ("delta", 0 < self.delta <= 1, "a change of probability in (0, 1]"),
+            ("epsilon", 0 <= self.epsilon < self.delta, f"0 or more and less than delta ({self.delta})"),
+            ("alpha", 0 < self.alpha < 1, "a number in (0, 1)"),
+            ("level", 0 < self.level < 1, "a number in (0, 1)"),
+            ("max_images", self.max_images >= 2, "2 or more"),
+        ):
+            if not holds:
+                raise ConfigError(f"effects.{name}", expected, getattr(self, name))
+
+
+def eligible_images(
+    labels: Int[np.ndarray, " images"],
+    metadata: Mapping[str, Shaped[np.ndarray, " images"]],
+    target_class: int | None,
+    max_images: int,
+    seed: int,
+) -> Int[np.ndarray, " chosen"]:
+    """Sorted positions of at most `max_images` images, drawn at random, to which a transformation is applied.
+
+    Images of the target class are left out (None: none are), and so are those that metadata 'planted' marks: they
+    carry the feature already. Raises ConfigError if fewer than 2 are left.
+    """
+    eligible = np.ones(len(labels), dtype=bool) if target_class is None else labels != target_class
+    if "planted" in metadata:
+        eligible &= ~metadata["planted"].astype(bool)
+    positions = np.flatnonzero(eligible)
+    if len(positions) < 2:
+        raise ConfigError(
+            "transformations",
+            f"at least 2 test images without the feature and not of class {target_class}",
+            len(positions),
+        )
+    order = generator("effect images", seed).permutation(len(positions))
+    return np.sort(positions[order[:max_images]])
+
+
+def probability_change(
+    before: Float[np.ndarray, "models images classes"],
+    after: Float[np.ndarray, "models images classes"],
+    labels: Int[np.ndarray, " images"],
+    target_class: int | None,
+) -> Float[np.ndarray, "models images"]:
+    """Softmax probability of a class from the logits `after` minus that from the logits `before`, in −1..1.
+
+    The class is `target_class`, or each image's own label for None. Raises ConfigError for a class that is not there.
+    """
+    n_classes = before.shape[2]
+    if target_class is not None and not 0 <= target_class < n_classes:
+        raise ConfigError("transformations.target_class", f"a class in 0..{n_classes - 1}", target_class)
+    classes = labels if target_class is None else np.full_like(labels, target_class)
+    change: np.ndarray = _probability(after, classes) - _probability(before, classes)
+    return change
+
+
+def _probability(
+    logits: Float[np.ndarray, "models images classes"], classes: Int[np.ndarray, " images"]
+) -> Float[np.ndarray, "models images"]:
+    chosen: np.ndarray = softmax(logits.astype(np.float64), axis=2)[:, np.arange(len(classes)), classes]
+    return chosen
+
+
+def measure(
+    models: TrainedModels,
+    transformation: Transformation,
+    images: UInt8[np.ndarray, "images height width channels"],
+    labels: Int[np.ndarray, " images"],
+    intensities: Sequence[float],
+    target_class: int | None,
+) -> Float[np.ndarray, "intensities models images"]:
+    """Change of the class probability of every model on every image at every intensity, against the images as they are.
+
+    effect[intensity, model, image] = p_model(class | F(image, intensity)) − p_model(class | image); the effect of the
+    transformation is its mean over models and images.
+    """
+    before = models.logits(images)
+    return np.stack(
+        [
+            probability_change(before, models.logits(transformation(images, intensity)), labels, target_class)
+            for intensity in intensities
+        ]
+    )
+
+
+def is_distinguishing(
+    effect_a: float, effect_b: float, p_adjusted: float, *, delta: float, epsilon: float, alpha: float
+) -> bool:
+    """Whether one algorithm reacts (|effect| ≥ delta), the other does not (≤ epsilon), and p_adjusted ≤ alpha.
+
+    Either algorithm may be the one that reacts.
+    """
+    smaller, larger = sorted((abs(effect_a), abs(effect_b)))
+    return larger >= delta and smaller <= epsilon and p_adjusted <= alpha

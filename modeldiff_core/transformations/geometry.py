@@ -1,0 +1,62 @@
+"""Transformations that move pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.transformations.pixels import AnyShape, Images, require_pixel, to_pixels
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Shifts down by `rows` and right by `columns` pixels at full intensity, in whole pixels.
+
+    Negative shifts go up and left; what moves in is `fill` (0..255).
+    """
+
+    rows: int = 0
+    columns: int = 0
+    fill: int = 0
+
+    def __post_init__(self) -> None:
+        require_pixel("fill", self.fill)
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        height, width, _ = image_shape
+        if abs(self.rows) >= height or abs(self.columns) >= width:
+            raise ConfigError("transformations", f"a shift that leaves a part of {height}×{width} images", self)
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        down, right = round(self.rows * intensity), round(self.columns * intensity)
+        out = np.full_like(images, self.fill)
+        out[:, _to(down), _to(right)] = images[:, _to(-down), _to(-right)]
+        return out
+
+
+def _to(shift: int) -> slice:
+    return slice(shift, None) if shift >= 0 else slice(None, shift)
+
+
+@dataclass(frozen=True)
+class Rotate(AnyShape):
+    """Turns anticlockwise about the centre by `degrees` at full intensity, bilinear; `fill` (0..255) moves in."""
+
+    degrees: float = 15.0
+    fill: int = 0
+
+    def __post_init__(self) -> None:
+        require_pixel("fill", self.fill)
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        turned = ndimage.rotate(
+            images.astype(np.float32),
+            self.degrees * intensity,
+            axes=(2, 1),
+            reshape=False,
+            order=1,
+            mode="grid-constant",
+            cval=self.fill,
+        )
+        return to_pixels(turned)

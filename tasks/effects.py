@@ -1,0 +1,17 @@
+"""Task: the effect of one transformation on one algorithm."""
+
+from typing import Any
+
+from prefect import task
+
+from modeldiff_core.stages import effects as stage
+from tasks.policy import CACHED
+from tasks.slots import run_stage
+
+
+@task(name="effect", task_run_name="{label}", tags=["effect"], **CACHED)
+def measure_effect(
+    label: str, reference: dict[str, Any], store: dict[str, Any], effect: dict[str, Any]
+) -> dict[str, Any]:
+    """Change of a class probability over models and images."""
+    return run_stage(stage.measure_effect, store, effect, on_device=True)

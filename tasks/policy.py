@@ -1,0 +1,64 @@
+"""How tasks are retried, cached and named: one policy for all of them."""
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
+from prefect.filesystems import LocalFileSystem, RemoteFileSystem
+from prefect.tasks import Task, exponential_backoff
+
+from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
+from modeldiff_core.identity import short_digest
+from modeldiff_core.stages.references import Reference
+from modeldiff_core.store import ObjectStore, StoreSettings
+
+RESULTS = ".prefect/results"
+"""Folder under the store's root where Prefect keeps its JSON references."""
+
+
+def worth_retrying(_task: Task[Any, Any], _run: Any, state: State[Any]) -> bool:
+    """Whether trying again can help: not for a wrong request, a diverging recipe or a damaged object."""
+    try:
+        state.result()
+    except (ConfigError, Diverged, DamagedObject):
+        return False
+    except Exception:
+        return True
+    return False
+
+
+def key_of_reference(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """The cache key: the digest of what the result is made from, and the object that it ends up in."""
+    reference = parameters["reference"]
+    return f"{reference['record'].replace('/', '.')}-{reference['digest']}"
+
+
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=1),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": worth_retrying,
+}
+CACHED: dict[str, Any] = {
+    "cache_key_fn": key_of_reference,
+    "persist_result": True,
+    "result_serializer": "json",
+    **RETRIES,
+}
+
+
+def fresh(task: Task[Any, Any], reference: Reference, store: ObjectStore) -> Task[Any, Any]:
+    """The task, told to forget a cached reference whose object is gone."""
+    return task if reference.complete(store) else task.with_options(refresh_cache=True)
+
+
+def result_storage(store: StoreSettings) -> LocalFileSystem | RemoteFileSystem:
+    """A saved block for Prefect's results beside the study's own objects; it holds no secret."""
+    url = f"{store.url}/{RESULTS}"
+    block: LocalFileSystem | RemoteFileSystem
+    if url.startswith("file://"):
+        block = LocalFileSystem(basepath=url.removeprefix("file://"))
+    else:
+        block = RemoteFileSystem(basepath=url, settings=store.options())
+    block.save(f"modeldiff-{short_digest(url)}", overwrite=True)
+    return block

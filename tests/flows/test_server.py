@@ -1,0 +1,331 @@
+"""The private server, with real processes: the tests of one home run in this order, on one database."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.server import prefect_api
+from flows.supervisor import Home
+from modeldiff_core.errors import ConfigError, ModelDiffError
+
+USER = """
+import sys
+from flows.server import prefect_api
+with prefect_api() as api:
+    print(api.api_url, flush=True)
+    sys.stdin.read()
+"""
+
+TWO_RUNS = """
+import os, sys, threading
+from flows.server import prefect_api
+
+assert "prefect" not in sys.modules
+with prefect_api() as first:
+    from prefect import flow, get_run_logger, task
+    from prefect.settings import get_current_settings
+
+    @task
+    def double(x):
+        return 2 * x
+
+    @flow
+    def doubled(x):
+        get_run_logger().info("doubling %d", x)
+        return double.map(range(x)).result()
+
+    assert doubled.with_options(flow_run_name="imported inside")(20) == list(range(0, 40, 2))
+assert get_current_settings().api.url is None
+assert "PREFECT_API_URL" not in os.environ
+assert os.environ["NO_PROXY"] == "example.org"
+with prefect_api() as second:
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(get_current_settings().api.url))
+    thread.start()
+    thread.join()
+    assert seen == [second.api_url], seen
+    assert doubled.with_options(flow_run_name="imported before")(3) == [0, 2, 4]
+print(first == second, first.private, first.ui_url + "/api" == first.api_url)
+"""
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**kept, "MODELDIFF_HOME": str(home), "PREFECT_PROFILE": "of-another-home"}
+
+
+def start_user(home: Path) -> "subprocess.Popen[str]":
+    """A command that uses the server until its standard input ends, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", USER],
+        env=environment(home),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def address(user: "subprocess.Popen[str]") -> str:
+    assert user.stdout
+    return user.stdout.readline().strip()
+
+
+def kill_group(user: "subprocess.Popen[str]") -> None:
+    os.killpg(user.pid, signal.SIGKILL)
+    user.communicate()
+
+
+def servers(home: Path) -> list[psutil.Process]:
+    command = ["-m", "flows.supervisor", str(home)]
+    return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
+
+
+def ask(api_url: str, path: str, body: dict[str, object] | None = None) -> object:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{api_url}/{path}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def run_names(api_url: str) -> set[str]:
+    runs = ask(api_url, "flow_runs/filter", {})
+    assert isinstance(runs, list)
+    return {run["name"] for run in runs if run["state_type"] == "COMPLETED"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("home of runs")
+    yield home
+    for server in servers(home):
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def users(home: Path) -> "Iterator[list[subprocess.Popen[str]]]":
+    """Two commands that found no server and no database, at the same instant."""
+    users = [start_user(home) for _ in range(2)]
+    yield users
+    for user in users:
+        user.kill()
+        user.communicate()
+
+
+def test_commands_that_start_at_once_share_a_server_on_loopback_only(
+    home: Path, users: "list[subprocess.Popen[str]]"
+) -> None:
+    urls = {address(user) for user in users}
+    assert len(urls) == 1
+    url = urls.pop()
+    assert ask(url, "health") is True
+    (server,) = servers(home)
+    listening = [c.laddr for c in server.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert [laddr.ip for laddr in listening] == ["127.0.0.1"]
+    assert url == f"http://127.0.0.1:{listening[0].port}/api"
+    shown = ask(url.removesuffix("/api"), "ui-settings")
+    assert isinstance(shown, dict)
+    assert shown["api_url"] == url
+
+
+def test_runs_are_recorded_whether_prefect_was_imported_before_or_not(home: Path) -> None:
+    dead_proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "example.org"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_RUNS], env=environment(home) | dead_proxy, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True", "True"]
+    state = Home(home).state()
+    assert state
+    assert run_names(f"{state.url}/api") == {"imported inside", "imported before"}
+
+
+def test_history_survives_a_kill_of_everything_and_stale_state_does_not_mislead(
+    home: Path, users: "list[subprocess.Popen[str]]"
+) -> None:
+    (old,) = servers(home)
+    for user in users:
+        kill_group(user)
+    old.kill()
+    old.wait(5)
+    state = Home(home).state()
+    assert state, "the killed server should have left its state behind"
+    assert state.pid == old.pid
+    with answering({"/api/health": HEALTHY}) as impostor:
+        # as if the port had gone to another program, which answers as a Prefect server would
+        Home(home).publish(replace(state, url=impostor.url))
+        user = start_user(home)
+        users.append(user)
+        url = address(user)
+        assert url != f"{impostor.url}/api"
+        (new,) = servers(home)
+        assert new.pid != old.pid
+    assert run_names(url) == {"imported inside", "imported before"}
+    tasks = ask(url, "task_runs/count", {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
+    assert tasks == 23
+
+
+def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list[subprocess.Popen[str]]") -> None:
+    second = start_user(home)
+    url = address(users[-1]) or address(second)
+    kill_group(users[-1])
+    time.sleep(1)
+    assert ask(url, "health") is True, "a user is left"
+    (server,) = servers(home)
+    kill_group(second)
+    server.wait(15)
+    assert Home(home).state() is None
+    assert not Home(home).has_server()
+
+
+def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "prefect" / "prefect.db").mkdir(parents=True)
+    with pytest.raises(ModelDiffError, match=r"ended with code 1(.|\n)*server\.log(.|\n)*unable to open database file"):
+        prefect_api(tmp_path).__enter__()
+    assert not Home(tmp_path).has_server()
+
+
+def test_a_server_of_another_machine_is_not_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    Home(tmp_path).create()
+    elsewhere = f"""
+from pathlib import Path
+from flows.supervisor import Home, ServerState
+home = Home(Path({str(tmp_path)!r}))
+with home.server_lock() as mine:
+    home.publish(ServerState("http://127.0.0.1:1", 1, "elsewhere"))
+    print(mine, flush=True)
+    input()
+"""
+    command = [sys.executable, "-c", elsewhere]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "True\n"
+        with pytest.raises(ConfigError, match="served on elsewhere") as raised, prefect_api(tmp_path):
+            pass
+        holder.communicate("\n")
+    assert raised.value.key == "MODELDIFF_HOME"
+    assert servers(tmp_path) == []
+
+
+def test_a_home_that_cannot_be_written_is_a_wrong_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(ConfigError, match="Not a directory") as raised, prefect_api():
+        pass
+    assert raised.value.key == "MODELDIFF_HOME"
+
+
+class Answering(ThreadingHTTPServer):
+    """Gives fixed answers (status, content type, body) by path, and notes the credentials that it was sent."""
+
+    answers: dict[str, tuple[int, str, bytes]]
+    credentials: set[str | None]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Answering
+
+    def do_GET(self) -> None:
+        self.server.credentials.add(self.headers["Authorization"])
+        status, kind, body = self.server.answers.get(self.path, (404, "text/plain", b""))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def answering(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[Answering]:
+    with Answering(("127.0.0.1", 0), _Handler) as server:
+        server.answers, server.credentials = answers, set()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+HEALTHY = (200, "application/json", b"true")
+VERSION = (200, "application/json", b'"3.8.8"')
+
+
+def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:password")
+    monkeypatch.delenv("PREFECT_UI_URL", raising=False)
+    with answering({"/api/health": HEALTHY, "/api/admin/version": VERSION}) as server:
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
+        before = dict(os.environ)
+        with prefect_api() as api:
+            assert (api.api_url, api.ui_url, api.private) == (f"{server.url}/api", server.url, False)
+            assert dict(os.environ) == before
+        assert server.credentials == {"Basic dXNlcjpwYXNzd29yZA=="}
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("health", "version", "cause"),
+    [
+        (HEALTHY, (401, "application/json", b""), "It answered 401: none were sent"),
+        ((403, "text/plain", b""), VERSION, "It answered 403: none were sent"),
+        ((200, "text/html", b"<html>"), VERSION, "usually ends in /api"),
+        ((502, "text/plain", b""), VERSION, "It answered 502"),
+    ],
+    ids=["open health, closed API", "closed by a proxy", "a page", "no server behind a proxy"],
+)
+def test_a_configured_api_that_cannot_be_used_says_why(
+    health: tuple[int, str, bytes],
+    version: tuple[int, str, bytes],
+    cause: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering({"/api/health": health, "/api/admin/version": version}) as server:
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
+        with pytest.raises(ConfigError, match=cause) as raised, prefect_api():
+            pass
+    assert raised.value.key == "PREFECT_API_URL"
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [("http://user:password@127.0.0.1:{port}/api", "Connection refused"), ("127.0.0.1:{port}", "unknown")],
+    ids=["nobody listens", "no scheme"],
+)
+def test_an_unreachable_api_is_told_at_once_and_without_its_password(
+    url: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PREFECT_API_URL", url.format(port=unused.getsockname()[1]))
+        began = time.monotonic()
+        with pytest.raises(ConfigError, match=f"PREFECT_API_URL.*{cause}") as raised, prefect_api():
+            pass
+    assert time.monotonic() - began < 5
+    assert "password" not in str(raised.value)
