@@ -1,4 +1,4 @@
-"""Do the intervals and tests of effects hold what they promise, for new models and new images?
+"""Check that intervals and tests of effects hold what they promise, for new models and new images.
 
 Simulates change[m, i] = μ + a_m + b_i + e_mi with known parts, and prints for each case
   - interval:    how often the 95 % interval of `two_way_interval` holds μ (wanted 93 to 97 %),
@@ -113,6 +113,7 @@ def rows(runs: int) -> Iterator[str]:
 
 
 def main() -> None:
+    """Print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     began = perf_counter()
     print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, numpy {np.__version__}, {runs} runs a line,")

@@ -1,4 +1,4 @@
-"""Effects of a transformation: how it changes the probability that models give a class (ModelDiff, section 2)."""
+"""Effects of a transformation: how it changes the probability that models give a class (arXiv 2211.12491)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

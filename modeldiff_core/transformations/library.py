@@ -15,7 +15,7 @@ from modeldiff_core.transformations.pixels import Images
 
 @runtime_checkable
 class Transformation(Protocol):
-    """A change F of images that may matter to one algorithm and not to the other (ModelDiff, section 2)."""
+    """A change F of images that may matter to one algorithm and not to the other (arXiv 2211.12491)."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
         """F at an intensity in 0..1; the images themselves at 0.

@@ -1,6 +1,6 @@
 """Means over models and images with their uncertainty, tests of a difference, and many tests at once.
 
-The expectation of an effect is over inputs and over training randomness (ModelDiff, section 2), so both the models and
+The expectation of an effect is over inputs and over training randomness (arXiv 2211.12491), so both the models and
 the images are a sample: change[m, i] = μ + a_m + b_i + e_mi with independent parts of unknown variances.
 """
 

@@ -100,6 +100,13 @@ def test_an_interval_by_hand() -> None:
     assert (found.low, found.high) == pytest.approx((2.5 - half, 2.5 + half))
 
 
+def test_with_interaction_alone_the_variance_is_half_its_part_by_hand() -> None:
+    """No mean of a model or image varies; the residuals' variance is 4, over 4 values: 1 of the mean's variance."""
+    found = two_way_interval(np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    assert found.standard_error == pytest.approx(np.sqrt(0.5))
+    assert found.high == pytest.approx(12.7062047 * np.sqrt(0.5))
+
+
 @pytest.mark.parametrize(("models", "images"), [(7, 30), (30, 7)])
 def test_with_one_source_of_variance_it_is_students_t(models: int, images: int) -> None:
     rng = np.random.default_rng(5)

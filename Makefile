@@ -1,0 +1,45 @@
+# Two commands do everything: `make demo` runs the main job, `make test` the checks and tests. Both install what they need.
+PYTHON ?= python3.11
+BIN := .venv/bin
+TORCH := torch==2.13.0
+
+.PHONY: demo test lint types contract ui clean
+.DELETE_ON_ERROR:
+
+demo: .venv/demo
+	$(BIN)/modeldiff compare study=digits_watermark
+
+test: .venv/test lint types contract
+	$(BIN)/python -m pytest
+
+lint: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/test
+	$(BIN)/mypy
+
+contract: .venv/test
+	$(BIN)/lint-imports
+
+ui: .venv/demo
+	$(BIN)/modeldiff ui
+
+.venv/base: constraints.txt
+	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel $(TORCH)
+	touch $@
+
+.venv/demo: .venv/base pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+# FFCV builds from source: where its libraries cannot be had, one sentence says so and the rest goes on without it.
+.venv/test: .venv/base pyproject.toml
+	docker/system-packages.sh test || true
+	if docker/system-packages.sh ffcv; then extras=dev,ffcv; else extras=dev; fi; \
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$$extras]"
+	touch $@ .venv/demo
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,23 @@
+#!/bin/sh
+# System packages that pip cannot bring: FFCV's libraries, Fashion-MNIST, a browser for the page tests.
+# Usage: docker/system-packages.sh ffcv|test ...   Exits 0 when all are there, 1 with one sentence when they cannot be had.
+set -u
+packages=""
+for group in "$@"; do
+    case "$group" in
+        ffcv) packages="$packages pkg-config libopencv-dev libturbojpeg0-dev" ;;
+        test) packages="$packages dataset-fashion-mnist chromium" ;;
+        *) echo "unknown group $group: ffcv or test" >&2; exit 2 ;;
+    esac
+done
+missing=""
+for package in $packages; do
+    dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q >/dev/null && apt-get install -q -y --no-install-recommends $missing >/dev/null && exit 0
+fi
+echo "Missing system packages:$missing; as root on Debian: apt-get install --no-install-recommends$missing" >&2
+exit 1
