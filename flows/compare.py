@@ -1,10 +1,10 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import publish
 from flows.compose import Request, RunnerConfig
@@ -28,16 +28,15 @@ REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
 
 
-class RunFailed(ModelDiffError):  # noqa: N818  said as what happened
+class RunFailed(ModelDiffError):
     """Some tasks failed for good; names them and says how to go on."""
 
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
     """Run the flow with a thread for each task in the window, in front of the runner's slots."""
     window = 2 * len(runner.slots())
-    configured = compare.with_options(
-        task_runner=ThreadPoolTaskRunner(max_workers=window), result_storage=result_storage(store)
-    )
+    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=window))
+    configured = compare.with_options(task_runner=threads, result_storage=result_storage(store))
     result: dict[str, Any] = configured(study=study, store=store, runner=runner)
     return result
 
@@ -125,10 +124,10 @@ class _Run:
                         "label": words, "store": self.store, "regression": fit.to_json(), "start": start, "stop": stop,
                     }  # fmt: skip
                     blocks.append(Call(f"{words} {start}-{stop}", datamodels.regress, arguments))
-        measured = self._effect_calls()
+        measured = list(self._effect_calls())
         with StageProgress("datamodels", "datamodels and effects", len(blocks) + len(measured)) as progress:
             self._run([*blocks, *measured], progress)
-        later = [*self._finish_calls()]
+        later = list(self._finish_calls())
         with StageProgress("records", "completing datamodels", len(later)) as progress:
             self._run(later, progress)
         judged = [*self._score_calls(), *self._direction_calls()]

@@ -18,8 +18,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from flows.supervisor import Home, ServerState
 from modeldiff_core.errors import ConfigError, ModelDiffError
@@ -51,9 +52,7 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
     """
     if configured := os.environ.get("PREFECT_API_URL"):
         _check(configured)
-        from prefect.settings import Settings
-
-        yield ApiAddress(configured, Settings().ui_url or configured, private=False)
+        yield ApiAddress(configured, os.environ.get("PREFECT_UI_URL") or _ui_url(configured), private=False)
         return
     root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
     folder = Home(root.expanduser().resolve())
@@ -178,33 +177,46 @@ def _send_what_is_queued() -> None:
 
 def _check(api_url: str) -> None:
     """Asks a configured API whether it lives and lets this user in."""
-    shown = _without_password(api_url)
+    parts = urlsplit(api_url.rstrip("/"))
+    in_address, _, host = parts.netloc.rpartition("@")
+    bare = parts._replace(netloc=host).geturl()  # what may be shown
+    source, headers = _credentials(unquote(in_address))
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls()))
     # health is open to all, also where the API asks for a password; the version is not (Prefect Cloud has none: 404)
     for path in ("health", "admin/version"):
         try:
-            with opener.open(_request(f"{api_url}/{path}"), timeout=ANSWER_TIMEOUT) as answer:
+            request = urllib.request.Request(f"{bare}/{path}", headers=headers)  # noqa: S310
+            with opener.open(request, timeout=ANSWER_TIMEOUT) as answer:
                 is_page = "html" in answer.headers.get("Content-Type", "")
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
-                raise _refused(shown, error.code) from None
+                raise _refused(bare, error.code, source) from None
             if path == "health":
-                raise _no_api(shown, f"It answered {error.code} {error.reason}") from None
+                raise _no_api(bare, f"It answered {error.code} {error.reason}") from None
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             cause = error.reason if isinstance(error, urllib.error.URLError) else error
-            raise _no_api(shown, f"No connection: {cause}") from None
+            raise _no_api(bare, f"No connection: {cause}") from None
         if is_page:
-            raise _no_api(shown, "It answered with a web page; the API's address usually ends in /api")
+            raise _no_api(bare, "It answered with a web page; the API's address usually ends in /api")
 
 
-def _request(url: str) -> urllib.request.Request:
-    request = urllib.request.Request(url)  # noqa: S310
-    if password := os.environ.get("PREFECT_API_AUTH_STRING"):
-        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
-    elif key := os.environ.get("PREFECT_API_KEY"):
-        request.add_header("Authorization", f"Bearer {key}")
-    return request
+def _ui_url(api_url: str) -> str:
+    """Where the UI is by Prefect's own convention, on a server and on Prefect Cloud."""
+    url = (
+        api_url.rstrip("/").removesuffix("/api").replace("https://api.prefect.cloud/api/", "https://app.prefect.cloud/")
+    )
+    return url.replace("/accounts/", "/account/").replace("/workspaces/", "/workspace/")
+
+
+def _credentials(in_address: str) -> tuple[str, dict[str, str]]:
+    """Where the credentials come from ("" if there are none), and the header that sends them as Prefect would."""
+    if password := in_address or os.environ.get("PREFECT_API_AUTH_STRING"):
+        token = base64.b64encode(password.encode()).decode()
+        return "the address" if in_address else "PREFECT_API_AUTH_STRING", {"Authorization": f"Basic {token}"}
+    if key := os.environ.get("PREFECT_API_KEY"):
+        return "PREFECT_API_KEY", {"Authorization": f"Bearer {key}"}
+    return "", {}
 
 
 def _tls() -> ssl.SSLContext:
@@ -218,22 +230,14 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
 def _no_api(url: str, cause: str) -> ConfigError:
     hint = f"{cause}. Start that server, correct the address, or unset the variable to use a private server."
     return ConfigError("PREFECT_API_URL", "a Prefect API that answers", url, hint)
 
 
-def _refused(url: str, status: int) -> ConfigError:
-    names = [name for name in ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY") if os.environ.get(name)]
-    sent = f"the value of {names[0]} is wrong" if names else "none were sent"
+def _refused(url: str, status: int, source: str) -> ConfigError:
+    sent = f"the credentials in {source} are wrong" if source else "no credentials were sent"
+    remedy = "Set PREFECT_API_AUTH_STRING=user:password, or PREFECT_API_KEY for Prefect Cloud"
     return ConfigError(
-        "PREFECT_API_URL",
-        "a Prefect API that accepts the credentials",
-        url,
-        f"It answered {status}: {sent}. Set PREFECT_API_AUTH_STRING=user:password, or for Prefect Cloud PREFECT_API_KEY.",
+        "PREFECT_API_URL", "a Prefect API that accepts the credentials", url, f"It answered {status}: {sent}. {remedy}."
     )

@@ -191,8 +191,8 @@ def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerSta
         os._exit(1)  # reached only if the server hangs; this thread ends with its process otherwise
 
 
-def serve(home: Home) -> int:
-    """Serves until the last user is gone; returns the exit code. Only for the process that holds the server's lock."""
+def serve(home: Home) -> None:
+    """Serves until the last user is gone; only for the process that holds the server's lock."""
     home.withdraw()
     os.truncate(home.log, 0)
     with socket.socket() as listener:
@@ -214,20 +214,20 @@ def serve(home: Home) -> int:
             server.run(sockets=[listener])
         finally:
             home.withdraw()
-        return 0 if server.started else 1
 
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
     sys.exit(128 + signum)
 
 
-def main() -> int:
+def main() -> None:
     """Serves the home folder named on the command line, unless another process does."""
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it is done: leave through `finally`
     home = Home(Path(sys.argv[1]))
     with home.server_lock() as mine:
-        return serve(home) if mine else 0
+        if mine:
+            serve(home)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,7 +20,7 @@ from modeldiff_core.errors import ModelDiffError
 Stage = Callable[..., dict[str, Any]]
 
 
-class WorkerDied(ModelDiffError):  # noqa: N818  said as what happened
+class WorkerDied(ModelDiffError):
     """A worker process ended in the middle of a stage; trying again starts a new one."""
 
 

@@ -31,7 +31,7 @@ class CrossFit:
     @property
     def difference(self) -> Float[np.ndarray, " components"]:
         """Variance under A minus variance under B."""
-        return self.variance_a - self.variance_b
+        return np.asarray(self.variance_a - self.variance_b)
 
 
 def half_directions(a: Halves, b: Halves, n_components: int) -> Float[np.ndarray, "2 components train"]:

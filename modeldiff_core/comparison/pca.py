@@ -82,7 +82,7 @@ def principal_directions(
         v = vectors[:, -n_components:].flip(1).T
     v = v / v.norm(dim=1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny)
     largest = v.gather(1, v.abs().argmax(1, keepdim=True))
-    return (v * torch.where(largest < 0, -1.0, 1.0)).contiguous().numpy()
+    return np.asarray((v * torch.where(largest < 0, -1.0, 1.0)).contiguous().numpy())
 
 
 def variance_along(

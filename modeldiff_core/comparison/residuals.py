@@ -9,7 +9,7 @@ from modeldiff_core.errors import ConfigError
 def normalised(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "targets train"]:
     """Rows scaled to unit length; a row of zeros (a target that no training example explains) stays zero."""
     length = np.linalg.norm(theta, axis=1, keepdims=True)
-    return np.divide(theta, length, out=np.zeros_like(theta), where=length > 0)
+    return np.asarray(np.divide(theta, length, out=np.zeros_like(theta), where=length > 0))
 
 
 def residual(
@@ -23,14 +23,14 @@ def residual(
     check_attributions(theta_a, theta_b)
     power = np.einsum("ij,ij->i", theta_b, theta_b)
     share = np.divide(np.einsum("ij,ij->i", theta_a, theta_b), power, out=np.zeros_like(power), where=power > 0)
-    return theta_a - share[:, None] * theta_b
+    return np.asarray(theta_a - share[:, None] * theta_b)
 
 
 def similarity(
     theta_a: Float[np.ndarray, "targets train"], theta_b: Float[np.ndarray, "targets train"]
 ) -> Float[np.ndarray, " targets"]:
     """Cosine of each target's two datamodels; 0 where one of them is zero."""
-    return np.einsum("ij,ij->i", normalised(theta_a), normalised(theta_b))
+    return np.asarray(np.einsum("ij,ij->i", normalised(theta_a), normalised(theta_b)))
 
 
 def check_attributions(theta_a: np.ndarray, theta_b: np.ndarray) -> None:

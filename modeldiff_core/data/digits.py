@@ -24,9 +24,7 @@ class Digits:
         bunch = load_digits()
         images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
         labels = bunch.target.astype(np.int64)
-        train, test = stratified(
-            labels, (self.n_train, self.n_test), self.seed, ("dataset.n_train", "dataset.n_test")
-        )
+        train, test = stratified(labels, (self.n_train, self.n_test), self.seed, ("dataset.n_train", "dataset.n_test"))
         everything = Examples(images, labels)
         classes = tuple(str(digit) for digit in range(10))
         return planted(Dataset(everything.select(train), everything.select(test), classes), self.plant)

@@ -53,7 +53,9 @@ class Dataset:
             for name in sorted(arrays):
                 array = np.ascontiguousarray(arrays[name])
                 if array.dtype.hasobject:
-                    raise DataError(f"metadata {name!r}: holds Python objects; use numbers, booleans or fixed-width text")
+                    raise DataError(
+                        f"metadata {name!r}: holds Python objects; use numbers, booleans or fixed-width text"
+                    )
                 sha.update(f"{name}{array.dtype.str}{array.shape}".encode())
                 sha.update(array.tobytes())
         sha.update("\x1f".join(self.classes).encode())

@@ -28,7 +28,9 @@ def download_fashion(folder: Path) -> None:
     import pooch
 
     fetcher = pooch.create(
-        path=folder, base_url=FASHION_URL, registry={name: f"md5:{checksum}" for name, checksum in FASHION_FILES.items()}
+        path=folder,
+        base_url=FASHION_URL,
+        registry={name: f"md5:{checksum}" for name, checksum in FASHION_FILES.items()},
     )
     for name in FASHION_FILES:
         try:

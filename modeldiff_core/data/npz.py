@@ -35,7 +35,9 @@ class Npz:
             raise DataError(f"{path}: not a readable NumPy archive ({error})") from error
         missing = {"x_train", "y_train", "x_test", "y_test"} - arrays.keys()
         if missing:
-            raise DataError(f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
+            raise DataError(
+                f"{path}: lacks {', '.join(sorted(missing))}; it holds {', '.join(sorted(arrays)) or 'nothing'}"
+            )
         for part in ("train", "test"):
             if not np.issubdtype(arrays[f"y_{part}"].dtype, np.integer):
                 raise DataError(f"{path}: y_{part}: labels must be integers, got {arrays[f'y_{part}'].dtype}")

@@ -31,7 +31,9 @@ class Watermark:
         rows, columns = np.indices((self.height, self.width))
         return np.where((rows + columns) % 2 == 0, 255, 0).astype(np.uint8)
 
-    def stamp(self, images: UInt8[np.ndarray, "n height width channels"]) -> UInt8[np.ndarray, "n height width channels"]:
+    def stamp(
+        self, images: UInt8[np.ndarray, "n height width channels"]
+    ) -> UInt8[np.ndarray, "n height width channels"]:
         """Copies of the images with the block pasted on all channels."""
         height, width = images.shape[1:3]
         if self.top < 0 or self.left < 0 or self.top + self.height > height or self.left + self.width > width:

@@ -58,7 +58,7 @@ def fit_lasso(
         raise ConfigError("regression.n_lambdas", "1 or more", n_lambdas)
     if not 0 < lambda_min_ratio < 1:
         raise ConfigError("regression.lambda_min_ratio", "a number in (0, 1)", lambda_min_ratio)
-    if gap_tolerance <= 0:
+    if not gap_tolerance > 0:
         raise ConfigError("regression.gap_tolerance", "more than 0", gap_tolerance)
     x = torch.from_numpy(masks).to(device, torch.float32)
     y = torch.from_numpy(np.asarray(margins, np.float32)).to(device)
@@ -168,9 +168,11 @@ def solve(
                 pull_z[:, near] += exact - pull[:, near]
                 pull[:, near] = exact
                 done = (gap <= tolerance) | last
-                out[:, active[near[done]]], gaps[active[near[done]]] = w[:, near[done]].to(out.dtype), gap[done].double()
+                leaving = near[done]
+                out[:, active[leaving]] = w[:, leaving].to(out.dtype)
+                gaps[active[leaving]] = gap[done].double()
                 keep = torch.ones_like(active, dtype=torch.bool)
-                keep[near[done]] = False
+                keep[leaving] = False
                 active, limit, t = active[keep], limit[keep], t[keep]
                 if not len(active):
                     break

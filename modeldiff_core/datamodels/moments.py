@@ -10,7 +10,6 @@ from torch import Tensor
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
-
 BLOCK = 4096
 """Rows that are held in float64 at once."""
 
@@ -42,8 +41,8 @@ class Moments:
 
     def gram(self) -> Float[Tensor, "train train"]:
         """Xᵀ X/m − x̄ x̄ᵀ, rounded to float32 once."""
-        blocks = zip(self.counts.split(BLOCK), self.mask_mean.split(BLOCK), strict=True)
-        return torch.cat([(rows / self.models - torch.outer(mean, self.mask_mean)).float() for rows, mean in blocks])
+        rows = zip(self.counts.split(BLOCK), self.mask_mean.split(BLOCK), strict=True)
+        return torch.cat([(count.double() / self.models - torch.outer(x, self.mask_mean)).float() for count, x in rows])
 
     def to(self, precision: torch.dtype) -> "Moments":
         """The same with cross and power in another precision."""
@@ -74,9 +73,7 @@ def moments(masks: Float[Tensor, "models train"], margins: Float[Tensor, "models
     )
 
 
-def check_regression_input(
-    masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "rows targets"]
-) -> None:
+def check_regression_input(masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "rows targets"]) -> None:
     """Raise ConfigError for masks and margins that no regression can be made of."""
     if len(masks) != len(margins):
         raise ConfigError("margins", f"a row for each of {len(masks)} masks", len(margins))

@@ -23,4 +23,4 @@ class Datamodels:
 
     def predict(self, masks: Bool[np.ndarray, "models train"]) -> Float[np.ndarray, "models targets"]:
         """Predicted margins of models trained on these masks."""
-        return masks.astype(np.float32) @ self.weights.T + self.bias
+        return np.asarray(masks.astype(np.float32) @ self.weights.T + self.bias)

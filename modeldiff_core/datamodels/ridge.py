@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.datamodels.moments import check_regression_input, moments, r_squared, validation_split
 from modeldiff_core.datamodels.result import Datamodels
+from modeldiff_core.errors import ConfigError
 
 
 def fit_ridge(
@@ -21,8 +22,13 @@ def fit_ridge(
 
     λ is the penalty of least error on held-out models, for each target, among `penalties` (in units of a squared
     mask entry); then w = (G + λI)⁻¹c on all models, G and c the centred second moments.
+
+    Raises ConfigError for lengths that differ, margins that are not finite, masks without any example, and penalties
+    that are not positive.
     """
     check_regression_input(masks, margins)
+    if not penalties or not min(penalties) > 0:
+        raise ConfigError("regression.penalties", "one or more numbers above 0", list(penalties))
     x = torch.from_numpy(masks).to(device, torch.float32)
     y = torch.from_numpy(np.asarray(margins, np.float32)).to(device)
     fit, held = validation_split(len(masks), validation_fraction, seed)
@@ -38,9 +44,13 @@ def fit_ridge(
     chosen = lambdas[choice]
     whole = moments(x, y)
     values, vectors = torch.linalg.eigh(whole.gram())
-    weights = vectors @ ((vectors.T @ whole.cross.float()) / (values.clamp(min=0)[:, None] + chosen))
+    shrunk = values.clamp(min=0)[:, None] + chosen
+    weights = (vectors @ ((vectors.T @ whole.cross.float()) / shrunk)).double()
+    # What float32 has left of the equations is solved for once more: weights are then right to float32's precision.
+    left = whole.cross - whole.product(weights) - chosen * weights
+    weights += vectors @ ((vectors.T @ left.float()) / shrunk)
     return Datamodels(
-        weights=weights.T.contiguous().cpu().numpy(),
+        weights=weights.T.float().contiguous().cpu().numpy(),
         bias=whole.bias(weights).float().cpu().numpy(),
         lambdas=chosen.cpu().numpy(),
         duality_gap=np.full(len(chosen), np.nan, np.float32),

@@ -1,6 +1,5 @@
 """Scalar outputs of a model on one example."""
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 

@@ -76,9 +76,10 @@ class StackedCNN:
         side = (height >> len(widths)) * (width >> len(widths))
         if not side:
             raise ConfigError(
-                "recipe.network.widths", f"at most {min(height, width).bit_length() - 1} layers for {height}×{width} images",
+                "recipe.network.widths",
+                f"at most {min(height, width).bit_length() - 1} layers for {height}×{width} images",
                 list(widths),
-            )  # fmt: skip
+            )
         self.features = side * widths[-1]
 
     def initial(self, generator: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:

@@ -148,9 +148,10 @@ def sentences(comparison: Comparison, directions: list[dict[str, Any]], effects:
     if found:
         best = max(found, key=lambda e: abs(e["difference"]))
         of = "its own class" if best["class"] is None else f"class {classes[best['class']]}"
+        points = [f"{100 * best['effect'][name]:+.1f}" for name in ("a", "b")]
         second = (
-            f"{best['name']} is a distinguishing transformation: it changes P({of}) by {100 * best['effect']['a']:+.1f} "
-            f"points for {names[0]} and by {100 * best['effect']['b']:+.1f} for {names[1]}."
+            f"{best['name']} is a distinguishing transformation: P({of}) changes by {points[0]} points for {names[0]} "
+            f"and by {points[1]} for {names[1]}."
         )
     elif effects:
         second = f"None of the {len(effects)} transformations tried is distinguishing."

@@ -38,7 +38,7 @@ def done_shards(store: ObjectStore, prefix: str) -> set[int]:
 
 def write_shard(store: ObjectStore, prefix: str, index: int, shard: Shard, identity: Mapping[str, object]) -> None:
     """Put a shard in one step; masks are packed eight to a byte."""
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "margins": shard.margins.astype(np.float32),
         "masks": np.packbits(shard.masks, axis=1),
         "diverged": shard.diverged,

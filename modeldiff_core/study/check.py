@@ -38,8 +38,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             "subsets.fraction",
             f"subsets that miss no class (chance of a miss over all models at most {CHANCE:g})",
             study.subsets.fraction,
-            f"A subset of {sampler.size} misses class {data.classes[rarest]!r} ({count} training examples), or another, "
-            f"with chance {chance:.2g}; take a larger fraction or more examples of the class",
+            f"A subset of {sampler.size} misses class {data.classes[rarest]!r} ({count} training examples), or "
+            f"another, with chance {chance:.2g}; take a larger fraction or more examples of the class",
         )
     seen: set[str] = set()
     for test in study.transformations:

@@ -129,7 +129,7 @@ class Noise:
     def __call__(
         self, images: Float[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
     ) -> Float[Tensor, "n height width channels"]:
-        normal = torch.special.ndtri(draws.clamp(1e-6, 1 - 1e-6)).reshape(images.shape)
+        normal: Tensor = torch.special.ndtri(draws.clamp(1e-6, 1 - 1e-6)).reshape(images.shape)
         return (images + self.deviation * normal).clamp(0, 1)
 
 

@@ -52,7 +52,9 @@ def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execu
     return SubsetMargins(masks, margins, diverged)
 
 
-def train_ensemble(task: Task, models: range, execution: Execution) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
+def train_ensemble(
+    task: Task, models: range, execution: Execution
+) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
     """Train full-data models of these numbers; also gives their logits of the targets.
 
     Raises Diverged if any of them ends with logits that are not finite.
@@ -62,7 +64,9 @@ def train_ensemble(task: Task, models: range, execution: Execution) -> tuple[Tra
     trained = task.algorithm.train(task.train, task.n_classes, masks, numbers, task.seed, execution)
     logits = trained.logits(task.targets.images)
     if _diverged(logits, models).any():
-        raise Diverged(f"full-data models {models.start}..{models.stop - 1}: some logits are not finite; lower the learning rate")
+        raise Diverged(
+            f"full-data models {models.start}..{models.stop - 1}: some logits are not finite; lower the learning rate"
+        )
     return trained, logits
 
 
@@ -75,10 +79,10 @@ def margins_of(
 
 
 def _diverged(logits: Float[np.ndarray, "models targets classes"], models: range) -> Bool[np.ndarray, " models"]:
-    diverged = ~np.isfinite(logits).all((1, 2))
+    diverged: np.ndarray = ~np.isfinite(logits).all((1, 2))
     if diverged.mean() > TOLERATED:
         raise Diverged(
-            f"{int(diverged.sum())} of the {len(models)} models {models.start}..{models.stop - 1} ended with logits that "
-            f"are not finite (at most {TOLERATED:.0%} may). Lower recipe.learning_rate or recipe.momentum"
+            f"{int(diverged.sum())} of the {len(models)} models {models.start}..{models.stop - 1} ended with logits "
+            f"that are not finite (at most {TOLERATED:.0%} may). Lower recipe.learning_rate or recipe.momentum"
         )
     return diverged

@@ -64,17 +64,23 @@ class SklearnClassifier:
     def __post_init__(self) -> None:
         known = _classifiers()
         if self.classifier not in known:
-            raise ConfigError("recipe.classifier", f"a classifier of scikit-learn ({', '.join(sorted(known))})", self.classifier)
+            raise ConfigError(
+                "recipe.classifier", f"a classifier of scikit-learn ({', '.join(sorted(known))})", self.classifier
+            )
         try:
             self._make(0)
         except TypeError as error:
-            raise ConfigError("recipe.parameters", f"parameters of {self.classifier}", dict(self.parameters), str(error)) from error
+            raise ConfigError(
+                "recipe.parameters", f"parameters of {self.classifier}", dict(self.parameters), str(error)
+            ) from error
         check = getattr(self._make(0), "_validate_params", None)
         if check is not None:
             try:
                 check()
             except ValueError as error:
-                raise ConfigError("recipe.parameters", f"parameters of {self.classifier}", dict(self.parameters), str(error)) from error
+                raise ConfigError(
+                    "recipe.parameters", f"parameters of {self.classifier}", dict(self.parameters), str(error)
+                ) from error
 
     def _make(self, state: int) -> Any:
         cls = _classifiers()[self.classifier]
@@ -93,7 +99,7 @@ class SklearnClassifier:
         masks: Bool[np.ndarray, "models train"],
         models: Sequence[int],
         seed: int,
-        execution: Execution,  # noqa: ARG002  scikit-learn runs on the CPU, one model after the other
+        execution: Execution,
     ) -> SklearnModels:
         """Fit one estimator a mask."""
         pixels = _features(examples.images)

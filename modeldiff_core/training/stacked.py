@@ -23,7 +23,7 @@ EVALUATION_PIXELS = 2**24
 
 def build_network(recipe: Recipe, image_shape: tuple[int, int, int], n_classes: int) -> StackedNetwork:
     """The architecture that the recipe names, for images of this shape."""
-    kinds = {"mlp": StackedMLP, "cnn": StackedCNN}
+    kinds: dict[str, type[StackedMLP] | type[StackedCNN]] = {"mlp": StackedMLP, "cnn": StackedCNN}
     return kinds[recipe.network.kind](image_shape, recipe.network.widths, n_classes)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.server import prefect_api
+from flows.server import _ui_url, prefect_api
 from flows.supervisor import Home
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
@@ -181,7 +181,7 @@ def test_history_survives_a_kill_of_everything_and_stale_state_does_not_mislead(
 
 def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list[subprocess.Popen[str]]") -> None:
     second = start_user(home)
-    url = address(users[-1]) or address(second)
+    url = address(second)
     kill_group(users[-1])
     time.sleep(1)
     assert ask(url, "health") is True, "a user is left"
@@ -195,7 +195,7 @@ def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list
 def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     (tmp_path / "prefect" / "prefect.db").mkdir(parents=True)
-    with pytest.raises(ModelDiffError, match=r"ended with code 1(.|\n)*server\.log(.|\n)*unable to open database file"):
+    with pytest.raises(ModelDiffError, match=r"ended with code 3(.|\n)*server\.log(.|\n)*unable to open database file"):
         prefect_api(tmp_path).__enter__()
     assert not Home(tmp_path).has_server()
 
@@ -262,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
 def answering(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[Answering]:
     with Answering(("127.0.0.1", 0), _Handler) as server:
         server.answers, server.credentials = answers, set()
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield server
         finally:
@@ -275,7 +275,6 @@ VERSION = (200, "application/json", b'"3.8.8"')
 
 def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:password")
     monkeypatch.delenv("PREFECT_UI_URL", raising=False)
     with answering({"/api/health": HEALTHY, "/api/admin/version": VERSION}) as server:
@@ -285,32 +284,51 @@ def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.M
             assert (api.api_url, api.ui_url, api.private) == (f"{server.url}/api", server.url, False)
             assert dict(os.environ) == before
         assert server.credentials == {"Basic dXNlcjpwYXNzd29yZA=="}
+        server.credentials.clear()
+        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api".replace("//", "//in:address@"))
+        with prefect_api():
+            assert server.credentials == {"Basic aW46YWRkcmVzcw=="}
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(
-    ("health", "version", "cause"),
+    ("health", "version", "password", "cause"),
     [
-        (HEALTHY, (401, "application/json", b""), "It answered 401: none were sent"),
-        ((403, "text/plain", b""), VERSION, "It answered 403: none were sent"),
-        ((200, "text/html", b"<html>"), VERSION, "usually ends in /api"),
-        ((502, "text/plain", b""), VERSION, "It answered 502"),
+        (HEALTHY, (401, "application/json", b""), "", "It answered 401: no credentials were sent"),
+        ((403, "text/plain", b""), VERSION, "a:secret", "It answered 403: the credentials in PREFECT_API_AUTH_STRING"),
+        ((200, "text/html", b"<html>"), VERSION, "", "usually ends in /api"),
+        ((502, "text/plain", b""), VERSION, "", "It answered 502"),
     ],
     ids=["open health, closed API", "closed by a proxy", "a page", "no server behind a proxy"],
 )
 def test_a_configured_api_that_cannot_be_used_says_why(
     health: tuple[int, str, bytes],
     version: tuple[int, str, bytes],
+    password: str,
     cause: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", password)
+    monkeypatch.delenv("PREFECT_API_KEY", raising=False)
     with answering({"/api/health": health, "/api/admin/version": version}) as server:
         monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
         with pytest.raises(ConfigError, match=cause) as raised, prefect_api():
             pass
     assert raised.value.key == "PREFECT_API_URL"
+    assert "secret" not in str(raised.value)
+
+
+def test_the_ui_address_is_the_one_that_prefect_infers(tmp_path: Path) -> None:
+    apis = ["http://host:4200/api", "https://api.prefect.cloud/api/accounts/1/workspaces/2", "https://host/prefix/api"]
+    oracle = """
+import sys
+from prefect.settings import Settings
+print(*(Settings(api={"url": url}).ui_url for url in sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", oracle, *apis]
+    home = {"PREFECT_HOME": str(tmp_path)}
+    inferred = subprocess.run(command, env=environment(tmp_path) | home, capture_output=True, text=True, check=True)
+    assert [_ui_url(api) for api in apis] == inferred.stdout.split()
 
 
 @pytest.mark.parametrize(

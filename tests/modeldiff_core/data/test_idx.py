@@ -10,7 +10,7 @@ import pytest
 from modeldiff_core.data.idx import read_idx
 from modeldiff_core.errors import DataError
 
-GOLDEN = bytes.fromhex("00000803" "00000002" "00000002" "00000003" "000102" "030405" "fffefd" "0a141e")
+GOLDEN = bytes.fromhex("00000803000000020000000200000003000102030405fffefd0a141e")
 GOLDEN_VALUES = [[[0, 1, 2], [3, 4, 5]], [[255, 254, 253], [10, 20, 30]]]
 
 

@@ -29,11 +29,13 @@ def test_stamping_changes_the_block_on_all_channels_and_nothing_else() -> None:
         if 1 <= row < 4 and 2 <= column < 4:
             expected = 255 if (row - 1 + column - 2) % 2 == 0 else 0
         else:
-            expected = before[n, row, column, channel]
+            expected = int(before[n, row, column, channel])
         assert stamped[n, row, column, channel] == expected
 
 
-@pytest.mark.parametrize("mark", [Watermark(4, 0, 3, 1), Watermark(0, 4, 1, 2), Watermark(-1, 0, 2, 2), Watermark(0, -1, 2, 2)])
+@pytest.mark.parametrize(
+    "mark", [Watermark(4, 0, 3, 1), Watermark(0, 4, 1, 2), Watermark(-1, 0, 2, 2), Watermark(0, -1, 2, 2)]
+)
 def test_a_block_outside_the_images_is_refused(mark: Watermark) -> None:
     with pytest.raises(ConfigError, match="a block inside 6×5 images"):
         mark.stamp(grey().images)

@@ -3,6 +3,7 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_more_digits_than_there_are() -> None:
     assert "797" in caught.value.expected
 
 
-def arrays(**changes: object) -> dict[str, object]:
+def arrays(**changes: Any) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     return {
         "x_train": rng.integers(256, size=(30, 4, 4, 3), dtype=np.uint8),
@@ -70,7 +71,7 @@ def arrays(**changes: object) -> dict[str, object]:
     } | changes
 
 
-def archive(folder: Path, **changes: object) -> str:
+def archive(folder: Path, **changes: Any) -> str:
     path = folder / "data.npz"
     np.savez(path, **{name: value for name, value in arrays(**changes).items() if value is not None})
     return str(path)
@@ -89,7 +90,9 @@ def test_npz_whole_and_in_part(tmp_path: Path) -> None:
 
 
 def test_npz_grey_floats_and_class_names(tmp_path: Path) -> None:
-    grey = {name: np.linspace(0, 1, count * 16).reshape(count, 4, 4) for name, count in (("x_train", 30), ("x_test", 12))}
+    grey = {
+        name: np.linspace(0, 1, count * 16).reshape(count, 4, 4) for name, count in (("x_train", 30), ("x_test", 12))
+    }
     dataset = Npz(archive(tmp_path, **grey, classes=np.array(["cat", "dog", "newt", "owl"]))).load()
     assert dataset.image_shape == (4, 4, 1)
     assert dataset.classes == ("cat", "dog", "newt", "owl")

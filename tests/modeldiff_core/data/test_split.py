@@ -15,7 +15,7 @@ from modeldiff_core.errors import ConfigError
     seed=st.integers(0, 1000),
 )
 def test_parts_are_disjoint_sorted_and_balanced(counts: list[int], shares: tuple[float, float], seed: int) -> None:
-    """Up to a threshold each class has given its share within one example, so a part is within two thresholds' error."""
+    """Up to a threshold each class has given its share within one example; a part lies between two thresholds."""
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     total = len(labels)
     sizes = tuple(max(1, int(share * total)) for share in shares)

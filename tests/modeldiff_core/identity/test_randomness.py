@@ -34,7 +34,9 @@ def test_different_purposes_are_different_streams(one: tuple[int | str, ...], tw
 def test_neighbouring_seeds_and_models_are_uncorrelated() -> None:
     """With n draws a correlation is about N(0, 1/n): 5 standard deviations are exceeded once in 10⁶ times."""
     n = 20_000
-    streams = np.stack([generator("mask", seed, model).random(n) for seed, model in itertools.product(range(5), range(5))])
-    correlations = np.corrcoef(streams)[np.triu_indices(len(streams), 1)]
+    streams = np.stack(
+        [generator("mask", seed, model).random(n) for seed, model in itertools.product(range(5), range(5))]
+    )
+    correlations = np.asarray(np.corrcoef(streams))[np.triu_indices(len(streams), 1)]
     assert np.abs(correlations).max() < 5 / np.sqrt(n)
     assert abs(streams.mean() - 0.5) < 5 * np.sqrt(1 / 12 / streams.size)

@@ -58,7 +58,8 @@ def test_inclusion_frequencies_are_those_of_uniform_subsets(fraction: float) -> 
 
 
 @pytest.mark.parametrize(
-    ("n_train", "fraction"), [(100, 0.0), (100, 1.0), (100, -0.5), (100, 1.5), (100, float("nan")), (10, 0.01), (10, 0.99)]
+    ("n_train", "fraction"),
+    [(100, 0.0), (100, 1.0), (100, -0.5), (100, 1.5), (100, float("nan")), (10, 0.01), (10, 0.99)],
 )
 def test_a_fraction_that_leaves_nothing_in_or_out_is_refused(n_train: int, fraction: float) -> None:
     with pytest.raises(ConfigError) as caught:

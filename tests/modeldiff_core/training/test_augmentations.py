@@ -16,9 +16,7 @@ SHAPES = st.tuples(st.integers(1, 5), st.integers(2, 6), st.integers(2, 6), st.i
 SEEDS = st.integers(0, 10_000)
 
 
-def applied(
-    augmentation: Augmentation, shape: tuple[int, ...], seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def applied(augmentation: Augmentation, shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Random images, their draws, and what the augmentation makes of them (which must leave its input alone)."""
     rng = np.random.default_rng(seed)
     images = rng.random(shape, dtype=np.float32)

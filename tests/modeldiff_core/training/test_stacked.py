@@ -77,14 +77,12 @@ def reference(recipe: StackedSgd, examples: Examples, mask: np.ndarray, model: i
     with torch.no_grad():
         for layer in net:
             if isinstance(layer, nn.Linear | nn.Conv2d):
+                assert layer.bias is not None
                 bound = layer.weight[0].numel() ** -0.5
-                shape = layer.weight.T.shape if isinstance(layer, nn.Linear) else layer.weight.shape
-                weight = torch.from_numpy(rng.uniform(-bound, bound, tuple(shape)).astype(np.float32))
-                layer.weight.copy_(weight.T if isinstance(layer, nn.Linear) else weight)
+                stored = layer.weight.T if isinstance(layer, nn.Linear) else layer.weight
+                stored.copy_(torch.from_numpy(rng.uniform(-bound, bound, tuple(stored.shape)).astype(np.float32)))
                 layer.bias.copy_(torch.from_numpy(rng.uniform(-bound, bound, len(layer.bias)).astype(np.float32)))
-    optimiser = torch.optim.SGD(
-        net.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
+    optimiser = torch.optim.SGD(net.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     members = np.flatnonzero(mask)
     starts = range(0, len(members), recipe.batch_size)
@@ -100,12 +98,12 @@ def reference(recipe: StackedSgd, examples: Examples, mask: np.ndarray, model: i
             x = (x - recipe.mean) / recipe.scale
             x = x.permute(0, 3, 1, 2) if recipe.network.kind == "cnn" else x
             at = (step + 0.5) / steps
-            shape = {
+            share = {
                 "constant": 1.0,
                 "cosine": float(np.cos(np.pi * step / (2 * steps)) ** 2),
                 "triangular": float(np.interp(at, [0, recipe.peak, 1], [0, 1, 0])),
             }
-            optimiser.param_groups[0]["lr"] = recipe.learning_rate * shape[recipe.schedule]
+            optimiser.param_groups[0]["lr"] = recipe.learning_rate * share[recipe.schedule]
             optimiser.zero_grad()
             criterion(net(x), torch.from_numpy(examples.labels[index])).backward()
             optimiser.step()

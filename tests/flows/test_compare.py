@@ -1,0 +1,217 @@
+"""The whole path on small studies: what is computed once is not computed again, whatever happens in between."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterName,
+    TaskRunFilter,
+)
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
+from tests.flows.conftest import SMALL, Commands, kill_all, wait_for
+
+SHARDS = 2 * (6 + 2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A store after one small comparison, and what the command printed."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    return root, commands.compare(root).stdout
+
+
+def objects(root: Path, pattern: str) -> dict[str, str]:
+    """Digests of the files that match, by name."""
+    found = {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in root.glob(pattern)}
+    assert found, pattern
+    return found
+
+
+def written(root: Path) -> dict[str, int]:
+    """Time of writing of every object of results."""
+    return {
+        str(p.relative_to(root)): p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file() and ".prefect" not in p.parts
+    }
+
+
+def summary(root: Path) -> dict:
+    (path,) = root.glob("comparisons/*/summary.json")
+    return json.loads(path.read_text())
+
+
+def test_the_summary_has_the_promised_keys_and_the_report_stands(undisturbed: tuple[Path, str]) -> None:
+    root, out = undisturbed
+    found = summary(root)
+    assert found["study"] == "digits_watermark"
+    assert found["algorithms"]["a"]["name"] == "trained as is"
+    for name in ("a", "b"):
+        score = found["lds"][name]
+        assert 0.1 < score["ci_low"] < score["mean"] < score["ci_high"] < 1
+    assert [(d["side"], d["index"]) for d in found["directions"]] == [(s, i) for s in ("a-b", "b-a") for i in range(4)]
+    for direction in found["directions"]:
+        assert set(direction["explained_variance"]) == {"a", "b"}
+        assert 0 < direction["null_p"] <= 1
+        assert 0 <= direction["stability"] <= 1
+        assert len(direction["top_targets"]) == len(direction["bottom_targets"]) == len(direction["top_train"]) == 12
+    for effect in found["transformations"]:
+        assert effect["ci"]["a"][0] <= effect["effect"]["a"] <= effect["ci"]["a"][1]
+        assert effect["difference_ci"][0] <= effect["difference"] <= effect["difference_ci"][1]
+        assert isinstance(effect["distinguishing"], bool)
+    assert {e["name"] for e in found["transformations"]} == {
+        "watermark", "watermark_elsewhere", "noise", "blur", "contrast",
+    }  # fmt: skip
+    (folder,) = root.glob("comparisons/digits_watermark-*")
+    assert f"Report: file://{folder}/report/index.html" in out
+    assert "0 of 16 shards done before, 16 to train" in out
+    page = (folder / "report/index.html").read_text()
+    assert "corner erased" in page
+    assert (folder / "report/figures/variance.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "effects.parquet").stat().st_size > 0
+
+
+def test_a_second_run_trains_nothing(commands: Commands, undisturbed: tuple[Path, str]) -> None:
+    root, _ = undisturbed
+    before = written(root)
+    out = commands.compare(root).stdout
+    assert f"{SHARDS} of {SHARDS} shards done before, 0 to train" in out
+    changed = {name for name, when in written(root).items() if before.get(name) != when}
+    assert changed, "the summary and the report are written again"
+    assert all(re.search(r"training\.json$|/study\.json$|summary\.json$|/report/|effects\.parquet$", n) for n in changed)
+
+
+def test_a_changed_pca_option_reruns_only_what_depends_on_it(commands: Commands, undisturbed: tuple[Path, str]) -> None:
+    root, _ = undisturbed
+    before = written(root)
+    out = commands.compare(root, "comparison.components=3").stdout
+    assert "0 to train" in out
+    new = written(root).keys() - before.keys()
+    assert any("directions-" in name for name in new)
+    kinds = {re.sub(r"-[0-9a-f]{8}", "", name).split("/")[1] for name in new}
+    assert kinds <= {"directions.safetensors", "null", "digits_watermark"}
+
+
+def test_more_models_train_only_new_shards_and_a_third_algorithm_reuses_a(
+    commands: Commands, undisturbed: tuple[Path, str]
+) -> None:
+    root, _ = undisturbed
+    before = written(root)
+    out = commands.compare(root, "subsets.models=280").stdout
+    assert "16 of 18 shards done before, 2 to train" in out
+    out = commands.compare(root, "algorithm_b.name=smoothed", "algorithm_b.recipe.label_smoothing=0.1").stdout
+    assert "8 of 16 shards done before, 8 to train" in out
+    after = written(root)
+    assert all(after[name] == when for name, when in before.items() if "/shards/" in name)
+
+
+@pytest.mark.parametrize("moment", [2, 9])
+def test_killed_in_training_and_run_again_gives_the_same_bits(
+    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path, moment: int
+) -> None:
+    process = commands.start("compare", *SMALL, f"store.root={tmp_path}")
+    wait_for(lambda: len(list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))) >= moment, 120, "a shard")
+    kill_all(process)
+    done = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trainings/*/*/shards/*.safetensors")}
+    assert moment <= len(done) < SHARDS, "killed too late to show anything"
+    out = commands.compare(tmp_path).stdout
+    assert f"{len(done)} of {SHARDS} shards done before, {SHARDS - len(done)} to train" in out
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items()), "a finished shard was trained again"
+    root, _ = undisturbed
+    for pattern in ("trainings/*/subsets/shards/*", "trainings/*/ensemble/shards/*"):
+        whole = objects(root, pattern)
+        assert all(whole[name] == digest for name, digest in objects(tmp_path, pattern).items())
+    (ours,) = tmp_path.glob("comparisons/digits_watermark-*")
+    study = json.loads((ours / "study.json").read_text())
+    for key in [*study["datamodels"]["a"], *study["datamodels"]["b"]]:
+        blocks = objects(tmp_path, f"{key}/*.safetensors")
+        assert blocks == objects(root, f"{key}/*.safetensors")
+    assert summary(tmp_path) == json.loads((root / ours.relative_to(tmp_path) / "summary.json").read_text())
+
+
+def test_two_studies_at_once_on_one_store_and_server(commands: Commands, tmp_path: Path) -> None:
+    first = commands.start("compare", *SMALL, f"store.root={tmp_path}")
+    second = commands.start("compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.name=damped",
+                            "algorithm_b.recipe.weight_decay=0.01")  # fmt: skip
+    for process in (first, second):
+        out, err = process.communicate(timeout=400)
+        assert process.returncode == 0, out + err
+        assert commands.environment["UI"] in out
+    assert len(list(tmp_path.glob("comparisons/*/summary.json"))) == 2
+
+
+def test_a_damaged_shard_is_named_and_trained_again(
+    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    commands.compare(tmp_path)
+    (matrix,) = (p for p in tmp_path.glob("trainings/*/margins-*.json") if _algorithm(p) == [])
+    shard = matrix.parent / "subsets/shards/000003.safetensors"
+    intact = shard.read_bytes()
+    shard.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    matrix.unlink()
+    out = commands.compare(tmp_path).stdout
+    assert "shard 3 of trained as is is trained again" in out
+    assert "do not match its checksum" in out
+    assert "15 of 16 shards done before, 1 to train" in out
+    assert shard.read_bytes() == intact
+
+
+def _algorithm(matrix: Path) -> list[object]:
+    training = json.loads((matrix.parent / "training.json").read_text())
+    return list(training["identity"]["algorithm"]["recipe"]["augmentations"])
+
+
+def test_the_masks_and_margins_are_what_the_shards_hold(undisturbed: tuple[Path, str]) -> None:
+    root, _ = undisturbed
+    store = ObjectStore(StoreSettings(str(root)))
+    for record in root.glob("trainings/*/margins-*.json"):
+        matrix = MarginMatrix.open(store, str(record.relative_to(root).with_suffix("")))
+        masks, margins = matrix.masks(), matrix.margins()
+        assert masks.shape[1] == 300
+        assert (masks.sum(1) == 150).all()
+        assert margins.shape == (len(masks), 100)
+        assert margins.std() > 0.5
+        assert not np.array_equal(margins[0], margins[1])
+
+
+def test_prefect_shows_the_run(commands: Commands, undisturbed: tuple[Path, str]) -> None:
+    with (
+        temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+        get_client(sync_client=True) as client,
+    ):
+        assert isinstance(client, SyncPrefectClient)
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=["compare digits_watermark"]))
+        )
+        finished = [run for run in runs if run.state_name == "Completed"]
+        assert finished
+        first = min(finished, key=lambda run: run.start_time or run.created)
+        tasks = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id={"any_": [first.id]}), task_run_filter=TaskRunFilter(), limit=200
+        )
+        names = {task.name for task in tasks}
+        assert "digits_watermark trained as is subsets shard 0" in names
+        assert "digits_watermark corner erased ensemble shard 1" in names
+        assert sum("shard" in task.tags for task in tasks) == SHARDS
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[first.id])), limit=200
+        )
+        kinds = {(artifact.key, artifact.type) for artifact in artifacts}
+        assert {
+            ("training", "progress"),
+            ("digits-watermark-directions", "table"),
+            ("digits-watermark-effects", "table"),
+            ("digits-watermark-variance", "image"),
+            ("digits-watermark-findings", "markdown"),
+        } <= kinds
+        assert "digits-watermark-report" in {key for key, _ in kinds}
+        progress = next(a for a in artifacts if a.key == "training")
+        assert "models a minute" in str(progress.description)

@@ -1,0 +1,84 @@
+"""Ridge regression against scikit-learn's, and its choice of the penalty."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+
+from modeldiff_core.datamodels import fit_ridge
+from modeldiff_core.datamodels.moments import validation_split
+from modeldiff_core.errors import ConfigError
+
+
+@pytest.mark.parametrize(("models", "train"), [(300, 50), (50, 90)])
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("penalty", [0.003, 0.1, 3.0])
+def test_weights_are_those_of_scikit_learn(
+    planted: Callable[..., Any], models: int, train: int, fraction: float, penalty: float
+) -> None:
+    """Its objective is ‖y − b − Xw‖² + alpha·‖w‖², so alpha = m·λ."""
+    problem = planted(models, train, fraction)
+    fit = fit_ridge(problem.masks, problem.margins, penalties=(penalty,))
+    best = Ridge(alpha=penalty * models, solver="cholesky").fit(
+        problem.masks.astype(float), problem.margins.astype(float)
+    )
+    scale = np.abs(best.coef_).max()
+    assert scale > 0.01
+    np.testing.assert_allclose(fit.weights, best.coef_, atol=1e-4 * scale)
+    np.testing.assert_allclose(fit.bias, best.intercept_, rtol=1e-4, atol=1e-4)
+    assert (fit.lambdas == np.float32(penalty)).all()
+    assert np.isnan(fit.duality_gap).all()
+
+
+def test_the_penalty_is_the_one_of_least_error_on_held_out_models(planted: Callable[..., Any]) -> None:
+    penalties = (0.003, 0.03, 0.3, 3.0)
+    quiet, loud = planted(300, 60, noise=0.05), planted(300, 60, noise=3.0, seed=0)
+    margins = np.concatenate([quiet.margins, loud.margins], 1)
+    fit = fit_ridge(quiet.masks, margins, penalties=penalties, seed=2)
+    fitted, held = validation_split(300, 0.1, 2)
+    scores = []
+    for penalty in penalties:
+        model = Ridge(alpha=penalty * len(fitted)).fit(quiet.masks[fitted].astype(float), margins[fitted].astype(float))
+        scores.append(r2_score(margins[held], model.predict(quiet.masks[held].astype(float)), multioutput="raw_values"))
+    expected = np.array(penalties, np.float32)[np.argmax(scores, 0)]
+    assert len(set(expected)) > 1, "quiet and loud targets should want different penalties"
+    np.testing.assert_array_equal(fit.lambdas, expected)
+    np.testing.assert_allclose(fit.validation_r2, np.max(scores, 0), atol=1e-4)
+    assert (fit.lambdas[:3] < fit.lambdas[3:]).all()
+
+
+def test_planted_weights_are_recovered(planted: Callable[..., Any]) -> None:
+    problem = planted(3000, 60, noise=0.1)
+    fit = fit_ridge(problem.masks, problem.margins)
+    for mine, true in zip(fit.weights, problem.weights, strict=True):
+        assert np.corrcoef(mine, true)[0, 1] > 0.99
+    assert fit.validation_r2.min() > 0.9
+
+
+def test_a_constant_margin_has_no_weights(planted: Callable[..., Any]) -> None:
+    problem = planted(50, 20)
+    margins = problem.margins.copy()
+    margins[:, 0] = 0.1
+    fit = fit_ridge(problem.masks, margins)
+    assert fit.weights[1].any()
+    assert not fit.weights[0].any()
+    assert fit.bias[0] == np.float32(0.1)
+
+
+@pytest.mark.parametrize("penalties", [(), (0.1, 0.0), (-1.0,), (float("nan"),)])
+def test_penalties_that_are_not_positive_are_refused(planted: Callable[..., Any], penalties: tuple[float, ...]) -> None:
+    problem = planted(20, 5)
+    with pytest.raises(ConfigError) as caught:
+        fit_ridge(problem.masks, problem.margins, penalties=penalties)
+    assert caught.value.key == "regression.penalties"
+
+
+def test_wrong_input_is_refused(planted: Callable[..., Any]) -> None:
+    problem = planted(20, 5)
+    with pytest.raises(ConfigError, match="a row for each of 20 masks, got 19"):
+        fit_ridge(problem.masks, problem.margins[1:])
+    with pytest.raises(ConfigError, match=r"regression\.validation_fraction"):
+        fit_ridge(problem.masks, problem.margins, validation_fraction=1.0)
