@@ -54,9 +54,9 @@ def publish(comparison: Comparison, store: ObjectStore, result: dict[str, Any]) 
             key=f"{key}-effects",
             description="Mean change of a class probability at full intensity",
         )
-    for name in result["files"]:
+    for name in sorted(store.sizes(f"{comparison.folder}/report/figures")):
         if name.endswith(".png"):
-            data = base64.b64encode(store.read(f"{comparison.folder}/report/{name}")).decode()
+            data = base64.b64encode(store.read(name)).decode()
             figure = name.rsplit("/", 1)[-1].removesuffix(".png").replace("_", "-").lower()
             create_image_artifact(f"data:image/png;base64,{data}", key=f"{key}-{figure}", description=figure)
     create_link_artifact(result["url"], key=f"{key}-report", link_text="report", description="The report's page")

@@ -73,7 +73,8 @@ class _Run:
     def train(self) -> None:
         """Train the shards that the store lacks; raises RunFailed that lists those that could not be."""
         for training in self.comparison.trainings:
-            write_record(self.objects, f"{training.prefix}/training.json", training.record())
+            if not self.objects.exists(f"{training.prefix}/training.json"):
+                write_record(self.objects, f"{training.prefix}/training.json", training.record())
         sets = shard_sets(self.objects, self.comparison)
         total = sum(s.wanted * s.models_in_shard for s in sets)
         before = sum(len(s.done) * s.models_in_shard for s in sets)
@@ -137,11 +138,12 @@ class _Run:
     def report(self) -> dict[str, Any]:
         """Write the summary and the report; gives their places and the findings."""
         arguments = {"label": self.study.name, "store": self.store, "study": self.study.model_dump(mode="json")}
+        summary, page = self.comparison.summary, self.comparison.report
         with StageProgress("report", "report", 2) as progress:
-            summary = self._run([Call("summary", report.write_summary, arguments)], progress).results["summary"]
-            page = self._run([Call("report", report.write_report, arguments)], progress).results["report"]
-        record = read_record(self.objects, summary["summary"])
-        return {**summary, **page, "findings": record["findings"]}
+            self._run([self._cached("summary", report.write_summary, summary, arguments)], progress)
+            self._run([self._cached("report", report.write_report, page, arguments)], progress)
+        findings = read_record(self.objects, summary.record)["findings"]
+        return {"summary": summary.record, "url": self.objects.url(page.record), "findings": findings}
 
     def _shard(self, shards: ShardSet, index: int) -> Call:
         label = self._label(shards.label)

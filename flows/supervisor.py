@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import uvicorn
@@ -81,7 +81,7 @@ class Home:
         for path in self._leases.glob("*.lease"):
             try:
                 with path.open("r+") as file:
-                    if _try_lock(file, fcntl.LOCK_EX):
+                    if _try_lock(file.fileno(), fcntl.LOCK_EX):
                         path.unlink(missing_ok=True)
                     else:
                         living = True
@@ -89,19 +89,21 @@ class Home:
                 continue
         return living
 
-    @contextmanager
-    def server_lock(self) -> Iterator[bool]:
-        """The lock that a server holds for as long as it lives; yields whether this process has got it."""
-        with self._lock.open("a+") as file:
-            deadline = time.monotonic() + LOCK_PATIENCE
-            while not (mine := _try_lock(file, fcntl.LOCK_EX)) and time.monotonic() < deadline:
-                time.sleep(0.01)
-            yield mine
+    def lock_server(self) -> bool:
+        """Makes this process the home's server until it ends; False if another one is.
+
+        Nothing closes the file: a server that is still closing its database counts as living.
+        """
+        file = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while not (mine := _try_lock(file, fcntl.LOCK_EX)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return mine
 
     def has_server(self) -> bool:
         """Whether a server lives (it may still be starting, or already stopping)."""
         with self._lock.open("a+") as file:
-            return not _try_lock(file, fcntl.LOCK_SH)
+            return not _try_lock(file.fileno(), fcntl.LOCK_SH)
 
     def publish(self, state: "ServerState") -> None:
         """Writes the state in one step, so that nobody reads a part of it."""
@@ -130,7 +132,7 @@ class ServerState:
     machine: str
 
 
-def _try_lock(file: IO[str], operation: int) -> bool:
+def _try_lock(file: int, operation: int) -> bool:
     try:
         fcntl.lockf(file, operation | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # either may mean "held", says POSIX
@@ -224,9 +226,8 @@ def main() -> None:
     """Serves the home folder named on the command line, unless another process does."""
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it is done: leave through `finally`
     home = Home(Path(sys.argv[1]))
-    with home.server_lock() as mine:
-        if mine:
-            serve(home)
+    if home.lock_server():
+        serve(home)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def status(overrides: Sequence[str]) -> int:
     held = {key for folder in ("trainings", "comparisons") for key in store.sizes(folder)}
     for name, reference in results(comparison).items():
         print(f"{'done   ' if reference.record in held else 'missing'} {name}")
-    page = f"{comparison.folder}/report/index.html"
+    page = comparison.report.record
     print(f"report: {store.url(page)}" if page in held else "report: not written yet")
     return 0
 
@@ -90,7 +90,8 @@ def report(overrides: Sequence[str]) -> int:
     settings = _plain(asked.store)
     study = asked.study.model_dump(mode="json")
     write_summary(settings, study)
-    print(f"Report: {write_report(settings, study)['url']}")
+    write_report(settings, study)
+    print(f"Report: {store.url(comparison.report.record)}")
     return 0
 
 

@@ -16,7 +16,7 @@ from modeldiff_core.datamodels.lasso import solve
 from modeldiff_core.datamodels.moments import moments
 from modeldiff_core.identity import generator
 
-NULL_GAP = 1e-3
+NULL_GAP = 1e-2
 """Relative duality gap of the refits; the statistic's own spread is far larger."""
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from modeldiff_core.identity import digest, plain, short_digest
+from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.consolidate import matrix_reference
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, Pair
 from modeldiff_core.stages.effects import Effect
+from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.regress import Regression
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
 
@@ -35,6 +36,16 @@ class Comparison:
     def folder(self) -> str:
         """Where the summary and the report stand."""
         return f"{FOLDER}/{self.study.name}-{self.digest[:8]}"
+
+    @property
+    def summary(self) -> Reference:
+        """Where summary.json stands."""
+        return Reference(self.folder, self.digest, f"{self.folder}/summary.json")
+
+    @property
+    def report(self) -> Reference:
+        """Where the report's page stands, written after all its figures."""
+        return Reference(self.folder, self.digest, f"{self.folder}/report/index.html")
 
     def regression(self, training: Training, half: int | None) -> Regression:
         """The regression of a training on all its models or on a half of them."""
@@ -77,8 +88,3 @@ def plain_settings(settings: dict[str, Any]) -> object:
     """The study's settings without what decides no number."""
     settings = {**settings, "regression": {k: v for k, v in settings["regression"].items() if k != "block_size"}}
     return plain(settings)
-
-
-def pair_label(comparison: Comparison) -> str:
-    """Short digests of the two trainings, for names of runs."""
-    return "-".join(short_digest(training.identity) for training in comparison.trainings)

@@ -26,14 +26,13 @@ def write_report(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]
     files = render(report_facts(objects, comparison))
     for name in sorted(files, key=lambda name: (name == "index.html", name)):
         objects.write(f"{comparison.folder}/report/{name}", files[name])
-    page = f"{comparison.folder}/report/index.html"
-    return {"page": page, "url": objects.url(page), "files": sorted(files)}
+    return comparison.report.to_json()
 
 
 def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
     """Everything that the report shows, from the store."""
     findings = read_findings(store, comparison)
-    summary = read_record(store, f"{comparison.folder}/summary.json")
+    summary = read_record(store, comparison.summary.record)
     data = comparison.trainings[0].load()
     study = comparison.study
     directions = tuple(

