@@ -111,7 +111,9 @@ class ObjectStore:
         except Exception as error:
             raise StoreError(f"{self.url(prefix)} could not be listed: {_cause(error)}") from error
         skip = len(self._root) + 1
-        return {path[skip:]: int(info["size"]) for path, info in found.items() if not path.endswith(TEMPORARY)}
+        # S3 servers list an emptied prefix as a directory for a while.
+        objects = {path: info for path, info in found.items() if info["type"] == "file"}
+        return {path[skip:]: int(info["size"]) for path, info in objects.items() if not path.endswith(TEMPORARY)}
 
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""

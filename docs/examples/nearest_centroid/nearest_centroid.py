@@ -49,9 +49,7 @@ class NearestCentroid:
         images = examples.images.astype(np.float32) / 255
         images[:, :, : self.ignore_left] = 0
         pixels = images.reshape(len(images), -1)
-        means = [
-            [pixels[mask & (examples.labels == label)].mean(0) for label in range(n_classes)] for mask in masks
-        ]
+        means = [[pixels[mask & (examples.labels == label)].mean(0) for label in range(n_classes)] for mask in masks]
         return Centroids(np.array(means, np.float32), self.sharpness)
 
     def load(

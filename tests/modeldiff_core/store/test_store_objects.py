@@ -19,7 +19,7 @@ SECRET = "planted-secret-4b1e77c0"
 
 @contextmanager
 def calls(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Calls of the filesystem while the block runs; for S3 the requests that leave for the server."""
+    """What a store is asked while the block runs: methods of its filesystem, for S3 the requests that leave."""
     seen: list[str] = []
     if store.settings.url.startswith("s3://"):
         events = store.fs.s3.meta.events
@@ -32,7 +32,7 @@ def calls(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
         events.unregister("before-send.s3", sent)
         return
     with monkeypatch.context() as patch:
-        for name in ("find", "exists", "cat_file", "pipe_file", "info"):
+        for name in ("find", "exists", "cat_file", "pipe_file"):
             real = getattr(store.fs, name)
 
             def spy(*args: object, _real: Callable[..., object] = real, _name: str = name, **kwargs: object) -> object:

@@ -226,11 +226,12 @@ def test_stored_weights_give_the_same_logits(recipe: StackedSgd) -> None:
     np.testing.assert_allclose(second.logits(images)[0], models.logits(images)[1], atol=1e-5)
 
 
-def test_evaluation_in_slices_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("images_at_once", [7, 199])
+def test_evaluation_in_slices_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch, images_at_once: int) -> None:
     models = trained(replace(CNN, epochs=1), [0, 1, 2])
     images = digits().test.images
     whole = models.logits(images)
-    monkeypatch.setattr("modeldiff_core.training.stacked.EVALUATION_PIXELS", 3 * 64 * 7)
+    monkeypatch.setattr("modeldiff_core.training.stacked.EVALUATION_PIXELS", 3 * 64 * images_at_once)
     np.testing.assert_allclose(models.logits(images), whole, atol=1e-5)
     assert whole.shape == (3, 200, 10)
 

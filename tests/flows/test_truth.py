@@ -1,0 +1,69 @@
+"""The shipped digits studies at full size: what was planted is found, and where nothing differs nothing is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.summary import read_findings
+from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_core.study import parse_study
+from tests.flows.conftest import Commands
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("truth")
+
+
+def run(commands: Commands, root: Path, study: str) -> tuple[dict[str, Any], Comparison]:
+    done = commands.run("compare", f"study={study}", f"store.root={root}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = root.glob(f"comparisons/{study}-*")
+    configuration = json.loads((folder / "study.json").read_text())["study"]
+    return json.loads((folder / "summary.json").read_text()), Comparison.of(parse_study(configuration))
+
+
+def test_the_watermark_is_found(commands: Commands, root: Path) -> None:
+    found, comparison = run(commands, root, "digits_watermark")
+    assert min(a["models"] for a in found["algorithms"].values()) >= 1000
+    assert min(a["ensemble_models"] for a in found["algorithms"].values()) >= 20
+    assert min(a["subset_accuracy"] for a in found["algorithms"].values()) > 0.9
+    findings = read_findings(ObjectStore(StoreSettings(str(root))), comparison)
+    targets = comparison.trainings[0].task().targets
+    eights = targets.labels == 8
+    planted = targets.metadata["planted"][eights]
+    assert 0.5 < planted.mean() < 0.9
+    projections = findings.side("a-b", "projections")[eights, :3]
+    auc = [roc_auc_score(planted, projections[:, i]) for i in range(3)]
+    assert max(np.maximum(auc, 1 - np.array(auc))) >= 0.85
+    differences = [d["explained_variance"]["a"] - d["explained_variance"]["b"] for d in found["directions"][:3]]
+    assert max(differences) > 10 * np.quantile(np.abs(findings.null), 0.95)
+    effects = {e["name"]: e for e in found["transformations"]}
+    assert effects["watermark"]["effect"]["a"] >= 0.3
+    assert abs(effects["watermark"]["effect"]["b"]) <= 0.03
+    assert [e["name"] for e in found["transformations"] if e["distinguishing"]] == ["watermark"]
+
+
+def test_nothing_is_found_between_seeds(commands: Commands, root: Path) -> None:
+    """A is trained once for both studies; B differs in its seeds alone, so only chance is left."""
+    found, comparison = run(commands, root, "digits_null")
+    assert not any(e["distinguishing"] for e in found["transformations"])
+    effects = {e["name"]: e for e in found["transformations"]}
+    assert effects["watermark"]["effect"]["a"] >= 0.3
+    assert effects["watermark"]["effect"]["b"] >= 0.3
+    findings = read_findings(ObjectStore(StoreSettings(str(root))), comparison)
+    measured = np.array([abs(d["explained_variance"]["a"] - d["explained_variance"]["b"]) for d in found["directions"]])
+    in_sample = np.array(
+        [
+            abs(d["explained_variance_in_sample"]["a"] - d["explained_variance_in_sample"]["b"])
+            for d in found["directions"]
+        ]
+    )
+    assert measured.max() < 3 * np.abs(findings.null).max()
+    assert in_sample.min() > 3 * measured.max(), "measured on the models that chose them, noise looks real"
+    assert max(d["stability"] for d in found["directions"]) < 0.6
