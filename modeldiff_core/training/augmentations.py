@@ -34,7 +34,7 @@ def _check_probability(key: str, value: float) -> None:
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(Operation):
     """Mirror left and right with the given probability."""
 
     kind: Literal["flip"] = "flip"
@@ -54,7 +54,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Translate:
+class Translate(Operation):
     """Shift by whole pixels, uniform in −pixels..pixels along each axis; what moves in is `fill` (0..1)."""
 
     kind: Literal["translate"] = "translate"
@@ -83,7 +83,7 @@ class Translate:
 
 
 @dataclass(frozen=True)
-class Erase:
+class Erase(Operation):
     """Overwrite one fixed region with `fill` (0..1), with the given probability."""
 
     kind: Literal["erase"] = "erase"
@@ -113,7 +113,7 @@ class Erase:
 
 
 @dataclass(frozen=True)
-class Noise:
+class Noise(Operation):
     """Add independent Gaussian noise of the given standard deviation (pixels in 0..1) and clip to 0..1."""
 
     kind: Literal["noise"] = "noise"

@@ -1,0 +1,34 @@
+"""Where a trainer gets its images from, batch by batch, in an order that it decides."""
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Images by their position in the dataset, as they are before augmentation."""
+
+    def batches(
+        self, order: Int[np.ndarray, " subset"], batch_size: int
+    ) -> Iterator[UInt8[Tensor, "batch height width channels"]]:
+        """Images of the positions in `order`, in that order, on the device; the last batch may be smaller."""
+        ...
+
+
+class Resident:
+    """All images as uint8 on the device."""
+
+    def __init__(self, images: UInt8[np.ndarray, "examples height width channels"], device: torch.device) -> None:
+        self.images = torch.from_numpy(images).to(device)
+
+    def batches(
+        self, order: Int[np.ndarray, " subset"], batch_size: int
+    ) -> Iterator[UInt8[Tensor, "batch height width channels"]]:
+        positions = torch.from_numpy(order).to(self.images.device)
+        for part in positions.split(batch_size):
+            yield self.images[part]
