@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, tags
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import publish
@@ -37,7 +37,8 @@ def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfi
     window = 2 * len(runner.slots())
     threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=window))
     configured = compare.with_options(task_runner=threads, result_storage=result_storage(store))
-    result: dict[str, Any] = configured(study=study, store=store, runner=runner)
+    with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
+        result: dict[str, Any] = configured(study=study, store=store, runner=runner)
     return result
 
 

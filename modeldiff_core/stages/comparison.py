@@ -12,6 +12,8 @@ from modeldiff_core.stages.regress import Regression
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
 
 HALVES = (None, 0, 1)
+VERSION = 1
+"""Raised by hand when the same results are summarised differently."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Comparison:
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
         settings: dict[str, Any] = self.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"})
-        return digest({"trainings": [t.identity for t in self.trainings], "settings": plain_settings(settings)})
+        return digest({"version": VERSION, "trainings": [t.identity for t in self.trainings], "settings": plain_settings(settings)})
 
     @property
     def folder(self) -> str:

@@ -79,7 +79,10 @@ def effect_rows(store: ObjectStore, comparison: Comparison) -> list[dict[str, An
 
 
 def direction_entries(comparison: Comparison, findings: Findings) -> list[dict[str, Any]]:
-    """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance."""
+    """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
+
+    A direction is significant if its p, adjusted over the directions of both sides (Holm), is small enough.
+    """
     settings = comparison.study.comparison
     entries = []
     for side in SIDES:
@@ -99,12 +102,14 @@ def direction_entries(comparison: Comparison, findings: Findings) -> list[dict[s
                     },
                     "null_p": float(p[i]),
                     "stability": float(findings.side(side, "stability")[i]),
-                    "significant": bool(p[i] <= settings.significance),
                     "top_targets": top.tolist(),
                     "bottom_targets": bottom.tolist(),
                     "top_train": train.tolist(),
                 }
             )
+    for entry, adjusted in zip(entries, holm(np.array([entry["null_p"] for entry in entries])), strict=True):
+        entry["p_adjusted"] = float(adjusted)
+        entry["significant"] = bool(adjusted <= settings.significance)
     return entries
 
 
@@ -127,38 +132,54 @@ def transformation_entries(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def sentences(comparison: Comparison, directions: list[dict[str, Any]], effects: list[dict[str, Any]]) -> list[str]:
-    """What was found, in three lines."""
-    names = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
+def sentences(
+    comparison: Comparison, findings: Findings, directions: list[dict[str, Any]], effects: list[dict[str, Any]]
+) -> list[str]:
+    """What was found, in three lines: directions, transformations, and how far both can be relied on."""
+    a, b = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
+    return [
+        _about_directions(comparison, directions, a, b),
+        _about_transformations(comparison, effects, a, b),
+        "Datamodels predict models that they never saw with rank correlation "
+        + " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in _named(findings, a, b))
+        + "; accuracy "
+        + " and ".join(f"{100 * s['subset_accuracy']:.1f} %" for s in findings.scores)
+        + ".",
+    ]
+
+
+def _named(findings: Findings, a: str, b: str) -> list[tuple[dict[str, Any], str]]:
+    return list(zip(findings.scores, (a, b), strict=True))
+
+
+def _about_directions(comparison: Comparison, directions: list[dict[str, Any]], a: str, b: str) -> str:
+    settings = comparison.study.comparison
     counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
-    total = comparison.study.comparison.components
-    if not comparison.study.comparison.permutations:
-        first = "Directions were not tested against chance (comparison.permutations=0)."
-    elif not any(counts.values()):
-        first = (
-            f"No training direction tells {names[0]} and {names[1]} apart beyond chance ({total} tried on each side)."
+    if not settings.permutations:
+        return "Directions were not tested against chance (comparison.permutations=0)."
+    if not any(counts.values()):
+        return (
+            f"No training direction tells {a} and {b} apart beyond chance ({settings.components} tried on each side)."
         )
-    else:
-        first = (
-            f"{counts['a-b']} of {total} directions matter to {names[0]} and not to {names[1]}, "
-            f"{counts['b-a']} of {total} the other way round (p ≤ {comparison.study.comparison.significance:g})."
-        )
-    found = [e for e in effects if e["distinguishing"]]
-    classes = load_classes(comparison)
-    if found:
-        best = max(found, key=lambda e: abs(e["difference"]))
-        of = "its own class" if best["class"] is None else f"class {classes[best['class']]}"
-        points = [f"{100 * best['effect'][name]:+.1f}" for name in ("a", "b")]
-        second = (
-            f"{best['name']} is a distinguishing transformation: P({of}) changes by {points[0]} points for {names[0]} "
-            f"and by {points[1]} for {names[1]}."
-        )
-    elif effects:
-        second = f"None of the {len(effects)} transformations tried is distinguishing."
-    else:
-        second = "No transformation was tried."
-    third = f"{len(found)} of {len(effects)} transformations tried are distinguishing."
-    return [first, second, third] if found else [first, second]
+    return (
+        f"{counts['a-b']} of {settings.components} directions matter more to {a} than to {b}, {counts['b-a']} of "
+        f"{settings.components} more to {b} (adjusted p ≤ {settings.significance:g})."
+    )
+
+
+def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]], a: str, b: str) -> str:
+    if not effects:
+        return "No transformation was tried."
+    found = sorted((e for e in effects if e["distinguishing"]), key=lambda e: -abs(e["difference"]))
+    if not found:
+        return f"None of the {len(effects)} transformations tried is distinguishing."
+    best, classes = found[0], load_classes(comparison)
+    of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
+    points = [f"{100 * best['effect'][name]:+.1f}" for name in ("a", "b")]
+    return (
+        f"{len(found)} of {len(effects)} transformations tried {'is' if len(found) == 1 else 'are'} distinguishing: "
+        f"{best['name']} changes P({of}) by {points[0]} points for {a} and by {points[1]} for {b}."
+    )
 
 
 def load_classes(comparison: Comparison) -> tuple[str, ...]:
@@ -189,7 +210,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "directions": directions,
         "transformations": effects,
-        "findings": sentences(comparison, directions, effects),
+        "findings": sentences(comparison, findings, directions, effects),
     }  # fmt: skip
 
 

@@ -52,13 +52,22 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             )
         build(test, data.image_shape)
     _check_networks(data, trainings)
+    warnings = []
+    settings = study.comparison
+    tests = 2 * settings.components
+    least = tests / (tests * settings.permutations + 1)
+    if settings.permutations and least > settings.significance:
+        warnings.append(
+            f"comparison.permutations ({settings.permutations}): no direction can be significant, since the smallest p "
+            f"adjusted over {tests} directions is {least:.2g}"
+        )
     a, b = trainings
     if a.identity["algorithm"] == b.identity["algorithm"]:
-        return [
+        warnings.append(
             f"algorithm_a ({study.algorithm_a.name}) and algorithm_b ({study.algorithm_b.name}) are the same algorithm "
             "with the same seed under two names: every difference will be zero"
-        ]
-    return []
+        )
+    return warnings
 
 
 def _check_networks(data: Dataset, trainings: tuple[Training, Training]) -> None:

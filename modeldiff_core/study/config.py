@@ -70,11 +70,11 @@ class ComparisonConfig(Settings):
     """Directions: how many a side, and when one counts as real.
 
     permutations: random exchanges of A and B behind the p-values; 0 leaves every direction untested (p = 1).
-    significance: largest p-value of a direction that counts. top: examples named at each end.
+    significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
     components: Annotated[int, Field(ge=1)] = 8
-    permutations: Annotated[int, Field(ge=0)] = 20
+    permutations: Annotated[int, Field(ge=0)] = 24
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     top: Annotated[int, Field(ge=1)] = 12
     seed: int = 0

@@ -1,0 +1,122 @@
+"""The permutation null on simulated margins: small p for a planted difference, ordinary p where nothing differs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modeldiff_core.comparison import Pairs, cross_fit, p_values, permuted_differences
+from modeldiff_core.datamodels import fit_lasso
+from modeldiff_core.subsets import SubsetSampler
+
+TRAIN, TARGETS, MODELS = 40, 30, 300
+COMPONENTS, PERMUTATIONS = 2, 20
+Study = tuple[tuple[Pairs, Pairs], np.ndarray]
+
+
+def simulated(seed: int, strength: float, *, paired: bool = True) -> Study:
+    """Halves of both algorithms' margins (masks·θ + noise), and the differences that are observed on each side.
+
+    strength: of the direction that A alone knows, in units of the noise; 0 if A and B do not differ.
+    """
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(TARGETS, TRAIN)) * (rng.random((TARGETS, TRAIN)) < 0.3)
+    planted = np.outer(rng.normal(size=TARGETS), np.arange(TRAIN) < 6) / np.sqrt(6)
+    masks = [SubsetSampler(TRAIN, 0.5, seed + 1000 * (which and not paired)).masks(range(MODELS)) for which in (0, 1)]
+    margins = [
+        (x @ theta.T + rng.normal(size=(MODELS, TARGETS))).astype(np.float32)
+        for x, theta in zip(masks, (shared + strength * planted, shared), strict=True)
+    ]
+    halves, weights = [], []
+    for half in (0, 1):
+        rows = np.arange(MODELS) % 2 == half
+        a, b = (fit_lasso(x[rows], y[rows], n_lambdas=10) for x, y in zip(masks, margins, strict=True))
+        start, lambdas = (a.weights + b.weights) / 2, np.sqrt(a.lambdas * b.lambdas)
+        halves.append(Pairs(*(x[rows] for x in (*masks, *margins)), lambdas, start))
+        weights.append((a.weights, b.weights))
+    (a0, b0), (a1, b1) = weights
+    observed = [cross_fit(x, y, COMPONENTS).difference for x, y in (((a0, a1), (b0, b1)), ((b0, b1), (a0, a1)))]
+    return (halves[0], halves[1]), np.stack(observed)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_planted_difference_is_beyond_chance(paired: bool) -> None:
+    halves, observed = simulated(1, 2.0, paired=paired)
+    null = permuted_differences(halves, COMPONENTS, range(PERMUTATIONS), 0)
+    assert null.shape == (PERMUTATIONS, 2, COMPONENTS)
+    assert np.isfinite(null).all()
+    assert len(np.unique(null)) == null.size
+    assert observed[0, 0] > 3 * np.abs(null).max()
+    assert p_values(observed[0], null.ravel())[0] == 1 / (1 + null.size)
+    assert p_values(observed[1], null.ravel()).min() > 0.1, "B knows nothing that A does not"
+
+
+def test_no_difference_gives_ordinary_p_values() -> None:
+    """Ten null studies, each with the p of its largest difference against the largest of each permutation.
+
+    Under the null such a p is at most 1/21 with chance 1/21 a study: three or more of ten have a chance of 1 %.
+    """
+    smallest, pooled = [], []
+    for seed in range(10):
+        halves, observed = simulated(seed, 0.0)
+        null = permuted_differences(halves, COMPONENTS, range(PERMUTATIONS), seed)
+        smallest.append(p_values(observed.ravel(), null.max((1, 2))).min())
+        pooled.append(p_values(observed.ravel(), null.ravel()))
+    assert len(set(smallest)) > 3
+    assert sum(p <= 0.05 for p in smallest) <= 2
+    assert 0.25 < np.mean(smallest) < 0.75
+    assert 0.35 < np.mean(pooled) < 0.65
+
+
+def test_a_permutation_is_a_function_of_seed_and_number() -> None:
+    halves, _ = simulated(2, 1.0)
+    null = permuted_differences(halves, COMPONENTS, range(4), 7)
+    np.testing.assert_array_equal(permuted_differences(halves, COMPONENTS, range(2, 4), 7), null[2:])
+    np.testing.assert_array_equal(permuted_differences(halves, COMPONENTS, range(3, 4), 7), null[3:])
+    other = permuted_differences(halves, COMPONENTS, range(4), 8)
+    assert not np.isclose(other, null).any()
+    assert permuted_differences(halves, COMPONENTS, range(0), 7).shape == (0, 2, COMPONENTS)
+
+
+def test_exchanging_everything_exchanges_the_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Swapping no model is the observed comparison, swapping all of them is the comparison of B with A."""
+    halves, observed = simulated(3, 2.0)
+
+    class Fixed:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def random(self, size: int) -> np.ndarray:
+            return np.full(size, self.value)
+
+    found = []
+    for value in (0.9, 0.1):
+        monkeypatch.setattr("modeldiff_core.comparison.permutation.generator", lambda *_, value=value: Fixed(value))
+        found.append(permuted_differences(halves, COMPONENTS, range(1), 0)[0])
+    np.testing.assert_array_equal(found[1], found[0][::-1])
+    assert np.abs(found[0][0] - found[0][1]).max() > 0.05
+    np.testing.assert_allclose(found[0], observed, atol=0.03)
+
+
+def test_the_starting_point_does_not_matter() -> None:
+    halves, _ = simulated(2, 1.0)
+    cold = tuple(replace(half, start=np.zeros_like(half.start)) for half in halves)
+    null = permuted_differences(halves, COMPONENTS, range(3), 0)
+    assert np.abs(null).max() > 0.005
+    np.testing.assert_allclose(permuted_differences((cold[0], cold[1]), COMPONENTS, range(3), 0), null, atol=2e-3)
+
+
+@given(
+    differences=st.lists(st.integers(-5, 5), min_size=1, max_size=6),
+    null=st.lists(st.integers(-5, 5), max_size=12),
+)
+def test_p_values_are_a_count(differences: list[int], null: list[int]) -> None:
+    found = p_values(np.array(differences, float), np.array(null, float))
+    assert found.tolist() == [(1 + sum(y >= x for y in null)) / (1 + len(null)) for x in differences]
+    assert ((found > 0) & (found <= 1)).all()
+
+
+def test_without_draws_nothing_is_tested() -> None:
+    assert p_values(np.array([0.1, 9.0]), np.empty(0)).tolist() == [1, 1]
