@@ -1,7 +1,7 @@
 """The null: how large a cross-fitted difference grows between algorithms that do not differ.
 
 If A and B do not differ, exchanging the two margins of a model changes nothing but chance. So the labels A and B are
-swapped at random for each model number, the datamodels of both halves are fitted anew at the λ of the real fit, and
+swapped at random for each model number, the datamodels of both halves are fitted anew at the mean λ of the real fits, and
 the same statistic is taken (a permutation test; exact for the paired design, in which A and B share masks).
 """
 

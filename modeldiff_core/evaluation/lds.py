@@ -14,7 +14,7 @@ def linear_datamodeling_score(
     weights: Float[np.ndarray, "targets train"],
     bias: Float[np.ndarray, " targets"],
     masks: Bool[np.ndarray, "models train"],
-    margins: Float[np.ndarray, "models targets"],
+    margins: Float[np.ndarray, "rows targets"],
 ) -> Float[np.ndarray, " targets"]:
     """Spearman correlation over held-out models of true margins and predictions mask·w + b (TRAK, section 2).
 

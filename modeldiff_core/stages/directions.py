@@ -103,6 +103,6 @@ def _pairs(objects: ObjectStore, spec: Pair, which: int) -> Pairs:
         masks_b=matrices[1].masks()[keep],
         margins_a=matrices[0].margins()[keep],
         margins_b=matrices[1].margins()[keep],
-        lambdas=np.sqrt(a.lambdas * b.lambdas),
+        lambdas=(a.lambdas + b.lambdas) / 2,
         start=(a.weights + b.weights) / 2,
     )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +95,7 @@ def test_a_changed_pca_option_reruns_only_what_depends_on_it(commands: Commands,
     assert "0 to train" in out
     new = written(root).keys() - before.keys()
     assert any("directions-" in name for name in new)
-    kinds = {re.sub(r"-[0-9a-f]{8}", "", name).split("/")[1] for name in new}
-    assert kinds <= {"directions.safetensors", "null", "digits_watermark"}
+    assert all(name.startswith("comparisons/") for name in new)
 
 
 def test_more_models_train_only_new_shards_and_a_third_algorithm_reuses_a(
@@ -167,6 +165,19 @@ def test_a_damaged_shard_is_named_and_trained_again(
 def _algorithm(matrix: Path) -> list[object]:
     training = json.loads((matrix.parent / "training.json").read_text())
     return list(training["identity"]["algorithm"]["recipe"]["augmentations"])
+
+
+def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tmp_path: Path) -> None:
+    done = commands.run(
+        "compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.recipe.learning_rate=1000",
+        "algorithm_b.recipe.epochs=2",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "digits_watermark corner erased subsets shard 0: Diverged: 40 of the 40 models 0..39" in done.stderr
+    assert "Lower recipe.learning_rate" in done.stderr
+    assert "Resume with: modeldiff compare" in done.stderr
+    finished = list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))
+    assert len(finished) == SHARDS // 2, "A's shards are trained all the same"
 
 
 def test_the_masks_and_margins_are_what_the_shards_hold(undisturbed: tuple[Path, str]) -> None:

@@ -1,4 +1,4 @@
-"""Cross-fitting: a planted difference shows, and noise does not, though it does on the models that chose the directions."""
+"""Cross-fitting: a planted difference shows and noise does not, though in sample noise does."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -45,7 +45,7 @@ def test_a_planted_direction_is_found_again_and_belongs_to_a(halves: Callable[..
     assert (fit.stability[1:] < 0.7).all()
     # The residuals of B on A hold the direction too, as what A has and B lacks; no difference there is as large.
     reverse = cross_fit(study.b, study.a, COMPONENTS).difference
-    assert reverse[0] < -0.05
+    assert reverse[0] < -0.02
     assert reverse.max() < 0.5 * fit.difference[0]
 
 

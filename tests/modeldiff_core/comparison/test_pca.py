@@ -35,7 +35,7 @@ def test_directions_are_those_of_scikit_learn(targets: int, train: int, normaliz
     found = residual_pca(a, b, 5, normalize=normalize)
     left = residual(normalised(a), normalised(b)) if normalize else residual(a, b)
     oracle = PCA(5, svd_solver="full").fit(left)
-    assert (oracle.explained_variance_[:-1] > 1.01 * oracle.explained_variance_[1:]).all(), "directions can be told apart"
+    assert (oracle.explained_variance_[:-1] > 1.01 * oracle.explained_variance_[1:]).all(), "directions differ"
     assert np.abs(oracle.mean_).max() > 0.01, "without centring the directions would differ"
     same_up_to_sign(found.directions, oracle.components_, 1e-5)
     np.testing.assert_allclose(found.projections, left @ found.directions.T, atol=1e-10)

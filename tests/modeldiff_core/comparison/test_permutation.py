@@ -56,7 +56,7 @@ def test_a_planted_difference_is_beyond_chance(paired: bool) -> None:
 def test_no_difference_gives_ordinary_p_values() -> None:
     """Ten null studies, each with the p of its largest difference against the largest of each permutation.
 
-    Under the null such a p is at most 1/21 with chance 1/21 a study: three or more of ten have a chance of 1 %.
+    Under the null such a p is at most 1/21 with a chance of about 1/21: three or more of ten have a chance of about 1 %.
     """
     smallest, pooled = [], []
     for seed in range(10):

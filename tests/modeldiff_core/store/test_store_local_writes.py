@@ -79,7 +79,7 @@ def test_a_write_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: 
     real, order = os.fsync, []
 
     def spy(descriptor: int) -> None:
-        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        target = Path(f"/proc/self/fd/{descriptor}").readlink()
         order.append((target.suffix, (tmp_path / "object").exists()))
         real(descriptor)
 
