@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ LOWEST_PROBABILITY = 1e-6
 """Probabilities are clipped from below before their logarithm is taken as a logit."""
 
 
+@cache
 def _classifiers() -> dict[str, type[Any]]:
     from sklearn.utils import all_estimators
 
