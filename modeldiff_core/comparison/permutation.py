@@ -1,8 +1,8 @@
 """The null: how large a cross-fitted difference grows between algorithms that do not differ.
 
 If A and B do not differ, exchanging the two margins of a model changes nothing but chance. So the labels A and B are
-swapped at random for each model number, the datamodels of both halves are fitted anew at the mean λ of the real fits, and
-the same statistic is taken (a permutation test; exact for the paired design, in which A and B share masks).
+swapped at random for each model number, the datamodels of both halves are fitted anew at the mean λ of the real fits,
+and the same statistic is taken (a permutation test; exact for the paired design, in which A and B share masks).
 """
 
 from dataclasses import dataclass
@@ -41,18 +41,34 @@ def permuted_differences(
     """
     out = np.empty((len(permutations), 2, n_components), np.float32)
     for row, permutation in enumerate(permutations):
-        fits = [_swapped_fits(half, permutation, seed, which) for which, half in enumerate(halves)]
-        a: Halves = (fits[0][0], fits[1][0])
-        b: Halves = (fits[0][1], fits[1][1])
+        a, b = common_fits(
+            halves,
+            tuple(
+                generator("permutation", seed, permutation, h).random(len(half.masks_a)) < 0.5
+                for h, half in enumerate(halves)
+            ),
+        )
         out[row, 0] = cross_fit(a, b, n_components).difference
         out[row, 1] = cross_fit(b, a, n_components).difference
     return out
 
 
-def _swapped_fits(
-    half: Pairs, permutation: int, seed: int, which: int
+def common_fits(
+    halves: tuple[Pairs, Pairs], swaps: tuple[Bool[np.ndarray, " models"], ...] | None = None
+) -> tuple[Halves, Halves]:
+    """A's and B's datamodels of both halves at one λ a target, after exchanging A and B where `swaps` says so.
+
+    The real fits are compared at the same common λ as the exchanged ones: at a λ of its own for each algorithm they
+    would differ by more than the null knows of.
+    """
+    fits = [_fits(half, None if swaps is None else swaps[h]) for h, half in enumerate(halves)]
+    return (fits[0][0], fits[1][0]), (fits[0][1], fits[1][1])
+
+
+def _fits(
+    half: Pairs, swap: Bool[np.ndarray, " models"] | None
 ) -> tuple[Float[np.ndarray, "targets train"], Float[np.ndarray, "targets train"]]:
-    swap = generator("permutation", seed, permutation, which).random(len(half.masks_a)) < 0.5
+    exchanged = np.zeros(len(half.masks_a), dtype=bool) if swap is None else swap
     start = torch.from_numpy(half.start).T.contiguous()
     lambdas = torch.from_numpy(half.lambdas)
     fits = []
@@ -60,8 +76,8 @@ def _swapped_fits(
         (half.margins_a, half.margins_b, half.masks_a, half.masks_b),
         (half.margins_b, half.margins_a, half.masks_b, half.masks_a),
     ):
-        y = torch.from_numpy(np.where(swap[:, None], other, mine))
-        x = torch.from_numpy(np.where(swap[:, None], other_masks, mine_masks)).float()
+        y = torch.from_numpy(np.where(exchanged[:, None], other, mine))
+        x = torch.from_numpy(np.where(exchanged[:, None], other_masks, mine_masks)).float()
         weights, _ = solve(moments(x, y), lambdas, start, NULL_GAP)
         fits.append(weights.T.contiguous().numpy())
     return fits[0], fits[1]

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from modeldiff_core.comparison import Pairs, cross_fit, permuted_differences, residual_pca, similarity
+from modeldiff_core.comparison import Pairs, common_fits, cross_fit, permuted_differences, residual_pca, similarity
 from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.stages.regress import Regression, read_datamodels, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_tensors
 
-VERSION = 1
+VERSION = 2
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
 """Permutations in one object of the null."""
@@ -60,13 +60,12 @@ class Pair:
 def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
     """Residual PCA on all models and the cross-fitted variances of its directions, for both sides."""
     objects, spec = open_store(store), Pair.from_json(pair)
-    theta = {name: [read_datamodels(objects, r).weights for r in fits] for name, fits in (("a", spec.a), ("b", spec.b))}
-    arrays = {"similarity": similarity(theta["a"][0], theta["b"][0])}
+    theta = {"a": read_datamodels(objects, spec.a[0]).weights, "b": read_datamodels(objects, spec.b[0]).weights}
+    halves = dict(zip("ab", common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2))), strict=True))
+    arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side, (first, second) in zip(SIDES, (("a", "b"), ("b", "a")), strict=True):
-        found = residual_pca(theta[first][0], theta[second][0], spec.components)
-        fit = cross_fit(
-            (theta[first][1], theta[first][2]), (theta[second][1], theta[second][2]), spec.components, found.directions
-        )
+        found = residual_pca(theta[first], theta[second], spec.components)
+        fit = cross_fit(halves[first], halves[second], spec.components, found.directions)
         # From here on "a" is algorithm A again, whichever side the direction is of.
         variance = {first: fit.variance_a, second: fit.variance_b}
         in_sample = {first: found.explained_variance_a, second: found.explained_variance_b}

@@ -1,4 +1,4 @@
-"""Residual PCA against scikit-learn's PCA of the residuals, in each of its three ways, and what it must not depend on."""
+"""Residual PCA against scikit-learn on the residuals, and what it must not depend on."""
 
 import numpy as np
 import pytest

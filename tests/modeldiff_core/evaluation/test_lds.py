@@ -30,7 +30,7 @@ def oracle(weights: np.ndarray, bias: np.ndarray, masks: np.ndarray, margins: np
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy gives NaN, and warns, for a column that does not vary
         found = [spearmanr(p, y).statistic for p, y in zip(predicted.T, margins.T, strict=True)]
-    return np.nan_to_num(found)
+    return np.asarray(np.nan_to_num(found))
 
 
 @given(

@@ -18,7 +18,7 @@ from modeldiff_core.evaluation.ranks import average_ranks
 )
 def test_ranks_are_scipys(models: int, targets: int, values: int, seed: int, dtype: type) -> None:
     """Few distinct values make ties of every length."""
-    columns = np.random.default_rng(seed).integers(-values, values, size=(models, targets)).astype(dtype)
+    columns: np.ndarray = np.random.default_rng(seed).integers(-values, values, size=(models, targets)).astype(dtype)
     np.testing.assert_array_equal(average_ranks(columns), rankdata(columns, axis=0))
 
 
