@@ -17,7 +17,12 @@ VERBS = {
     "status": "what the store holds of a comparison",
     "report": "draw the report of a finished comparison again",
     "ui": "serve the history of runs until interrupted",
+    "verify": "read everything that a comparison refers to and name what is damaged, foreign, missing or stray",
+    "adopt": "take margins and masks, or attributions, that were made elsewhere into the store",
+    "export": "write margins and masks, or datamodels, out of the store",
+    "compare-adopted": "compare margins or attributions that are in the store, whatever made them",
 }
+DATA_BUILD = "load and check a dataset, and write its manifest, and FFCV betons where they are of use"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,15 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, words in VERBS.items():
-        verbs.add_parser(verb, help=words, description=words).add_argument(
-            "overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides"
-        )
+        one = verbs.add_parser(verb, help=words, description=words)
+        one.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+        if verb == "verify":
+            one.add_argument("--repair", action="store_true", help="remove it; not while a run writes to the store")
+    data = verbs.add_parser("data", help="check a dataset and prepare it for training")
+    build = data.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "build",
+        help=DATA_BUILD,
+        description=DATA_BUILD,
+        epilog="For example: dataset=cifar10 dataset.folder=cifar-10-batches-bin data.out=built",
+    )
+    build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     given = parser.parse_args(arguments)
-    from flows import verbs as implementations
-
-    run: Callable[[Sequence[str]], int] = getattr(implementations, given.verb)
     try:
-        return run(given.overrides)
+        run = implementation(given.verb)
+        return run(given.overrides, given.repair) if given.verb == "verify" else run(given.overrides)
     except ConfigError as error:
         print(f"modeldiff: {error}", file=sys.stderr)
         return WRONG
@@ -47,6 +59,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("modeldiff: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return FAILED
+
+
+def implementation(verb: str) -> Callable[..., int]:
+    """What carries a verb out; imports what it needs."""
+    if verb == "data":
+        from flows.data import build
+
+        return build
+    if verb == "verify":
+        from flows.verify import verify
+
+        return verify
+    if verb in ("adopt", "export", "compare-adopted"):
+        from flows.adopted import adopt, compare_adopted, export
+
+        return {"adopt": adopt, "export": export, "compare-adopted": compare_adopted}[verb]
+    from flows import verbs
+
+    run: Callable[[Sequence[str]], int] = getattr(verbs, verb)
+    return run
 
 
 if __name__ == "__main__":

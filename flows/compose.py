@@ -8,8 +8,8 @@ from typing import Any, Literal
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import Field, ValidationError
 
 from modeldiff_core.errors import ConfigError
@@ -44,24 +44,34 @@ class Request:
 
 def request(overrides: Sequence[str]) -> Request:
     """Compose and validate; raises ConfigError for anything that is wrong with the overrides."""
+    return parse_request(composed(overrides))
+
+
+def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> dict[str, Any]:
+    """The configuration of a root file as plain values; `groups` are appended to it, as in ``+data=build``.
+
+    Raises ConfigError that names the key of an override that does not fit, or of a value that is still to be given.
+    """
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("conf", version_base="1.3"):
-            composed = compose("config", overrides=list(overrides))
-        content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+            configuration = compose(root, overrides=[*overrides, *groups])
+        content = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         raise ConfigError(
             group or "overrides", f"one of {', '.join(sorted(error.options or []))}", name, "See modeldiff --help"
         ) from error
+    except MissingMandatoryValue as error:
+        key = error.full_key or "overrides"
+        raise ConfigError(key, "a value", "???", f"It has no default: add {key}=... to the command") from error
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
         key = next((o.split("=")[0] for o in overrides if o.split("=")[0].strip("+~") in str(error)), "overrides")
         raise ConfigError(
             key, "overrides that Hydra can compose", list(overrides), str(error).split("\n")[0]
         ) from error
-    assert isinstance(composed, DictConfig)
     assert isinstance(content, dict)
-    return parse_request({str(key): value for key, value in content.items()})
+    return {str(key): value for key, value in content.items()}
 
 
 def parse_request(content: dict[str, Any]) -> Request:
@@ -69,12 +79,16 @@ def parse_request(content: dict[str, Any]) -> Request:
     store, runner = content.pop("store"), content.pop("runner")
     tests = content.pop("transformations", None) or {}
     content["transformations"] = [{"name": name, **settings} for name, settings in tests.items() if settings]
-    study = parse_study(content)
-    try:
-        settings = StoreSettings(**store)
-    except TypeError as error:
-        raise ConfigError("store", "root, endpoint, region, profile", store) from error
+    study, settings = parse_study(content), parse_store(store)
     try:
         return Request(study, settings, RunnerConfig.model_validate(runner))
     except ValidationError as error:
         raise config_error(error, prefix="runner.") from error
+
+
+def parse_store(content: dict[str, Any]) -> StoreSettings:
+    """The store's part of a composed configuration."""
+    try:
+        return StoreSettings(**content)
+    except TypeError as error:
+        raise ConfigError("store", "root, endpoint, region, profile", content) from error

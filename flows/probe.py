@@ -1,28 +1,27 @@
 """How long a model takes here, by training a few."""
 
-import time
+from typing import Any
 
+from modeldiff_core.stages.probe import measured_ways, probe_training
 from modeldiff_core.study import Training
-from modeldiff_core.training import Execution, train_ensemble, train_subset_models
+from modeldiff_core.training import Execution
 
 
-def seconds_a_model(training: Training, kind: str, device: str, stack: int) -> float:
-    """Wall-clock seconds a model, from one launch of at most `stack` models after a small one to warm up."""
+def seconds_a_model(
+    training: Training, kind: str, device: str, stack: int, store: dict[str, Any] | None = None
+) -> float:
+    """Wall-clock seconds a model in the fastest way that a worker can train it, stacks of at most `stack`.
+
+    store: where the measurement is kept, and read if it was made before.
+    """
     import torch
 
-    task = training.task()
-    execution = Execution(device, stack)
-    size = training.shard_size if kind == "subsets" else training.ensemble_shard_size
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
     try:
-        for models in (range(1), range(min(stack, size))):
-            start = time.perf_counter()
-            if kind == "subsets":
-                train_subset_models(task, training.sampler(len(task.train)), models, execution)
-            else:
-                train_ensemble(task, models, execution)
-            seconds = time.perf_counter() - start
+        if store is None:
+            return float(measured_ways(training, kind, Execution(device, stack))["seconds_a_model"])
+        execution = {"device": device, "stack": stack}
+        return float(probe_training(store, training.to_json(), kind, execution)["seconds_a_model"])
     finally:
         torch.set_num_threads(threads)
-    return seconds / len(models)

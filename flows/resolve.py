@@ -5,7 +5,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import check_study, load_dataset
-from modeldiff_core.training.stacked import available_device
+from modeldiff_core.training.devices import available_device
 
 
 def resolve(asked: Request) -> tuple[Comparison, list[str]]:

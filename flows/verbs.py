@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from flows.compose import Request, request
 from flows.server import prefect_api
 from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.inventory import results, shard_sets
+from modeldiff_core.stages.inventory import held, results, shard_sets, shard_sets_among
 from modeldiff_core.store import ObjectStore, StoreSettings
 
 
@@ -58,18 +58,18 @@ def plan(overrides: Sequence[str]) -> int:
 
 
 def status(overrides: Sequence[str]) -> int:
-    """Say what the store holds, from listings alone."""
+    """Say what the store holds, from one listing of each folder that the study uses."""
     asked = request(overrides)
     comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
-    for shards in shard_sets(store, comparison):
+    keys = held(store, comparison)
+    for shards in shard_sets_among(keys, comparison):
         name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
         print(f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards  {shards.training.prefix}")
-    held = {key for folder in ("trainings", "comparisons") for key in store.sizes(folder)}
     for name, reference in results(comparison).items():
-        print(f"{'done   ' if reference.record in held else 'missing'} {name}")
+        print(f"{'done   ' if reference.record in keys else 'missing'} {name}")
     page = comparison.report.record
-    print(f"report: {store.url(page)}" if page in held else "report: not written yet")
+    print(f"report: {store.url(page)}" if page in keys else "report: not written yet")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem
@@ -34,16 +35,19 @@ def key_of_reference(_context: TaskRunContext, parameters: dict[str, Any]) -> st
 
 
 RETRIES: dict[str, Any] = {
+    # By default Prefect gives a task that is called twice in one run its first result: a shard that was damaged after
+    # it was trained would never be trained again.
+    "cache_policy": NO_CACHE,
     "retries": 3,
     "retry_delay_seconds": exponential_backoff(backoff_factor=1),
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": worth_retrying,
 }
 CACHED: dict[str, Any] = {
+    **{name: value for name, value in RETRIES.items() if name != "cache_policy"},
     "cache_key_fn": key_of_reference,
     "persist_result": True,
     "result_serializer": "json",
-    **RETRIES,
 }
 
 

@@ -57,7 +57,7 @@ class Dataset:
                         f"metadata {name!r}: holds Python objects; use numbers, booleans or fixed-width text"
                     )
                 sha.update(f"{name}{array.dtype.str}{array.shape}".encode())
-                sha.update(array.tobytes())
+                sha.update(array.reshape(-1).view(np.uint8).data)
         sha.update("\x1f".join(self.classes).encode())
         return sha.hexdigest()
 

@@ -4,10 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeldiff_core.data.examples import Dataset, Examples, as_labels, as_pixels
-from modeldiff_core.data.idx import read_idx
+from modeldiff_core.data.examples import Dataset
+from modeldiff_core.data.mnist_idx import idx_files, read_idx_folder
 from modeldiff_core.data.plants import Plant, planted
-from modeldiff_core.data.split import stratified
 from modeldiff_core.errors import ConfigError, DataError
 
 FASHION_CLASSES = (
@@ -69,19 +68,10 @@ class FashionMnist:
     plant: Plant | None = None
     folder: str | None = None
 
+    def files(self) -> list[Path]:
+        """Every file that ``load`` reads."""
+        return list(idx_files(fashion_folder(self.folder)))
+
     def load(self) -> Dataset:
-        folder = fashion_folder(self.folder)
-        parts = []
-        for prefix, size, key in (("train", self.n_train, "n_train"), ("t10k", self.n_test, "n_test")):
-            arrays = []
-            for kind in ("images-idx3", "labels-idx1"):
-                name = f"{prefix}-{kind}-ubyte"
-                path = next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
-                if path is None:
-                    raise DataError(f"{folder}: holds neither {name} nor {name}.gz")
-                arrays.append(read_idx(path))
-            images, labels = as_pixels(arrays[0], str(folder)), arrays[1]
-            labels = as_labels(labels, len(images), 10, f"{folder}: {prefix} labels")
-            (chosen,) = stratified(labels, (size,), self.seed, (f"dataset.{key}",))
-            parts.append(Examples(images, labels).select(chosen))
-        return planted(Dataset(parts[0], parts[1], FASHION_CLASSES), self.plant)
+        sizes = (self.n_train, self.n_test)
+        return planted(read_idx_folder(fashion_folder(self.folder), FASHION_CLASSES, sizes, self.seed), self.plant)

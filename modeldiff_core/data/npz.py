@@ -7,7 +7,7 @@ import numpy as np
 
 from modeldiff_core.data.examples import Dataset, Examples, as_labels, as_pixels
 from modeldiff_core.data.plants import Plant, planted
-from modeldiff_core.data.split import stratified
+from modeldiff_core.data.split import chosen
 from modeldiff_core.errors import ConfigError, DataError
 
 
@@ -24,10 +24,15 @@ class Npz:
     seed: int = 0
     plant: Plant | None = None
 
-    def load(self) -> Dataset:
+    def files(self) -> list[Path]:
+        """The archive; raises ConfigError if there is none."""
         path = Path(self.path).expanduser()
         if not path.is_file():
             raise ConfigError("dataset.path", "a NumPy archive (.npz)", self.path)
+        return [path]
+
+    def load(self) -> Dataset:
+        (path,) = self.files()
         try:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
@@ -48,10 +53,7 @@ class Npz:
             images = as_pixels(arrays[f"x_{part}"], f"{path}: x_{part}")
             labels = as_labels(arrays[f"y_{part}"], len(images), len(classes), f"{path}: y_{part}")
             examples = Examples(images, labels)
-            if size is not None:
-                (chosen,) = stratified(labels, (size,), self.seed, (f"dataset.n_{part}",))
-                examples = examples.select(chosen)
-            parts.append(examples)
+            parts.append(chosen(examples, size, self.seed, f"dataset.n_{part}"))
         if parts[0].images.shape[1:] != parts[1].images.shape[1:]:
             raise DataError(
                 f"{path}: training images are {parts[0].images.shape[1:]}, test images {parts[1].images.shape[1:]}"

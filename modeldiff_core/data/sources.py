@@ -1,15 +1,21 @@
 """The contract of a dataset's source, and the registry of those that ship and those that users add.
 
 A source is a frozen dataclass of settings with one method, ``load() -> Dataset``; users register theirs under the
-entry-point group ``modeldiff.datasets``.
+entry-point group ``modeldiff.datasets``. One that reads files may say which, with ``files() -> list[Path]``.
 """
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from modeldiff_core.data.cifar10 import Cifar10
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.data.examples import Dataset
 from modeldiff_core.data.fashion_mnist import FashionMnist
+from modeldiff_core.data.image_folder import ImageFolder
+from modeldiff_core.data.living17 import Living17
+from modeldiff_core.data.mnist_idx import MnistIdx
 from modeldiff_core.data.npz import Npz
+from modeldiff_core.data.waterbirds import Waterbirds
 from modeldiff_core.registry import Registry
 
 
@@ -22,6 +28,26 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class FileSource(Source, Protocol):
+    """A source whose files can be named, so that a manifest can hold their checksums."""
+
+    def files(self) -> list[Path]:
+        """Every file that ``load`` reads."""
+        ...
+
+
 SOURCES: Registry[type[Source]] = Registry(
-    "modeldiff.datasets", "dataset.kind", {"digits": Digits, "fashion_mnist": FashionMnist, "npz": Npz}
+    "modeldiff.datasets",
+    "dataset.kind",
+    {
+        "cifar10": Cifar10,
+        "digits": Digits,
+        "fashion_mnist": FashionMnist,
+        "image_folder": ImageFolder,
+        "living17": Living17,
+        "mnist_idx": MnistIdx,
+        "npz": Npz,
+        "waterbirds": Waterbirds,
+    },
 )

@@ -1,5 +1,7 @@
 """A fixed choice of training and test examples from a larger collection."""
 
+from typing import Protocol, TypeVar, runtime_checkable
+
 import numpy as np
 from jaxtyping import Int
 
@@ -31,3 +33,21 @@ def stratified(
         parts.append(np.sort(order[start : start + size]))
         start += size
     return tuple(parts)
+
+
+L = TypeVar("L", bound="Labelled")
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """Anything with a class index for each of its examples that can be reduced to some of them."""
+
+    @property
+    def labels(self) -> Int[np.ndarray, " examples"]: ...
+
+    def select(self: L, index: Int[np.ndarray, " chosen"]) -> L: ...
+
+
+def chosen(whole: L, size: int | None, seed: int, key: str) -> L:
+    """A stratified choice of `size` examples in their order, or all of them if no size is given."""
+    return whole if size is None else whole.select(*stratified(whole.labels, (size,), seed, (key,)))

@@ -1,9 +1,11 @@
 """Networks with a leading `models` axis on every parameter: one launch trains them all.
 
-The MLP is a chain of batched matrix products; the CNN one grouped convolution a layer (group = model), so the work
-of K small networks fills a device that one of them would leave idle.
+The MLP is a chain of batched matrix products; on a GPU convolutions are grouped (group = model), so the work of K small
+networks fills a device that one of them would leave idle.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.models.nets import Head
+from modeldiff_core.models.pooling import convolve_pool_relu
 
 Parameters = dict[str, Tensor]
 """Named tensors [models, ...]."""
@@ -31,6 +35,23 @@ class StackedNetwork(Protocol):
     ) -> Float[Tensor, "models batch classes"]:
         """Logits of each network on its own batch."""
         ...
+
+
+def to_module(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One network's parameters [...] as a torch module of the same architecture names and shapes them."""
+    return {
+        name: value.squeeze(0) if name.endswith("bias") and value.ndim == 2 else value.T if value.ndim == 2 else value
+        for name, value in parameters.items()
+    }
+
+
+def from_module(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse of ``to_module``."""
+    linear = {name.rpartition(".")[0] for name, value in state.items() if value.ndim == 2}
+    return {
+        name: value if name.rpartition(".")[0] not in linear else value.T if value.ndim == 2 else value[None]
+        for name, value in state.items()
+    }
 
 
 def _layer(
@@ -66,39 +87,111 @@ class StackedMLP:
         return x
 
 
-class StackedCNN:
-    """3×3 convolutions (padding 1), each with ReLU and 2×2 max pooling, then one linear layer."""
+@dataclass(frozen=True)
+class ConvStages:
+    """The layers of a convolutional network: convolutions with ReLU and 2×2 max pooling, hidden layers, the head.
 
-    def __init__(self, image_shape: tuple[int, int, int], widths: tuple[int, ...], n_classes: int) -> None:
-        height, width, channels = image_shape
-        self.channels = (channels, *widths)
-        self.n_classes = n_classes
-        side = (height >> len(widths)) * (width >> len(widths))
-        if not side:
-            raise ConfigError(
-                "recipe.network.widths",
-                f"at most {min(height, width).bit_length() - 1} layers for {height}×{width} images",
-                list(widths),
-            )
-        self.features = side * widths[-1]
+    convolutions: inputs, outputs and padding of each. hidden, head: inputs and outputs.
+    """
+
+    kernel: int
+    convolutions: tuple[tuple[int, int, int], ...]
+    hidden: tuple[tuple[int, int], ...]
+    head: tuple[int, int]
+
+
+def cnn_stages(image_shape: tuple[int, int, int], widths: tuple[int, ...], n_classes: int) -> ConvStages:
+    """3×3 convolutions (padding 1) of the given widths; raises ConfigError for more poolings than the images allow."""
+    height, width, channels = image_shape
+    side = (height >> len(widths)) * (width >> len(widths))
+    if not side:
+        raise ConfigError(
+            "recipe.network.widths",
+            f"at most {min(height, width).bit_length() - 1} layers for {height}×{width} images",
+            list(widths),
+        )
+    inputs = (channels, *widths)
+    return ConvStages(
+        3, tuple((a, b, 1) for a, b in zip(inputs, widths, strict=False)), (), (side * widths[-1], n_classes)
+    )
+
+
+def lenet_stages(image_shape: tuple[int, int, int], n_classes: int) -> ConvStages:
+    """LeNet-5's layers: 61,706 parameters for 28×28×1 images and 10 classes."""
+    height, width, channels = image_shape
+    sides = [(side // 2 - 4) // 2 for side in (height, width)]
+    if min(sides) < 1:
+        raise ConfigError(
+            "recipe.network.kind", f"an architecture for {height}×{width} images (lenet takes 12×12 or more)", "lenet"
+        )
+    features = 16 * sides[0] * sides[1]
+    return ConvStages(5, ((channels, 6, 2), (6, 16, 0)), ((features, 120), (120, 84)), (84, n_classes))
+
+
+class StackedConvNet:
+    """The networks that ``ConvStages`` describes; convolutions [models, outputs, inputs, kernel, kernel]."""
+
+    def __init__(self, stages: ConvStages) -> None:
+        self.stages = stages
 
     def initial(self, generator: np.random.Generator) -> dict[str, Float[np.ndarray, "..."]]:
-        parameters = {}
-        for i, (inputs, outputs) in enumerate(zip(self.channels, self.channels[1:], strict=False)):
-            weight, bias = _layer(generator, (outputs, inputs, 3, 3), 9 * inputs, outputs)
+        parameters, kernel = {}, self.stages.kernel
+        for i, (inputs, outputs, _) in enumerate(self.stages.convolutions):
+            weight, bias = _layer(generator, (outputs, inputs, kernel, kernel), kernel**2 * inputs, outputs)
             parameters[f"conv{i}.weight"], parameters[f"conv{i}.bias"] = weight, bias
-        weight, bias = _layer(generator, (self.features, self.n_classes), self.features, self.n_classes)
-        parameters["head.weight"], parameters["head.bias"] = weight, bias[None]
+        for name, (inputs, outputs) in self._linear():
+            weight, bias = _layer(generator, (inputs, outputs), inputs, outputs)
+            parameters[f"{name}.weight"], parameters[f"{name}.bias"] = weight, bias[None]
         return parameters
 
     def logits(
         self, parameters: Parameters, images: Float[Tensor, "models batch height width channels"]
     ) -> Float[Tensor, "models batch classes"]:
+        x = self._one_by_one(parameters, images) if images.device.type == "cpu" else self._grouped(parameters, images)
+        for name, _ in self._linear():
+            x = torch.baddbmm(parameters[f"{name}.bias"], x, parameters[f"{name}.weight"])
+            if name != "head":
+                x = x.relu()
+        return x
+
+    def _grouped(self, parameters: Parameters, images: Tensor) -> Float[Tensor, "models batch features"]:
         models, batch = images.shape[:2]
         x = images.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        for i in range(len(self.channels) - 1):
-            weight, bias = parameters[f"conv{i}.weight"], parameters[f"conv{i}.bias"]
-            x = F.conv2d(x, weight.flatten(0, 1), bias.flatten(), padding=1, groups=models)
-            x = F.max_pool2d(x.relu(), 2)
-        features = x.reshape(batch, models, -1).transpose(0, 1)
-        return torch.baddbmm(parameters["head.bias"], features, parameters["head.weight"])
+        for i, (_, _, padding) in enumerate(self.stages.convolutions):
+            weight, bias = parameters[f"conv{i}.weight"].flatten(0, 1), parameters[f"conv{i}.bias"].flatten()
+            x = F.max_pool2d(F.conv2d(x, weight, bias, padding=padding, groups=models), 2).relu()
+        return x.reshape(batch, models, -1).transpose(0, 1)
+
+    def _one_by_one(self, parameters: Parameters, images: Tensor) -> Float[Tensor, "models batch features"]:
+        """A CPU is busy with one model's convolutions, and keeps their results in its cache."""
+        layers = [
+            (parameters[f"conv{i}.weight"].unbind(), parameters[f"conv{i}.bias"].unbind(), padding)
+            for i, (_, _, padding) in enumerate(self.stages.convolutions)
+        ]
+        features = []
+        for model, own in enumerate(images.unbind()):
+            x = own.permute(0, 3, 1, 2)
+            for weights, biases, padding in layers:
+                x = convolve_pool_relu(x, weights[model], biases[model], padding)
+            features.append(x.flatten(1))
+        return torch.stack(features)
+
+    def _linear(self) -> list[tuple[str, tuple[int, int]]]:
+        hidden = [(f"hidden{i}", sizes) for i, sizes in enumerate(self.stages.hidden)]
+        return [*hidden, ("head", self.stages.head)]
+
+
+class StackedHead:
+    """Last layers alone, on features: weights [models, features, classes]; the names are those of the head."""
+
+    def __init__(self, name: str, head: Head) -> None:
+        self.name, self.bias, self.scale = name, head.bias is not None, head.scale
+
+    def logits(
+        self, parameters: Parameters, features: Float[Tensor, "models batch features"]
+    ) -> Float[Tensor, "models batch classes"]:
+        """Logits of each head on its own batch."""
+        x = torch.bmm(features, parameters[f"{self.name}.weight"])
+        if self.bias:
+            x = x + parameters[f"{self.name}.bias"]
+        return x if self.scale == 1 else x.mul(self.scale)

@@ -89,6 +89,7 @@ class ReportFacts:
 
     null: differences of variance that arise between algorithms that do not differ (the noise floor).
     train, targets: the examples behind the columns and rows of the datamodels.
+    command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study.
     """
 
     study: str
@@ -106,3 +107,4 @@ class ReportFacts:
     config: Mapping[str, object]
     versions: Mapping[str, str]
     findings: tuple[str, ...]
+    command: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         dataset=flat(facts.dataset),
         fraction=_fraction(facts),
         config=json.dumps(facts.config, indent=2, ensure_ascii=False, default=str),
-        command=f"modeldiff compare study={shlex.quote(facts.study)}",
+        command=shlex.join(facts.command or ("modeldiff", "compare", f"study={facts.study}")),
     )
     return {"index.html": page.encode(), **dict(sorted(out.items()))}
 

@@ -32,7 +32,13 @@ class Comparison:
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
         settings: dict[str, Any] = self.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"})
-        return digest({"version": VERSION, "trainings": [t.identity for t in self.trainings], "settings": plain_settings(settings)})
+        return digest(
+            {
+                "version": VERSION,
+                "trainings": [t.identity for t in self.trainings],
+                "settings": plain_settings(settings),
+            }
+        )
 
     @property
     def folder(self) -> str:

@@ -13,7 +13,12 @@ VERSION = 1
 
 def matrix_reference(spec: Training, models: int) -> Reference:
     """Where the matrix of the first `models` models stands."""
-    return refer(spec.prefix, "margins", {"version": VERSION, "training": digest(spec.identity), "models": models})
+    return matrix_at(spec.prefix, spec.identity, models)
+
+
+def matrix_at(prefix: str, identity: dict[str, Any], models: int) -> Reference:
+    """Where the matrix of a training stands that is known by its folder and identity alone."""
+    return refer(prefix, "margins", {"version": VERSION, "training": digest(identity), "models": models})
 
 
 def consolidate(store: dict[str, Any], training: dict[str, Any], models: int) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """What a store holds of a comparison: shards done and missing, and which results are complete."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.directions import FOLDER
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.store import ObjectStore, done_shards
+from modeldiff_core.store import ObjectStore, shard_key
 from modeldiff_core.study import Training, shards_of
 
 
@@ -31,8 +33,20 @@ class ShardSet:
         return [index for index in range(self.wanted) if index not in self.done]
 
 
+def held(store: ObjectStore, comparison: Comparison) -> frozenset[str]:
+    """Keys of everything under the trainings and the comparisons, by one listing of each folder."""
+    folders = {training.prefix for training in comparison.trainings} | {FOLDER}
+    return frozenset(key for folder in folders for key in store.sizes(folder))
+
+
 def shard_sets(store: ObjectStore, comparison: Comparison) -> list[ShardSet]:
-    """Four sets of shards (subsets and ensemble, A and B), found by one listing each."""
+    """Four sets of shards (subsets and ensemble, A and B), found by one listing of each training's shards."""
+    folders = {folder for training in comparison.trainings for folder in (training.subsets, training.ensemble)}
+    return shard_sets_among({key for folder in folders for key in store.sizes(f"{folder}/shards")}, comparison)
+
+
+def shard_sets_among(keys: Collection[str], comparison: Comparison) -> list[ShardSet]:
+    """The four sets of shards, from keys that were listed before."""
     study = comparison.study
     sets = []
     for label, training in zip("ab", comparison.trainings, strict=True):
@@ -40,7 +54,7 @@ def shard_sets(store: ObjectStore, comparison: Comparison) -> list[ShardSet]:
             ("subsets", training.subsets, shards_of(study.subsets.models, training.shard_size)),
             ("ensemble", training.ensemble, shards_of(study.ensemble.models, training.ensemble_shard_size)),
         ):
-            found = frozenset(index for index in done_shards(store, folder) if index < wanted)
+            found = frozenset(index for index in range(wanted) if shard_key(folder, index) in keys)
             sets.append(ShardSet(label, kind, training, wanted, found))
     return sets
 

@@ -8,7 +8,15 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.datamodels import Datamodels, fit_lasso
 from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_record, write_tensors
+from modeldiff_core.store import (
+    MarginMatrix,
+    ObjectStore,
+    TensorObject,
+    read_record,
+    read_tensors,
+    write_record,
+    write_tensors,
+)
 
 VERSION = 1
 FIELDS = ("weights", "bias", "lambdas", "duality_gap", "validation_r2")
@@ -101,8 +109,12 @@ def finish_regression(store: dict[str, Any], regression: dict[str, Any]) -> dict
 
 def read_datamodels(store: ObjectStore, regression: Regression) -> Datamodels:
     """All blocks of complete datamodels, checked."""
-    identity = {"datamodels": regression.reference.digest}
-    parts = [
-        read_tensors(store, block_key(regression.reference, *block), identity).arrays for block in regression.blocks
-    ]
+    return read_blocks(store, regression.reference)
+
+
+def read_blocks(store: ObjectStore, reference: Reference) -> Datamodels:
+    """The blocks that the record of complete datamodels names, checked; their size is no part of what they are."""
+    record = read_record(store, reference.record)
+    identity = {"datamodels": reference.digest}
+    parts = [read_tensors(store, key, identity).arrays for key in record["blocks"]]
     return Datamodels(**{name: np.concatenate([part[name] for part in parts]) for name in FIELDS})

@@ -35,22 +35,6 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
     summary = read_record(store, comparison.summary.record)
     data = comparison.trainings[0].load()
     study = comparison.study
-    directions = tuple(
-        DirectionFacts(
-            side=entry["side"],
-            index=entry["index"],
-            variance_a=entry["explained_variance"]["a"],
-            variance_b=entry["explained_variance"]["b"],
-            in_sample_a=entry["explained_variance_in_sample"]["a"],
-            in_sample_b=entry["explained_variance_in_sample"]["b"],
-            null_p=entry["null_p"],
-            stability=entry["stability"],
-            significant=entry["significant"],
-            projections=findings.side(entry["side"], "projections")[:, entry["index"]],
-            weights=findings.side(entry["side"], "directions")[entry["index"]],
-        )
-        for entry in summary["directions"]
-    )
     algorithms = [
         AlgorithmFacts(
             name=config.name,
@@ -77,15 +61,40 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         a=algorithms[0],
         b=algorithms[1],
         similarity=summary["similarity"],
-        directions=directions,
+        directions=direction_facts(summary["directions"], findings),
         null=findings.null,
         effects=tuple(_effects(comparison, findings)),
         train=task.train,
         targets=task.targets,
         config=study.model_dump(mode="json"),
-        versions={"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "scikit-learn")}},
+        versions=versions(),
         findings=tuple(summary["findings"]),
     )
+
+
+def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[DirectionFacts, ...]:
+    """The ``directions`` of summary.json with the arrays behind them."""
+    return tuple(
+        DirectionFacts(
+            side=entry["side"],
+            index=entry["index"],
+            variance_a=entry["explained_variance"]["a"],
+            variance_b=entry["explained_variance"]["b"],
+            in_sample_a=entry["explained_variance_in_sample"]["a"],
+            in_sample_b=entry["explained_variance_in_sample"]["b"],
+            null_p=entry["null_p"],
+            stability=entry["stability"],
+            significant=entry["significant"],
+            projections=findings.side(entry["side"], "projections")[:, entry["index"]],
+            weights=findings.side(entry["side"], "directions")[entry["index"]],
+        )
+        for entry in entries
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides rounding."""
+    return {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "scikit-learn")}}
 
 
 def _recipe(comparison: Comparison, which: int) -> dict[str, object]:

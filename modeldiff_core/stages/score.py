@@ -8,7 +8,7 @@ from modeldiff_core.evaluation import score_with_interval
 from modeldiff_core.identity import digest
 from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.stages.regress import Regression, read_datamodels
-from modeldiff_core.store import MarginMatrix, read_tensors, shard_key, write_record
+from modeldiff_core.store import MarginMatrix, ObjectStore, read_tensors, shard_key, write_record
 from modeldiff_core.study import Training, shards_of
 
 VERSION = 1
@@ -26,11 +26,6 @@ def score(
 ) -> dict[str, Any]:
     """Accuracies, number of diverged models, and the linear datamodeling score on the models kept for evaluation."""
     objects, spec, fit = open_store(store), Training.from_json(training), Regression.from_json(regression)
-    matrix = MarginMatrix.open(objects, fit.matrix.key)
-    margins, valid = matrix.margins(), matrix.valid()
-    held = valid & (np.arange(len(valid)) < fit.first)
-    fitted = read_datamodels(objects, fit)
-    lds = score_with_interval(fitted.weights, fitted.bias, matrix.masks()[held], margins[held])
     labels = spec.task().targets.labels
     logits = np.concatenate(
         [
@@ -41,13 +36,25 @@ def score(
     reference = score_reference(spec, fit, ensemble_models)
     record = {
         "digest": reference.digest,
+        "ensemble_accuracy": float((logits.argmax(-1) == labels).mean()),
+        **score_datamodels(objects, fit),
+    }
+    write_record(objects, reference.record, record)
+    return reference.to_json()
+
+
+def score_datamodels(store: ObjectStore, fit: Regression) -> dict[str, Any]:
+    """What the matrix and its datamodels alone say: their score, and how many models there are and how accurate."""
+    matrix = MarginMatrix.open(store, fit.matrix.key)
+    margins, valid = matrix.margins(), matrix.valid()
+    held = valid & (np.arange(len(valid)) < fit.first)
+    fitted = read_datamodels(store, fit)
+    lds = score_with_interval(fitted.weights, fitted.bias, matrix.masks()[held], margins[held])
+    return {
         "lds": {"mean": lds.mean, "ci_low": lds.ci_low, "ci_high": lds.ci_high},
         "subset_accuracy": float((margins[valid] > 0).mean()),
-        "ensemble_accuracy": float((logits.argmax(-1) == labels).mean()),
         "models": int(valid.sum()),
         "diverged": int((~valid).sum()),
         "largest_gap": float(fitted.duality_gap.max()),
         "non_zero": float((fitted.weights != 0).mean()),
     }
-    write_record(objects, reference.record, record)
-    return reference.to_json()

@@ -15,6 +15,7 @@ from modeldiff_core.stages.references import open_store
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record
 from modeldiff_core.study import parse_study
+from modeldiff_core.study.config import ComparisonConfig
 from modeldiff_core.transformations import difference_test, holm, is_distinguishing, two_way_interval
 
 
@@ -78,12 +79,11 @@ def effect_rows(store: ObjectStore, comparison: Comparison) -> list[dict[str, An
     return rows
 
 
-def direction_entries(comparison: Comparison, findings: Findings) -> list[dict[str, Any]]:
+def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
     """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
 
     A direction is significant if its p, adjusted over the directions of both sides (Holm), is small enough.
     """
-    settings = comparison.study.comparison
     entries = []
     for side in SIDES:
         variance = {name: findings.side(side, f"variance_{name}") for name in ("a", "b")}
@@ -138,22 +138,26 @@ def sentences(
     """What was found, in three lines: directions, transformations, and how far both can be relied on."""
     a, b = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
     return [
-        _about_directions(comparison, directions, a, b),
+        about_directions(comparison.study.comparison, directions, a, b),
         _about_transformations(comparison, effects, a, b),
-        "Datamodels predict models that they never saw with rank correlation "
-        + " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in _named(findings, a, b))
-        + "; accuracy "
-        + " and ".join(f"{100 * s['subset_accuracy']:.1f} %" for s in findings.scores)
-        + ".",
+        about_datamodels(findings, a, b),
     ]
 
 
-def _named(findings: Findings, a: str, b: str) -> list[tuple[dict[str, Any], str]]:
-    return list(zip(findings.scores, (a, b), strict=True))
+def about_datamodels(findings: Findings, a: str, b: str) -> str:
+    """How well the datamodels predict, and how accurate the models are."""
+    named = zip(findings.scores, (a, b), strict=True)
+    return (
+        "Datamodels predict models that they never saw with rank correlation "
+        + " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in named)
+        + "; accuracy "
+        + " and ".join(f"{100 * s['subset_accuracy']:.1f} %" for s in findings.scores)
+        + "."
+    )
 
 
-def _about_directions(comparison: Comparison, directions: list[dict[str, Any]], a: str, b: str) -> str:
-    settings = comparison.study.comparison
+def about_directions(settings: ComparisonConfig, directions: list[dict[str, Any]], a: str, b: str) -> str:
+    """How many directions tell the algorithms apart."""
     counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
     if not settings.permutations:
         return "Directions were not tested against chance (comparison.permutations=0)."
@@ -189,7 +193,7 @@ def load_classes(comparison: Comparison) -> tuple[str, ...]:
 
 def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     """The content of summary.json."""
-    directions = direction_entries(comparison, findings)
+    directions = direction_entries(comparison.study.comparison, findings)
     effects = transformation_entries(findings)
     a, b = findings.scores
     return {

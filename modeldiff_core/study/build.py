@@ -9,22 +9,26 @@ from pydantic import TypeAdapter, ValidationError
 from modeldiff_core.data import SOURCES, Dataset
 from modeldiff_core.errors import ConfigError, DataError
 from modeldiff_core.identity import canonical_json, plain
-from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, config_error
+from modeldiff_core.study.config import STRICT, AlgorithmConfig, DatasetConfig, config_error
 from modeldiff_core.training import ALGORITHMS, Algorithm
 
 T = TypeVar("T")
 
 
 def build_settings(cls: type[T], values: dict[str, Any], key: str) -> T:
-    """An instance of a settings dataclass from plain values; raises ConfigError with the key of what is wrong."""
+    """An instance of a settings dataclass from plain values; raises ConfigError with the key of what is wrong.
+
+    Unknown settings are refused in nested dataclasses too, as are numbers that are not finite.
+    """
     names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in values:
         if name not in names:
-            raise ConfigError(f"{key}.{name}", f"no such setting; one of {', '.join(sorted(names))}", values[name])
+            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(names))}", name)
     try:
-        return TypeAdapter(cls).validate_python(values)
+        # Nested dataclasses take the adapter's configuration; one whose own type is a dataclass may have none.
+        return TypeAdapter(dict[str, cls], config=STRICT).validate_python({key: values})[key]  # type: ignore[valid-type]
     except ValidationError as error:
-        raise config_error(error, prefix=f"{key}.") from error
+        raise config_error(error) from error
 
 
 def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:

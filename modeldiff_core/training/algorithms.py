@@ -2,9 +2,9 @@
 
 from modeldiff_core.registry import Registry
 from modeldiff_core.training.protocol import Algorithm
+from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
-from modeldiff_core.training.stacked import StackedSgd
 
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
-    "modeldiff.algorithms", "algorithm.kind", {"sgd": StackedSgd, "sklearn": SklearnClassifier}
+    "modeldiff.algorithms", "algorithm.kind", {"sgd": Sgd, "sklearn": SklearnClassifier}
 )

@@ -1,36 +1,29 @@
-"""Random changes of training images, vectorised over examples.
-
-Each is a pure function of an image and a row of uniform draws, so that what a model sees depends on (seed, model,
-epoch) alone, however many models are trained together.
-"""
+"""Random changes of training images that leave their size as it is, and the list of all changes there are."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from torch import Tensor
+from torch.nn import functional as F
 
-from modeldiff_core.errors import ConfigError
-
-
-class Operation(Protocol):
-    """What every augmentation can do."""
-
-    def n_draws(self, height: int, width: int, channels: int) -> int:
-        """Uniform draws in [0, 1) that one image uses up."""
-        ...
-
-    def __call__(
-        self, images: Float[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
-    ) -> Float[Tensor, "n height width channels"]:
-        """The changed images; pixels are in 0..1 before normalisation."""
-        ...
+from modeldiff_core.training.crops import CentreCrop, RandomResizedCrop, Resize
+from modeldiff_core.training.operations import Operation, check
 
 
-def _check_probability(key: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ConfigError(f"recipe.augmentations.{key}", "a probability in [0, 1]", value)
+def _whole(fill: float) -> bool:
+    """Whether there is a byte for it."""
+    return (fill * 255).is_integer()
+
+
+def _level(fill: float, images: Tensor) -> float | int:
+    """A fill of 0..1 on the scale of the images and of their kind, which torch.where would else turn to floats."""
+    return fill if images.is_floating_point() else round(fill * 255)
+
+
+def _check_probability(value: float) -> None:
+    check(0 <= value <= 1, "probability", "a probability in [0, 1]", value)
 
 
 @dataclass(frozen=True)
@@ -41,45 +34,102 @@ class Flip(Operation):
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_probability("probability", self.probability)
+        _check_probability(self.probability)
+
+    @property
+    def exact_on_bytes(self) -> bool:
+        return True
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
         return 1
 
     def __call__(
-        self, images: Float[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
-    ) -> Float[Tensor, "n height width channels"]:
-        mirrored = (draws[:, 0] < self.probability)[:, None, None, None]
-        return torch.where(mirrored, images.flip(2), images)
+        self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
+    ) -> Num[Tensor, "n height width channels"]:
+        mirrored = draws[:, 0] < self.probability
+        at = torch.arange(len(images), device=images.device) + len(images) * mirrored
+        return torch.cat([images, images.flip(2)]).index_select(0, at)
 
 
 @dataclass(frozen=True)
 class Translate(Operation):
-    """Shift by whole pixels, uniform in −pixels..pixels along each axis; what moves in is `fill` (0..1)."""
+    """Shift by whole pixels, uniform in −pixels..pixels along each axis.
+
+    mode: what moves in is `fill` (0..1), or with 'reflect' the image mirrored at its outermost pixels.
+    """
 
     kind: Literal["translate"] = "translate"
     pixels: int = 1
     fill: float = 0.0
+    mode: Literal["fill", "reflect"] = "fill"
 
     def __post_init__(self) -> None:
-        if self.pixels < 1:
-            raise ConfigError("recipe.augmentations.pixels", "1 or more", self.pixels)
+        check(self.pixels >= 1, "pixels", "1 or more", self.pixels)
+
+    @property
+    def exact_on_bytes(self) -> bool:
+        return self.mode == "reflect" or _whole(self.fill)
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
+        largest = min(height, width) - 1
+        if self.mode == "reflect":
+            check(self.pixels <= largest, "pixels", f"1 to {largest} for reflection", self.pixels)
         return 2
 
     def __call__(
-        self, images: Float[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
-    ) -> Float[Tensor, "n height width channels"]:
+        self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
+    ) -> Num[Tensor, "n height width channels"]:
         n, height, width, channels = images.shape
         span = 2 * self.pixels + 1
         shift = (draws * span).floor().clamp(max=span - 1).long() - self.pixels
-        padded = torch.nn.functional.pad(images, (0, 0, *(self.pixels,) * 4), value=self.fill)
+        padded = self._padded(images)
+        # A row of the result is one run of the padded image's pixels: copying runs is several times as fast as pixels.
+        runs = padded.reshape(-1).unfold(0, width * channels, channels)
         rows = torch.arange(height, device=images.device) + self.pixels - shift[:, :1]
-        columns = torch.arange(width, device=images.device) + self.pixels - shift[:, 1:]
-        flat = (rows[:, :, None] * padded.shape[2] + columns[:, None, :]).reshape(n, -1, 1)
-        taken = padded.reshape(n, -1, channels).gather(1, flat.expand(-1, -1, channels))
-        return taken.reshape(n, height, width, channels)
+        image = torch.arange(n, device=images.device)[:, None]
+        starts = (image * padded.shape[1] + rows) * padded.shape[2] + self.pixels - shift[:, 1:]
+        return runs.index_select(0, starts.flatten()).reshape(images.shape)
+
+    def _padded(self, images: Num[Tensor, "n height width channels"]) -> Num[Tensor, "n out_height out_width channels"]:
+        if self.mode == "fill":
+            return F.pad(images, (0, 0, *(self.pixels,) * 4), value=_level(self.fill, images))
+        for axis in (1, 2):
+            last = images.shape[axis] - 1
+            at = torch.arange(-self.pixels, last + self.pixels + 1, device=images.device)
+            images = images.index_select(axis, last - (last - at.abs()).abs())
+        return images
+
+
+@dataclass(frozen=True)
+class Cutout(Operation):
+    """Overwrite a random square of size × size pixels, wholly inside the image, with `fill` (0..1)."""
+
+    kind: Literal["cutout"] = "cutout"
+    size: int = 4
+    fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self.size >= 1, "size", "1 or more", self.size)
+
+    @property
+    def exact_on_bytes(self) -> bool:
+        return _whole(self.fill)
+
+    def n_draws(self, height: int, width: int, channels: int) -> int:
+        check(self.size <= min(height, width), "size", f"a square inside {height}×{width} images", self.size)
+        return 2
+
+    def __call__(
+        self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
+    ) -> Num[Tensor, "n height width channels"]:
+        covered = []
+        for axis, pixels in enumerate(images.shape[1:3]):
+            places = pixels - self.size + 1
+            start = (draws[:, axis : axis + 1] * places).long().clamp(max=places - 1)
+            at = torch.arange(pixels, device=images.device)
+            covered.append((at >= start) & (at < start + self.size))
+        square = covered[0][:, :, None] & covered[1][:, None, :]
+        return torch.where(square[..., None], _level(self.fill, images), images)
 
 
 @dataclass(frozen=True)
@@ -95,20 +145,24 @@ class Erase(Operation):
     probability: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_probability("probability", self.probability)
-        if min(self.top, self.left) < 0 or min(self.height, self.width) < 1:
-            raise ConfigError("recipe.augmentations", "a region with height and width of 1 or more", self)
+        _check_probability(self.probability)
+        holds = min(self.top, self.left) >= 0 and min(self.height, self.width) >= 1
+        check(holds, "", "a region with height and width of 1 or more", self)
+
+    @property
+    def exact_on_bytes(self) -> bool:
+        return _whole(self.fill)
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
-        if self.top + self.height > height or self.left + self.width > width:
-            raise ConfigError("recipe.augmentations", f"a region inside {height}×{width} images", self)
+        holds = self.top + self.height <= height and self.left + self.width <= width
+        check(holds, "", f"a region inside {height}×{width} images", self)
         return 1
 
     def __call__(
-        self, images: Float[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
-    ) -> Float[Tensor, "n height width channels"]:
+        self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
+    ) -> Num[Tensor, "n height width channels"]:
         erased = images.clone()
-        erased[:, self.top : self.top + self.height, self.left : self.left + self.width] = self.fill
+        erased[:, self.top : self.top + self.height, self.left : self.left + self.width] = _level(self.fill, images)
         return torch.where((draws[:, 0] < self.probability)[:, None, None, None], erased, images)
 
 
@@ -120,8 +174,7 @@ class Noise(Operation):
     deviation: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.deviation <= 0:
-            raise ConfigError("recipe.augmentations.deviation", "more than 0", self.deviation)
+        check(self.deviation > 0, "deviation", "more than 0", self.deviation)
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
         return height * width * channels
@@ -133,4 +186,5 @@ class Noise(Operation):
         return (images + self.deviation * normal).clamp(0, 1)
 
 
-Augmentation = Flip | Translate | Erase | Noise
+Augmentation = Flip | Translate | Erase | Cutout | Noise | Resize | CentreCrop | RandomResizedCrop
+"""Told apart by `kind`."""

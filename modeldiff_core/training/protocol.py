@@ -18,11 +18,13 @@ from modeldiff_core.data import Examples
 class Execution:
     """How to compute, never what: no number here changes a result beyond rounding.
 
-    device: a torch device. stack: most models trained in one launch.
+    device: a torch device. stack: most models trained in one launch; with 1 each is an ordinary torch module.
+    compiled: train ordinary modules through torch.compile, once a process.
     """
 
     device: str = "cpu"
     stack: int = 32
+    compiled: bool = False
 
 
 @runtime_checkable

@@ -1,26 +1,79 @@
 """How a network is trained: the settings that make up the algorithm's identity."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.models import ARCHITECTURES
+from modeldiff_core.models.initial import KEY as INIT
+from modeldiff_core.models.initial import imagenet_file
 from modeldiff_core.training.augmentations import Augmentation
+
+Constant = float | tuple[float, ...] | Literal["subset"]
+"""One number, one a channel, or 'subset': computed from the pixels of the model's own subset, one a channel."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """The architecture.
+    """The architecture and what it starts from.
 
-    kind: 'mlp' (fully connected, ReLU) or 'cnn' (3×3 convolutions with ReLU and 2×2 max pooling after each).
-    widths: hidden units of each layer, or channels of each convolution; a linear layer to the classes follows.
+    kind: 'mlp' (fully connected, ReLU), 'cnn' (3×3 convolutions with ReLU and 2×2 max pooling after each), 'lenet',
+    'resnet9' (KakaoBrain's), 'resnet18', 'resnet50' (torchvision's), 'efficientnet_lite0'.
+    widths: hidden units of each layer of an mlp, channels of each convolution of a cnn, the four of resnet9; the
+    others have no choice. If not given, the architecture's own.
+    init: 'random', 'imagenet', or the path of a file with weights. init_sha256: of the weights, filled in from the
+    file, so that other weights under the same name are another algorithm; the file must have it if it is given.
+    trainable: 'all' layers, the 'last_block' and the head, or the 'head' alone; the others stay as they start.
     """
 
-    kind: Literal["mlp", "cnn"] = "mlp"
-    widths: tuple[int, ...] = (64,)
+    kind: Literal["mlp", "cnn", "lenet", "resnet9", "resnet18", "resnet50", "efficientnet_lite0"] = "mlp"
+    widths: tuple[int, ...] | None = None
+    init: str = "random"
+    init_sha256: str = ""
+    trainable: Literal["all", "last_block", "head"] = "all"
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1:
-            raise ConfigError("recipe.network.widths", "at least one width of 1 or more", list(self.widths))
+        architecture = ARCHITECTURES[self.kind]
+        if self.widths is None:
+            object.__setattr__(self, "widths", architecture.widths)
+        widths = self.widths or ()
+        if architecture.any_depth:
+            expected = "at least one width of 1 or more"
+        else:
+            expected = f"{len(architecture.widths)} widths of 1 or more" if architecture.widths else "no widths"
+        fits = len(widths) >= 1 if architecture.any_depth else len(widths) == len(architecture.widths)
+        if not fits or min(widths, default=1) < 1:
+            raise ConfigError("recipe.network.widths", f"{expected} ({self.kind})", list(widths))
+        object.__setattr__(self, "init_sha256", self._checked_digest())
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The widths, never None."""
+        return self.widths or ()
+
+    def _checked_digest(self) -> str:
+        if self.init == "random":
+            if self.init_sha256:
+                raise ConfigError("recipe.network.init_sha256", "nothing where init is random", self.init_sha256)
+            return ""
+        path = imagenet_file(self.kind) if self.init == "imagenet" else Path(self.init).expanduser()
+        if not path.is_file():
+            raise ConfigError(INIT, "random, imagenet, or a file with weights", self.init)
+        state = path.stat()
+        found = _sha256(path, state.st_size, state.st_mtime_ns)
+        if self.init_sha256 not in ("", found):
+            raise ConfigError("recipe.network.init_sha256", f"the SHA-256 of {path}, {found}", self.init_sha256)
+        return found
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """A file's digest; size and time of change tell it from another file under its name."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -31,8 +84,12 @@ class Recipe:
     learning_rate: its peak; momentum: heavy ball (v ← μv + g, w ← w − ηv); weight_decay: added to g as decay·w.
     label_smoothing: share of the target spread over all classes.
     schedule: 'constant', 'cosine' (peak → 0) or 'triangular' (0 → peak at `peak` of the steps → 0).
-    mean, scale: pixels enter the network as (pixel/255 − mean)/scale, constants that no data decides.
-    augmentations: applied to training images in this order, never at evaluation.
+    mean, scale: pixels enter the network as (pixel/255 − mean)/scale; one number, one a channel, or 'subset': the mean
+    or the standard deviation of each channel over the model's own subset, never over what it does not see.
+    augmentations: applied to training images in this order; at evaluation only what decides the size of an image.
+    precision: 'bfloat16' computes matrix products and convolutions of training in it (weights, losses and updates stay
+    float32); evaluation is always in float32.
+    test_time: 'flip' averages the logits of an image and its mirror image at evaluation.
     """
 
     network: Network = Network()
@@ -44,11 +101,14 @@ class Recipe:
     label_smoothing: float = 0.0
     schedule: Literal["constant", "cosine", "triangular"] = "triangular"
     peak: float = 0.2
-    mean: float = 0.5
-    scale: float = 0.5
+    mean: Constant = 0.5
+    scale: Constant = 0.5
     augmentations: tuple[Augmentation, ...] = ()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    test_time: Literal["none", "flip"] = "none"
 
     def __post_init__(self) -> None:
+        scales = () if self.scale == "subset" else (self.scale,) if isinstance(self.scale, int | float) else self.scale
         for name, holds, expected in (
             ("epochs", self.epochs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
@@ -57,7 +117,7 @@ class Recipe:
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "a number in [0, 1)"),
             ("peak", 0 < self.peak < 1, "a number in (0, 1)"),
-            ("scale", self.scale > 0, "more than 0"),
+            ("scale", all(scale > 0 for scale in scales), "more than 0"),
         ):
             if not holds:
                 raise ConfigError(f"recipe.{name}", expected, getattr(self, name))

@@ -16,6 +16,8 @@ ENSEMBLE_OFFSET = 2**40
 """Full-data model i draws its randomness as number ENSEMBLE_OFFSET + i, apart from every subset model."""
 TOLERATED = 0.05
 """Largest share of a shard's models that may diverge."""
+NAMED = 10
+"""Most diverged models that an error names."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execu
     masks = sampler.masks(models)
     trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
     logits = trained.logits(task.targets.images)
-    diverged = _diverged(logits, models)
+    diverged = _diverged(logits, models, "subset", TOLERATED)
     margins = margins_of(np.where(diverged[:, None, None], 0, logits), task.targets.labels)
     margins[diverged] = 0
     return SubsetMargins(masks, margins, diverged)
@@ -63,10 +65,7 @@ def train_ensemble(
     numbers = [ENSEMBLE_OFFSET + model for model in models]
     trained = task.algorithm.train(task.train, task.n_classes, masks, numbers, task.seed, execution)
     logits = trained.logits(task.targets.images)
-    if _diverged(logits, models).any():
-        raise Diverged(
-            f"full-data models {models.start}..{models.stop - 1}: some logits are not finite; lower the learning rate"
-        )
+    _diverged(logits, models, "full-data", 0.0)
     return trained, logits
 
 
@@ -78,11 +77,16 @@ def margins_of(
     return margins.numpy()
 
 
-def _diverged(logits: Float[np.ndarray, "models targets classes"], models: range) -> Bool[np.ndarray, " models"]:
+def _diverged(
+    logits: Float[np.ndarray, "models targets classes"], models: range, kind: str, tolerated: float
+) -> Bool[np.ndarray, " models"]:
+    """Which models ended with logits that are not finite; raises Diverged if more than the tolerated share did."""
     diverged: np.ndarray = ~np.isfinite(logits).all((1, 2))
-    if diverged.mean() > TOLERATED:
+    if diverged.mean() > tolerated:
+        numbers = [models[row] for row in np.flatnonzero(diverged)]
+        named = ", ".join(map(str, numbers[:NAMED])) + (", …" if len(numbers) > NAMED else "")
         raise Diverged(
-            f"{int(diverged.sum())} of the {len(models)} models {models.start}..{models.stop - 1} ended with logits "
-            f"that are not finite (at most {TOLERATED:.0%} may). Lower recipe.learning_rate or recipe.momentum"
+            f"{len(numbers)} of the {len(models)} {kind} models {models.start}..{models.stop - 1} ended with logits "
+            f"that are not finite (at most {tolerated:.0%} may): {named}. Lower recipe.learning_rate or recipe.momentum"
         )
     return diverged

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,15 +112,14 @@ def test_more_models_train_only_new_shards_and_a_third_algorithm_reuses_a(
     assert all(after[name] == when for name, when in before.items() if "/shards/" in name)
 
 
-@pytest.mark.parametrize("moment", [2, 9])
 def test_killed_in_training_and_run_again_gives_the_same_bits(
-    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path, moment: int
+    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
     process = commands.start("compare", *SMALL, f"store.root={tmp_path}")
-    wait_for(lambda: len(list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))) >= moment, 120, "a shard")
+    wait_for(lambda: len(list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))) >= 3, 120, "a shard")
     kill_all(process)
     done = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trainings/*/*/shards/*.safetensors")}
-    assert moment <= len(done) < SHARDS, "killed too late to show anything"
+    assert 3 <= len(done) < SHARDS, "killed too late to show anything"
     out = commands.compare(tmp_path).stdout
     assert f"{len(done)} of {SHARDS} shards done before, {SHARDS - len(done)} to train" in out
     assert all(path.stat().st_mtime_ns == when for path, when in done.items()), "a finished shard was trained again"
@@ -149,7 +149,7 @@ def test_two_studies_at_once_on_one_store_and_server(commands: Commands, tmp_pat
 def test_a_damaged_shard_is_named_and_trained_again(
     commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
-    commands.compare(tmp_path)
+    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     (matrix,) = (p for p in tmp_path.glob("trainings/*/margins-*.json") if _algorithm(p) == [])
     shard = matrix.parent / "subsets/shards/000003.safetensors"
     intact = shard.read_bytes()
@@ -169,11 +169,11 @@ def _algorithm(matrix: Path) -> list[object]:
 
 def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tmp_path: Path) -> None:
     done = commands.run(
-        "compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.recipe.learning_rate=1000",
+        "compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.recipe.learning_rate=1e12",
         "algorithm_b.recipe.epochs=2",
     )  # fmt: skip
     assert done.returncode == 1
-    assert "digits_watermark corner erased subsets shard 0: Diverged: 40 of the 40 models 0..39" in done.stderr
+    assert "digits_watermark corner erased subsets shard 0: Diverged: 40 of the 40 subset models 0..39" in done.stderr
     assert "Lower recipe.learning_rate" in done.stderr
     assert "Resume with: modeldiff compare" in done.stderr
     finished = list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))

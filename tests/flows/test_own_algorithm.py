@@ -48,5 +48,6 @@ def test_without_the_package_the_kind_is_unknown(commands: Commands, tmp_path: P
     search = f"hydra.searchpath=[file://{EXAMPLE}/conf]"
     done = commands.run("compare", search, "study=stripes", f"store.root={tmp_path}")
     assert done.returncode == 2
-    assert "dataset.kind: expected one of digits, fashion_mnist, npz, got 'two_stripes'" in done.stderr
+    assert "dataset.kind: expected one of " in done.stderr
+    assert "got 'two_stripes'" in done.stderr
     assert "modeldiff.datasets" in done.stderr

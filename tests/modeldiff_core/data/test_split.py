@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeldiff_core.data.split import stratified
+from modeldiff_core.data import Examples
+from modeldiff_core.data.split import chosen, stratified
 from modeldiff_core.errors import ConfigError
 
 
@@ -65,3 +66,11 @@ def test_sizes_that_do_not_fit_are_refused_by_key(sizes: tuple[int, int], key: s
 def test_all_examples_can_be_asked_for() -> None:
     first, second = stratified(np.arange(10) % 3, (4, 6), 0, ("a", "b"))
     assert sorted([*first, *second]) == list(range(10))
+
+
+def test_a_choice_of_no_size_is_everything() -> None:
+    whole = Examples(np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), np.arange(6) % 2)
+    assert chosen(whole, None, 0, "k") is whole
+    part = chosen(whole, 4, 0, "k")
+    assert part.labels.tolist().count(1) == 2
+    assert (part.images.ravel() % 2 == part.labels).all()

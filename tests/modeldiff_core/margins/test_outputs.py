@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modeldiff_core.margins import correct_class_margin
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.margins import OUTPUTS, class_probability, correct_class_margin, log_odds
 
 
 def looped(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -48,3 +49,27 @@ def test_a_logit_that_is_not_finite_never_passes_for_a_margin(bad: float) -> Non
     margins = correct_class_margin(logits, torch.tensor([0, 1]))
     assert margins.isfinite().tolist() == [[False, True]]
     assert margins[0, 1] == 1
+
+
+def test_log_odds_and_probability_are_those_of_the_softmax() -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(scale=4, size=(3, 50, 6)).astype(np.float32))
+    labels = torch.from_numpy(rng.integers(6, size=50))
+    p = logits.double().softmax(-1).gather(-1, labels.expand(3, 50)[..., None])[..., 0]
+    assert p.min() < 0.01
+    assert p.max() > 0.9
+    torch.testing.assert_close(class_probability(logits, labels).double(), p, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(log_odds(logits, labels).double(), (p / (1 - p)).log(), rtol=1e-4, atol=1e-4)
+
+
+def test_log_odds_do_not_saturate_where_probabilities_do() -> None:
+    logits, labels = torch.tensor([[200.0, 0.0, 0.0], [0.0, 200.0, 0.0]]), torch.tensor([0, 0])
+    assert class_probability(logits, labels).tolist() == [1, 0]
+    torch.testing.assert_close(log_odds(logits, labels), torch.tensor([200 - np.log(2), -200.0]).float())
+
+
+def test_outputs_are_found_by_name() -> None:
+    assert OUTPUTS.get("margin") is correct_class_margin
+    assert {"margin", "log_odds", "class_probability"} <= set(OUTPUTS.names())
+    with pytest.raises(ConfigError, match="output: expected one of class_probability"):
+        OUTPUTS.get("logit")

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
-from modeldiff_core.models import StackedCNN, StackedMLP, StackedNetwork
+from modeldiff_core.models import StackedConvNet, StackedMLP, StackedNetwork
+from modeldiff_core.models.stacks import cnn_stages
 
 MODELS, BATCH, CLASSES = 3, 5, 4
 
@@ -58,7 +59,7 @@ def test_mlp_logits_are_those_of_torch(widths: tuple[int, ...], shape: tuple[int
 
 @pytest.mark.parametrize(("widths", "shape"), [((6,), (4, 4, 1)), ((5, 8), (8, 8, 3)), ((4, 5, 6), (9, 12, 2))])
 def test_cnn_logits_are_those_of_torch(widths: tuple[int, ...], shape: tuple[int, int, int]) -> None:
-    network = StackedCNN(shape, widths, CLASSES)
+    network = StackedConvNet(cnn_stages(shape, widths, CLASSES))
     parameters, images = stacked(network), inputs(*shape)
     logits = network.logits(parameters, images)
     assert logits.shape == (MODELS, BATCH, CLASSES)
@@ -69,7 +70,9 @@ def test_cnn_logits_are_those_of_torch(widths: tuple[int, ...], shape: tuple[int
         torch.testing.assert_close(logits[model], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("network", [StackedMLP((6, 6, 3), (50, 40), 10), StackedCNN((6, 6, 3), (20, 30), 10)])
+@pytest.mark.parametrize(
+    "network", [StackedMLP((6, 6, 3), (50, 40), 10), StackedConvNet(cnn_stages((6, 6, 3), (20, 30), 10))]
+)
 def test_initial_weights_are_uniform_within_one_over_root_fan_in(network: StackedNetwork) -> None:
     """torch's own bound for linear and convolutional layers; a uniform's deviation is bound/√3."""
     start = network.initial(generator("initialisation", 0))
@@ -95,6 +98,6 @@ def test_initial_weights_follow_the_generator() -> None:
 @pytest.mark.parametrize(("shape", "widths"), [((8, 8, 1), (4,) * 4), ((2, 16, 1), (4, 4))])
 def test_more_poolings_than_the_images_allow(shape: tuple[int, int, int], widths: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
-        StackedCNN(shape, widths, 3)
+        cnn_stages(shape, widths, 3)
     assert caught.value.key == "recipe.network.widths"
     assert f"at most {len(widths) - 1} layers" in caught.value.expected

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.training.augmentations import Augmentation, Erase, Flip, Noise, Translate
+from modeldiff_core.training.augmentations import Augmentation, Cutout, Erase, Flip, Noise, Translate
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(2, 6), st.integers(2, 6), st.integers(1, 3))
 SEEDS = st.integers(0, 10_000)
@@ -44,6 +44,40 @@ def test_translate(shape: tuple[int, ...], seed: int, pixels: int, fill: float) 
         inside = 0 <= row - down < shape[1] and 0 <= column - right < shape[2]
         expected = images[n, row - down, column - right, channel] if inside else np.float32(fill)
         assert out[n, row, column, channel] == expected
+
+
+@given(SHAPES, SEEDS, st.data())
+def test_translate_by_reflection(shape: tuple[int, ...], seed: int, data: st.DataObject) -> None:
+    """Mirrored at the outermost pixels, which are not repeated: numpy calls it 'reflect'."""
+    pixels = data.draw(st.integers(1, min(shape[1:3]) - 1))
+    images, draws, out = applied(Translate(pixels=pixels, mode="reflect"), shape, seed)
+    padded = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="reflect")
+    for n, row, column, channel in np.ndindex(*shape):
+        down, right = (math.floor(float(draw) * (2 * pixels + 1)) - pixels for draw in draws[n])
+        assert out[n, row, column, channel] == padded[n, row - down + pixels, column - right + pixels, channel]
+
+
+@given(SHAPES, SEEDS, st.data())
+def test_cutout(shape: tuple[int, ...], seed: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, min(shape[1:3])))
+    images, draws, out = applied(Cutout(size=size, fill=0.25), shape, seed)
+    for n, row, column, channel in np.ndindex(*shape):
+        top = math.floor(float(draws[n, 0]) * (shape[1] - size + 1))
+        left = math.floor(float(draws[n, 1]) * (shape[2] - size + 1))
+        inside = top <= row < top + size and left <= column < left + size
+        assert out[n, row, column, channel] == (np.float32(0.25) if inside else images[n, row, column, channel])
+
+
+def test_cutout_covers_whole_squares_at_every_place_equally_often() -> None:
+    draws = torch.from_numpy(np.random.default_rng(0).random((4900, 2), dtype=np.float32))
+    draws[0], draws[1] = 0.0, float(np.nextafter(np.float32(1), np.float32(0)))
+    out = Cutout(size=3, fill=1.0)(torch.zeros(4900, 9, 9, 1), draws)
+    assert out.sum((1, 2, 3)).eq(9).all()
+    places = out.flatten(1).argmax(1)
+    assert places[:2].tolist() == [0, 6 * 9 + 6]
+    counts = np.unique(places.numpy(), return_counts=True)[1]
+    assert len(counts) == 49
+    assert np.abs(counts - 100).max() < 5 * math.sqrt(100)
 
 
 def test_translate_takes_every_shift_equally_often_and_none_beyond() -> None:
@@ -99,6 +133,9 @@ def test_noise_is_gaussian_and_cut_at_the_ends_of_the_draws() -> None:
     [
         (lambda: Flip(probability=1.5), "recipe.augmentations.probability"),
         (lambda: Flip(probability=float("nan")), "recipe.augmentations.probability"),
+        (lambda: Translate(pixels=4, mode="reflect").n_draws(4, 9, 1), "recipe.augmentations.pixels"),
+        (lambda: Cutout(size=0), "recipe.augmentations.size"),
+        (lambda: Cutout(size=5).n_draws(4, 9, 1), "recipe.augmentations.size"),
         (lambda: Erase(probability=-0.1), "recipe.augmentations.probability"),
         (lambda: Translate(pixels=0), "recipe.augmentations.pixels"),
         (lambda: Erase(top=-1), "recipe.augmentations"),

@@ -17,10 +17,11 @@ from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training.augmentations import Augmentation, Erase, Flip, Noise, Translate
 from modeldiff_core.training.protocol import Algorithm, Execution
 from modeldiff_core.training.settings import Network
-from modeldiff_core.training.stacked import StackedModels, StackedSgd
+from modeldiff_core.training.sgd import Sgd
+from modeldiff_core.training.trained import NetworkModels
 
-MLP = StackedSgd(network=Network("mlp", (32,)), epochs=10, batch_size=48)
-CNN = StackedSgd(network=Network("cnn", (4, 8)), epochs=10, batch_size=48)
+MLP = Sgd(network=Network("mlp", (32,)), epochs=10, batch_size=48)
+CNN = Sgd(network=Network("cnn", (4, 8)), epochs=10, batch_size=48)
 BOTH = pytest.mark.parametrize("recipe", [MLP, CNN], ids=["mlp", "cnn"])
 
 
@@ -34,11 +35,11 @@ def masks() -> np.ndarray:
     return SubsetSampler(500, 0.5, 0).masks(range(64))
 
 
-def trained(recipe: StackedSgd, models: list[int], stack: int = 64, examples: Examples | None = None) -> StackedModels:
+def trained(recipe: Sgd, models: list[int], stack: int = 64, examples: Examples | None = None) -> NetworkModels:
     return recipe.train(examples or digits().train, 10, masks()[models], models, 0, Execution(stack=stack))
 
 
-def margins(models: StackedModels) -> np.ndarray:
+def margins(models: NetworkModels) -> np.ndarray:
     logits = torch.from_numpy(models.logits(digits().test.images))
     return correct_class_margin(logits, torch.from_numpy(digits().test.labels)).numpy()
 
@@ -56,7 +57,7 @@ def augmented(images: torch.Tensor, augmentations: tuple[Augmentation, ...], dra
     return torch.cat(out)
 
 
-def reference(recipe: StackedSgd, examples: Examples, mask: np.ndarray, model: int, seed: int) -> nn.Sequential:
+def reference(recipe: Sgd, examples: Examples, mask: np.ndarray, model: int, seed: int) -> nn.Sequential:
     """The model as torch.nn, torch.optim.SGD and nn.CrossEntropyLoss train it, schedule in closed form."""
     height, width, channels = examples.images.shape[1:]
     layers: list[nn.Module] = []
@@ -123,7 +124,7 @@ def reference(recipe: StackedSgd, examples: Examples, mask: np.ndarray, model: i
     ],
     ids=["mlp", "deep-cosine-decay", "plain-smoothed", "augmented", "cnn", "cnn-augmented"],
 )
-def test_a_model_is_the_one_that_plain_torch_trains(recipe: StackedSgd) -> None:
+def test_a_model_is_the_one_that_plain_torch_trains(recipe: Sgd) -> None:
     """250 examples in batches of 48: five full ones and one of 10 in each epoch."""
     examples, seed, models = digits().train, 5, [3, 40]
     assert isinstance(recipe, Algorithm)
@@ -141,7 +142,7 @@ def test_a_model_is_the_one_that_plain_torch_trains(recipe: StackedSgd) -> None:
 
 
 @BOTH
-def test_models_do_not_depend_on_the_stack(recipe: StackedSgd) -> None:
+def test_models_do_not_depend_on_the_stack(recipe: Sgd) -> None:
     together = margins(trained(recipe, list(range(64))))
     accuracy = (together > 0).mean()
     assert accuracy > 0.6, "the models should have learned something"
@@ -161,7 +162,7 @@ def test_models_do_not_depend_on_the_stack_under_augmentation() -> None:
 
 
 @BOTH
-def test_seed_and_number_make_a_model_and_repeating_changes_nothing(recipe: StackedSgd) -> None:
+def test_seed_and_number_make_a_model_and_repeating_changes_nothing(recipe: Sgd) -> None:
     recipe = replace(recipe, epochs=2)
     mask = np.repeat(masks()[:1], 3, 0)
     first = recipe.train(digits().train, 10, mask, [0, 1, 0], 0, Execution()).weights()
@@ -175,7 +176,7 @@ def test_seed_and_number_make_a_model_and_repeating_changes_nothing(recipe: Stac
 
 
 @BOTH
-def test_images_left_out_have_no_influence(recipe: StackedSgd) -> None:
+def test_images_left_out_have_no_influence(recipe: Sgd) -> None:
     recipe = replace(recipe, epochs=2, augmentations=(Translate(), Noise()))
     models = [0, 1, 2]
     seen = masks()[models].any(0)
@@ -194,7 +195,7 @@ def test_images_left_out_have_no_influence(recipe: StackedSgd) -> None:
 
 
 @BOTH
-def test_a_diverging_model_leaves_its_neighbours_alone(recipe: StackedSgd) -> None:
+def test_a_diverging_model_leaves_its_neighbours_alone(recipe: Sgd) -> None:
     """With pixels divided by 10⁻³⁰ a model that sees any light overflows; one that sees black images does not."""
     recipe = replace(recipe, epochs=2, mean=0.0, scale=1e-30)
     images = np.zeros((80, 8, 8, 1), np.uint8)
@@ -215,7 +216,7 @@ def test_a_diverging_model_leaves_its_neighbours_alone(recipe: StackedSgd) -> No
 
 
 @BOTH
-def test_stored_weights_give_the_same_logits(recipe: StackedSgd) -> None:
+def test_stored_weights_give_the_same_logits(recipe: Sgd) -> None:
     models = trained(replace(recipe, epochs=2), [4, 9])
     images = digits().test.images
     weights = {name: value.copy() for name, value in models.weights().items()}
@@ -231,7 +232,7 @@ def test_evaluation_in_slices_is_evaluation_at_once(monkeypatch: pytest.MonkeyPa
     models = trained(replace(CNN, epochs=1), [0, 1, 2])
     images = digits().test.images
     whole = models.logits(images)
-    monkeypatch.setattr("modeldiff_core.training.stacked.EVALUATION_PIXELS", 3 * 64 * images_at_once)
+    monkeypatch.setattr("modeldiff_core.training.trained.EVALUATION_PIXELS", 3 * 64 * images_at_once)
     np.testing.assert_allclose(models.logits(images), whole, atol=1e-5)
     assert whole.shape == (3, 200, 10)
 
@@ -252,7 +253,7 @@ def test_a_device_that_does_not_exist() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @BOTH
-def test_models_do_not_depend_on_the_stack_on_a_gpu(recipe: StackedSgd) -> None:
+def test_models_do_not_depend_on_the_stack_on_a_gpu(recipe: Sgd) -> None:
     def on_gpu(models: list[int]) -> np.ndarray:
         return margins(recipe.train(digits().train, 10, masks()[models], models, 0, Execution("cuda", 64)))
 

@@ -6,7 +6,7 @@ Simulates change[m, i] = μ + a_m + b_i + e_mi with known parts, and prints for 
   - difference:  how often the 95 % interval of `difference_test` holds 0 where A and B do not differ,
   - p < 0.05:    how often the test then calls a difference, and the Kolmogorov-Smirnov p of its p being uniform.
 
-    python benchmarks/coverage.py [runs, 1000 by default]
+    python benchmarks/intervals.py [runs, 1000 by default]
 """
 
 import platform

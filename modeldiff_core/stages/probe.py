@@ -1,0 +1,75 @@
+"""Stage: find the fastest way to train on a device, and remember it beside the training."""
+
+import platform
+from dataclasses import asdict, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from modeldiff_core.identity import short_digest
+from modeldiff_core.stages.references import open_store
+from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
+from modeldiff_core.study import Training
+from modeldiff_core.training import Execution
+from modeldiff_core.training.probe import fastest
+from modeldiff_core.training.shards import ENSEMBLE_OFFSET
+
+
+def probe_training(
+    store: dict[str, Any], training: dict[str, Any], kind: str, execution: dict[str, Any]
+) -> dict[str, Any]:
+    """The record of the fastest way to train shards of a kind (subsets or ensemble) on this machine's device.
+
+    Measured once for each kind of hardware and limit of stacks, then read. Keys: stack, compiled, seconds_a_model,
+    peak_bytes, hardware, measured (every way that fitted).
+    """
+    spec, given, opened = Training.from_json(training), Execution(**execution), open_store(store)
+    key = probe_key(spec, kind, given)
+    try:
+        return read_record(opened, key)
+    except FileNotFoundError:
+        content = measured_ways(spec, kind, given)
+        write_record(opened, key, content)
+        return content
+
+
+def measured_ways(spec: Training, kind: str, execution: Execution) -> dict[str, Any]:
+    """What ``probe_training`` keeps, measured now."""
+    task = spec.task()
+    size = spec.shard_size if kind == "subsets" else spec.ensemble_shard_size
+    if kind == "subsets":
+        models, masks = list(range(size)), spec.sampler(len(task.train)).masks(range(size))
+    else:
+        models = [ENSEMBLE_OFFSET + model for model in range(size)]
+        masks = np.ones((size, len(task.train)), dtype=bool)
+    ways = [asdict(way) for way in fastest(task, masks, models, execution)]
+    return {**ways[0], "hardware": hardware(execution.device), "measured": ways}
+
+
+def tuned_execution(store: StoreSettings, spec: Training, kind: str, execution: Execution) -> Execution:
+    """The fastest way on record for this machine's device; the given one where none was measured."""
+    found = _record(store, probe_key(spec, kind, execution))
+    return replace(execution, stack=found["stack"], compiled=found["compiled"]) if found else execution
+
+
+def probe_key(spec: Training, kind: str, execution: Execution) -> str:
+    """Where the record of this kind of hardware is kept."""
+    about = {"hardware": hardware(execution.device), "torch": torch.__version__, "kind": kind, "most": execution.stack}
+    return f"{spec.prefix}/probes/{execution.device.partition(':')[0]}-{short_digest(about)}.json"
+
+
+def hardware(device: str) -> str:
+    """What a measurement holds for: the name of the GPU or of the processor."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+@lru_cache(maxsize=16)
+def _record(settings: StoreSettings, key: str) -> dict[str, Any] | None:
+    try:
+        return read_record(ObjectStore(settings), key)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,58 @@
+"""What a user asks for of results that were made elsewhere: to adopt them, to export them, to compare them."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from modeldiff_core.study.config import ComparisonConfig, DatasetConfig, RegressionConfig, Settings, config_error
+
+Orientation = Literal["targets_train", "train_targets"]
+"""Which axis of attributions comes first. Ours is targets_train; published dictionaries are train_targets."""
+
+S = TypeVar("S", bound=Settings)
+
+
+class Adoption(Settings):
+    """Margins and masks (`folder`, or `masks` and `margins`) or attributions (`scores`) of one algorithm.
+
+    dataset: the examples behind them; if given, sizes are checked against it. orientation: of `scores`.
+    """
+
+    name: str = Field(min_length=1, max_length=80)
+    dataset: DatasetConfig | None = None
+    folder: str | None = None
+    masks: str | None = None
+    margins: str | None = None
+    scores: str | None = None
+    orientation: Orientation | None = None
+
+
+class Export(Settings):
+    """A matrix or datamodels of the store, to a folder or a file that is not there yet. published: [train, targets]."""
+
+    key: str = Field(min_length=1)
+    to: str = Field(min_length=1)
+    published: bool = False
+
+
+class AdoptedStudy(Settings):
+    """Two stored matrices of margins, or two stored sets of attributions, and how they are compared.
+
+    a, b: keys in the store. dataset: the examples behind them, for their pictures in the report.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
+    a: str = Field(min_length=1)
+    b: str = Field(min_length=1)
+    dataset: DatasetConfig | None = None
+    evaluation_models: Annotated[int, Field(ge=3)] = 100
+    regression: RegressionConfig = RegressionConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
+
+
+def parse(settings: type[S], content: dict[str, Any]) -> S:
+    """Validated settings; raises ConfigError that names the first key at fault."""
+    try:
+        return settings.model_validate(content)
+    except ValidationError as error:
+        raise config_error(error) from error

@@ -1,0 +1,86 @@
+"""The devices of a machine, and what it says when their memory is full."""
+
+import ctypes
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+
+import torch
+
+from modeldiff_core.errors import ConfigError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of glibc's settings in malloc.h."""
+
+
+def available_device(name: str) -> torch.device:
+    """The device of that name; raises ConfigError if this machine lacks it."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError("runner.device", "a torch device such as cpu or cuda:0", name) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError("runner.device", f"one of {torch.cuda.device_count()} CUDA devices or cpu", name)
+    return device
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; torch says so on a CPU by a RuntimeError like any other."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that tensors on a CUDA device, or this process on a CPU, have taken up so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def fast_arithmetic(device: torch.device) -> Iterator[None]:
+    """Let a CPU's float32 matrix products run in oneDNN, where that is as exact, and keep freed memory for reuse.
+
+    MKL, torch's choice, uses half the width of an AMD processor's registers. torch reaches oneDNN's float32 products
+    only by allowing bfloat16 in them, which oneDNN uses where there are matrix units for it (AMX), and not elsewhere.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    _keep_freed_memory()
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = matmul.fp32_precision
+    if _onednn_is_exact():
+        matmul.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
+@lru_cache(maxsize=1)
+def _onednn_is_exact() -> bool:
+    """Whether a product that may use bfloat16 has the error of float32 (10⁻⁷; bfloat16's would be 10⁻³)."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = matmul.fp32_precision
+    a, b = (torch.linspace(-1, 1, 2**16, dtype=torch.float64).sin_().reshape(4, 128, 128).float() for _ in range(2))
+    matmul.fp32_precision = "bf16"
+    try:
+        product = torch.bmm(a, b)
+    finally:
+        matmul.fp32_precision = before
+    exact = torch.bmm(a.double(), b.double())
+    return bool((product - exact).abs().max() < 1e-5 * exact.abs().max())
+
+
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> None:
+    """Have glibc's malloc keep what is freed: a page that comes back from the system is cleared first, every step."""
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes

@@ -1,0 +1,114 @@
+"""Trained networks, ready to be evaluated."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.func import functional_call
+
+from modeldiff_core.models import Net, StackedHead, StackedNetwork
+from modeldiff_core.training.features import Backbone
+from modeldiff_core.training.normalisation import Normalisation, from_subsets
+from modeldiff_core.training.operations import evaluated
+from modeldiff_core.training.settings import Recipe
+
+EVALUATION_PIXELS = 2**24
+"""Most pixels, over models and images, that one evaluation launch holds."""
+MEAN, SCALE = "normalisation.mean", "normalisation.scale"
+"""Names of the constants among the weights of models that computed their own."""
+
+State = Mapping[str, Tensor]
+"""Named tensors [models, ...]."""
+Evaluator = Callable[[State, Tensor], Tensor]
+"""States and normalised images (one row for all models, or a row each) to logits [models, images, classes]."""
+
+
+def stack_evaluator(network: StackedNetwork) -> Evaluator:
+    """All models in one launch."""
+
+    def evaluate(state: State, images: Tensor) -> Tensor:
+        models = len(next(iter(state.values())))
+        return network.logits(dict(state), images.expand(models, *images.shape[1:]))
+
+    return evaluate
+
+
+def module_evaluator(net: Net) -> Evaluator:
+    """One model after the other, with the running statistics of batch normalisation."""
+
+    def evaluate(state: State, images: Tensor) -> Tensor:
+        net.eval()
+        out = []
+        for row in range(len(next(iter(state.values())))):
+            x = images[0 if len(images) == 1 else row].permute(0, 3, 1, 2)
+            out.append(functional_call(net, {name: value[row] for name, value in state.items()}, (x,)))
+        return torch.stack(out)
+
+    return evaluate
+
+
+@dataclass(frozen=True)
+class NetworkModels:
+    """Networks of one recipe: states [models, ...] on one device."""
+
+    recipe: Recipe
+    evaluator: Evaluator
+    state: dict[str, Tensor]
+    normalisation: Normalisation
+
+    @torch.inference_mode()
+    def logits(
+        self, images: UInt8[np.ndarray, "targets height width channels"]
+    ) -> Float[np.ndarray, "models targets classes"]:
+        """float32 logits in slices of images that fit the memory, without augmentation."""
+        some = next(iter(self.state.values()))
+        models, device = len(some), some.device
+        step = max(1, EVALUATION_PIXELS // (models * int(np.prod(images.shape[1:]))))
+        out = []
+        for at in range(0, len(images), step):
+            pixels = torch.from_numpy(images[at : at + step]).to(device).float().div_(255)
+            shown = evaluated(self.recipe.augmentations, pixels)
+            logits = self.evaluator(self.state, self.normalisation(shown[None]))
+            if self.recipe.test_time == "flip":
+                logits = (logits + self.evaluator(self.state, self.normalisation(shown.flip(2)[None]))) / 2
+            out.append(logits.cpu())
+        return torch.cat(out, 1).numpy()
+
+    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
+        """Parameters, running statistics and the models' own constants as float32 arrays."""
+        kept = dict(self.state)
+        if from_subsets(self.recipe):
+            kept |= {MEAN: self.normalisation.mean, SCALE: self.normalisation.scale}
+        return {name: value.contiguous().cpu().numpy() for name, value in kept.items()}
+
+
+@dataclass(frozen=True)
+class HeadModels:
+    """Heads [models, ...] on one frozen backbone, whose features of an image are computed once a process."""
+
+    backbone: Backbone
+    head: StackedHead
+    state: dict[str, Tensor]
+
+    @torch.inference_mode()
+    def logits(
+        self, images: UInt8[np.ndarray, "targets height width channels"]
+    ) -> Float[np.ndarray, "models targets classes"]:
+        """float32 logits, without augmentation."""
+        views = [self.backbone.features(images)]
+        if self.backbone.recipe.test_time == "flip":
+            views.append(self.backbone.features(images, mirrored=True))
+        models = len(next(iter(self.state.values())))
+        out = []
+        for row in range(models):
+            own = {name: value[row : row + 1] for name, value in self.state.items()}
+            both = torch.stack([self.head.logits(own, features[None])[0] for features in views])
+            out.append(both.mean(0).cpu())
+        return torch.stack(out).numpy()
+
+    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
+        """The heads as float32 arrays; the backbone is the file that the recipe names."""
+        return {name: value.contiguous().cpu().numpy() for name, value in self.state.items()}

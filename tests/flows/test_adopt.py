@@ -1,0 +1,110 @@
+"""``modeldiff adopt``, ``export`` and ``compare-adopted`` as a user gives them, in this process."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli import main
+
+DATASET = ("dataset=digits", "dataset.n_train=100", "dataset.n_test=40")
+QUICK = ("regression.n_lambdas=3", "comparison.components=2", "comparison.permutations=2", "evaluation_models=20")
+
+
+def pair(folder: Path, seed: int) -> dict[str, Path]:
+    """Margins of 120 models of digits that two training examples a target decide."""
+    rng = np.random.default_rng(seed)
+    masks = rng.random((120, 100)) < 0.5
+    margins = masks[:, :30] * 2.0 - masks[:, 30:60] + rng.normal(size=(120, 30)) + 1
+    folder.mkdir()
+    np.save(folder / "masks.npy", masks)
+    np.save(folder / "margins.npy", margins.astype(np.float32))
+    np.save(folder / "_completed.npy", np.ones(120, dtype=bool))
+    return {"masks": folder / "masks.npy", "margins": folder / "margins.npy"}
+
+
+def out(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> list[str]:
+    assert main(arguments) == code, capsys.readouterr()
+    told = capsys.readouterr()
+    return (told.err if code else told.out).splitlines()
+
+
+def test_margins_in_compared_with_a_report_and_out_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = f"store.root={tmp_path / 'store'}"
+    files = pair(tmp_path / "a", 1)
+    pair(tmp_path / "b", 2)
+    first = out(
+        capsys, "adopt", "name=first", f"masks={files['masks']}", f"margins={files['margins']}", *DATASET, store
+    )
+    second = out(capsys, "adopt", "name=second", f"folder={tmp_path / 'b'}", *DATASET, store)
+    assert first[0] == "first: margins of 120 models, 100 training examples, 30 targets"
+    assert first[1].startswith("trainings/digits.adopted-")
+    assert first[1] != second[1]
+    asked = ("compare-adopted", "name=both", f"a={first[1]}", f"b={second[1]}", *QUICK, *DATASET, store)
+    lines = out(capsys, *asked)
+    (folder,) = (tmp_path / "store/comparisons").glob("both-*")
+    assert lines[-3:] == [
+        f"Summary: file://{folder}/summary.json",
+        f"Table: file://{folder}/directions.csv",
+        f"Report: file://{folder}/report/index.html",
+    ]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert lines[:-3] == summary["findings"]
+    assert summary["lds"]["a"]["mean"] > 0.2
+    page = (folder / "report/index.html").read_text()
+    assert "first" in page
+    assert f"modeldiff compare-adopted name=both a={first[1]} b={second[1]}" in page
+    assert "<strong>Effects.</strong>" not in page
+    assert "No transformation was tested in this study." in page
+    out(capsys, "export", f"key={first[1]}", f"to={tmp_path / 'again'}", store)
+    for name in ("masks", "margins", "_completed"):
+        assert (tmp_path / "again" / f"{name}.npy").read_bytes() == (tmp_path / "a" / f"{name}.npy").read_bytes()
+    key = json.loads((folder / "study.json").read_text())["sources"]["a"]
+    assert key == first[1]
+
+
+def test_attributions_in_and_compared(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = f"store.root={tmp_path / 'store'}"
+    keys = []
+    for seed in (1, 2):
+        np.save(tmp_path / "scores.npy", np.random.default_rng(seed).normal(size=(30, 100)).astype(np.float32))
+        asked = ("adopt", f"name=n{seed}", f"scores={tmp_path / 'scores.npy'}", store)
+        refused = out(capsys, *asked, code=2)
+        assert refused[0].startswith("modeldiff: orientation: expected targets_train or train_targets")
+        keys.append(out(capsys, *asked, "orientation=targets_train")[1])
+    lines = out(capsys, "compare-adopted", f"a={keys[0]}", f"b={keys[1]}", "comparison.components=2", store)
+    assert "were not tested against chance" in lines[0]
+    assert lines[-1].startswith("No report was drawn")
+    (folder,) = (tmp_path / "store/comparisons").glob("adopted-*")
+    assert sorted(path.name for path in folder.iterdir()) == ["directions.csv", "study.json", "summary.json"]
+    assert {d["null_p"] for d in json.loads((folder / "summary.json").read_text())["directions"]} == {1.0}
+    out(capsys, "export", f"key={keys[1]}", f"to={tmp_path / 'again.npy'}", store)
+    assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "scores.npy").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("adopt", "scores=x.npy"), "name: expected a value"),
+        (("adopt", "name=x"), "folder, masks, margins, scores: expected"),
+        (("adopt", "name=x", "scores=none.npy"), "scores: expected a file that is there, got 'none.npy'"),
+        (("adopt", "name=x", "nonsense=1"), "nonsense"),
+        (("adopt", "name=x", "scores=x.npy", "orientation=upright"), "orientation: expected"),
+        (("export", "key=trainings/none", "to=out"), "key: expected the key of one matrix of margins or of datamodels"),
+        (("compare-adopted", "a=x"), "b: expected a value"),
+        (("compare-adopted", "a=x", "b=y", "comparison.components=0"), "comparison.components: expected"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = out(capsys, *arguments, f"store.root={tmp_path / 'store'}", code=2)
+    assert len(told) == 1
+    assert words in told[0]
+    assert not list(tmp_path.glob("store/trainings/*"))

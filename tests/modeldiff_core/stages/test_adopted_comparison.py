@@ -1,0 +1,199 @@
+"""A comparison that starts from margins or attributions gives what the whole path gives from there on."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modeldiff_core.comparison import residual_pca
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import plain
+from modeldiff_core.stages.adopt import adopt
+from modeldiff_core.stages.adopted import AdoptedComparison, compare_adopted
+from modeldiff_core.stages.adopted_report import write_adopted_report
+from modeldiff_core.stages.consolidate import consolidate
+from modeldiff_core.stages.directions import find_directions, null_block
+from modeldiff_core.stages.export import export
+from modeldiff_core.stages.inventory import shard_sets
+from modeldiff_core.stages.regress import finish_regression, regress_block
+from modeldiff_core.stages.score import score_datamodels
+from modeldiff_core.stages.train import train_subset_shard
+from modeldiff_core.store import ObjectStore, read_tensors, write_record
+from modeldiff_core.study.adopted import AdoptedStudy, Adoption, Export
+from tests.modeldiff_core.stages.studies import local, tiny
+
+MODELS, TRAIN, TARGETS = 400, 40, 24
+SETTINGS: dict[str, Any] = {
+    "name": "planted",
+    "evaluation_models": 40,
+    "regression": {"n_lambdas": 5, "block_size": 10},
+    "comparison": {"components": 2, "permutations": 30, "top": 4},
+}
+
+
+def planted() -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray, dict[str, np.ndarray]]:
+    """Masks and margins of A and of B, the direction that A's datamodels have and B's have not, and both datamodels."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=(TARGETS, TRAIN))
+    direction = rng.normal(size=TRAIN)
+    direction /= np.linalg.norm(direction)
+    theta = {"a": common + 4 * np.outer(rng.normal(size=TARGETS), direction), "b": common}
+    made = {}
+    for side in ("a", "b"):
+        masks = rng.random((MODELS, TRAIN)) < 0.5
+        noise = rng.normal(size=(MODELS, TARGETS))
+        made[side] = masks, (masks @ theta[side].T + noise).astype(np.float32)
+    return made, direction, {side: value.astype(np.float32) for side, value in theta.items()}
+
+
+def adopted(store: ObjectStore, at: Path, models: int = MODELS) -> dict[str, str]:
+    keys = {}
+    for side, (masks, margins) in planted()[0].items():
+        np.save(at / "masks.npy", masks[:models] if side == "b" else masks)
+        np.save(at / "margins.npy", margins[:models] if side == "b" else margins)
+        asked = Adoption(name=f"made by {side}", masks=str(at / "masks.npy"), margins=str(at / "margins.npy"))
+        keys[side] = adopt(store, asked).key
+    return keys
+
+
+def adopted_scores(store: ObjectStore, at: Path) -> dict[str, str]:
+    keys = {}
+    for side, theta in planted()[2].items():
+        np.save(at / "scores.npy", theta)
+        asked = Adoption(name=side, scores=str(at / "scores.npy"), orientation="targets_train")
+        keys[side] = adopt(store, asked).key
+    return keys
+
+
+def compared(store: ObjectStore, **asked: Any) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
+    comparison = AdoptedComparison.of(store, AdoptedStudy.model_validate({**SETTINGS, **asked}))
+    taken: list[str] = []
+    return comparison, compare_adopted(store, comparison, lambda name, done, total: taken.append(name)), taken
+
+
+def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
+    store = local(tmp_path / "store")
+    keys = adopted(store, tmp_path)
+    comparison, summary, taken = compared(store, **keys)
+    _, direction, _ = planted()
+    arrays = read_tensors(store, comparison.directions.record).arrays
+    assert abs(arrays["a-b.directions"][0] @ direction) > 0.9
+    first, *rest = summary["directions"]
+    assert first["significant"]
+    assert first["explained_variance"]["a"] > 4 * first["explained_variance"]["b"]
+    assert first["null_p"] == 1 / (1 + 30 * 2 * 2)
+    assert [(d["side"], d["index"]) for d in summary["directions"]] == [("a-b", 0), ("a-b", 1), ("b-a", 0), ("b-a", 1)]
+    assert all(0 < d["null_p"] <= 1 for d in rest)
+    assert all(0.5 < summary["lds"][side]["mean"] < 1 for side in ("a", "b"))
+    assert summary["algorithms"]["b"]["name"] == "made by b"
+    assert summary["algorithms"]["b"]["source"] == keys["b"]
+    assert summary["algorithms"]["a"]["models"] == MODELS
+    assert summary["transformations"] == []
+    assert "1 of 2 directions matter more to made by a than to made by b" in summary["findings"][0]
+    assert summary["findings"][1].startswith("No transformation was tried")
+    lines = list(csv.DictReader(io.StringIO(store.read(f"{comparison.folder}/directions.csv").decode())))
+    assert [line["null_p"] for line in lines] == [str(d["null_p"]) for d in summary["directions"]]
+    assert taken[0] == "datamodels of a, all models, targets 0-10"
+    assert taken[-1] == "done"
+    assert write_adopted_report(store, comparison) is None
+    again, same, taken = compared(store, **keys)
+    assert (again.summary, same, taken) == (comparison.summary, summary, ["done"])
+    more, _, taken = compared(store, **keys, comparison={**SETTINGS["comparison"], "permutations": 32})
+    assert taken == ["null block 15", "done"]
+    assert more.folder != comparison.folder
+
+
+def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> None:
+    store = local(tmp_path / "store")
+    comparison, summary, taken = compared(store, **adopted_scores(store, tmp_path))
+    _, _, theta = planted()
+    assert taken == ["directions", "done"]
+    for side, first, second in (("a-b", "a", "b"), ("b-a", "b", "a")):
+        expected = residual_pca(theta[first], theta[second], 2)
+        entries = [d for d in summary["directions"] if d["side"] == side]
+        assert expected.explained_variance_a[0] > 0.01
+        for i, entry in enumerate(entries):
+            assert entry["explained_variance_in_sample"] == {
+                first: float(expected.explained_variance_a[i]), second: float(expected.explained_variance_b[i]),
+            }  # fmt: skip
+            order = np.argsort(-expected.projections[:, i])
+            assert entry["top_targets"] == order[:4].tolist()
+    for entry in summary["directions"]:
+        assert entry["explained_variance"] == {"a": None, "b": None}
+        assert (entry["null_p"], entry["significant"], entry["stability"]) == (1.0, False, None)
+    assert "were not tested against chance" in summary["findings"][0]
+    assert summary["lds"] == {"a": None, "b": None}
+    lines = list(csv.DictReader(io.StringIO(store.read(f"{comparison.folder}/directions.csv").decode())))
+    assert [line["variance_a"] for line in lines] == [""] * 4
+    assert write_adopted_report(store, comparison) is None
+
+
+def test_exported_and_adopted_margins_give_the_numbers_of_the_study(tmp_path: Path) -> None:
+    store, there = local(tmp_path / "store"), local(tmp_path / "there")
+    small = {"regression": {"n_lambdas": 2, "block_size": 10}, "comparison": {"components": 2, "permutations": 2}}
+    study, settings = tiny(**small, targets=15), plain(store.settings)
+    assert isinstance(settings, dict)
+    keys = {}
+    for shards in shard_sets(store, study):
+        if shards.kind == "subsets":
+            for index in shards.missing:
+                train_subset_shard(settings, shards.training.to_json(), index, {"device": "cpu", "stack": 20})
+    for side, training in zip("ab", study.trainings, strict=True):
+        write_record(store, f"{training.prefix}/training.json", training.record())
+        key = consolidate(settings, training.to_json(), study.study.subsets.models)["key"]
+        export(store, Export(key=key, to=str(tmp_path / side)))
+        keys[side] = adopt(there, Adoption(name=side, folder=str(tmp_path / side))).key
+    for regression in study.regressions():
+        for block in regression.blocks:
+            regress_block(settings, regression.to_json(), *block)
+        finish_regression(settings, regression.to_json())
+    find_directions(settings, study.pair.to_json())
+    null_block(settings, study.pair.to_json(), 0)
+    asked = {"evaluation_models": 10, **small}
+    comparison, summary, _ = compared(there, **keys, **asked)
+    expected = read_tensors(store, study.pair.directions.record).arrays
+    found = read_tensors(there, comparison.directions.record).arrays
+    assert expected["a-b.variance_a"].min() > 0
+    assert expected.keys() == found.keys()
+    assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
+    draws = [read_tensors(s, p.null_block(0).record).arrays["differences"] for s, p in
+             ((store, study.pair), (there, comparison.pair))]  # fmt: skip
+    assert draws[0].tobytes() == draws[1].tobytes()
+    assert summary["lds"]["b"] == score_datamodels(store, study.pair.b[0])["lds"]
+    direct, same, _ = compared(store, a=study.pair.a[0].matrix.key, b=study.pair.b[0].matrix.key, **asked)
+    assert direct.pair.directions == study.pair.directions, "a trained matrix needs no adoption"
+    assert same["directions"] == summary["directions"]
+
+
+def test_sides_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    store = local(tmp_path / "store")
+    keys, scores = adopted(store, tmp_path), adopted_scores(store, tmp_path)
+    np.save(tmp_path / "scores.npy", np.ones((TARGETS, TRAIN + 1)))
+    asked = Adoption(name="wide", scores=str(tmp_path / "scores.npy"), orientation="targets_train")
+    wide = adopt(store, asked).key
+    for sides, words in (
+        ({"a": keys["a"], "b": scores["b"]}, "b: expected margins, as a is"),
+        ({"a": scores["a"], "b": wide}, "b: expected 24 targets and 40 training examples, as a has"),
+        ({**keys, "evaluation_models": 381}, "evaluation_models: expected at most 380"),
+        ({**scores, "comparison": {"components": 24}}, "comparison.components: expected at most 23"),
+        ({**keys, "dataset": {"kind": "digits", "n_train": 100, "n_test": 40}}, "100 training examples"),
+        ({**keys, "b": "trainings/none/margins-00000000"}, "b: expected margins or datamodels that are complete"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            compared(store, **sides)
+        assert words in str(caught.value)
+    fewer = adopted(store, tmp_path, models=300)
+    with pytest.raises(ConfigError, match="b: expected 400 models, as a has, got 300"):
+        compared(store, **fewer)
+
+
+def test_directions_without_permutations_are_not_tested(tmp_path: Path) -> None:
+    store = local(tmp_path / "store")
+    asked = {"comparison": {"components": 2, "permutations": 0}, "regression": {"n_lambdas": 2}}
+    _, summary, taken = compared(store, **adopted(store, tmp_path), **asked)
+    assert not any("null" in name for name in taken)
+    assert [d["null_p"] for d in summary["directions"]] == [1.0] * 4
+    assert "not tested against chance" in summary["findings"][0]

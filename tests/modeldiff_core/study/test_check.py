@@ -1,0 +1,88 @@
+"""What is wrong with a study as a whole is found before anything is trained."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flows.compose import request
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.study import check_study, load_dataset, trainings_of
+
+Planned = Callable[..., Any]
+ERASE = {"kind": "erase", "top": 7, "left": 0, "height": 2, "width": 2}
+
+
+def test_a_sound_study_passes_without_a_warning(planned: Planned) -> None:
+    assert check_study(*planned()) == []
+
+
+@pytest.mark.parametrize("name", ["digits_watermark", "digits_null", "digits_translation", "digits_sklearn"])
+def test_the_studies_that_ship_are_sound(name: str) -> None:
+    study = request([f"study={name}"]).study
+    data = load_dataset(study.dataset)
+    assert check_study(study, data, trainings_of(study, data)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "said"),
+    [
+        ({"targets": 61}, "targets", "at most the 60 test examples, got 61"),
+        ({"subsets.models": 39}, "subsets.models", "at least 20 more than subsets.evaluation_models .20., got 39"),
+        ({"comparison.components": 60}, "comparison.components", "fewer than the 60 targets"),
+        ({"comparison.components": 5, "targets": 5}, "comparison.components", "fewer than the 5 targets"),
+        ({"comparison.components": 200, "dataset.n_test": 300}, "comparison.components", "fewer than the 200 targets"),
+        ({"dataset.n_train": 40}, "subsets.fraction", r"misses class '\d' \(3 training examples\)"),
+        ({"subsets.fraction": 0.1}, "subsets.fraction", r"A subset of 20 misses class '\d' \(\d+ training examples\)"),
+        ({"transformations.0.target_class": 10}, "transformations.watermark.target_class", r"in 0\.\.9, got 10"),
+        ({"transformations.0.kind": "sparkle"}, "transformations.watermark.kind", "watermark, got 'sparkle'"),
+        ({"transformations.0.parameters": {"size": 3}}, "transformations.watermark.parameters.size", "one of height"),
+        ({"transformations.0.parameters.top": 7}, "transformations.watermark.parameters", "a block inside 8×8 images"),
+        ({"algorithm_b.recipe.augmentations": [ERASE]}, "algorithm_b.recipe.augmentations", "inside 8×8 images"),
+        (
+            {"algorithm_a.recipe.network": {"kind": "cnn", "widths": [4, 4, 4, 4]}},
+            "algorithm_a.recipe.network.widths",
+            "at most 3 layers for 8×8 images",
+        ),
+    ],
+)  # fmt: skip
+def test_a_study_that_cannot_give_a_result(planned: Planned, changes: dict[str, object], key: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        check_study(*planned(changes))
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"targets": 60},
+        {"subsets.models": 40},
+        {"comparison.components": 59},
+        {"transformations.0.target_class": 9},
+        {"transformations.0.parameters.top": 5},
+        {"algorithm_b.recipe.augmentations": [{**ERASE, "top": 6}]},
+        {"algorithm_a.recipe.network": {"kind": "cnn", "widths": [4, 4, 4]}},
+    ],
+)
+def test_the_last_value_that_is_allowed(planned: Planned, changes: dict[str, object]) -> None:
+    assert check_study(*planned(changes)) == []
+
+
+def test_two_transformations_of_one_name(planned: Planned) -> None:
+    twice = [
+        {"name": "noise", "kind": "noise"},
+        {"name": "blur", "kind": "blur"},
+        {"name": "noise", "kind": "contrast"},
+    ]
+    with pytest.raises(ConfigError, match="names that differ, got 'noise'") as caught:
+        check_study(*planned({"transformations": twice}))
+    assert caught.value.key == "transformations"
+    assert check_study(*planned({"transformations": twice[:2]})) == []
+
+
+def test_one_algorithm_under_two_names_is_warned_of(planned: Planned) -> None:
+    same: dict[str, object] = {"algorithm_b.recipe.augmentations": []}
+    (warning,) = check_study(*planned(same))
+    assert "algorithm_a (as is) and algorithm_b (erased) are the same algorithm" in warning
+    assert check_study(*planned({**same, "algorithm_b.seed": 2})) == []
+    assert check_study(*planned({**same, "algorithm_b.recipe.mean": 0.4})) == []

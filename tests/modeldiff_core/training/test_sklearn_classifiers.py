@@ -1,0 +1,185 @@
+"""scikit-learn's classifiers as algorithms: their logits are what scikit-learn says, where it says it."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from modeldiff_core.data import Dataset
+from modeldiff_core.data.digits import Digits
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import generator
+from modeldiff_core.subsets import SubsetSampler
+from modeldiff_core.training import ALGORITHMS, Algorithm, Execution
+from modeldiff_core.training.protocol import TrainedModels
+from modeldiff_core.training.sklearn_classifiers import LOWEST_PROBABILITY, SklearnClassifier, SklearnModels
+
+MODELS = [0, 5]
+
+
+@cache
+def digits() -> Dataset:
+    return Digits(n_train=200, n_test=50).load()
+
+
+@cache
+def masks() -> np.ndarray:
+    return SubsetSampler(200, 0.5, 0).masks(MODELS)
+
+
+def pixels(part: str) -> np.ndarray:
+    examples = getattr(digits(), part)
+    return np.asarray(examples.images.reshape(len(examples), -1), np.float32) / np.float32(255)
+
+
+def trained(algorithm: SklearnClassifier, masks: np.ndarray, seed: int = 3) -> SklearnModels:
+    return algorithm.train(digits().train, 10, masks, MODELS[: len(masks)], seed, Execution())
+
+
+def state(seed: int, model: int) -> int:
+    """The documented draw of a model's random state."""
+    return int(generator("initialisation", seed, model).integers(2**31))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "cls"),
+    [
+        ("LogisticRegression", {"max_iter": 200}, LogisticRegression),
+        ("GaussianNB", {"var_smoothing": 0.01}, GaussianNB),
+        ("RandomForestClassifier", {"n_estimators": 5}, RandomForestClassifier),
+    ],
+)
+def test_logits_are_logarithms_of_probabilities(name: str, parameters: dict[str, Any], cls: type[Any]) -> None:
+    algorithm = SklearnClassifier(name, parameters)
+    logits = trained(algorithm, masks()).logits(digits().test.images)
+    assert logits.shape == (2, 50, 10)
+    assert logits.dtype == np.float32
+    for row, model in enumerate(MODELS):
+        direct = cls(**parameters)
+        if "random_state" in direct.get_params():
+            direct.set_params(random_state=state(3, model))
+        direct.fit(pixels("train")[masks()[row]], digits().train.labels[masks()[row]])
+        assert direct.score(pixels("test"), digits().test.labels) > 0.5
+        probabilities = direct.predict_proba(pixels("test"))
+        np.testing.assert_allclose(logits[row], np.log(np.maximum(probabilities, 1e-6)), atol=1e-5)
+    assert np.abs(logits[0] - logits[1]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "cls"), [("RidgeClassifier", {"alpha": 2.0}, RidgeClassifier), ("LinearSVC", {}, LinearSVC)]
+)
+def test_without_probabilities_logits_are_decisions(name: str, parameters: dict[str, Any], cls: type[Any]) -> None:
+    logits = trained(SklearnClassifier(name, parameters), masks()).logits(digits().test.images)
+    for row, model in enumerate(MODELS):
+        direct = cls(**parameters, random_state=state(3, model))
+        direct.fit(pixels("train")[masks()[row]], digits().train.labels[masks()[row]])
+        assert not hasattr(direct, "predict_proba")
+        np.testing.assert_allclose(logits[row], direct.decision_function(pixels("test")), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["LogisticRegression", "RidgeClassifier"])
+def test_of_two_classes_the_margin_is_the_decision(name: str) -> None:
+    """decision_function gives one number for two classes; log-odds are the decision of logistic regression."""
+    two = np.flatnonzero(digits().train.labels < 2)
+    examples = digits().train.select(two)
+    mask = np.ones((1, len(two)), bool)
+    models = SklearnClassifier(name).train(examples, 2, mask, [0], 0, Execution())
+    logits = models.logits(digits().test.images)
+    decision = models.estimators[0].decision_function(pixels("test"))
+    assert logits.shape == (1, 50, 2)
+    assert (decision > 0).any()
+    assert (decision < 0).any()
+    inside = np.abs(decision) < -np.log(LOWEST_PROBABILITY) - 1
+    np.testing.assert_allclose((logits[0, :, 1] - logits[0, :, 0])[inside], decision[inside], atol=1e-3)
+    assert inside.sum() > 5
+
+
+@pytest.mark.parametrize("name", ["GaussianNB", "RidgeClassifier"])
+def test_a_class_that_a_subset_misses_has_the_lowest_logits(name: str) -> None:
+    """And the columns of the other classes are still their own."""
+    without = masks().copy()
+    without[0] &= digits().train.labels != 4
+    logits = trained(SklearnClassifier(name), without).logits(digits().test.images)
+    models = trained(SklearnClassifier(name), without)
+    assert models.estimators[0].classes_.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    direct = models.estimators[0]
+    scores = (
+        np.log(np.maximum(direct.predict_proba(pixels("test")), LOWEST_PROBABILITY))
+        if name == "GaussianNB"
+        else direct.decision_function(pixels("test"))
+    )
+    np.testing.assert_allclose(np.delete(logits[0], 4, axis=1), scores, atol=1e-5)
+    np.testing.assert_allclose(logits[0, :, 4], np.log(LOWEST_PROBABILITY), rtol=1e-6)
+    assert (logits[0].min(1) == logits[0, :, 4]).all()
+    assert (logits[0].argmax(1) != 4).all()
+    assert (logits[1].argmax(1) == 4).any(), "the other model knows the class"
+
+
+def test_a_subset_of_one_class_gives_it_every_probability() -> None:
+    only = (digits().train.labels == 7)[None]
+    logits = trained(SklearnClassifier("GaussianNB"), only).logits(digits().test.images)
+    assert (logits[0].argmax(1) == 7).all()
+    np.testing.assert_allclose(logits[0, :, 7], 0, atol=1e-6)
+
+
+def test_seed_and_number_make_a_model() -> None:
+    algorithm = SklearnClassifier("DecisionTreeClassifier", {"max_features": 4})
+    images, mask = digits().test.images, np.repeat(masks()[:1], 2, 0)
+    once = trained(algorithm, mask).logits(images)
+    np.testing.assert_array_equal(trained(algorithm, mask).logits(images), once)
+    assert not np.array_equal(once[0], once[1]), "two numbers, one mask"
+    assert not np.array_equal(trained(algorithm, mask, seed=4).logits(images)[0], once[0])
+    alone = algorithm.train(digits().train, 10, mask[1:], MODELS[1:], 3, Execution(stack=1))
+    np.testing.assert_array_equal(alone.logits(images)[0], once[1])
+
+
+def test_a_random_state_that_is_given_is_kept() -> None:
+    algorithm = SklearnClassifier("DecisionTreeClassifier", {"max_features": 4, "random_state": 11})
+    mask = np.repeat(masks()[:1], 2, 0)
+    logits = trained(algorithm, mask).logits(digits().test.images)
+    np.testing.assert_array_equal(logits[0], logits[1])
+    direct = DecisionTreeClassifier(max_features=4, random_state=11)
+    direct.fit(pixels("train")[mask[0]], digits().train.labels[mask[0]])
+    np.testing.assert_array_equal(logits[0].argmax(1), direct.predict_proba(pixels("test")).argmax(1))
+
+
+def test_the_contract_is_fulfilled() -> None:
+    algorithm = SklearnClassifier("GaussianNB")
+    assert isinstance(algorithm, Algorithm)
+    assert ALGORITHMS.get("sklearn") is SklearnClassifier
+    models = trained(algorithm, masks())
+    assert isinstance(models, TrainedModels)
+    assert models.weights() == {}
+    algorithm.check((8, 8, 1), 10)
+    with pytest.raises(ConfigError, match="stored weights") as caught:
+        algorithm.load({"w": np.zeros((1, 2))}, (8, 8, 1), 10, Execution())
+    assert caught.value.key == "algorithm.kind"
+
+
+@pytest.mark.parametrize("name", ["Perceptronn", "LinearRegression", "os.system", ""])
+def test_a_classifier_that_there_is_not(name: str) -> None:
+    with pytest.raises(ConfigError, match="a classifier of scikit-learn .*LogisticRegression") as caught:
+        SklearnClassifier(name)
+    assert (caught.value.key, caught.value.got) == ("recipe.classifier", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "said"),
+    [
+        ("GaussianNB", {"C": 1.0}, "unexpected keyword argument 'C'"),
+        ("LogisticRegression", {"C": -1.0}, "'C' parameter of LogisticRegression must be"),
+        ("LogisticRegression", {"solver": "magic"}, "'solver' parameter of LogisticRegression must be"),
+        ("RandomForestClassifier", {"n_estimators": "many"}, "'n_estimators' parameter"),
+        ("VotingClassifier", {}, "estimators"),
+    ],
+)
+def test_parameters_that_do_not_fit(name: str, parameters: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        SklearnClassifier(name, parameters)
+    assert (caught.value.key, caught.value.got) == ("recipe.parameters", parameters)
