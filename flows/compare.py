@@ -20,7 +20,7 @@ from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
-from tasks import datamodels, directions, effects, matrices, report, train
+from tasks import datamodels, directions, effects, matrices, probe, report, train
 from tasks.policy import fresh, result_storage
 from tasks.slots import open_slots
 
@@ -49,8 +49,8 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
-    with open_slots(runner.slots(), runner.stack):
-        run = _Run(comparison, store, 2 * len(runner.slots()))
+    with open_slots(runner.slots(), runner.execution()):
+        run = _Run(comparison, store, 2 * len(runner.slots()), runner.tune)
         run.train()
         run.consolidate()
         run.analyse()
@@ -62,7 +62,8 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
 class _Run:
     """One pass over the stages of a comparison; what is complete in the store is not computed again."""
 
-    def __init__(self, comparison: Comparison, store: StoreSettings, window: int) -> None:
+    def __init__(self, comparison: Comparison, store: StoreSettings, window: int, tune: bool) -> None:
+        self.tune = tune
         self.comparison = comparison
         self.study = comparison.study
         self.store: dict[str, Any] = _json(store)
@@ -82,6 +83,8 @@ class _Run:
         done, wanted = sum(len(s.done) for s in sets), sum(s.wanted for s in sets)
         self.logger.info("%d of %d shards done before, %d to train", done, wanted, wanted - done)
         print(f"{self.study.name}: {done} of {wanted} shards done before, {wanted - done} to train", flush=True)
+        if self.tune and done < wanted:
+            self._probe([s for s in sets if s.missing])
         if done < wanted:
             with StageProgress("training", "training", total, before, "models") as progress:
                 self._run([self._shard(s, index) for s in sets for index in s.missing], progress)
@@ -145,6 +148,16 @@ class _Run:
             self._run([self._cached("report", report.write_report, page, arguments)], progress)
         findings = read_record(self.objects, summary.record)["findings"]
         return {"summary": summary.record, "url": self.objects.url(page.record), "findings": findings}
+
+    def _probe(self, sets: list[ShardSet]) -> None:
+        """Measure how to train each kind of shard, one after the other so that they do not disturb each other."""
+        with StageProgress("probe", "measuring", len(sets), unit="probes") as progress:
+            for shards in sets:
+                label = self._label(shards.label)
+                arguments = {
+                    "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
+                }  # fmt: skip
+                self._run([Call(f"{label} {shards.kind} probe", probe.probe, arguments)], progress)
 
     def _shard(self, shards: ShardSet, index: int) -> Call:
         label = self._label(shards.label)

@@ -26,6 +26,21 @@ class RunnerConfig(Settings):
     devices: tuple[str, ...] = Field(("cpu",), min_length=1)
     stack: int = Field(50, ge=1, description="most models trained in one launch")
 
+    tune: bool = Field(
+        False, description="measure how to train before training, and keep what was fastest in the store"
+    )
+    resident_share: float = Field(0.5, gt=0, le=1, description="share of a device's memory that images may take")
+    ffcv_workers: int = Field(1, ge=1, description="threads that read images beyond that share")
+
+    def execution(self) -> dict[str, Any]:
+        """Settings of an Execution but for its device."""
+        return {
+            "stack": self.stack,
+            "tuned": self.tune,
+            "resident_share": self.resident_share,
+            "ffcv_workers": self.ffcv_workers,
+        }
+
     def slots(self) -> tuple[str, ...]:
         """The device of each slot: as many CPU slots as workers, else one a device."""
         if self.devices == ("cpu",):

@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ class WorkerDied(ModelDiffError):
 class Slots:
     """A fixed number of places to run stages, each with its own process and device."""
 
-    def __init__(self, devices: Sequence[str], stack: int) -> None:
+    def __init__(self, devices: Sequence[str], execution: Mapping[str, Any]) -> None:
         self.devices = tuple(devices)
-        self.stack = stack
+        self.execution = dict(execution)
         self._workers: list[ProcessPoolExecutor] = [self._start() for _ in self.devices]
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(len(self.devices)):
@@ -42,7 +42,7 @@ class Slots:
         """
         slot = self._free.get()
         try:
-            execution = [{"device": self.devices[slot], "stack": self.stack}] if on_device else []
+            execution = [{**self.execution, "device": self.devices[slot]}] if on_device else []
             return self._workers[slot].submit(stage, *args, *execution).result()
         except BrokenProcessPool as error:
             self._workers[slot] = self._start()
@@ -83,10 +83,10 @@ _open: Slots | None = None
 
 
 @contextmanager
-def open_slots(devices: Sequence[str], stack: int) -> Iterator[Slots]:
-    """Slots that run_stage uses until the block ends."""
+def open_slots(devices: Sequence[str], execution: Mapping[str, Any]) -> Iterator[Slots]:
+    """Slots that run_stage uses until the block ends; execution: settings of an Execution but for its device."""
     global _open
-    previous, _open = _open, Slots(devices, stack)
+    previous, _open = _open, Slots(devices, execution)
     try:
         yield _open
     finally:
@@ -98,5 +98,5 @@ def run_stage(stage: Stage, *args: Any, on_device: bool = False) -> dict[str, An
     """Run a stage in the open slots of this process, or here where there are none (on a cluster's worker)."""
     if _open is not None:
         return _open.run(stage, *args, on_device=on_device)
-    execution = [{"device": "cpu", "stack": 50}] if on_device else []
+    execution = [{"device": "cpu"}] if on_device else []
     return stage(*args, *execution)

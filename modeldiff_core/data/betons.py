@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from modeldiff_core.data.examples import Examples
+from modeldiff_core.data.memory import room_for
 from modeldiff_core.errors import ConfigError, DataError
 
 JPEG_QUALITY = 95
@@ -207,7 +208,7 @@ def read_beton(path: Path) -> Examples:
     sizes = dict(zip(beton.reader.alloc_table["ptr"].tolist(), beton.reader.alloc_table["size"].tolist(), strict=True))
     decode = ffcv_module("libffcv").imdecode
     height, width, channels = beton.image_shape
-    images = np.empty((len(beton), height, width, channels), np.uint8)
+    images = room_for((len(beton), height, width, channels))
     places = beton.table(IMAGE)
     for position, place in enumerate(places):
         at = int(place["data_ptr"] if places.dtype.names else place)

@@ -12,11 +12,15 @@ from modeldiff_core.errors import DataError
 
 @dataclass(frozen=True)
 class Examples:
-    """Images [examples, height, width, channels] in 0..255, a class index each, and named columns about them."""
+    """Images [examples, height, width, channels] in 0..255, a class index each, and named columns about them.
+
+    beton: path of an FFCV file that holds the same images in the same order, if there is one.
+    """
 
     images: UInt8[np.ndarray, "examples height width channels"]
     labels: Int[np.ndarray, " examples"]
     metadata: Mapping[str, Shaped[np.ndarray, " examples"]] = field(default_factory=dict)
+    beton: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,6 +7,7 @@ entry-point group ``modeldiff.datasets``. One that reads files may say which, wi
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from modeldiff_core.data.built import Built
 from modeldiff_core.data.cifar10 import Cifar10
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.data.examples import Dataset
@@ -41,6 +42,7 @@ SOURCES: Registry[type[Source]] = Registry(
     "modeldiff.datasets",
     "dataset.kind",
     {
+        "built": Built,
         "cifar10": Cifar10,
         "digits": Digits,
         "fashion_mnist": FashionMnist,

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from modeldiff_core.stages.probe import tuned_execution
 from modeldiff_core.stages.references import open_store
-from modeldiff_core.store import Shard, TensorObject, read_tensors, shard_key, write_shard, write_tensors
+from modeldiff_core.store import Shard, StoreSettings, TensorObject, read_tensors, shard_key, write_shard, write_tensors
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution, TrainedModels, train_ensemble, train_subset_models
 
@@ -20,7 +21,8 @@ def train_subset_shard(
     spec = Training.from_json(training)
     task = spec.task()
     models = range(index * spec.shard_size, (index + 1) * spec.shard_size)
-    result = train_subset_models(task, spec.sampler(len(task.train)), models, Execution(**execution))
+    way = tuned_execution(StoreSettings(**store), spec, "subsets", Execution(**execution))
+    result = train_subset_models(task, spec.sampler(len(task.train)), models, way)
     shard = Shard(models.start, result.masks, result.margins, result.diverged)
     write_shard(open_store(store), spec.subsets, index, shard, spec.identity)
     return {"index": index, "models": len(models), "diverged": int(result.diverged.sum())}
@@ -33,7 +35,8 @@ def train_ensemble_shard(
     spec = Training.from_json(training)
     task = spec.task()
     models = range(index * spec.ensemble_shard_size, (index + 1) * spec.ensemble_shard_size)
-    trained, logits = train_ensemble(task, models, Execution(**execution))
+    way = tuned_execution(StoreSettings(**store), spec, "ensemble", Execution(**execution))
+    trained, logits = train_ensemble(task, models, way)
     arrays = {"logits": logits, **{WEIGHTS + name: value for name, value in trained.weights().items()}}
     content = TensorObject(arrays, spec.identity, {"index": index, "first": models.start})
     write_tensors(open_store(store), shard_key(spec.ensemble, index), content)

@@ -20,7 +20,7 @@ class ImageSource(Protocol):
         ...
 
 
-def rows_at(values: Shaped[Tensor, "examples *shape"], positions: Int[Tensor, "*lead"]) -> Shaped[Tensor, "..."]:
+def rows_at(values: Shaped[Tensor, "examples ..."], positions: Int[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """Entries of these positions, by whole rows of memory: torch's indexing gathers number by number."""
     rows = values.flatten(1).index_select(0, positions.flatten())
     return rows.view(*positions.shape, *values.shape[1:])

@@ -20,11 +20,17 @@ class Execution:
 
     device: a torch device. stack: most models trained in one launch; with 1 each is an ordinary torch module.
     compiled: train ordinary modules through torch.compile, once a process.
+    resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
+    images, with ffcv_workers threads, and models are trained one by one.
+    tuned: take stack and compiled from the measurement in the store, where there is one.
     """
 
     device: str = "cpu"
     stack: int = 32
     compiled: bool = False
+    resident_share: float = 0.5
+    ffcv_workers: int = 1
+    tuned: bool = False
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from modeldiff_core.training.batches import Resident, rows_at
 from modeldiff_core.training.descent import network_inputs
 from modeldiff_core.training.devices import available_device, fast_arithmetic, out_of_memory, peak_memory
 from modeldiff_core.training.features import Backbone, is_frozen
+from modeldiff_core.training.ffcv_source import BetonSource, choose_source
 from modeldiff_core.training.normalisation import Normalisation, check_channels, from_subsets, given, normalisation_of
 from modeldiff_core.training.operations import draws_per_image, shape_after
 from modeldiff_core.training.protocol import Execution
@@ -128,7 +130,7 @@ class _Job:
         recipe, net = self.recipe, self.bench[0]
         check_batches(recipe, net, int(self.masks[0].sum()))
         normalisation = normalisation_of(recipe, self.examples.images, self.masks, self.device)
-        source = Resident(self.examples.images, self.device)
+        source = self.source()
         stack = _stack(recipe.network, self.shape, self.n_classes)
         trained = net.trained_names(recipe.network.trainable)
 
@@ -140,10 +142,11 @@ class _Job:
             )  # fmt: skip
             return {name: value[None] for name, value in (from_module(state) if stack else state).items()}
 
-        ready = self.inputs_of_all(source, normalisation)
+        ready = self.inputs_of_all(source, normalisation) if isinstance(source, Resident) else None
 
         def stacked(rows: slice) -> dict[str, Tensor]:
             assert stack is not None
+            assert isinstance(source, Resident)
             own = normalisation.rows(rows)
 
             def inputs(index: Tensor, draws: Tensor) -> Tensor:
@@ -157,10 +160,17 @@ class _Job:
                 self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
             )  # fmt: skip
 
-        launch = self.execution.stack if stack else 1
+        launch = self.execution.stack if stack and isinstance(source, Resident) else 1
         state = self.in_parts(launch, lambda rows: single(rows) if rows.stop - rows.start == 1 else stacked(rows))
         evaluator = stack_evaluator(stack) if stack else module_evaluator(net)
         return NetworkModels(recipe, evaluator, state, normalisation)
+
+    def source(self) -> Resident | BetonSource:
+        """The images on the device, or FFCV's reader where they would take too much of its memory."""
+        images, beton = self.examples.images, self.examples.beton
+        if beton is None or choose_source(images.nbytes, self.device, self.execution.resident_share) == "resident":
+            return Resident(images, self.device)
+        return BetonSource(Path(beton), self.device, self.execution.ffcv_workers)
 
     def heads(self) -> HeadModels:
         """Train heads on the features of a backbone that no model changes."""
@@ -208,11 +218,16 @@ class _Job:
             try:
                 parts.append(train(rows))
             except (RuntimeError, MemoryError) as error:
-                if launch == 1 or self.steps is not None or not out_of_memory(error):
+                if rows.stop - rows.start == 1 or self.steps is not None or not out_of_memory(error):
                     raise
-                launch //= 2
-                reason = str(error).split("\n")[0]
-                log.warning("out of memory with %d models together, going on with %d: %s", 2 * launch, launch, reason)
+                reason, halved = str(error).split("\n")[0], (rows.stop - rows.start) // 2
+                log.warning(
+                    "out of memory with %d models together, going on with %d: %s",
+                    rows.stop - rows.start,
+                    halved,
+                    reason,
+                )
+                launch = halved
                 continue
             at = rows.stop
         log.info(

@@ -1,0 +1,20 @@
+"""Task: find the fastest way to train a training's shards on this machine."""
+
+from typing import Any
+
+from prefect import get_run_logger, task
+
+from modeldiff_core.stages.probe import probe_training
+from tasks.policy import RETRIES
+from tasks.slots import run_stage
+
+
+@task(name="probe", task_run_name="{label} {kind} probe", tags=["probe"], **RETRIES)
+def probe(label: str, kind: str, store: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+    """Measure stacks and modes once, and keep the fastest in the store."""
+    found = run_stage(probe_training, store, training, kind, on_device=True)
+    get_run_logger().info(
+        "%s %s: stack of %d, compiled %s, %.4f s a model, peak memory %.0f MB", label, kind, found["stack"],
+        found["compiled"], found["seconds_a_model"], found["peak_bytes"] / 2**20,
+    )  # fmt: skip
+    return found

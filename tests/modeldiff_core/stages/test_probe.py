@@ -1,0 +1,81 @@
+"""The record of the fastest way: measured once, read afterwards, and without effect on what is trained."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.stages import probe
+from modeldiff_core.store import ObjectStore, StoreSettings, read_record
+from modeldiff_core.study import Training, parse_study
+from modeldiff_core.study.build import load_dataset
+from modeldiff_core.study.trainings import trainings_of
+from modeldiff_core.training import Execution, train_subset_models
+
+STUDY: dict[str, Any] = {
+    "name": "tiny",
+    "dataset": {"kind": "digits", "n_train": 60, "n_test": 40},
+    "algorithm_a": {"name": "a", "kind": "sgd", "recipe": {"epochs": 2, "network": {"kind": "mlp", "widths": [8]}}},
+    "algorithm_b": {"name": "b", "kind": "sgd", "recipe": {"epochs": 3}},
+    "subsets": {"models": 50, "evaluation_models": 10, "shard_size": 20},
+    "ensemble": {"models": 6, "shard_size": 3},
+}
+EXECUTION = {"device": "cpu", "stack": 8}
+
+
+def training() -> Training:
+    study = parse_study(STUDY)
+    return trainings_of(study, load_dataset(study.dataset))[0]
+
+
+def settings(folder: Path) -> StoreSettings:
+    return StoreSettings(str(folder))
+
+
+@pytest.mark.parametrize(("kind", "stacks"), [("subsets", {1, 4}), ("ensemble", {1})])
+def test_the_fastest_way_is_measured_once_and_kept_beside_the_training(
+    tmp_path: Path, kind: str, stacks: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, store = training(), asdict(settings(tmp_path))
+    found = probe.probe_training(store, spec.to_json(), kind, EXECUTION)
+    assert {way["stack"] for way in found["measured"]} == stacks
+    assert found["seconds_a_model"] == min(way["seconds_a_model"] for way in found["measured"]) > 0
+    key = probe.probe_key(spec, kind, Execution(**EXECUTION))
+    assert key.startswith(f"{spec.prefix}/probes/cpu-")
+    assert read_record(ObjectStore(settings(tmp_path)), key) == found
+    monkeypatch.setattr(probe, "measured_ways", lambda *args: pytest.fail("measured again"))
+    assert probe.probe_training(store, spec.to_json(), kind, EXECUTION) == found
+
+
+def test_the_fastest_way_is_used_and_changes_no_margin(tmp_path: Path) -> None:
+    spec, given = training(), Execution(**EXECUTION)
+    assert probe.tuned_execution(settings(tmp_path / "empty"), spec, "subsets", given) == given
+    found = probe.probe_training(asdict(settings(tmp_path)), spec.to_json(), "subsets", EXECUTION)
+    tuned = probe.tuned_execution(settings(tmp_path), spec, "subsets", given)
+    assert tuned == Execution("cpu", found["stack"], found["compiled"])
+    task = spec.task()
+    sampler = spec.sampler(len(task.train))
+    one, other = (train_subset_models(task, sampler, range(5), way).margins for way in (given, Execution(stack=1)))
+    assert one.std() > 0.01
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_other_hardware_and_other_limits_have_records_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = training()
+    keys = {
+        probe.probe_key(spec, kind, Execution("cpu", stack)) for kind in ("subsets", "ensemble") for stack in (8, 9)
+    }
+    monkeypatch.setattr(probe, "hardware", lambda device: "another")
+    keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8)))
+    assert len(keys) == 5
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    spec = training()
+    key = probe.probe_key(spec, "subsets", Execution(**EXECUTION))
+    ObjectStore(settings(tmp_path)).write(key, b"{")
+    with pytest.raises(DamagedObject, match="probes/cpu-"):
+        probe.probe_training(asdict(settings(tmp_path)), spec.to_json(), "subsets", EXECUTION)

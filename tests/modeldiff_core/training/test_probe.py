@@ -1,0 +1,129 @@
+"""The probe finds the fastest way that fits, and memory that runs out halves the stack."""
+
+import logging
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modeldiff_core.data import Dataset
+from modeldiff_core.data.digits import Digits
+from modeldiff_core.subsets import SubsetSampler
+from modeldiff_core.training import Execution, Task, probe
+from modeldiff_core.training import sgd as sgd_module
+from modeldiff_core.training.augmentations import Noise
+from modeldiff_core.training.crops import Resize
+from modeldiff_core.training.settings import Network
+from modeldiff_core.training.sgd import Sgd
+from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
+
+MLP = Sgd(network=Network("mlp", (8,)), epochs=3)
+
+
+@cache
+def digits() -> Dataset:
+    return Digits(n_train=200, n_test=50).load()
+
+
+def task(algorithm: Any = MLP) -> Task:
+    data = digits()
+    return Task(algorithm, 0, data.train, data.test, 10)
+
+
+def masks(models: int) -> np.ndarray:
+    return SubsetSampler(200, 0.5, 0).masks(range(models))
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Stacks of more than five models do not fit; gives the sizes that were tried."""
+    tried: list[int] = []
+    original = sgd_module.train_stack
+
+    def train_stack(recipe: Sgd, *args: Any) -> Any:
+        tried.append(len(args[2]))
+        if len(args[2]) > 5:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 1 bytes.")
+        return original(recipe, *args)
+
+    monkeypatch.setattr(sgd_module, "train_stack", train_stack)
+    return tried
+
+
+def test_the_fastest_way_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {1: 3.0, 4: 1.0, 16: 2.0}
+    monkeypatch.setattr(probe, "_seconds_a_model", lambda *args: costs[args[-1].stack])
+    ways = probe.fastest(task(), masks(20), range(20), Execution(stack=50))
+    assert [(way.stack, way.seconds_a_model) for way in ways] == [(4, 1.0), (16, 2.0), (1, 3.0)]
+    assert all(way.peak_bytes > 10**7 and not way.compiled for way in ways)
+
+
+def test_stacks_are_limited_by_the_request_and_by_the_models() -> None:
+    assert {way.stack for way in probe.fastest(task(), masks(20), range(20), Execution(stack=4))} == {1, 4}
+    assert {way.stack for way in probe.fastest(task(), masks(3), range(3), Execution(stack=64))} == {1}
+
+
+def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise draws make a step long enough to be timed; 60 steps extrapolated against all 300 carried out."""
+    import time
+
+    monkeypatch.setattr(probe, "LEAST_SECONDS", 0.05)
+    recipe = Sgd(
+        network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Resize(height=24, width=24), Noise())
+    )
+    execution = Execution(stack=4)
+    seconds = probe._seconds_a_model(task(recipe), masks(4), range(4), execution)
+    began = time.perf_counter()
+    recipe.train(task().train, 10, masks(4), range(4), 0, execution)
+    real = (time.perf_counter() - began) / 4
+    assert real > 0.02
+    assert seconds == pytest.approx(real, rel=0.7)
+
+
+def test_other_algorithms_have_one_way() -> None:
+    ways = probe.fastest(task(SklearnClassifier()), masks(3), range(3), Execution())
+    assert len(ways) == 1
+    assert ways[0].seconds_a_model > 0
+
+
+def test_the_probe_leaves_out_what_does_not_fit(little_memory: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        ways = probe.fastest(task(), masks(64), range(64), Execution(stack=64))
+    assert {way.stack for way in ways} == {1, 4}
+    assert 16 in little_memory
+    assert 64 not in little_memory
+    assert "16 models together do not fit" in caplog.text
+    assert "peak memory" in caplog.text
+
+
+def test_training_halves_the_stack_and_goes_on(little_memory: list[int], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        models = MLP.train(task().train, 10, masks(11), range(11), 0, Execution(stack=11))
+    assert little_memory == [11, 5, 5], "the last model is trained alone"
+    assert "out of memory with 11 models together, going on with 5" in caplog.text
+    assert "peak memory" in caplog.text
+    monkey = MLP.train(task().train, 10, masks(11), range(11), 0, Execution(stack=5))
+    for name, value in models.weights().items():
+        np.testing.assert_array_equal(value, monkey.weights()[name])
+    assert np.ptp(models.weights()["0.weight"][:, 0, 0]) > 0
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(sgd_module, "train_stack", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        MLP.train(task().train, 10, masks(4), range(4), 0, Execution(stack=4))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        probe.fastest(task(), masks(4), range(4), Execution(stack=4))
+
+
+def test_memory_that_runs_out_for_one_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(sgd_module, "train_single", full)
+    with pytest.raises(MemoryError):
+        MLP.train(task().train, 10, masks(1), range(1), 0, Execution(stack=1))
