@@ -1,6 +1,6 @@
 """The record of the fastest way: measured once, read afterwards, and without effect on what is trained."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,13 @@ def test_the_fastest_way_is_measured_once_and_kept_beside_the_training(
 
 
 def test_the_fastest_way_is_used_and_changes_no_margin(tmp_path: Path) -> None:
-    spec, given = training(), Execution(**EXECUTION)
+    spec, given = training(), Execution(**EXECUTION, tuned=True)
     assert probe.tuned_execution(settings(tmp_path / "empty"), spec, "subsets", given) == given
     found = probe.probe_training(asdict(settings(tmp_path)), spec.to_json(), "subsets", EXECUTION)
     tuned = probe.tuned_execution(settings(tmp_path), spec, "subsets", given)
-    assert tuned == Execution("cpu", found["stack"], found["compiled"])
+    assert tuned == replace(given, stack=found["stack"], compiled=found["compiled"])
+    untuned = replace(given, tuned=False)
+    assert probe.tuned_execution(settings(tmp_path), spec, "subsets", untuned) == untuned
     task = spec.task()
     sampler = spec.sampler(len(task.train))
     one, other = (train_subset_models(task, sampler, range(5), way).margins for way in (given, Execution(stack=1)))
