@@ -29,7 +29,8 @@ def show(store: ObjectStore, study: dict[str, object]) -> None:
         lds = summary["lds"][name]
         print(
             f"{name}: {algorithm['name']}: {algorithm['models']} subset models, "
-            f"accuracy {algorithm['subset_accuracy']:.3f}, LDS {lds['mean']:.3f} [{lds['ci_low']:.3f}, {lds['ci_high']:.3f}]"
+            f"accuracy {algorithm['subset_accuracy']:.3f}, "
+            f"LDS {lds['mean']:.3f} [{lds['ci_low']:.3f}, {lds['ci_high']:.3f}]"
         )
     plant = study["dataset"].get("plant") if isinstance(study["dataset"], dict) else None
     of_class = targets.labels == plant["label"] if plant else None
