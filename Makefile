@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract ui clean
+.PHONY: demo test lint types contract ui drills clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -24,6 +24,10 @@ contract: .venv/test
 
 ui: .venv/demo
 	$(BIN)/modeldiff ui
+
+# Kills a comparison, its workers and its S3 server at random moments, over and over; takes an hour.
+drills: .venv/test
+	$(BIN)/python -m benchmarks.drills
 
 .venv/base: constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv

@@ -106,4 +106,4 @@ def parse_store(content: dict[str, Any]) -> StoreSettings:
     try:
         return StoreSettings(**content)
     except TypeError as error:
-        raise ConfigError("store", "root, endpoint, region, profile", content) from error
+        raise ConfigError("store", "root, endpoint, region, profile, retry_seconds", content) from error

@@ -5,6 +5,8 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from flows.compose import Request, request
 from flows.server import prefect_api
@@ -116,10 +118,5 @@ def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:
     return comparison, ObjectStore(asked.store)
 
 
-def _plain(settings: StoreSettings) -> dict[str, str | None]:
-    return {
-        "root": settings.root,
-        "endpoint": settings.endpoint,
-        "region": settings.region,
-        "profile": settings.profile,
-    }
+def _plain(settings: StoreSettings) -> dict[str, Any]:
+    return asdict(settings)

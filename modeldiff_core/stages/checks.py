@@ -136,8 +136,8 @@ def _matrix_check(store: ObjectStore, training: Training, models: int, keys: Col
         _same(store, reference.record, expected, {name: matrix.record.get(name) for name in expected})
         check_matrix(matrix)
 
-    group = f"{reference.key}.zarr/"
-    return Check(reference.record, run, (reference.record, *sorted(key for key in keys if key.startswith(group))))
+    groups = sorted(key for key in keys if key.startswith(f"{reference.key}.") and ".zarr/" in key)
+    return Check(reference.record, run, (reference.record, *groups))
 
 
 def _datamodel_checks(

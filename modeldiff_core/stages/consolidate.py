@@ -1,14 +1,15 @@
 """Stage: gather the shards of a training into one matrix."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import digest
 from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.store import read_shard, shard_key, write_matrix
+from modeldiff_core.store import Shard, read_shards, shard_key, write_matrix
 from modeldiff_core.study import Training, shards_of
 
-VERSION = 1
+VERSION = 2
 
 
 def matrix_reference(spec: Training, models: int) -> Reference:
@@ -30,15 +31,13 @@ def consolidate(store: dict[str, Any], training: dict[str, Any], models: int) ->
     reference = matrix_reference(spec, models)
     damaged: dict[int, str] = {}
 
-    def intact() -> Any:
-        for index in range(shards_of(models, spec.shard_size)):
-            try:
-                shard = read_shard(objects, spec.subsets, index, spec.identity)
-            except (DamagedObject, FileNotFoundError) as error:
-                damaged[index] = str(error)
-                continue
-            if not damaged:
-                yield shard
+    def intact() -> Iterator[Shard]:
+        indices = range(shards_of(models, spec.shard_size))
+        for index, found in read_shards(objects, spec.subsets, indices, spec.identity):
+            if not isinstance(found, Shard):
+                damaged[index] = str(found)
+            elif not damaged:
+                yield found
 
     n_train = len(spec.load().train)
     try:

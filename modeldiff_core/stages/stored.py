@@ -1,5 +1,6 @@
 """Margins and datamodels found in a store by their key, whoever made them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -39,7 +40,7 @@ def find_stored(store: ObjectStore, given: str, key: str) -> Stored:
 
     key: the configuration key, for messages. Raises ConfigError if nothing complete stands there, or several do.
     """
-    place = given.strip("/").removesuffix("/record.json").removesuffix(".json").removesuffix(".zarr")
+    place = re.sub(r"(/record\.json|\.json|\.[0-9a-f]{8}\.zarr)$", "", given.strip("/"))
     folder, _, last = place.rpartition("/")
     if not last.startswith(("margins-", "datamodels-")):
         folder, place = place, _only(store, place, key)

@@ -10,7 +10,7 @@ from modeldiff_core.store import ObjectStore, read_record, shard_key
 
 DIGEST = r"[0-9a-f]{8}"
 SHARD = re.compile(r"(?P<kind>subsets|ensemble)/shards/(?P<index>\d{6,})\.safetensors")
-GROUP = re.compile(rf"(?P<matrix>margins-{DIGEST})\.zarr/(?P<part>.*)")
+GROUP = re.compile(rf"(?P<group>(?P<matrix>margins-{DIGEST})\.{DIGEST}\.zarr)/(?P<part>.*)")
 CHUNK = re.compile(r"zarr\.json|(margins|masks)/(zarr\.json|c/\d+/\d+)")
 BLOCK = re.compile(rf"(?P<folder>datamodels-(?P<digest>{DIGEST}))/targets-\d{{6,}}-\d{{6,}}\.safetensors")
 RECORDS = re.compile(
@@ -69,6 +69,7 @@ def unexplained(
 
 def _of_training(store: ObjectStore, prefix: str, within: list[str], keys: frozenset[str]) -> Iterator[Stray | Loose]:
     unfinished: dict[str, list[str]] = {}
+    groups: dict[str, str | None] = {}
     named: dict[str, frozenset[str] | None] = {}
     for key in within:
         name = key.removeprefix(f"{prefix}/")
@@ -79,9 +80,11 @@ def _of_training(store: ObjectStore, prefix: str, within: list[str], keys: froze
             else:
                 yield _unknown(key)
         elif match := GROUP.fullmatch(name):
-            matrix = f"{prefix}/{match['matrix']}"
-            if f"{matrix}.json" not in keys:
-                unfinished.setdefault(f"{matrix}.zarr", []).append(key)
+            record = f"{prefix}/{match['matrix']}.json"
+            if record not in groups:
+                groups[record] = _group_named(store, record) if record in keys else ""
+            if groups[record] not in (None, match["group"]):
+                unfinished.setdefault(f"{prefix}/{match['group']}", []).append(key)
             elif not CHUNK.fullmatch(match["part"]):
                 yield _unknown(key)
         elif match := BLOCK.fullmatch(name):
@@ -96,8 +99,16 @@ def _of_training(store: ObjectStore, prefix: str, within: list[str], keys: froze
         elif not RECORDS.fullmatch(name):
             yield _unknown(key)
     for group, parts in unfinished.items():
-        why = f"no record makes this matrix complete ({len(parts)} objects)"
+        why = f"no record names these arrays of a matrix ({len(parts)} objects)"
         yield Stray(group, why, tuple(parts))
+
+
+def _group_named(store: ObjectStore, record: str) -> str | None:
+    """The group that a matrix's record names; None if it cannot be read, so that nothing is given up for it."""
+    try:
+        return str(read_record(store, record)["group"])
+    except (DamagedObject, KeyError):
+        return None
 
 
 def _blocks_named(store: ObjectStore, folder: str) -> frozenset[str] | None:

@@ -5,9 +5,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages.probe import tuned_execution
 from modeldiff_core.stages.references import open_store
-from modeldiff_core.store import Shard, StoreSettings, TensorObject, read_tensors, shard_key, write_shard, write_tensors
+from modeldiff_core.store import (
+    Shard,
+    StoreSettings,
+    TensorObject,
+    read_shard,
+    read_tensors,
+    shard_key,
+    write_shard,
+    write_tensors,
+)
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution, TrainedModels, train_ensemble, train_subset_models
 
@@ -17,29 +27,38 @@ WEIGHTS = "weights."
 def train_subset_shard(
     store: dict[str, Any], training: dict[str, Any], index: int, execution: dict[str, Any]
 ) -> dict[str, Any]:
-    """Train the subset models of one shard; gives how many diverged."""
-    spec = Training.from_json(training)
-    task = spec.task()
+    """Train the subset models of one shard unless it is there and intact; gives how many diverged."""
+    spec, objects = Training.from_json(training), open_store(store)
     models = range(index * spec.shard_size, (index + 1) * spec.shard_size)
-    way = tuned_execution(StoreSettings(**store), spec, "subsets", Execution(**execution))
-    result = train_subset_models(task, spec.sampler(len(task.train)), models, way)
-    shard = Shard(models.start, result.masks, result.margins, result.diverged)
-    write_shard(open_store(store), spec.subsets, index, shard, spec.identity)
-    return {"index": index, "models": len(models), "diverged": int(result.diverged.sum())}
+    try:  # a worker that died after its last line, or another flow, may have finished it by now
+        shard = read_shard(objects, spec.subsets, index, spec.identity)
+    except (FileNotFoundError, DamagedObject):
+        task = spec.task()
+        way = tuned_execution(StoreSettings(**store), spec, "subsets", Execution(**execution))
+        result = train_subset_models(task, spec.sampler(len(task.train)), models, way)
+        shard = Shard(models.start, result.masks, result.margins, result.diverged)
+        write_shard(objects, spec.subsets, index, shard, spec.identity)
+    return {"index": index, "models": len(models), "diverged": int(shard.diverged.sum())}
 
 
 def train_ensemble_shard(
     store: dict[str, Any], training: dict[str, Any], index: int, execution: dict[str, Any]
 ) -> dict[str, Any]:
-    """Train the full-data models of one shard; their weights are kept where the algorithm can give them."""
-    spec = Training.from_json(training)
-    task = spec.task()
+    """Train the full-data models of one shard unless it is there and intact.
+
+    Their weights are kept where the algorithm can give them.
+    """
+    spec, objects = Training.from_json(training), open_store(store)
     models = range(index * spec.ensemble_shard_size, (index + 1) * spec.ensemble_shard_size)
-    way = tuned_execution(StoreSettings(**store), spec, "ensemble", Execution(**execution))
-    trained, logits = train_ensemble(task, models, way)
-    arrays = {"logits": logits, **{WEIGHTS + name: value for name, value in trained.weights().items()}}
-    content = TensorObject(arrays, spec.identity, {"index": index, "first": models.start})
-    write_tensors(open_store(store), shard_key(spec.ensemble, index), content)
+    try:
+        read_tensors(objects, shard_key(spec.ensemble, index), spec.identity)
+    except (FileNotFoundError, DamagedObject):
+        task = spec.task()
+        way = tuned_execution(StoreSettings(**store), spec, "ensemble", Execution(**execution))
+        trained, logits = train_ensemble(task, models, way)
+        arrays = {"logits": logits, **{WEIGHTS + name: value for name, value in trained.weights().items()}}
+        content = TensorObject(arrays, spec.identity, {"index": index, "first": models.start})
+        write_tensors(objects, shard_key(spec.ensemble, index), content)
     return {"index": index, "models": len(models), "diverged": 0}
 
 

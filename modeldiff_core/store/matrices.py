@@ -1,13 +1,15 @@
 """Consolidated matrices: all shards of a training as one zarr group, read by columns.
 
-A matrix is valid when its record exists. The record holds a SHA-256 for each block of columns, so that whoever
-reads a block can check it without reading the rest.
+A matrix is valid when its record exists. The record names the group that holds the arrays, which nothing else ever
+writes to, and a SHA-256 for each block of columns, so that whoever reads a block can check it without reading the rest.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import zarr
@@ -15,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from jaxtyping import Bool, Float, Shaped, UInt8
 from zarr.storage import FsspecStore, LocalStore
 
-from modeldiff_core.errors import DamagedObject
+from modeldiff_core.errors import DamagedObject, StoreError
 from modeldiff_core.store.objects import ObjectStore
 from modeldiff_core.store.records import read_record, write_record
 from modeldiff_core.store.shards import Shard
@@ -24,12 +26,14 @@ ROWS, COLUMNS = 8192, 100
 """Chunk of the margins: models × targets (3.3 MB of float32)."""
 
 
-def _group(store: ObjectStore, key: str, mode: str) -> Any:
+def open_group(store: ObjectStore, key: str, mode: str = "r") -> Any:
+    """The zarr group of that key."""
     if isinstance(store.fs, LocalFileSystem):
         place: LocalStore | FsspecStore = LocalStore(store.path(key), read_only=mode == "r")
+    elif store.fs.async_impl:
+        place = FsspecStore(store.settings.filesystem(asynchronous=True), mode == "r", store.path(key))
     else:
-        options = {**store.settings.options(), "asynchronous": True} if store.fs.async_impl else {}
-        place = FsspecStore.from_url(store.url(key), storage_options=options, read_only=mode == "r")
+        place = FsspecStore.from_url(store.url(key), read_only=mode == "r")
     return zarr.open_group(place, mode=mode)  # type: ignore[arg-type]
 
 
@@ -42,76 +46,140 @@ def write_matrix(
     n_targets: int,
     identity: Mapping[str, object],
 ) -> dict[str, Any]:
-    """Stream shards, in order, into ``<key>.zarr`` and write the record ``<key>.json`` last.
+    """Stream shards, in order, into a new group beside ``<key>.json`` and write that record last.
 
-    Memory: two rows of chunks, each of ROWS × (4·targets + train/8) bytes, and a shard. Rows beyond `models` are left
-    out. Raises DamagedObject, and leaves no record, if the shards hold fewer models.
+    A matrix that is there already stays as it is for whoever reads it, and is replaced with its record. The margins'
+    type is that of the first shard. Rows beyond `models` are left out.
+
+    Memory: two buffers of ROWS rows, each ROWS × (bytes of a margin × targets + train/8) bytes (one is written while
+    the other is filled), the chunks on their way, and a shard. Raises DamagedObject, and leaves nothing, if the shards
+    hold fewer models or differ in their type.
     """
-    store.delete(f"{key}.json")
-    group = _group(store, f"{key}.zarr", "w")
-    packed_width = -(-n_train // 8)
-    rows = min(ROWS, models)
-    margins = group.create_array(
-        "margins", shape=(models, n_targets), dtype="float32", chunks=(rows, min(COLUMNS, n_targets)), compressors=None
-    )
-    masks = group.create_array(
-        "masks", shape=(models, packed_width), dtype="uint8", chunks=(rows, packed_width), compressors=None
-    )
-    margin_sums = [hashlib.sha256() for _ in range(0, n_targets, COLUMNS)]
-    mask_sum = hashlib.sha256()
-    diverged: list[int] = []
+    group = f"{key}.{uuid.uuid4().hex[:8]}.zarr"
+    writer: _Writer | None = None
     at = 0
-    for part in _row_groups(shards, rows, models):
-        here = slice(at, at + len(part.margins))
-        margins[here], masks[here] = part.margins, part.masks
-        for j, block in enumerate(margin_sums):
-            block.update(part.margins[:, j * COLUMNS : (j + 1) * COLUMNS].tobytes())
-        mask_sum.update(part.masks.tobytes())
-        diverged += (at + np.flatnonzero(part.diverged)).tolist()
-        at = here.stop
-    if at < models:
-        raise DamagedObject(f"{store.url(key)}: {at} models in the shards, {models} expected")
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="matrix") as thread:
+            for shard in shards:
+                if writer is None:
+                    writer = _Writer(store, group, (models, n_train, n_targets), shard.margins.dtype, thread)
+                if shard.margins.dtype != writer.dtype:
+                    raise DamagedObject(
+                        f"{store.url(key)}: margins of type {writer.dtype}, from model {shard.first} on "
+                        f"{shard.margins.dtype}"
+                    )
+                at += writer.add(shard)
+            if writer is None or at < models:
+                raise DamagedObject(f"{store.url(key)}: {at} models in the shards, {models} expected")
+            sums = writer.finish()
+    except BaseException:
+        discard_group(store, group)
+        raise
     record = {
         "identity": identity,
+        "group": group.rsplit("/", 1)[-1],
         "models": models,
         "n_train": n_train,
         "n_targets": n_targets,
-        "diverged": diverged,
-        "margins_sha256": [block.hexdigest() for block in margin_sums],
-        "masks_sha256": mask_sum.hexdigest(),
+        **sums,
     }
     write_record(store, f"{key}.json", record)
     return record
 
 
-class _Rows(NamedTuple):
-    """Some models of a matrix as they are stored."""
-
-    margins: Float[np.ndarray, "models targets"]
-    masks: UInt8[np.ndarray, "models bytes"]
-    diverged: Bool[np.ndarray, " models"]
-
-
-def _row_groups(shards: Iterable[Shard], rows: int, models: int) -> Iterator[_Rows]:
-    """The first `models` models of a stream of shards, regrouped: `rows` in each group, what is left in the last."""
-    group: list[_Rows] = []
-    at = 0
-    for shard in shards:
-        start = 0
-        while start < len(shard.margins) and at < models:
-            end = min(at - at % rows + rows, models)
-            part = slice(start, min(start + end - at, len(shard.margins)))
-            group.append(_Rows(shard.margins[part], np.packbits(shard.masks[part], axis=1), shard.diverged[part]))
-            at, start = at + part.stop - start, part.stop
-            if at == end:
-                yield _joined(group)
-                group = []
-    if group:
-        yield _joined(group)
+def discard_group(store: ObjectStore, group: str) -> None:
+    """Delete what has been written of a group that no record names; what cannot be deleted stays as a stray."""
+    try:
+        for key in store.sizes(group):
+            store.delete(key)
+    except StoreError:
+        return
 
 
-def _joined(group: list[_Rows]) -> _Rows:
-    return _Rows(*(np.concatenate(parts) for parts in zip(*group, strict=True)))
+class _Writer:
+    """Gathers rows in one buffer while the other is written; keeps the checksums of what has been written."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        group: str,
+        size: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        thread: ThreadPoolExecutor,
+    ) -> None:
+        models, n_train, n_targets = size
+        self.store, self.group, self.models, self.dtype, self.thread = store, group, models, dtype, thread
+        self.rows, packed = min(ROWS, models), -(-n_train // 8)
+        self._buffers = [
+            (np.empty((self.rows, n_targets), dtype), np.empty((self.rows, packed), np.uint8)) for _ in range(2)
+        ]
+        self._at = 0
+        self._writing: Future[None] | None = None
+        self._diverged: list[int] = []
+        self._margin_sums = [hashlib.sha256() for _ in range(0, n_targets, COLUMNS)]
+        self._mask_sum = hashlib.sha256()
+        columns = min(COLUMNS, n_targets)
+        self._margins, self._masks = store.upload(
+            "created", group, lambda: self._create(models, n_targets, packed, columns), 0
+        )
+
+    def _create(self, models: int, n_targets: int, packed: int, columns: int) -> tuple[Any, Any]:
+        group = open_group(self.store, self.group, "w")
+        margins = group.create_array(
+            "margins", shape=(models, n_targets), dtype=self.dtype, chunks=(self.rows, columns), compressors=None
+        )
+        masks = group.create_array(
+            "masks", shape=(models, packed), dtype="uint8", chunks=(self.rows, packed), compressors=None
+        )
+        return margins, masks
+
+    def add(self, shard: Shard) -> int:
+        """Take the rows of a shard that the matrix still lacks; gives how many they are."""
+        count = min(len(shard.margins), self.models - self._at)
+        packed = np.packbits(shard.masks[:count], axis=1)
+        self._diverged += (self._at + np.flatnonzero(shard.diverged[:count])).tolist()
+        taken = 0
+        while taken < count:
+            filled = self._at % self.rows
+            some = min(count - taken, self.rows - filled)
+            margins, masks = self._buffers[0]
+            margins[filled : filled + some] = shard.margins[taken : taken + some]
+            masks[filled : filled + some] = packed[taken : taken + some]
+            taken, self._at = taken + some, self._at + some
+            if self._at % self.rows == 0:
+                self._flush(self.rows)
+        return count
+
+    def finish(self) -> dict[str, Any]:
+        """Write what is left; gives what the record says of the values."""
+        if self._at % self.rows:
+            self._flush(self._at % self.rows)
+        self._wait()
+        return {
+            "diverged": self._diverged,
+            "margins_sha256": [block.hexdigest() for block in self._margin_sums],
+            "masks_sha256": self._mask_sum.hexdigest(),
+        }
+
+    def _flush(self, count: int) -> None:
+        self._wait()
+        margins, masks = self._buffers[0]
+        self._buffers.reverse()
+        self._writing = self.thread.submit(self._write, self._at - count, margins[:count], masks[:count])
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _write(
+        self, start: int, margins: Float[np.ndarray, "models targets"], masks: UInt8[np.ndarray, "models bytes"]
+    ) -> None:
+        here = slice(start, start + len(margins))
+        self.store.upload("written", self.group, lambda: self._margins.__setitem__(here, margins), margins.nbytes)
+        self.store.upload("written", self.group, lambda: self._masks.__setitem__(here, masks), masks.nbytes)
+        for j, block in enumerate(self._margin_sums):
+            block.update(margins[:, j * COLUMNS : (j + 1) * COLUMNS].tobytes())
+        self._mask_sum.update(masks.tobytes())
 
 
 @dataclass(frozen=True)
@@ -126,6 +194,12 @@ class MarginMatrix:
     def open(cls, store: ObjectStore, key: str) -> "MarginMatrix":
         """The matrix of that key; raises FileNotFoundError if its record is not there."""
         return cls(store, key, read_record(store, f"{key}.json"))
+
+    @property
+    def group(self) -> str:
+        """Key of the zarr group that holds its arrays."""
+        folder = self.key.rpartition("/")[0]
+        return f"{folder}/{self.record['group']}" if folder else str(self.record["group"])
 
     def valid(self) -> Bool[np.ndarray, " models"]:
         """Which models ended with finite margins."""
@@ -150,12 +224,14 @@ class MarginMatrix:
         return block[:, start - first * COLUMNS : stop - first * COLUMNS]
 
     def _read(self, name: str, columns: slice) -> Shaped[np.ndarray, "models columns"]:
+        broken = ValueError, KeyError, TypeError  # what zarr raises for chunks cut short and broken metadata
+        read: Callable[[], Any] = lambda: np.asarray(open_group(self.store, self.group)[name][:, columns])  # noqa: E731
         try:
-            return np.asarray(_group(self.store, f"{self.key}.zarr", "r")[name][:, columns])
-        except (ValueError, KeyError, TypeError) as error:  # what zarr raises for chunks cut short and broken metadata
-            address = f"{self.store.url(self.key)}.zarr"
+            return self.store.attempt("read", self.group, read, *broken, FileNotFoundError)
+        except (*broken, FileNotFoundError) as error:
+            address = self.store.url(self.group)
             raise DamagedObject(f"{address}: {name} cannot be read ({type(error).__name__}: {error})") from error
 
     def _check(self, values: np.ndarray, expected: str, what: str) -> None:
         if hashlib.sha256(values.tobytes()).hexdigest() != expected:
-            raise DamagedObject(f"{self.store.url(self.key)}.zarr: {what} does not match its checksum")
+            raise DamagedObject(f"{self.store.url(self.group)}: {what} does not match its checksum")

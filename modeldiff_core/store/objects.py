@@ -7,18 +7,29 @@ rename on a local disk. Nothing else in the platform touches a filesystem of res
 import os
 import posixpath
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from modeldiff_core.errors import ConfigError, StoreError
+from modeldiff_core.store.patience import outlast, within
+
+T = TypeVar("T")
 
 TEMPORARY = ".part"
 """Ending of a local object that is being written; such files are never read."""
+
+HURRY = 3.0
+"""Seconds that a probe waits for a connection, and during which it tries again."""
+
+STALLED, SLOWEST = 60.0, 1e6
+"""Seconds that an upload may take at least, and bytes a second that it must reach after them."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +37,20 @@ class StoreSettings:
     """Where results live; secrets come from the environment only (AWS_* variables, profiles).
 
     root: an fsspec URL or a local folder. endpoint, region, profile: of an S3 server, each optional.
+    retry_seconds: how long an operation that fails is tried again when the fault may pass (a busy or restarting server,
+    a cut connection); 0 tries once.
     """
 
     root: str
     endpoint: str | None = None
     region: str | None = None
     profile: str | None = None
+    retry_seconds: float | int = 60
+
+    def __post_init__(self) -> None:
+        seconds = self.retry_seconds
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
+            raise ConfigError("store.retry_seconds", "seconds, 0 or more", seconds)
 
     @property
     def url(self) -> str:
@@ -39,14 +58,29 @@ class StoreSettings:
         root = self.root.rstrip("/")
         return root if "://" in root else f"file://{Path(root).expanduser().absolute()}"
 
-    def options(self) -> dict[str, object]:
-        """Arguments of the filesystem; none of them is a secret."""
+    def options(self, hurried: bool = False) -> dict[str, object]:
+        """Arguments of the filesystem, none of them a secret; hurried: give up on a server within seconds."""
         if not self.url.startswith("s3://"):
             return {}
         client = {k: v for k, v in (("endpoint_url", self.endpoint), ("region_name", self.region)) if v}
         profile = {"profile": self.profile} if self.profile else {}
-        retries = {"retries": {"max_attempts": 8, "mode": "adaptive"}}
-        return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": retries, **profile}
+        # Each request of an operation is sent three times within a few seconds; `attempt` repeats the whole of it.
+        config: dict[str, object] = {"retries": {"total_max_attempts": 1 if hurried else 3, "mode": "standard"}}
+        if hurried:
+            config |= {"connect_timeout": HURRY, "read_timeout": 2 * HURRY}
+        return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": config, **profile}
+
+    def filesystem(self, hurried: bool = False, asynchronous: bool = False) -> Any:
+        """The filesystem of the root; raises ConfigError if there is none of that kind."""
+        protocol = self.url.split("://", 1)[0]
+        loop = {"asynchronous": True} if asynchronous else {}
+        try:
+            fs = fsspec.filesystem(protocol, **self.options(hurried), **loop)
+        except (ValueError, ImportError) as error:
+            raise ConfigError("store.root", "an fsspec URL or a folder", self.root, str(error)) from error
+        if protocol == "s3":
+            fs.retries = 1  # s3fs would repeat what botocore has repeated, five times over
+        return fs
 
 
 class ObjectStore:
@@ -61,11 +95,8 @@ class ObjectStore:
         for key, url in (("store.root", settings.url), ("store.endpoint", settings.endpoint or "")):
             if urlsplit(url).password:
                 raise ConfigError(key, "an address without a password", "one with a password", "Use the environment")
-        protocol = settings.url.split("://", 1)[0]
-        try:
-            self.fs = fsspec.filesystem(protocol, **settings.options())
-        except (ValueError, ImportError) as error:
-            raise ConfigError("store.root", "an fsspec URL or a folder", settings.root, str(error)) from error
+        self.fs = settings.filesystem()
+        self._stalled = STALLED
         self._root = self.fs._strip_protocol(settings.url).rstrip("/")
 
     def url(self, key: str) -> str:
@@ -78,38 +109,32 @@ class ObjectStore:
 
     def write(self, key: str, data: bytes) -> None:
         """Put an object, replacing one of that name in one step."""
-        try:
-            if isinstance(self.fs, LocalFileSystem):
-                _write_local(Path(self.path(key)), data)
-            else:
-                self.fs.pipe_file(self.path(key), data)
-        except Exception as error:
-            raise StoreError(f"{self.url(key)} could not be written: {_cause(error)}") from error
+        path = self.path(key)
+        if isinstance(self.fs, LocalFileSystem):
+            self.attempt("written", key, lambda: _write_local(Path(path), data))
+        else:
+            self.upload("written", key, lambda: self.fs.pipe_file(path, data), len(data))
 
     def read(self, key: str) -> bytes:
         """The bytes of an object; raises FileNotFoundError if there is none."""
-        try:
-            return cast(bytes, self.fs.cat_file(self.path(key)))
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise StoreError(f"{self.url(key)} could not be read: {_cause(error)}") from error
+        # By default s3fs asks for the size and then for ranges, between which the object may be replaced.
+        whole = {"max_concurrency": 1} if self.settings.url.startswith("s3://") else {}
+        return cast(
+            bytes, self.attempt("read", key, lambda: self.fs.cat_file(self.path(key), **whole), FileNotFoundError)
+        )
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
-        try:
-            return bool(self.fs.exists(self.path(key)))
-        except Exception as error:
-            raise StoreError(f"{self.url(key)} could not be looked up: {_cause(error)}") from error
+        return bool(self.attempt("looked up", key, lambda: self.fs.exists(self.path(key))))
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Keys and bytes of every object under a prefix, by one listing."""
         try:
-            found = self.fs.find(self.path(prefix), detail=True)
+            found = self.attempt(
+                "listed", prefix, lambda: self.fs.find(self.path(prefix), detail=True), FileNotFoundError
+            )
         except FileNotFoundError:
             return {}
-        except Exception as error:
-            raise StoreError(f"{self.url(prefix)} could not be listed: {_cause(error)}") from error
         skip = len(self._root) + 1
         # S3 servers list an emptied prefix as a directory for a while.
         objects = {path: info for path, info in found.items() if info["type"] == "file"}
@@ -118,20 +143,43 @@ class ObjectStore:
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
         try:
-            self.fs.rm_file(self.path(key))
+            self.attempt("deleted", key, lambda: self.fs.rm_file(self.path(key)), FileNotFoundError)
         except FileNotFoundError:
             return
+
+    def attempt(self, what: str, key: str, operation: Callable[[], T], *passed: type[Exception]) -> T:
+        """What an operation gives that may be repeated; a fault that may pass is ridden out for a while.
+
+        what: past participle, for the message. Raises StoreError that names store, object and cause, and errors of the
+        classes `passed` as they are.
+        """
+        try:
+            return outlast(operation, self.settings.retry_seconds)
+        except passed:
+            raise
         except Exception as error:
-            raise StoreError(f"{self.url(key)} could not be deleted: {_cause(error)}") from error
+            raise StoreError(f"{self.url(key)} could not be {what}: {type(error).__name__}: {error}") from error
+
+    def upload(self, what: str, key: str, operation: Callable[[], T], size: int) -> T:
+        """As `attempt`, for an operation that sends so many bytes; one that hangs counts as a fault that may pass."""
+        if isinstance(self.fs, LocalFileSystem):
+            return self.attempt(what, key, operation)
+        limit = self._stalled + size / SLOWEST
+        return self.attempt(what, key, lambda: within(operation, limit))
 
     def probe(self) -> None:
-        """Write, read and delete a small object; raises ConfigError if the store cannot be used."""
+        """Write, read and delete a small object; raises ConfigError, within seconds, if the store cannot be used."""
+        hurried = copy(self)
+        hurried.settings = replace(self.settings, retry_seconds=min(self.settings.retry_seconds, HURRY))
+        hurried._stalled = HURRY
+        if self.settings.options():
+            hurried.fs = self.settings.filesystem(hurried=True)
         key = f".probe-{uuid.uuid4().hex}"
         try:
-            self.write(key, b"modeldiff")
-            if self.read(key) != b"modeldiff":
+            hurried.write(key, b"modeldiff")
+            if hurried.read(key) != b"modeldiff":
                 raise StoreError(f"{self.url(key)} does not give back what was written")
-            self.delete(key)
+            hurried.delete(key)
         except (StoreError, FileNotFoundError) as error:
             raise ConfigError("store.root", "a place that can be written", self.settings.root, str(error)) from error
 
@@ -153,7 +201,3 @@ def _write_local(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

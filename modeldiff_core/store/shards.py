@@ -1,7 +1,9 @@
 """Shards: what K models gave, the unit of work, of retry and of storage."""
 
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,9 @@ from jaxtyping import Bool, Float
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.store.objects import ObjectStore
 from modeldiff_core.store.tensors import TensorObject, read_tensors, write_tensors
+
+READERS = 8
+"""Threads that read shards ahead of their use."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,9 @@ def done_shards(store: ObjectStore, prefix: str) -> set[int]:
 
 
 def write_shard(store: ObjectStore, prefix: str, index: int, shard: Shard, identity: Mapping[str, object]) -> None:
-    """Put a shard in one step; masks are packed eight to a byte."""
+    """Put a shard in one step; masks are packed eight to a byte, margins keep their type up to float32."""
     arrays: dict[str, np.ndarray] = {
-        "margins": shard.margins.astype(np.float32),
+        "margins": shard.margins.astype(np.float16 if shard.margins.dtype == np.float16 else np.float32, copy=False),
         "masks": np.packbits(shard.masks, axis=1),
         "diverged": shard.diverged,
     }
@@ -68,3 +73,32 @@ def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[st
         raise DamagedObject(f"{source}: holds margins that are not finite")
     masks = np.unpackbits(packed, axis=1, count=n_train).astype(bool)
     return Shard(int(str(content.facts["first"])), masks, margins, diverged.astype(bool))
+
+
+def read_shards(
+    store: ObjectStore, prefix: str, indices: Iterable[int], identity: Mapping[str, object]
+) -> Iterator[tuple[int, Shard | DamagedObject | FileNotFoundError]]:
+    """Every shard with its index, in the order given, or what is wrong with it; read ahead by some threads.
+
+    Memory: 2·READERS shards. Raises StoreError where the store itself fails.
+    """
+
+    def read(index: int) -> Shard | DamagedObject | FileNotFoundError:
+        try:
+            return read_shard(store, prefix, index, identity)
+        except (DamagedObject, FileNotFoundError) as error:
+            return error
+
+    ahead: deque[tuple[int, Future[Shard | DamagedObject | FileNotFoundError]]] = deque()
+    with ThreadPoolExecutor(READERS, thread_name_prefix="shards") as threads:
+        try:
+            for index in indices:
+                ahead.append((index, threads.submit(read, index)))
+                if len(ahead) >= 2 * READERS:
+                    first, future = ahead.popleft()
+                    yield first, future.result()
+            while ahead:
+                first, future = ahead.popleft()
+                yield first, future.result()
+        finally:  # the reader may stop early
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -40,14 +40,14 @@ def check_matrix(matrix: MarginMatrix) -> None:
         if not np.isfinite(block).all():
             raise DamagedObject(f"{address}: margins of targets from {start} on are not all finite")
     if _masks_sha256(matrix, models, n_train) != record["masks_sha256"]:
-        raise DamagedObject(f"{matrix.store.url(matrix.key)}.zarr: masks do not match their checksum")
+        raise DamagedObject(f"{matrix.store.url(matrix.group)}: masks do not match their checksum")
 
 
 def _masks_sha256(matrix: MarginMatrix, models: int, n_train: int) -> str:
     sha = hashlib.sha256()
-    address = f"{matrix.store.url(matrix.key)}.zarr"
+    address = matrix.store.url(matrix.group)
     try:
-        packed = matrices._group(matrix.store, f"{matrix.key}.zarr", "r")["masks"]
+        packed = matrices.open_group(matrix.store, matrix.group)["masks"]
         if packed.shape != (models, -(-n_train // 8)):
             raise DamagedObject(f"{address}: masks of shape {packed.shape} for {models} models of {n_train} examples")
         for start in range(0, models, matrices.ROWS):

@@ -146,20 +146,50 @@ def test_two_studies_at_once_on_one_store_and_server(commands: Commands, tmp_pat
     assert len(list(tmp_path.glob("comparisons/*/summary.json"))) == 2
 
 
+def test_the_same_study_twice_at_once_ends_with_right_matrices(
+    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    processes = [commands.start("compare", *SMALL, f"store.root={tmp_path}") for _ in range(2)]
+    for process in processes:
+        out, err = process.communicate(timeout=400)
+        assert process.returncode == 0, out + err
+    root, _ = undisturbed
+    store, alone = ObjectStore(StoreSettings(str(tmp_path))), ObjectStore(StoreSettings(str(root)))
+    keys = [str(record.relative_to(tmp_path).with_suffix("")) for record in tmp_path.glob("trainings/*/margins-*.json")]
+    assert len(keys) == 2
+    for key in keys:
+        ours, theirs = MarginMatrix.open(store, key), MarginMatrix.open(alone, key)
+        assert ours.margins().std() > 0.5
+        np.testing.assert_array_equal(ours.margins(), theirs.margins())
+        np.testing.assert_array_equal(ours.masks(), theirs.masks())
+    shards = objects(tmp_path, "trainings/*/*/shards/*")
+    assert len(shards) == SHARDS
+    assert shards.items() <= objects(root, "trainings/*/*/shards/*").items()
+    (ours,) = tmp_path.glob("comparisons/digits_watermark-*")
+    assert summary(tmp_path) == json.loads((root / ours.relative_to(tmp_path) / "summary.json").read_text())
+
+
 def test_a_damaged_shard_is_named_and_trained_again(
     commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
+    """A byte of a margin in one shard of A, and a byte of the masks in one of B."""
     shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
-    (matrix,) = (p for p in tmp_path.glob("trainings/*/margins-*.json") if _algorithm(p) == [])
-    shard = matrix.parent / "subsets/shards/000003.safetensors"
-    intact = shard.read_bytes()
-    shard.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
-    matrix.unlink()
+    intact = {}
+    for matrix in tmp_path.glob("trainings/*/margins-*.json"):
+        number, array = (3, "margins") if _algorithm(matrix) == [] else (1, "masks")
+        shard = matrix.parent / f"subsets/shards/{number:06d}.safetensors"
+        intact[shard] = data = shard.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        at = 8 + length + json.loads(data[8 : 8 + length])[array]["data_offsets"][0] + 5
+        shard.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        matrix.unlink()
+    assert len(intact) == 2
     out = commands.compare(tmp_path).stdout
     assert "shard 3 of trained as is is trained again" in out
-    assert "do not match its checksum" in out
-    assert "15 of 16 shards done before, 1 to train" in out
-    assert shard.read_bytes() == intact
+    assert "shard 1 of corner erased is trained again" in out
+    assert out.count("do not match its checksum") == 2
+    assert "14 of 16 shards done before, 2 to train" in out
+    assert all(shard.read_bytes() == data for shard, data in intact.items())
 
 
 def _algorithm(matrix: Path) -> list[object]:

@@ -365,7 +365,9 @@ def test_sizes_are_checked_against_the_dataset(store: ObjectStore, tmp_path: Pat
 def test_a_training_is_named_by_its_folder_if_it_holds_one_thing(store: ObjectStore, tmp_path: Path) -> None:
     matrix = taken(store, **as_npy(tmp_path, *pair()))
     folder = matrix.key.rsplit("/", 1)[0]
-    for key in (matrix.key, matrix.record, f"{matrix.key}.zarr/", folder, f"/{folder}/"):
+    group = MarginMatrix.open(store, matrix.key).group
+    assert group.startswith(f"{matrix.key}.")
+    for key in (matrix.key, matrix.record, f"{group}/", folder, f"/{folder}/"):
         found = find_stored(store, key, "a")
         assert found.reference == matrix
         assert (found.kind, found.name, found.models, found.n_train, found.n_targets) == (

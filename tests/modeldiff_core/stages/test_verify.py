@@ -1,6 +1,7 @@
 """What is done to any object of a store is named; repair removes that and nothing else, and a run mends it."""
 
 import hashlib
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -39,6 +40,15 @@ def contents(store: ObjectStore) -> dict[str, str]:
     files = [path for path in root.rglob("*") if path.is_file()]
     assert files
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def made(store: ObjectStore) -> dict[str, str]:
+    """Contents but for the names of matrices' groups, of which each that is written has one of its own."""
+    name = re.compile(r"(margins-\w{8})\.\w{8}\.zarr")
+    found = {name.sub(r"\1.zarr", key): digest for key, digest in contents(store).items()}
+    for key in [key for key in found if re.fullmatch(r".*/margins-\w{8}\.json", key)]:
+        found[key] = name.sub(r"\1.zarr", store.read(key).decode())
+    return found
 
 
 def of_a(comparison: Comparison, name: str) -> str:
@@ -104,7 +114,7 @@ def test_a_flipped_byte_in_a_matrix_is_damage_of_the_matrix(copy: tuple[ObjectSt
     flip(path)
     (found,) = verify(store, comparison)
     group = str(path).removeprefix(store.path("")).split(".zarr")[0]
-    assert (found.key, found.kind) == (f"{group}.json", "damaged")
+    assert (found.key, found.kind) == (f"{group.rpartition('.')[0]}.json", "damaged")
     assert found.objects[0] == found.key
     assert {f"{group}.zarr/{p}" for p in ("zarr.json", "margins/c/0/0", "masks/c/0/0")} <= set(found.objects)
 
@@ -123,15 +133,15 @@ def test_what_is_gone_is_missing(copy: tuple[ObjectStore, Comparison], pattern: 
 @pytest.mark.parametrize("pattern", [SHARD, BLOCK, "trainings/*/margins-*.zarr/margins/c/0/0"])
 def test_repair_and_a_run_give_the_same_store_again(copy: tuple[ObjectStore, Comparison], pattern: str) -> None:
     store, comparison = copy
-    before = contents(store)
+    before, names = made(store), set(contents(store))
     flip(the(store, pattern))
     removed = repair(store, verify(store, comparison))
     assert removed
-    assert set(before) - set(contents(store)) == set(removed)
+    assert names - set(contents(store)) == set(removed)
     assert {f.kind for f in verify(store, comparison)} == {"missing"}
     run(store, comparison)
     assert verify(store, comparison) == ()
-    assert contents(store) == before
+    assert made(store) == before
 
 
 def test_foreign_objects_are_told_from_damaged_ones(copy: tuple[ObjectStore, Comparison]) -> None:
@@ -201,25 +211,28 @@ def test_strays_are_named_and_nothing_else_is_removed(copy: tuple[ObjectStore, C
     before = contents(store)
     matrix = comparison.regression(comparison.trainings[0], None).matrix.key
     fit = comparison.pair.b[0].reference.key
-    alone = of_a(comparison, "margins-00000000.zarr")
+    alone = of_a(comparison, "margins-00000000.01234567.zarr")
+    group = MarginMatrix.open(store, matrix).group
+    replaced = f"{matrix}.01234567.zarr"
     strays = [
         of_a(comparison, "subsets/shards/000001.safetensors.0123abcd.part"),
         of_a(comparison, "subsets/shards/0000001.safetensors"),
         of_a(comparison, "subsets/shards/1.safetensors"),
         of_a(comparison, "notes.txt"),
-        f"{matrix}.zarr/margins/c/0/0.0123abcd.partial",
+        f"{group}/margins/c/0/0.0123abcd.partial",
         f"{fit}/targets-000000-000040.safetensors",
         f"{comparison.folder}/summary.json.0123abcd.part",
         f"{comparison.pair.null_block(0).key}/1.safetensors",
         f"{comparison.pair.directions.record}.0123abcd.part",
     ]
-    for key in [*strays, f"{alone}/zarr.json", f"{alone}/margins/c/0/0"]:
+    parts = [f"{group}/{part}" for group in (alone, replaced) for part in ("zarr.json", "margins/c/0/0")]
+    for key in [*strays, *parts]:
         store.write(key, b"x")
     store.write("comparisons/other-00000000/summary.json", b"of another study")
     found = verify(store, comparison)
-    assert {f.key: f.kind for f in found} == dict.fromkeys([*strays, alone], "stray")
+    assert {f.key: f.kind for f in found} == dict.fromkeys([*strays, alone, replaced], "stray")
     removed = repair(store, found)
-    assert set(removed) == {*strays, f"{alone}/zarr.json", f"{alone}/margins/c/0/0"}
+    assert set(removed) == {*strays, *parts}
     store.delete("comparisons/other-00000000/summary.json")
     assert contents(store) == before
 

@@ -3,6 +3,7 @@
 import uuid
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,11 +87,12 @@ def test_a_matrix_does_not_depend_on_how_its_models_are_sharded() -> None:
         starts = range(0, 24, size)
         parts = [Shard(s, *(x[s : s + size] for x in (whole.masks, whole.margins, whole.diverged))) for s in starts]
         write_matrix(store, key, iter(parts), 22, TRAIN, TARGETS, IDENTITY)
-    assert store.read("a.json") == store.read("b.json") == store.read("c.json")
-    chunks = [name.removeprefix("a.zarr") for name in store.sizes("a.zarr")]
+    a, b, c = (MarginMatrix.open(store, key) for key in "abc")
+    assert all({**a.record, "group": ""} == {**other.record, "group": ""} for other in (b, c))
+    chunks = [name.removeprefix(a.group) for name in store.sizes(a.group)]
     assert len(chunks) > 20
     for name in chunks:
-        assert store.read("a.zarr" + name) == store.read("b.zarr" + name) == store.read("c.zarr" + name)
+        assert store.read(a.group + name) == store.read(b.group + name) == store.read(c.group + name)
 
 
 def test_a_read_takes_any_columns(store: ObjectStore) -> None:
@@ -123,15 +125,58 @@ def test_shards_are_let_go_while_they_stream() -> None:
     assert 1 <= most <= 3
 
 
-def test_too_few_models_are_refused_and_leave_no_record(store: ObjectStore) -> None:
+def test_too_few_models_are_refused_and_leave_nothing(store: ObjectStore) -> None:
     shards = make([5, 5])
-    write_matrix(store, "m", iter(shards), 10, TRAIN, TARGETS, IDENTITY)
     with pytest.raises(DamagedObject, match=r"/m: 5 models in the shards, 10 expected"):
         write_matrix(store, "m", iter(shards[:1]), 10, TRAIN, TARGETS, IDENTITY)
-    with pytest.raises(FileNotFoundError):
-        MarginMatrix.open(store, "m")
+    with pytest.raises(DamagedObject, match=r"/m: 0 models in the shards, 10 expected"):
+        write_matrix(store, "m", iter([]), 10, TRAIN, TARGETS, IDENTITY)
+    assert store.sizes("") == {}
     write_matrix(store, "m", iter(shards), 10, TRAIN, TARGETS, IDENTITY)
     check(store, "m", shards, 10)
+
+
+def test_margins_keep_their_type_and_do_not_mix(store: ObjectStore) -> None:
+    single = make([5, 5])
+    half = [Shard(s.first, s.masks, s.margins.astype(np.float16), s.diverged) for s in single]
+    write_matrix(store, "m", iter(half), 10, TRAIN, TARGETS, IDENTITY)
+    assert MarginMatrix.open(store, "m").margins().dtype == np.float16
+    check(store, "m", half, 10)
+    with pytest.raises(DamagedObject, match="of type float16, from model 5 on float32"):
+        write_matrix(store, "n", iter([half[0], single[1]]), 10, TRAIN, TARGETS, IDENTITY)
+
+
+def test_a_matrix_in_use_is_never_overwritten(tmp_path: Path) -> None:
+    """Whoever opened the earlier one goes on reading it, also while and after another is written in its place."""
+    store = ObjectStore(StoreSettings(str(tmp_path)))
+    earlier, later = make([5, 5], seed=0), make([5, 5], seed=1)
+    write_matrix(store, "m", iter(earlier), 10, TRAIN, TARGETS, IDENTITY)
+    before, opened = store.sizes(""), MarginMatrix.open(store, "m")
+
+    def stream() -> Iterator[Shard]:
+        for shard in later:
+            yield shard
+            check(store, "m", earlier, 10)
+
+    write_matrix(store, "m", stream(), 10, TRAIN, TARGETS, IDENTITY)
+    check(store, "m", later, 10)
+    np.testing.assert_array_equal(opened.margins(), joined(earlier, "margins", 10))
+    assert before.keys() < store.sizes("").keys()
+    assert opened.group != MarginMatrix.open(store, "m").group
+
+
+def test_two_who_write_one_matrix_at_once_leave_a_right_one(tmp_path: Path) -> None:
+    store, shards = ObjectStore(StoreSettings(str(tmp_path))), make([5, 5, 5, 5])
+    first, second = iter(shards), iter(shards)
+
+    def interleaved() -> Iterator[Shard]:
+        for shard in first:
+            yield shard
+            if shard.first == 5:
+                write_matrix(store, "m", second, 18, TRAIN, TARGETS, IDENTITY)
+
+    write_matrix(store, "m", interleaved(), 18, TRAIN, TARGETS, IDENTITY)
+    check(store, "m", shards, 18)
 
 
 def test_a_matrix_without_a_record_is_not_there(store: ObjectStore) -> None:
@@ -150,32 +195,32 @@ def test_a_changed_byte_is_found_by_who_touches_it(store: ObjectStore) -> None:
     shards = make([5, 5])
     write_matrix(store, "m", iter(shards), 10, TRAIN, TARGETS, IDENTITY)
     matrix, whole = MarginMatrix.open(store, "m"), joined(shards, "margins", 10)
-    flip(store, "m.zarr/margins/c/2/1", 4)
+    flip(store, f"{matrix.group}/margins/c/2/1", 4)
     for start, stop in ((3, 4), (5, 6), (0, 7), (2, 4)):
-        with pytest.raises(DamagedObject, match=r"m\.zarr: margins block 1 does not match its checksum") as caught:
+        with pytest.raises(DamagedObject, match=r"m\.\w+\.zarr: margins block 1 does not match its checksum") as caught:
             matrix.margins(start, stop)
         assert str(caught.value).startswith(store.settings.url)
     np.testing.assert_array_equal(matrix.margins(0, 3), whole[:, :3])
     np.testing.assert_array_equal(matrix.margins(6, 7), whole[:, 6:])
     np.testing.assert_array_equal(matrix.masks(), joined(shards, "masks", 10))
-    flip(store, "m.zarr/masks/c/1/0", 3)
-    with pytest.raises(DamagedObject, match=r"m\.zarr: masks does not match its checksum"):
+    flip(store, f"{matrix.group}/masks/c/1/0", 3)
+    with pytest.raises(DamagedObject, match=r"m\.\w+\.zarr: masks does not match its checksum"):
         matrix.masks()
 
 
 @pytest.mark.parametrize("damage", ["cut short", "gone", "other bytes"])
 def test_a_damaged_object_of_a_matrix_is_never_read_as_values(damage: str) -> None:
     shards, store = make([5, 5]), memory()
-    names = {"m.zarr/zarr.json", *(f"m.zarr/{a}/zarr.json" for a in ("margins", "masks"))}
     write_matrix(store, "m", iter(shards), 10, TRAIN, TARGETS, IDENTITY)
-    objects = store.sizes("m.zarr")
-    assert names < objects.keys()
-    for name in objects:
-        write_matrix(store, "m", iter(shards), 10, TRAIN, TARGETS, IDENTITY)
+    matrix = MarginMatrix.open(store, "m")
+    contents = {name: store.read(name) for name in store.sizes(matrix.group)}
+    parts = {name.removeprefix(f"{matrix.group}/") for name in contents}
+    assert parts > {"zarr.json", "margins/zarr.json", "masks/zarr.json", "margins/c/0/0", "masks/c/0/0"}
+    for name, data in contents.items():
         if damage == "gone":
             store.delete(name)
         else:
-            store.write(name, store.read(name)[:-3] if damage == "cut short" else b"\xff" * objects[name])
-        matrix = MarginMatrix.open(store, "m")
-        with pytest.raises(DamagedObject, match=r"memory://\w+/m\.zarr: "):
+            store.write(name, data[:-3] if damage == "cut short" else b"\xff" * len(data))
+        with pytest.raises(DamagedObject, match=r"memory://\w+/m\.\w+\.zarr: "):
             _ = matrix.masks(), matrix.margins()
+        store.write(name, data)

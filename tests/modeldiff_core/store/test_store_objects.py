@@ -1,6 +1,7 @@
 """Objects on every store: there or not there, whole, listed once, and refused in words that hold no secret."""
 
 import pickle
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,8 +145,10 @@ def test_a_probe_explains_what_s3_refuses(
     s3: S3, server: S3Server, bucket: str, keys: dict[str, str | None], said: str
 ) -> None:
     settings = s3(bucket, **keys)
+    began = time.monotonic()
     with pytest.raises(ConfigError, match=said) as caught:
         ObjectStore(settings).probe()
+    assert time.monotonic() - began < 30, "the retries of a run are not for a probe"
     assert caught.value.key == "store.root"
     assert caught.value.got == settings.root
     with pytest.raises(StoreError, match=rf"s3://{bucket}/\w+/object could not be written: "):
