@@ -179,7 +179,8 @@ def measure_large(settings: StoreSettings, models: int) -> str:
     ahead = 2 * READERS * shape[0] * (2 * shape[1] + shape[2])
     return (
         f"{models:,} × {shape[1]:,} float16, {shape[2]:,} training examples: written in {written:.0f} s, "
-        f"consolidated in {seconds:.0f} s; peak {peak / 1e6:.0f} MB = base {before / 1e6:.0f} + buffers {buffers / 1e6:.0f} + shards "
+        f"consolidated in {seconds:.0f} s; peak {peak / 1e6:.0f} MB = "
+        f"base {before / 1e6:.0f} + buffers {buffers / 1e6:.0f} + shards "
         f"read ahead {ahead / 1e6:.0f} + {(peak - before - buffers - ahead) / 1e6:.0f}"
     )
 
