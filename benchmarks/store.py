@@ -17,7 +17,6 @@ memory does not grow with the models:
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -104,18 +103,24 @@ def block_from_shards(store: ObjectStore, count: int) -> tuple[float, np.ndarray
     return perf_counter() - began, block
 
 
+def peak_memory() -> int:
+    """Most resident bytes of this process so far (getrusage would count its parent's before the exec)."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
 def consolidate(
     settings: StoreSettings, count: int, shape: tuple[int, int, int], answers: "multiprocessing.Queue[Any]"
 ) -> None:
     """Puts seconds, and resident bytes before and at the peak. In a process of its own."""
     store = ObjectStore(settings)
     store.exists("warm/up")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_memory()
     models, targets, train = shape
     began = perf_counter()
     write_matrix(store, "trainings/x/margins", intact(store, count), count * models, train, targets, IDENTITY)
     seconds = perf_counter() - began
-    answers.put((seconds, before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
+    answers.put((seconds, before, peak_memory()))
 
 
 def consolidated(settings: StoreSettings, count: int, shape: tuple[int, int, int]) -> tuple[float, float, float]:
@@ -178,10 +183,9 @@ def measure_large(settings: StoreSettings, models: int) -> str:
     buffers = 2 * min(ROWS, models) * (2 * shape[1] + shape[2] // 8)
     ahead = 2 * READERS * shape[0] * (2 * shape[1] + shape[2])
     return (
-        f"{models:,} × {shape[1]:,} float16, {shape[2]:,} training examples: written in {written:.0f} s, "
-        f"consolidated in {seconds:.0f} s; peak {peak / 1e6:.0f} MB = "
-        f"base {before / 1e6:.0f} + buffers {buffers / 1e6:.0f} + shards "
-        f"read ahead {ahead / 1e6:.0f} + {(peak - before - buffers - ahead) / 1e6:.0f}"
+        f"{models:,} × {shape[1]:,} float16, {shape[2]:,} training examples: written in {written:.0f} s, consolidated "
+        f"in {seconds:.0f} s; peak {peak / 1e6:.0f} MB = base {before / 1e6:.0f} + buffers {buffers / 1e6:.0f} + "
+        f"shards read ahead {ahead / 1e6:.0f} + {(peak - before - buffers - ahead) / 1e6:.0f}"
     )
 
 

@@ -6,9 +6,10 @@ writes to, and a SHA-256 for each block of columns, so that whoever reads a bloc
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -219,19 +220,25 @@ class MarginMatrix:
         first, last = start // COLUMNS, -(-stop // COLUMNS)
         block = self._read("margins", slice(first * COLUMNS, last * COLUMNS))
         for j in range(first, last):
-            part = np.ascontiguousarray(block[:, (j - first) * COLUMNS : (j - first + 1) * COLUMNS])
+            part = block[:, (j - first) * COLUMNS : (j - first + 1) * COLUMNS]
             self._check(part, self.record["margins_sha256"][j], f"margins block {j}")
         return block[:, start - first * COLUMNS : stop - first * COLUMNS]
 
     def _read(self, name: str, columns: slice) -> Shaped[np.ndarray, "models columns"]:
         broken = ValueError, KeyError, TypeError  # what zarr raises for chunks cut short and broken metadata
-        read: Callable[[], Any] = lambda: np.asarray(open_group(self.store, self.group)[name][:, columns])  # noqa: E731
         try:
-            return self.store.attempt("read", self.group, read, *broken, FileNotFoundError)
+            return self.store.attempt(
+                "read", self.group, lambda: np.asarray(self._arrays[name][:, columns]), *broken, FileNotFoundError
+            )
         except (*broken, FileNotFoundError) as error:
             address = self.store.url(self.group)
             raise DamagedObject(f"{address}: {name} cannot be read ({type(error).__name__}: {error})") from error
 
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        group = open_group(self.store, self.group)
+        return {name: group[name] for name in ("margins", "masks")}
+
     def _check(self, values: np.ndarray, expected: str, what: str) -> None:
-        if hashlib.sha256(values.tobytes()).hexdigest() != expected:
+        if hashlib.sha256(np.ascontiguousarray(values).data).hexdigest() != expected:
             raise DamagedObject(f"{self.store.url(self.group)}: {what} does not match its checksum")

@@ -124,7 +124,7 @@ def test_killed_in_training_and_run_again_gives_the_same_bits(
     assert f"{len(done)} of {SHARDS} shards done before, {SHARDS - len(done)} to train" in out
     assert all(path.stat().st_mtime_ns == when for path, when in done.items()), "a finished shard was trained again"
     root, _ = undisturbed
-    for pattern in ("trainings/*/subsets/shards/*", "trainings/*/ensemble/shards/*"):
+    for pattern in ("trainings/*/subsets/shards/*.safetensors", "trainings/*/ensemble/shards/*.safetensors"):
         whole = objects(root, pattern)
         assert all(whole[name] == digest for name, digest in objects(tmp_path, pattern).items())
     (ours,) = tmp_path.glob("comparisons/digits_watermark-*")
@@ -162,9 +162,9 @@ def test_the_same_study_twice_at_once_ends_with_right_matrices(
         assert ours.margins().std() > 0.5
         np.testing.assert_array_equal(ours.margins(), theirs.margins())
         np.testing.assert_array_equal(ours.masks(), theirs.masks())
-    shards = objects(tmp_path, "trainings/*/*/shards/*")
+    shards = objects(tmp_path, "trainings/*/*/shards/*.safetensors")
     assert len(shards) == SHARDS
-    assert shards.items() <= objects(root, "trainings/*/*/shards/*").items()
+    assert shards.items() <= objects(root, "trainings/*/*/shards/*.safetensors").items()
     (ours,) = tmp_path.glob("comparisons/digits_watermark-*")
     assert summary(tmp_path) == json.loads((root / ours.relative_to(tmp_path) / "summary.json").read_text())
 
@@ -175,8 +175,10 @@ def test_a_damaged_shard_is_named_and_trained_again(
     """A byte of a margin in one shard of A, and a byte of the masks in one of B."""
     shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     intact = {}
-    for matrix in tmp_path.glob("trainings/*/margins-*.json"):
-        number, array = (3, "margins") if _algorithm(matrix) == [] else (1, "masks")
+    (folder,) = (p.parent for p in tmp_path.glob("comparisons/*/study.json") if _is_the_small_study(p))
+    prefixes = json.loads((folder / "study.json").read_text())["trainings"]
+    for label, number, array in (("a", 3, "margins"), ("b", 1, "masks")):
+        (matrix,) = (p for p in tmp_path.glob(f"{prefixes[label]}/margins-*.json") if _models(p) == 240)
         shard = matrix.parent / f"subsets/shards/{number:06d}.safetensors"
         intact[shard] = data = shard.read_bytes()
         length = int.from_bytes(data[:8], "little")
@@ -192,9 +194,18 @@ def test_a_damaged_shard_is_named_and_trained_again(
     assert all(shard.read_bytes() == data for shard, data in intact.items())
 
 
-def _algorithm(matrix: Path) -> list[object]:
-    training = json.loads((matrix.parent / "training.json").read_text())
-    return list(training["identity"]["algorithm"]["recipe"]["augmentations"])
+def _is_the_small_study(path: Path) -> bool:
+    """Whether a comparison is that of SMALL alone; other tests leave theirs in the same store."""
+    study = json.loads(path.read_text())["study"]
+    return (
+        study["algorithm_b"]["name"] == "corner erased"
+        and study["subsets"]["models"] == 240
+        and study["comparison"]["components"] == 4
+    )
+
+
+def _models(matrix: Path) -> int:
+    return int(json.loads(matrix.read_text())["models"])
 
 
 def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tmp_path: Path) -> None:

@@ -221,6 +221,7 @@ def test_a_damaged_object_of_a_matrix_is_never_read_as_values(damage: str) -> No
             store.delete(name)
         else:
             store.write(name, data[:-3] if damage == "cut short" else b"\xff" * len(data))
+        damaged = MarginMatrix.open(store, "m")
         with pytest.raises(DamagedObject, match=r"memory://\w+/m\.\w+\.zarr: "):
-            _ = matrix.masks(), matrix.margins()
+            _ = damaged.masks(), damaged.margins()
         store.write(name, data)
