@@ -119,6 +119,7 @@ class Drill:
             findings = verify(watcher.store, Comparison.of(request(STUDY).study))
             self.strays += sum(finding.kind == "stray" for finding in findings)
             self.complaints += [f"{f.kind}: {f.key}: {f.why}" for f in findings if f.kind != "stray"]
+            print(self.report(), file=sys.stderr, flush=True)
 
     def _once(self, settings: StoreSettings, wanted: int, duration: float, server: S3Server | None) -> bool:
         """Start the command and kill at random moments until it ends or is killed; gives whether the study is done."""

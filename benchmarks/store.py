@@ -7,9 +7,10 @@
   - consolidation:  all shards into one matrix, in a process of its own; its peak memory is that process's,
   - block:          100 columns of the matrix, with their checksums; ratio: shards / block.
 The middle three are repeated in turn, since the machine may be shared; a ratio is the median of the rounds' ratios.
-At last 10,000 and 20,000 models of 10,000 float16 targets and 50,000 training examples, in shards of 100, show that
+At last 10,000 and 30,000 models of 10,000 float16 targets and 50,000 training examples, in shards of 100, show that
 memory does not grow with the models:
-    peak = base + 2·ROWS·(bytes of a margin · targets + train/8) + 2·READERS·shard + chunks on their way.
+    peak ≤ base + 4·ROWS·(bytes of a margin · targets + train/8) + 2·READERS·shard,
+two buffers and up to as much on its way through zarr.
 
     python -m benchmarks.store [rounds, 3 by default]
 """
@@ -206,7 +207,7 @@ def main() -> None:
                 print(measure(StoreSettings(str(folder / dtype)), count, dtype, rounds), flush=True)
                 remote = StoreSettings(f"s3://{server.bucket}/{dtype}", server.endpoint)
                 print(measure(remote, count, dtype, rounds), flush=True)
-            for models in (10_000, 20_000):
+            for models in (10_000, 30_000):
                 print("file: " + measure_large(StoreSettings(str(folder / f"large-{models}")), models), flush=True)
             remote = StoreSettings(f"s3://{server.bucket}/large", server.endpoint)
             print("s3: " + measure_large(remote, 10_000), flush=True)

@@ -52,9 +52,9 @@ def write_matrix(
     A matrix that is there already stays as it is for whoever reads it, and is replaced with its record. The margins'
     type is that of the first shard. Rows beyond `models` are left out.
 
-    Memory: two buffers of ROWS rows, each ROWS × (bytes of a margin × targets + train/8) bytes (one is written while
-    the other is filled), the chunks on their way, and a shard. Raises DamagedObject, and leaves nothing, if the shards
-    hold fewer models or differ in their type.
+    Memory: two buffers of ROWS × (bytes of a margin × targets + train/8) bytes (one is written while the other is
+    filled), up to as much again on its way through zarr, and a shard; so it does not grow with the models. Raises
+    DamagedObject, and leaves nothing, if the shards hold fewer models or differ in their type.
     """
     group = f"{key}.{uuid.uuid4().hex[:8]}.zarr"
     writer: _Writer | None = None
@@ -180,7 +180,7 @@ class _Writer:
         self.store.upload("written", self.group, lambda: self._masks.__setitem__(here, masks), masks.nbytes)
         for j, block in enumerate(self._margin_sums):
             block.update(margins[:, j * COLUMNS : (j + 1) * COLUMNS].tobytes())
-        self._mask_sum.update(masks.tobytes())
+        self._mask_sum.update(masks.data)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[st
         raise DamagedObject(f"{source}: shapes {margins.shape}, {packed.shape}, {diverged.shape} do not fit together")
     if not np.isfinite(margins).all():
         raise DamagedObject(f"{source}: holds margins that are not finite")
-    masks = np.unpackbits(packed, axis=1, count=n_train).astype(bool)
+    masks = np.unpackbits(packed, axis=1, count=n_train).view(bool)
     return Shard(int(str(content.facts["first"])), masks, margins, diverged.astype(bool))
 
 
