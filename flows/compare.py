@@ -1,6 +1,6 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from prefect import flow, get_run_logger, tags
@@ -15,12 +15,14 @@ from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
-from tasks import datamodels, directions, effects, matrices, probe, report, train
+from tasks import curve, datamodels, directions, effects, matrices, probe, report, train
 from tasks.policy import fresh, result_storage
 from tasks.slots import open_slots
 
@@ -49,13 +51,19 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
+    window = 2 * len(runner.slots())
     with open_slots(runner.slots(), runner.execution()):
-        run = _Run(comparison, store, 2 * len(runner.slots()), runner.tune)
+        while not (now := current_round(ObjectStore(store), comparison)).last:
+            step = _Run(now.comparison, store, window, runner.tune)
+            step.train()
+            step.follow()
+        run = _Run(now.comparison, store, window, runner.tune)
         run.train()
         run.consolidate()
+        run.follow()
         run.analyse()
         result = run.report()
-    publish(comparison, run.objects, result)
+    publish(now.comparison, run.objects, result)
     return result
 
 
@@ -91,18 +99,42 @@ class _Run:
 
     def consolidate(self) -> None:
         """Gather the shards of each algorithm; shards that turn out damaged are trained again."""
-        for _ in range(REPAIRS):
-            calls = []
+        models = self.study.subsets.models
+
+        def lacking() -> Iterable[Call]:
             for label, training in zip("ab", self.comparison.trainings, strict=True):
-                if not matrix_reference(training, self.study.subsets.models).complete(self.objects):
+                if not matrix_reference(training, models).complete(self.objects):
                     arguments = {
                         "label": self._label(label), "store": self.store, "training": training.to_json(),
-                        "models": self.study.subsets.models,
+                        "models": models,
                     }  # fmt: skip
-                    calls.append(Call(label, matrices.consolidate_matrix, arguments))
+                    yield Call(label, matrices.consolidate_matrix, arguments)
+
+        self._gather("matrices", "gathering margins", lacking)
+
+    def follow(self) -> None:
+        """Take the learning curve of each algorithm as far as its models go."""
+        models = self.study.subsets.models
+
+        def lacking() -> Iterable[Call]:
+            for label, training in zip("ab", self.comparison.trainings, strict=True):
+                followed = Curve.of(self.study, training)
+                if not followed.complete(self.objects, models):
+                    arguments = {
+                        "label": self._label(label), "store": self.store, "curve": followed.to_json(),
+                        "budget": models,
+                    }  # fmt: skip
+                    yield Call(label, curve.learning_curve, arguments)
+
+        self._gather("curve", "learning curves", lacking)
+
+    def _gather(self, key: str, words: str, lacking: Callable[[], Iterable[Call]]) -> None:
+        """Run what is lacking of each algorithm's shards; those that turn out damaged are trained again."""
+        for _ in range(REPAIRS):
+            calls = list(lacking())
             if not calls:
                 return
-            with StageProgress("matrices", "gathering margins", len(calls)) as progress:
+            with StageProgress(key, words, len(calls)) as progress:
                 outcome = self._run(calls, progress)
             damaged = {label: result["damaged"] for label, result in outcome.results.items() if result["damaged"]}
             if not damaged:

@@ -12,6 +12,7 @@ from flows.compose import Request, request
 from flows.server import prefect_api
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import held, results, shard_sets, shard_sets_among
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, StoreSettings
 
 
@@ -62,7 +63,7 @@ def plan(overrides: Sequence[str]) -> int:
 def status(overrides: Sequence[str]) -> int:
     """Say what the store holds, from one listing of each folder that the study uses."""
     asked = request(overrides)
-    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    comparison, store = _stored(asked)
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     keys = held(store, comparison)
     for shards in shard_sets_among(keys, comparison):
@@ -78,7 +79,7 @@ def status(overrides: Sequence[str]) -> int:
 def report(overrides: Sequence[str]) -> int:
     """Draw the report of a finished comparison again."""
     asked = request(overrides)
-    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    comparison, store = _stored(asked)
     missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
     if missing:
         print(
@@ -90,7 +91,7 @@ def report(overrides: Sequence[str]) -> int:
     from modeldiff_core.stages.summary import write_summary
 
     settings = _plain(asked.store)
-    study = asked.study.model_dump(mode="json")
+    study = comparison.study.model_dump(mode="json")
     write_summary(settings, study)
     write_report(settings, study)
     print(f"Report: {store.url(comparison.report.record)}")
@@ -116,6 +117,12 @@ def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:
     for warning in warnings:
         print(f"modeldiff: warning: {warning}", file=sys.stderr)
     return comparison, ObjectStore(asked.store)
+
+
+def _stored(asked: Request) -> tuple[Comparison, ObjectStore]:
+    """The comparison as far as the rounds of an adaptive study have come."""
+    store = ObjectStore(asked.store)
+    return current_round(store, Comparison.of(asked.study)).comparison, store
 
 
 def _plain(settings: StoreSettings) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flows.compose import request
 from modeldiff_core.stages import verify as stage
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore
 
 
 def verify(overrides: Sequence[str], repair: bool = False) -> int:
     """Say what is damaged, foreign, missing or stray; 0 if nothing is left of it, 1 otherwise."""
     asked = request(overrides)
-    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    store = ObjectStore(asked.store)
+    comparison = current_round(store, Comparison.of(asked.study)).comparison
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     with Progress(
         TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("objects"), TimeRemainingColumn(),

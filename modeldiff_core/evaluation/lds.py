@@ -108,7 +108,7 @@ def score_with_interval(
     draws together are then a few matrix products.
     """
     predicted = _predictions(weights, bias, masks, margins)
-    return _correlated(average_ranks(predicted), average_ranks(margins), _Draws.of(*margins.shape, draws, seed))
+    return _correlated(average_ranks(predicted), average_ranks(margins), _Draws.of(margins, draws, seed))
 
 
 def scores_with_intervals(
@@ -122,7 +122,7 @@ def scores_with_intervals(
 ) -> Scores:
     """Mean Spearman (as ``score_with_interval``), Pearson and R², each with its intervals from the same draws."""
     predicted = _predictions(weights, bias, masks, margins)
-    drawn = _Draws.of(*margins.shape, draws, seed)
+    drawn = _Draws.of(margins, draws, seed)
     x, y = _double(predicted), _double(margins)
     once = np.full((1, len(masks)), 1 / len(masks))
     return Scores(
@@ -140,9 +140,9 @@ class _Draws:
     targets: Float[np.ndarray, "draws targets"]
 
     @classmethod
-    def of(cls, n_models: int, n_targets: int, draws: int, seed: int) -> "_Draws":
+    def of(cls, margins: Columns, draws: int, seed: int) -> "_Draws":
         rng = generator("lds", seed)
-        both = [[rng.multinomial(n, np.full(n, 1 / n)) / n for n in (n_models, n_targets)] for _ in range(draws)]
+        both = [[rng.multinomial(n, np.full(n, 1 / n)) / n for n in margins.shape] for _ in range(draws)]
         return cls(np.stack([of_models for of_models, _ in both]), np.stack([of_targets for _, of_targets in both]))
 
 
@@ -175,15 +175,13 @@ def _weighted_correlation(
     return np.asarray(np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0))
 
 
-def _explained(
-    x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]
-) -> Float[np.ndarray, "draws targets"]:
+def _explained(x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, "draws targets"]:
     """1 − MSE/variance of y; 0 where y does not vary."""
     error = weight @ (y - x) ** 2
     y = _centred(y)
     variance = weight @ y**2 - (weight @ y) ** 2
     varies = variance > 1e-12 * (y**2).max(0)  # a draw may hold one model alone
-    return 1 - np.divide(error, variance, out=np.ones_like(error), where=varies)
+    return np.asarray(1 - np.divide(error, variance, out=np.ones_like(error), where=varies))
 
 
 def _centred(values: Columns) -> Columns:

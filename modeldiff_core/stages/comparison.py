@@ -95,4 +95,5 @@ class Comparison:
 def plain_settings(settings: dict[str, Any]) -> object:
     """The study's settings without what decides no number."""
     settings = {**settings, "regression": {k: v for k, v in settings["regression"].items() if k != "block_size"}}
+    settings["subsets"] = {k: v for k, v in settings["subsets"].items() if k not in ("adaptive", "rounds")}
     return plain(settings)
