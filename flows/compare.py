@@ -10,8 +10,7 @@ from flows.artifacts import publish
 from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
 from flows.resolve import resolve
-from flows.window import Call, Outcome, run_window
-from modeldiff_core.errors import ModelDiffError
+from flows.window import Call, Outcome, RunFailed, run_window
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
@@ -28,10 +27,6 @@ from tasks.slots import open_slots
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
-
-
-class RunFailed(ModelDiffError):
-    """Some tasks failed for good; names them and says how to go on."""
 
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
@@ -237,11 +232,7 @@ class _Run:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        outcome = run_window(calls, self.window, lambda call: progress.advance(call.units))
-        if outcome.failures:
-            lines = "\n".join(f"  {name}: {why}" for name, why in outcome.failures.items())
-            raise RunFailed(f"{len(outcome.failures)} tasks of {self.study.name} failed:\n{lines}")
-        return outcome
+        return run_window(calls, self.window, lambda call: progress.advance(call.units)).succeeded(self.study.name)
 
     def _label(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"

@@ -23,7 +23,8 @@ def compare(overrides: Sequence[str]) -> int:
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     with prefect_api() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
-        from flows.compare import RunFailed, run_comparison
+        from flows.compare import run_comparison
+        from flows.window import RunFailed
 
         try:
             result = run_comparison(asked.study, asked.store, asked.runner)

@@ -76,7 +76,8 @@ def _saved(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _axes(figure: Figure, theme: Theme) -> Axes:
+def themed_axes(figure: Figure, theme: Theme) -> Axes:
+    """The figure's axes, without what only frames them."""
     axes = figure.add_subplot(facecolor=theme.paper)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(theme.faint)
@@ -98,7 +99,7 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
     bottom = min(0.0, min(finite) * 1.12) - 0.03 * top
 
     def paint(figure: Figure, theme: Theme) -> None:
-        axes = _axes(figure, theme)
+        axes = themed_axes(figure, theme)
         axes.set(xlim=(bottom, top), ylim=(bottom, top), aspect="equal")
         ends = np.array([bottom, top])
         if math.isfinite(floor):
@@ -235,7 +236,7 @@ def effect_plot(effect: EffectFacts, limits: tuple[float, float], width: int = 4
     whose = "own class" if effect.class_name is None else effect.class_name
 
     def paint(figure: Figure, theme: Theme) -> None:
-        axes = _axes(figure, theme)
+        axes = themed_axes(figure, theme)
         axes.set_ylim(limits)
         axes.axhline(0, color=theme.muted, linewidth=0.9, zorder=1)
         axes.grid(axis="y", color=theme.line, linewidth=0.7, zorder=0)

@@ -58,7 +58,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
     page = environment.get_template("page.html.jinja").render(
         facts=facts,
-        style=Markup(_style((folder / "page.css").read_text("utf-8"))),  # noqa: S704 - our own file
+        style=Markup(style()),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         variance_wide=wide,
@@ -78,7 +78,9 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     return {"index.html": page.encode(), **dict(sorted(out.items()))}
 
 
-def _style(sheet: str) -> str:
+def style() -> str:
+    """The style sheet of our pages, with the colours of both themes."""
+    sheet = (files(__package__) / "page.css").read_text("utf-8")
     return f":root{{{LIGHT.css()}}}\n@media (prefers-color-scheme: dark){{:root{{{DARK.css()}}}}}\n{sheet}"
 
 

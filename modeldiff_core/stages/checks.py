@@ -13,6 +13,7 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import UnstableValueError, differences, digest, plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.references import Reference
@@ -102,6 +103,7 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         record = f"{training.prefix}/training.json"
         yield Check(record, partial(_training_record, store, record, training), (record,))
         yield _matrix_check(store, training, study.subsets.models, keys)
+        yield from _curve_checks(store, Curve.of(study, training), study.subsets.models)
     n_train = len(comparison.trainings[0].load().train)
     for regression in {fit.reference.key: fit for fit in comparison.regressions()}.values():
         yield from _datamodel_checks(store, regression, n_train, keys)
@@ -138,6 +140,19 @@ def _matrix_check(store: ObjectStore, training: Training, models: int, keys: Col
 
     groups = sorted(key for key in keys if key.startswith(f"{reference.key}.") and ".zarr/" in key)
     return Check(reference.record, run, (reference.record, *groups))
+
+
+def _curve_checks(store: ObjectStore, curve: Curve, models: int) -> Iterator[Check]:
+    """The points of a learning curve; every later one was computed from a point that is not sound."""
+    sizes = curve.sizes(models)
+    n_train = len(curve.training.load().train)
+    for at, size in enumerate(sizes):
+        reference, weights = curve.point(size), curve.weights_key(size)
+        identity = {"curve": reference.digest}
+        scores, fitted = {"scores": (curve.followed,)}, {"weights": (curve.followed, n_train)}
+        later = tuple(key for s in sizes[at:] for key in (curve.point(s).record, curve.weights_key(s)))
+        yield Check(reference.record, partial(_tensors, store, reference.record, identity, scores), later)
+        yield Check(weights, partial(_tensors, store, weights, identity, fitted), later)
 
 
 def _datamodel_checks(

@@ -62,6 +62,10 @@ class Curve:
         identity = {"curve": digest(self.identity), "models": models}
         return Reference(folder, digest(identity), f"{folder}/{models:06d}.safetensors")
 
+    def weights_key(self, models: int) -> str:
+        """Where the weights of that point stand, which the next one starts from."""
+        return self.point(models).record.replace(".safetensors", ".weights.safetensors")
+
     def complete(self, store: ObjectStore, budget: int) -> bool:
         """Whether every point up to the budget is there."""
         return all(self.point(size).complete(store) for size in self.sizes(budget))
@@ -145,13 +149,13 @@ def _write_point(objects: ObjectStore, spec: Curve, size: int, point: Point) -> 
     """The weights, which only the next point needs, apart from the scores, whose object makes the point complete."""
     identity, facts = {"curve": spec.point(size).digest}, {"models": point.models}
     fitted = {"weights": point.weights, "steps": point.steps}
-    write_tensors(objects, _weights_key(spec, size), TensorObject(fitted, identity, facts))
+    write_tensors(objects, spec.weights_key(size), TensorObject(fitted, identity, facts))
     write_tensors(objects, spec.point(size).record, TensorObject({"scores": point.scores}, identity, facts))
 
 
 def _read_point(objects: ObjectStore, spec: Curve, size: int) -> Point:
     identity = {"curve": spec.point(size).digest}
-    fitted = read_tensors(objects, _weights_key(spec, size), identity).arrays
+    fitted = read_tensors(objects, spec.weights_key(size), identity).arrays
     models, scores = _read_scores(objects, spec, size)
     return Point(models, fitted["weights"], fitted["steps"], scores)
 
@@ -159,7 +163,3 @@ def _read_point(objects: ObjectStore, spec: Curve, size: int) -> Point:
 def _read_scores(objects: ObjectStore, spec: Curve, size: int) -> tuple[int, Float[np.ndarray, " targets"]]:
     content = read_tensors(objects, spec.point(size).record, {"curve": spec.point(size).digest})
     return int(str(content.facts["models"])), content.arrays["scores"]
-
-
-def _weights_key(spec: Curve, size: int) -> str:
-    return spec.point(size).record.replace(".safetensors", ".weights.safetensors")

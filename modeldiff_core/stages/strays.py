@@ -15,9 +15,11 @@ CHUNK = re.compile(r"zarr\.json|(margins|masks)/(zarr\.json|c/\d+/\d+)")
 BLOCK = re.compile(rf"(?P<folder>datamodels-(?P<digest>{DIGEST}))/targets-\d{{6,}}-\d{{6,}}\.safetensors")
 RECORDS = re.compile(
     rf"training\.json|(margins|scores)-{DIGEST}\.json|datamodels-{DIGEST}/record\.json|effects-{DIGEST}\.safetensors"
+    rf"|curve-{DIGEST}/\d{{6,}}(\.weights)?\.safetensors|counterfactual-{DIGEST}\.safetensors"
 )
 COMPARED = re.compile(
     r"study\.json|summary\.json|effects\.parquet|report/index\.html|report/figures/[a-z0-9-]+\.(png|svg)"
+    rf"|counterfactual-{DIGEST}\.json|counterfactual-{DIGEST}/(index\.html|scatter\.(png|svg))"
 )
 NULL = re.compile(r"\d{5}\.safetensors")
 
