@@ -11,6 +11,7 @@ from typing import Any
 from flows.compose import Request, request
 from flows.server import prefect_api
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.inventory import held, results, shard_sets, shard_sets_among
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, StoreSettings
@@ -54,6 +55,8 @@ def plan(overrides: Sequence[str]) -> int:
             each = seconds_a_model(shards.training, shards.kind, slots[0], asked.runner.stack)
             seconds += models * each / len(slots)
             line += f", {1000 * each:.1f} ms a model (measured)"
+        print(line)
+    for line in _learned(comparison, store):
         print(line)
     missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
     print(f"{len(missing)} results to compute after training" + (f": {', '.join(missing[:4])} …" if missing else ""))
@@ -118,6 +121,19 @@ def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:
     for warning in warnings:
         print(f"modeldiff: warning: {warning}", file=sys.stderr)
     return comparison, ObjectStore(asked.store)
+
+
+def _learned(comparison: Comparison, store: ObjectStore) -> list[str]:
+    """What the learning curves in the store say of more models; nothing where there are none."""
+    from modeldiff_core.report.learning import learning_words
+
+    subsets, said = comparison.study.subsets, []
+    for training in comparison.trainings:
+        curve = read_curve(store, Curve.of(comparison.study, training), subsets.models)
+        if curve is not None:
+            wished = subsets.rounds.wished_score
+            said.append(learning_words(training.algorithm.name, curve, subsets.evaluation_models, wished))
+    return said
 
 
 def _stored(asked: Request) -> tuple[Comparison, ObjectStore]:

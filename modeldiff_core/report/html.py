@@ -16,6 +16,7 @@ from modeldiff_core.report.effects import effect_sheets, effect_views
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
+from modeldiff_core.report.learning import learning_plot, learning_words
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import ABSENT, SIDES, flat, number, percent, variance
 
@@ -38,7 +39,10 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     out: dict[str, bytes] = {}
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
     effects = effect_views(facts)
+    learning = learning_plot(facts.learning) if facts.learning else None
     plots = {"variance": wide} if wide else {}
+    if learning:
+        plots["learning-curve"] = learning
     for stem, drawn in (plots | {view.stem: view.plot for view in effects}).items():
         out[f"figures/{stem}.png"] = drawn.png
         out[f"figures/{stem}.svg"] = drawn.light
@@ -70,6 +74,8 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         floor=variance(noise_floor(facts)),
         sides=[side_view(facts, side) for side in SIDES],
         effects=effects,
+        learning=learning,
+        learned=_learned(facts),
         dataset=flat(facts.dataset),
         fraction=_fraction(facts),
         config=json.dumps(facts.config, indent=2, ensure_ascii=False, default=str),
@@ -107,6 +113,15 @@ def _measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
             lambda one: f"{number(one.lds_mean)} [{number(one.lds_low)}, {number(one.lds_high)}]",
         ),
     ]
+
+
+def _learned(facts: ReportFacts) -> list[str]:
+    """What the learning curves say."""
+    if facts.learning is None:
+        return []
+    names = (facts.a.name, facts.b.name)
+    held, wished = facts.learning.held, facts.learning.wished
+    return [learning_words(n, c, held, wished) for n, c in zip(names, facts.learning.curves, strict=True)]
 
 
 def _models(one: AlgorithmFacts) -> str:
