@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.evaluation.ranks import average_ranks
+from modeldiff_core.evaluation.ranks import average_ranks, rank_correlation
 from modeldiff_core.identity import generator
 
 Columns = Float[np.ndarray, "models targets"]
@@ -38,7 +38,7 @@ def target_scores(
     """
     predicted = _predictions(weights, bias, masks, margins)
     return TargetScores(
-        spearman=correlation(average_ranks(predicted), average_ranks(margins)),
+        spearman=rank_correlation(predicted, margins),
         pearson=correlation(_double(predicted), _double(margins)),
         r2=_explained(_double(predicted), _double(margins), np.full((1, len(masks)), 1 / len(masks)))[0],
     )
@@ -56,7 +56,7 @@ def linear_datamodeling_score(
     that differ.
     """
     predicted = _predictions(weights, bias, masks, margins)
-    return correlation(average_ranks(predicted), average_ranks(margins))
+    return rank_correlation(predicted, margins)
 
 
 def correlation(

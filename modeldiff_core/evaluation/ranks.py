@@ -1,5 +1,7 @@
 """Ranks of many columns at once."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
@@ -11,10 +13,35 @@ def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndar
     """Ranks 1..models within each column; equal values share the mean of their ranks."""
     models, targets = values.shape
     ranks = np.empty((targets, models))
-    step = max(1, BLOCK // max(1, models))
-    for at in range(0, targets, step):
-        _rank(np.ascontiguousarray(values[:, at : at + step].T), ranks[at : at + step])
+    for part in _blocks(models, targets):
+        _rank(np.ascontiguousarray(values[:, part].T), ranks[part])
     return ranks.T
+
+
+def rank_correlation(
+    x: Shaped[np.ndarray, "models targets"], y: Shaped[np.ndarray, "models targets"]
+) -> Float[np.ndarray, " targets"]:
+    """Spearman correlation of matching columns; 0 where one of them is constant.
+
+    Both are ranked and multiplied block by block, so that the ranks of all columns never go through memory.
+    """
+    models, targets = x.shape
+    out = np.zeros(targets)
+    for part in _blocks(models, targets):
+        a, b = (np.ascontiguousarray(values[:, part].T) for values in (x, y))
+        ranks = np.empty((2, *a.shape))
+        _rank(a, ranks[0])
+        _rank(b, ranks[1])
+        ranks -= (models + 1) / 2
+        product = np.einsum("tm,tm->t", ranks[0], ranks[1])
+        scale = np.sqrt(np.einsum("tm,tm->t", ranks[0], ranks[0]) * np.einsum("tm,tm->t", ranks[1], ranks[1]))
+        np.divide(product, scale, out=out[part], where=scale > 0)
+    return out
+
+
+def _blocks(models: int, targets: int) -> Iterator[slice]:
+    step = max(1, BLOCK // max(1, models))
+    return (slice(at, min(at + step, targets)) for at in range(0, targets, step))
 
 
 def _rank(rows: Shaped[np.ndarray, "targets models"], out: Float[np.ndarray, "targets models"]) -> None:

@@ -33,7 +33,7 @@ def learning_plot(facts: LearningFacts, width: int = 620, height: int = 380) -> 
             if len(curve.models) >= LEAST_POINTS:
                 law = FittedCurve.of(curve).law
                 along = np.geomspace(law.first, BEYOND * curve.models[-1], 100)
-                fitted = [law.score(at) for at in along]
+                fitted = [law.score(float(at)) for at in along]
                 axes.plot(along + facts.held, fitted, color=colour, lw=1.2, ls="--", zorder=3)
         if facts.wished is not None:
             axes.axhline(facts.wished, color=theme.muted, linewidth=0.9, zorder=1, label="wished")
@@ -54,7 +54,7 @@ def learning_words(name: str, curve: LearningCurve, held: int, wished: float | N
     if len(curve.models) < LEAST_POINTS:
         return f"{said}; too few points ({len(curve.models)} of {LEAST_POINTS}) to say what more would give."
     fitted = FittedCurve.of(curve)
-    twice = fitted.score(2 * (last + held) - held)
+    twice = fitted.score(2.0 * last + held)
     said += (
         f"; the fitted curve gives {_interval(twice)} after twice as many and levels off at {_interval(fitted.plateau)}"
     )

@@ -24,7 +24,7 @@ from modeldiff_core.stages.references import Reference, refer
 from modeldiff_core.stages.regress import Regression, finish_regression, read_blocks, regress_block
 from modeldiff_core.stages.score import score_datamodels
 from modeldiff_core.stages.stored import Stored, find_stored
-from modeldiff_core.stages.summary import Findings, about_datamodels, about_directions, direction_entries
+from modeldiff_core.stages.summary import Findings, about_datamodels, about_directions, direction_entries, lds_entry
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy
@@ -255,7 +255,7 @@ def _write_summary(store: ObjectStore, comparison: AdoptedComparison) -> None:
             }
             for (label, side), score in zip(sides.items(), scores, strict=True)
         },
-        "lds": {label: score.get("lds") for label, score in zip(sides, scores, strict=True)},
+        "lds": {label: lds_entry(score) if score else None for label, score in zip(sides, scores, strict=True)},
         "similarity": float(directions.arrays["similarity"].mean()),
         "directions": entries,
         "transformations": [],

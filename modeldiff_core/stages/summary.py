@@ -186,6 +186,11 @@ def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]]
     )
 
 
+def lds_entry(score: dict[str, Any]) -> dict[str, float]:
+    """The linear datamodeling score of summary.json."""
+    return {name: score["lds"][name] for name in ("mean", "ci_low", "ci_high")}
+
+
 def load_classes(comparison: Comparison) -> tuple[str, ...]:
     """Names of the classes."""
     return comparison.trainings[0].load().classes
@@ -210,7 +215,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
                 ("b", comparison.study.algorithm_b, comparison.trainings[1], b),
             )
         },
-        "lds": {"a": a["lds"], "b": b["lds"]},
+        "lds": {"a": lds_entry(a), "b": lds_entry(b)},
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "directions": directions,
         "transformations": effects,

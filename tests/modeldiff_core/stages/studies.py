@@ -5,6 +5,7 @@ from typing import Any
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import consolidate
+from modeldiff_core.stages.curve import Curve, follow_curve
 from modeldiff_core.stages.directions import find_directions, null_block
 from modeldiff_core.stages.effects import measure_effect
 from modeldiff_core.stages.inventory import shard_sets
@@ -52,6 +53,8 @@ def run(store: ObjectStore, comparison: Comparison) -> None:
     for training in comparison.trainings:
         if not comparison.regression(training, None).matrix.complete(store):
             assert not consolidate(settings, training.to_json(), comparison.study.subsets.models)["damaged"]
+        curve = Curve.of(comparison.study, training)
+        assert not follow_curve(settings, curve.to_json(), comparison.study.subsets.models)["damaged"]
     for regression in comparison.regressions():
         if not regression.reference.complete(store):
             for block in regression.blocks:
