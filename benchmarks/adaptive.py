@@ -35,9 +35,10 @@ from modeldiff_core.study import shards_of
 
 STUDIES = (
     ("digits_watermark", ("subsets.models=4000",)),
-    ("digits_sklearn", ("subsets.models=1200",)),
+    ("digits_sklearn", ("subsets.models=2500",)),
 )
-THRESHOLDS = (0.02, 0.015, 0.01, 0.0075)
+THRESHOLDS = (0.015, 0.01, 0.0075)
+"""Larger ones are reached before the law has the points that it needs."""
 
 
 def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list[LearningCurve]]:

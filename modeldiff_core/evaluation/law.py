@@ -11,7 +11,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
 SKIPPED = 2
-"""Points at the start of a curve that the law is not fitted to: the lasso has hardly begun to see anything there."""
+"""Fewest points at the start of a curve that the law is not fitted to: the lasso has hardly begun to see anything there."""
 LEAST_POINTS = SKIPPED + 4
 """Fewest points of a curve that the law's three parameters are fitted to."""
 FARTHEST = 1000.0
@@ -109,8 +109,13 @@ class FittedCurve:
 
 
 def fit_law(curve: LearningCurve) -> Law:
-    """The law of least squared error in the mean scores, each point after the first SKIPPED with the same weight."""
-    models, scores = curve.models[SKIPPED:], curve.means[SKIPPED:]
+    """The law of least squared error in the mean scores.
+
+    The first third of the points, at least SKIPPED, is left out: the law is that of the end of a curve, and asked about
+    the end.
+    """
+    first = max(SKIPPED, len(curve.models) // 3)
+    models, scores = curve.models[first:], curve.means[first:]
     ratio = models / models[0]
     spread = max(float(scores.max() - scores.min()), 1e-3)
 

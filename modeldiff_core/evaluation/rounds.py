@@ -1,5 +1,6 @@
 """Rounds of training, and when another one is no longer worth it."""
 
+import math
 from collections.abc import Sequence
 
 from modeldiff_core.errors import ConfigError
@@ -25,12 +26,13 @@ def prefixes(budget: int, held: int, growth: float, shard_size: int) -> tuple[in
 
 
 def gain(curve: LearningCurve, growth: float) -> float:
-    """What a round that multiplies the fitted models by `growth` raised the mean score by, at the end of the curve.
+    """What a round that multiplies the fitted models by `growth` gains at the end of the curve, in mean score.
 
-    Taken from the law fitted to the curve, so that it is the curve's slope and not the noise of its last two points.
+    law(m·√growth) − law(m/√growth), by the law fitted to the curve: its slope, not the noise of its last two points,
+    and taken around the end, so that rounds stop at the size nearest to the threshold and not always beyond it.
     """
-    law, last = fit_law(curve), float(curve.models[-1])
-    return law.score(last) - law.score(last / growth)
+    law, last, half = fit_law(curve), float(curve.models[-1]), math.sqrt(growth)
+    return law.score(last * half) - law.score(last / half)
 
 
 def enough(curves: Sequence[LearningCurve], growth: float, least_gain: float) -> bool:
