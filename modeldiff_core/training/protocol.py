@@ -20,6 +20,8 @@ class Execution:
 
     device: a torch device. stack: most models trained in one launch; with 1 each is an ordinary torch module.
     compiled: train ordinary modules through torch.compile, once a process.
+    stack_batch_norm: also launch networks with batch normalisation together; they fill a GPU alone unless they are
+    small, so this is for a measurement to decide.
     resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
     images, with ffcv_workers threads, and models are trained one by one.
     tuned: take stack and compiled from the measurement in the store, where there is one.
@@ -28,6 +30,7 @@ class Execution:
     device: str = "cpu"
     stack: int = 32
     compiled: bool = False
+    stack_batch_norm: bool = False
     resident_share: float = 0.5
     ffcv_workers: int = 1
     tuned: bool = False

@@ -14,6 +14,7 @@ from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.models import ARCHITECTURES, Net, Shape, StackedHead, StackedNetwork
+from modeldiff_core.models.batch_norm_stacks import SideBySide
 from modeldiff_core.models.initial import State, plain_state, random_state, stored_state
 from modeldiff_core.models.stacks import from_module, to_module
 from modeldiff_core.training.batches import Resident, rows_at
@@ -53,8 +54,7 @@ class Sgd(Recipe):
         draws_per_image(self.augmentations, image_shape)
         check_channels(self, image_shape[2])
         shape = shape_after(self.augmentations, image_shape)
-        with torch.device("meta"):
-            net = ARCHITECTURES[self.network.kind].build(shape, self.network.sizes, n_classes)
+        net = _shapes(self.network, shape, n_classes)
         if self.network.init != "random":
             stored_state(net, self.network.init, self.network.kind)
 
@@ -144,8 +144,17 @@ class _Job:
 
         ready = self.inputs_of_all(source, normalisation) if isinstance(source, Resident) else None
 
+        beside = None if stack else SideBySide(_shapes(recipe.network, self.shape, self.n_classes), trained)
+
+        def logits(parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+            if stack:
+                return stack.logits(parameters, images)
+            assert beside is not None
+            of_batch, statistics = beside.logits(parameters, images)
+            parameters.update(statistics)
+            return of_batch
+
         def stacked(rows: slice) -> dict[str, Tensor]:
-            assert stack is not None
             assert isinstance(source, Resident)
             own = normalisation.rows(rows)
 
@@ -154,13 +163,14 @@ class _Job:
                     return rows_at(ready, index)
                 return network_inputs(recipe, own, rows_at(source.images, index).float(), draws)
 
+            starts = [self.start(row) for row in range(len(self.models))[rows]]
             return train_stack(
-                recipe, stack.logits, inputs,
-                [from_module(self.start(row)) for row in range(len(self.models))[rows]], trained, self.labels,
-                self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
+                recipe, logits, inputs, [from_module(start) for start in starts] if stack else starts, trained,
+                self.labels, self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
             )  # fmt: skip
 
-        launch = self.execution.stack if stack and isinstance(source, Resident) else 1
+        wide = stack is not None or self.execution.stack_batch_norm
+        launch = self.execution.stack if wide and isinstance(source, Resident) else 1
         state = self.in_parts(launch, lambda rows: single(rows) if rows.stop - rows.start == 1 else stacked(rows))
         evaluator = stack_evaluator(stack) if stack else module_evaluator(net)
         return NetworkModels(recipe, evaluator, state, normalisation)
@@ -245,9 +255,13 @@ def _stack(network: Network, shape: Shape, n_classes: int) -> StackedNetwork | N
 @lru_cache(maxsize=2)
 def _stored(network: Network, shape: Shape, n_classes: int) -> State:
     """The weights that a network's `init` names; their digest is one of its settings, so the cache is never stale."""
+    return stored_state(_shapes(network, shape, n_classes), network.init, network.kind)
+
+
+def _shapes(network: Network, shape: Shape, n_classes: int) -> Net:
+    """The network without any values: names and shapes of its tensors."""
     with torch.device("meta"):
-        net = ARCHITECTURES[network.kind].build(shape, network.sizes, n_classes)
-    return stored_state(net, network.init, network.kind)
+        return ARCHITECTURES[network.kind].build(shape, network.sizes, n_classes)
 
 
 def _frozen(
