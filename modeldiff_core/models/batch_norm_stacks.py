@@ -71,12 +71,17 @@ class SideBySide:
         for layer, groups in self.convolutions:
             layer.groups = groups * models
         head = {name: value for name, value in parameters.items() if name.rpartition(".")[0] == self.head.name}
-        flat = {name: value.flatten(0, 1) for name, value in parameters.items() if name not in head}
+        flat = {name: _channels_last(value.flatten(0, 1)) for name, value in parameters.items() if name not in head}
         # torch moves running statistics in place: what it is given are copies.
         after = {name: flat[name].clone() for name in self.statistics}
-        x = images.permute(1, 0, 4, 2, 3).flatten(1, 2)
+        x = images.permute(1, 2, 3, 0, 4).flatten(3).permute(0, 3, 1, 2)
         features = functional_call(self.body, {**flat, **after}, (x,)).unflatten(1, (models, -1)).transpose(0, 1)
         layout = {name: value.transpose(1, 2) if value.ndim == 3 else value[:, None] for name, value in head.items()}
         return self.head.logits(layout, features), {
             name: value.unflatten(0, (models, -1)) for name, value in after.items()
         }
+
+
+def _channels_last(value: Tensor) -> Tensor:
+    """The memory that modules trained alone have: of equal pixels, pooling takes another one in another memory."""
+    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
