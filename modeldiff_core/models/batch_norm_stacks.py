@@ -1,7 +1,8 @@
 """Networks with batch normalisation side by side: each model has its own batch and running statistics.
 
-Every layer between two convolutions treats a channel by itself. So K networks are one network with K times the channels
-whose convolutions are grouped (group = model), and batch normalisation takes each model's statistics from its own batch.
+Every layer between two convolutions treats a channel by itself. So K networks are one network with K times as many
+channels, whose convolutions are grouped (group = model), and batch normalisation takes each model's statistics from
+that model's own batch.
 """
 
 from collections.abc import Sequence
