@@ -22,7 +22,7 @@ from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_
 from modeldiff_core.study import StudyConfig
 from tasks import datamodels, directions, effects, matrices, probe, report, train
 from tasks.policy import fresh, result_storage
-from tasks.slots import open_slots
+from tasks.slots import Slots, open_slots
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
@@ -34,8 +34,8 @@ class RunFailed(ModelDiffError):
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
     """Run the flow with a thread for each task in the window, in front of the runner's slots."""
-    window = 2 * len(runner.slots())
-    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=window))
+    most = 2 * len(runner.slots(max(runner.processes)))
+    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=most))
     configured = compare.with_options(task_runner=threads, result_storage=result_storage(store))
     with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
         result: dict[str, Any] = configured(study=study, store=store, runner=runner)
@@ -49,8 +49,8 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
-    with open_slots(runner.slots(), runner.execution()):
-        run = _Run(comparison, store, 2 * len(runner.slots()), runner.tune)
+    with open_slots(runner.slots(), runner.execution()) as slots:
+        run = _Run(comparison, store, slots, runner)
         run.train()
         run.consolidate()
         run.analyse()
@@ -62,13 +62,12 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
 class _Run:
     """One pass over the stages of a comparison; what is complete in the store is not computed again."""
 
-    def __init__(self, comparison: Comparison, store: StoreSettings, window: int, tune: bool) -> None:
-        self.tune = tune
+    def __init__(self, comparison: Comparison, store: StoreSettings, slots: Slots, runner: RunnerConfig) -> None:
+        self.slots, self.runner = slots, runner
         self.comparison = comparison
         self.study = comparison.study
         self.store: dict[str, Any] = _json(store)
         self.objects = ObjectStore(store)
-        self.window = window
         self.names = {"a": comparison.study.algorithm_a.name, "b": comparison.study.algorithm_b.name}
         self.logger = get_run_logger()
 
@@ -83,7 +82,7 @@ class _Run:
         done, wanted = sum(len(s.done) for s in sets), sum(s.wanted for s in sets)
         self.logger.info("%d of %d shards done before, %d to train", done, wanted, wanted - done)
         print(f"{self.study.name}: {done} of {wanted} shards done before, {wanted - done} to train", flush=True)
-        if self.tune and done < wanted:
+        if self.runner.tune and done < wanted:
             self._probe([s for s in sets if s.missing])
         if done < wanted:
             with StageProgress("training", "training", total, before, "models") as progress:
@@ -150,14 +149,22 @@ class _Run:
         return {"summary": summary.record, "url": self.objects.url(page.record), "findings": findings}
 
     def _probe(self, sets: list[ShardSet]) -> None:
-        """Measure how to train each kind of shard, one after the other so that they do not disturb each other."""
+        """Measure how to train each kind of shard, one after the other so that they do not disturb each other.
+
+        Devices then get as many processes as suit the kind that takes longest.
+        """
+        longest, processes = 0.0, 1
         with StageProgress("probe", "measuring", len(sets), unit="probes") as progress:
             for shards in sets:
                 label = self._label(shards.label)
                 arguments = {
                     "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
                 }  # fmt: skip
-                self._run([Call(f"{label} {shards.kind} probe", probe.probe, arguments)], progress)
+                name = f"{label} {shards.kind} probe"
+                found = self._run([Call(name, probe.probe, arguments)], progress).results[name]
+                seconds = found["seconds_a_model"] * len(shards.missing) * shards.models_in_shard
+                longest, processes = max((longest, processes), (seconds, found["processes"]))
+        self.slots.add(self.runner.slots(processes)[len(self.slots.devices) :])
 
     def _shard(self, shards: ShardSet, index: int) -> Call:
         label = self._label(shards.label)
@@ -205,7 +212,7 @@ class _Run:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        outcome = run_window(calls, self.window, lambda call: progress.advance(call.units))
+        outcome = run_window(calls, 2 * len(self.slots.devices), lambda call: progress.advance(call.units))
         if outcome.failures:
             lines = "\n".join(f"  {name}: {why}" for name, why in outcome.failures.items())
             raise RunFailed(f"{len(outcome.failures)} tasks of {self.study.name} failed:\n{lines}")

@@ -14,7 +14,8 @@ GROUP = re.compile(rf"(?P<group>(?P<matrix>margins-{DIGEST})\.{DIGEST}\.zarr)/(?
 CHUNK = re.compile(r"zarr\.json|(margins|masks)/(zarr\.json|c/\d+/\d+)")
 BLOCK = re.compile(rf"(?P<folder>datamodels-(?P<digest>{DIGEST}))/targets-\d{{6,}}-\d{{6,}}\.safetensors")
 RECORDS = re.compile(
-    rf"training\.json|(margins|scores)-{DIGEST}\.json|datamodels-{DIGEST}/record\.json|effects-{DIGEST}\.safetensors"
+    rf"training\.json|probes/[a-z]+-{DIGEST}\.json|(margins|scores)-{DIGEST}\.json|"
+    rf"datamodels-{DIGEST}/record\.json|effects-{DIGEST}\.safetensors"
 )
 COMPARED = re.compile(
     r"study\.json|summary\.json|effects\.parquet|report/index\.html|report/figures/[a-z0-9-]+\.(png|svg)"

@@ -9,6 +9,7 @@ import pytest
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages import probe
+from modeldiff_core.stages.strays import RECORDS
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import Training, parse_study
 from modeldiff_core.study.build import load_dataset
@@ -55,7 +56,7 @@ def test_the_fastest_way_is_used_and_changes_no_margin(tmp_path: Path) -> None:
     assert probe.tuned_execution(settings(tmp_path / "empty"), spec, "subsets", given) == given
     found = probe.probe_training(asdict(settings(tmp_path)), spec.to_json(), "subsets", EXECUTION)
     tuned = probe.tuned_execution(settings(tmp_path), spec, "subsets", given)
-    assert tuned == replace(given, stack=found["stack"], compiled=found["compiled"])
+    assert tuned == replace(given, stack=found["stack"], compiled=found["compiled"], stack_batch_norm=True)
     untuned = replace(given, tuned=False)
     assert probe.tuned_execution(settings(tmp_path), spec, "subsets", untuned) == untuned
     task = spec.task()
@@ -72,7 +73,9 @@ def test_other_hardware_and_other_limits_have_records_of_their_own(monkeypatch: 
     }
     monkeypatch.setattr(probe, "hardware", lambda device: "another")
     keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8)))
-    assert len(keys) == 5
+    keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8, processes=(1, 2))))
+    assert len(keys) == 6
+    assert all(RECORDS.fullmatch(key.removeprefix(f"{spec.prefix}/")) for key in keys), "no strays to verify"
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.data.digits import Digits
@@ -14,9 +15,11 @@ from modeldiff_core.training import Execution, Task, probe
 from modeldiff_core.training import sgd as sgd_module
 from modeldiff_core.training.augmentations import Noise
 from modeldiff_core.training.crops import Resize
+from modeldiff_core.training.probe import Measurement
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
+from modeldiff_core.training.steps import Steps
 
 MLP = Sgd(network=Network("mlp", (8,)), epochs=3)
 
@@ -53,15 +56,35 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_fastest_way_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {1: 3.0, 4: 1.0, 16: 2.0}
-    monkeypatch.setattr(probe, "_seconds_a_model", lambda *args: costs[args[-1].stack])
+
+    def alone(steps: Steps) -> Measurement:
+        way = steps.execution
+        assert len(steps.models) == len(steps.masks) == way.stack
+        return Measurement(way.stack, way.compiled, costs[way.stack], 10**8)
+
+    monkeypatch.setattr(probe, "_alone", alone)
     ways = probe.fastest(task(), masks(20), range(20), Execution(stack=50))
     assert [(way.stack, way.seconds_a_model) for way in ways] == [(4, 1.0), (16, 2.0), (1, 3.0)]
-    assert all(way.peak_bytes > 10**7 and not way.compiled for way in ways)
+    assert not any(way.compiled for way in ways)
 
 
 def test_stacks_are_limited_by_the_request_and_by_the_models() -> None:
-    assert {way.stack for way in probe.fastest(task(), masks(20), range(20), Execution(stack=4))} == {1, 4}
+    ways = probe.fastest(task(), masks(20), range(20), Execution(stack=4))
+    assert {way.stack for way in ways} == {1, 4}
+    assert all(way.peak_bytes > 10**7 and way.processes == 1 for way in ways)
     assert {way.stack for way in probe.fastest(task(), masks(3), range(3), Execution(stack=64))} == {1}
+
+
+def test_on_a_gpu_compilation_and_batch_normalisation_side_by_side_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Sgd(network=Network("resnet9", (4, 4, 4, 4)), augmentations=(Resize(height=12, width=12),))
+    ways = probe._ways(task(recipe), Execution("cpu", 16))
+    assert [(way.stack, way.compiled) for way in ways] == [(1, False)]
+    monkeypatch.setattr(probe, "available_device", torch.device)
+    ways = probe._ways(task(recipe), Execution("cuda:0", 16))
+    assert [(way.stack, way.compiled) for way in ways] == [(1, False), (1, True), (4, False), (16, False)]
+    assert all(way.stack_batch_norm for way in ways)
+    ways = probe._ways(task(MLP), Execution("cuda:0", 16))
+    assert [(way.stack, way.compiled) for way in ways] == [(1, False), (4, False), (16, False)]
 
 
 def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +96,7 @@ def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch)
         network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Resize(height=24, width=24), Noise())
     )
     execution = Execution(stack=4)
-    seconds = probe._seconds_a_model(task(recipe), masks(4), range(4), execution)
+    seconds = probe._alone(Steps(task(recipe), masks(4), range(4), execution)).seconds_a_model
     began = time.perf_counter()
     recipe.train(task().train, 10, masks(4), range(4), 0, execution)
     real = (time.perf_counter() - began) / 4
