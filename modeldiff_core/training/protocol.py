@@ -25,6 +25,7 @@ class Execution:
     resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
     images, with ffcv_workers threads, and models are trained one by one.
     tuned: take stack and compiled from the measurement in the store, where there is one.
+    processes: how many processes at once on one device that measurement tries.
     """
 
     device: str = "cpu"
@@ -34,6 +35,7 @@ class Execution:
     resident_share: float = 0.5
     ffcv_workers: int = 1
     tuned: bool = False
+    processes: tuple[int, ...] = (1,)
 
 
 @runtime_checkable
@@ -82,4 +84,13 @@ class Algorithm(Protocol):
         execution: Execution,
     ) -> TrainedModels:
         """The models whose ``weights`` were stored; never called with an empty mapping."""
+        ...
+
+
+@runtime_checkable
+class SizedAlgorithm(Algorithm, Protocol):
+    """An algorithm that cannot be trained on every number of examples."""
+
+    def check_size(self, image_shape: tuple[int, int, int], n_classes: int, size: int) -> None:
+        """Raise ConfigError, with a key that starts with ``recipe.``, for subsets of a size that it cannot take."""
         ...

@@ -58,6 +58,11 @@ class Sgd(Recipe):
         if self.network.init != "random":
             stored_state(net, self.network.init, self.network.kind)
 
+    def check_size(self, image_shape: Shape, n_classes: int, size: int) -> None:
+        """Whether the batches of a subset suit the network."""
+        shape = shape_after(self.augmentations, image_shape)
+        check_batches(self, _shapes(self.network, shape, n_classes), size)
+
     def train(
         self,
         examples: Examples,

@@ -242,13 +242,13 @@ def test_evaluation_in_slices_is_evaluation_at_once(monkeypatch: pytest.MonkeyPa
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(ConfigError) as caught:
         MLP.train(digits().train, 10, masks()[:1], [0], 0, Execution(device=device))
-    assert caught.value.key == "runner.device"
+    assert caught.value.key == "runner.devices"
 
 
 def test_a_device_that_does_not_exist() -> None:
     with pytest.raises(ConfigError) as caught:
         MLP.load({"0.weight": np.zeros((1, 64, 10), np.float32)}, (8, 8, 1), 10, Execution(device="gpu0"))
-    assert caught.value.key == "runner.device"
+    assert caught.value.key == "runner.devices"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
