@@ -59,7 +59,7 @@ def fastest(
     measured: list[Measurement] = []
     for way in _ways(task, replace(execution, stack=allowed)):
         try:
-            measured.append(_alone(Steps(task, masks[: way.stack], models[: way.stack], way)))
+            measured.append(alone(Steps(task, masks[: way.stack], models[: way.stack], way)))
         except (RuntimeError, MemoryError) as error:
             if not measured or not out_of_memory(error):
                 raise
@@ -69,8 +69,8 @@ def fastest(
     if task_of is not None:
         best = measured[0]
         way = replace(execution, stack=best.stack, compiled=best.compiled, stack_batch_norm=True)
-        together = _together(task_of, Steps(task, masks[: best.stack], models[: best.stack], way), best)
-        measured = sorted([*measured, *together], key=lambda m: m.seconds_a_model)
+        several = together(task_of, Steps(task, masks[: best.stack], models[: best.stack], way), best)
+        measured = sorted([*measured, *several], key=lambda m: m.seconds_a_model)
         measured = [m for m in measured if m.processes in execution.processes] or measured
     best = measured[0]
     log.info(
@@ -98,26 +98,28 @@ def _ways(task: Task, execution: Execution) -> list[Execution]:
     return [stacks[0], replace(stacks[0], compiled=True), *stacks[1:]]
 
 
-def _alone(steps: Steps) -> Measurement:
-    """Set-up plus all steps, from the times of a few and of more steps."""
+def alone(steps: Steps, least_seconds: float = LEAST_SECONDS) -> Measurement:
+    """Set-up plus all steps in this process, from the times of a few and of more steps."""
     way, device = steps.execution, available_device(steps.execution.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     count = min(FEW, steps.total)
     steps.seconds(count)  # compiles, computes features and fills caches
     short = seconds = steps.seconds(count)
-    while seconds - short < LEAST_SECONDS and count < steps.total:
+    while seconds - short < least_seconds and count < steps.total:
         count = min(4 * count, steps.total)
         seconds = steps.seconds(count)
     each = steps.extrapolated(short, seconds, count) / len(steps.models)
     return Measurement(way.stack, way.compiled, each, peak_memory(device))
 
 
-def _together(task_of: Callable[[], Task], steps: Steps, alone: Measurement) -> list[Measurement]:
-    """The same way in several processes at once, as far as they fit."""
+def together(
+    task_of: Callable[[], Task], steps: Steps, one: Measurement, least_seconds: float = LEAST_SECONDS
+) -> list[Measurement]:
+    """The way that `one` process was measured in, in each of ``execution.processes`` at once, as far as they fit."""
     way, models = steps.execution, len(steps.models)
-    step = alone.seconds_a_model * models / steps.total
-    count = min(steps.total, FEW + math.ceil(LEAST_SECONDS / step))
+    step = one.seconds_a_model * models / steps.total
+    count = min(steps.total, FEW + math.ceil(least_seconds / step))
     counts = (min(FEW, steps.total), count)
     measured = []
     for processes in sorted(set(way.processes) - {1}):

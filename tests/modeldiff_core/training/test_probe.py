@@ -62,7 +62,7 @@ def test_the_fastest_way_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(steps.models) == len(steps.masks) == way.stack
         return Measurement(way.stack, way.compiled, costs[way.stack], 10**8)
 
-    monkeypatch.setattr(probe, "_alone", alone)
+    monkeypatch.setattr(probe, "alone", alone)
     ways = probe.fastest(task(), masks(20), range(20), Execution(stack=50))
     assert [(way.stack, way.seconds_a_model) for way in ways] == [(4, 1.0), (16, 2.0), (1, 3.0)]
     assert not any(way.compiled for way in ways)
@@ -87,16 +87,15 @@ def test_on_a_gpu_compilation_and_batch_normalisation_side_by_side_are_tried(mon
     assert [(way.stack, way.compiled) for way in ways] == [(1, False), (4, False), (16, False)]
 
 
-def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measured_seconds_are_those_of_training() -> None:
     """Noise draws make a step long enough to be timed; 60 steps extrapolated against all 300 carried out."""
     import time
 
-    monkeypatch.setattr(probe, "LEAST_SECONDS", 0.05)
     recipe = Sgd(
         network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Resize(height=24, width=24), Noise())
     )
     execution = Execution(stack=4)
-    seconds = probe._alone(Steps(task(recipe), masks(4), range(4), execution)).seconds_a_model
+    seconds = probe.alone(Steps(task(recipe), masks(4), range(4), execution), 0.05).seconds_a_model
     began = time.perf_counter()
     recipe.train(task().train, 10, masks(4), range(4), 0, execution)
     real = (time.perf_counter() - began) / 4
