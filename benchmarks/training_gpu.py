@@ -135,7 +135,9 @@ def measured(device: str, recipe: Sgd, images: int, stacks: tuple[int, ...], siz
     """Every way that fits the device, by its name; then the fastest of them in several processes at once."""
     task_of = partial(task, recipe, images)
     given = task_of()
-    ways = {"one by one": Execution(device, 1), "compiled": Execution(device, 1, compiled=True)}
+    ways = {"one by one": Execution(device, 1)}
+    if device.startswith("cuda"):
+        ways["compiled"] = Execution(device, 1, compiled=True)
     ways |= {f"stack of {n}": Execution(device, n, stack_batch_norm=True) for n in stacks}
 
     def steps(way: Execution) -> Steps:

@@ -3,11 +3,13 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from flows.cli import main
 from flows.compose import RunnerConfig
 from tasks.slots import Slots
 
@@ -63,3 +65,19 @@ def test_added_slots_work_at_the_same_time() -> None:
         assert max(one["began"], other["began"]) < min(one["ended"], other["ended"])
     finally:
         slots.close()
+
+
+def test_plan_keeps_what_it_measures_and_reads_it_afterwards(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["plan", f"store.root={tmp_path}", "dataset.n_train=300", "targets=20", "subsets.models=140"]
+    asked += [f"algorithm_{which}.recipe.epochs=1" for which in "ab"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert said.count("ms a model (measured)") == 4
+    assert len(list(tmp_path.glob("trainings/*/probes/cpu-*.json"))) == 4
+    monkeypatch.setattr("modeldiff_core.stages.probe.measured_ways", lambda *args: pytest.fail("measured again"))
+    assert main(asked) == 0
+    assert capsys.readouterr().out == said
+    assert main(["verify", *asked[1:]]) != 2
+    assert "probes" not in capsys.readouterr().out, "a record of a measurement is no stray"
