@@ -12,6 +12,8 @@ from modeldiff_core.datamodels.solver import Problem, solve_rows
 
 PATH_GAP = 1e-2
 """Relative gap on the way down the path, where only the order of validation errors matters."""
+LOOK_EVERY = 4
+"""λ after which slopes are computed anew at the end, so that rough steps do not add up to a gap."""
 PATIENCE = 3
 """A target leaves the path after this many λ in a row without a smaller validation error."""
 
@@ -54,7 +56,9 @@ def walk(
     for k in range(grid.shape[1]):
         part = data.select(active)
         problem = Problem(part.cross, part.power, grid[active, k])
-        found = solve_rows(design, problem, weights, PATH_GAP, slopes=slopes, precise=precise)
+        found = solve_rows(
+            design, problem, weights, PATH_GAP, slopes=slopes, precise=precise, trusting=k % LOOK_EVERY > 0
+        )
         error = held.errors(found.weights, part.bias(found.weights, design.mask_mean), active)
         errors[active, k] = error
         better = error < least[active]

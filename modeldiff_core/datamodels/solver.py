@@ -16,13 +16,14 @@ from torch import Tensor
 from modeldiff_core.datamodels.design import Design
 from modeldiff_core.datamodels.moments import row_sums
 
-CHECK_EVERY = 4
+CHECK_EVERY = 2
+"""Iterations after which targets that have reached their gap are looked for."""
 REFRESH_EVERY = 16
+"""Iterations after which slopes are computed anew, so that the rounding of steps does not add up."""
 MAX_ITERATIONS = 20000
+"""A multiple of both, so that the last gap is a fresh one."""
 SINGLE_GAP = 1e-3
-"""Relative gaps of this size or more are reached, and believed, in float32."""
-DOUBLE_GAP = 5e-5
-"""Below it weights are kept in float64."""
+"""Relative gaps of this size or more are reached, and believed, in float32; smaller ones in float64."""
 CHUNK = {"cpu": 256, "cuda": 8192}
 """Targets that are worked on together: as many as the processor's cache holds."""
 
@@ -66,7 +67,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """Weights, their relative gaps in float64, and the slopes of the residual at them."""
+    """Weights, their relative gaps, and the slopes of the residual at them."""
 
     weights: Float[Tensor, "targets train"]
     gaps: Float[Tensor, " targets"]
@@ -81,21 +82,22 @@ def solve_rows(
     *,
     slopes: Float[Tensor, "targets train"] | None = None,
     precise: bool = False,
+    trusting: bool = False,
 ) -> Solution:
     """Weights with a relative gap of at most `tolerance` for each target.
 
-    Weights are float32, float64 for tolerances below DOUBLE_GAP. Gaps are those of these weights, computed in float64
-    for tolerances below SINGLE_GAP. `precise` does everything in float64. Stops at MAX_ITERATIONS, so the gap must be
-    looked at. slopes: those at the start, if they are known.
+    All but the products of steps is in float64 for tolerances below SINGLE_GAP, in float32 from there on; `precise`
+    takes everything in float64. Stops at MAX_ITERATIONS, so the gap must be looked at. slopes: those at the start, if
+    they are known. trusting: believe the slopes that have been carried along, when a target seems to be done.
     """
-    state = torch.float64 if precise or tolerance < DOUBLE_GAP else torch.float32
+    precision = torch.float64 if precise or tolerance < SINGLE_GAP else torch.float32
     size = CHUNK.get(start.device.type, CHUNK["cpu"])
     parts = []
     for rows in torch.arange(len(start), device=start.device).split(size):
-        part, first = problem.select(rows), start[rows].to(state)
+        part, first = problem.select(rows).to(precision), start[rows].to(precision)
         if design.curvature > 0:
-            known = part.to(state).slopes(design, first) if slopes is None else slopes[rows].to(state)
-            parts.append(_solve_chunk(design, part, first, known, tolerance, precise))
+            known = part.to(torch.float32).slopes(design, first) if slopes is None else slopes[rows]
+            parts.append(_solve_chunk(design, part, first, known.to(precision), tolerance, precise, trusting))
         else:
             zero = torch.zeros_like(first)
             parts.append(Solution(zero, torch.zeros_like(part.power), zero))
@@ -111,41 +113,34 @@ def _solve_chunk(
     slope: Float[Tensor, "targets train"],
     tolerance: float,
     precise: bool,
+    trusting: bool,
 ) -> Solution:
-    state, exact = w.dtype, torch.float64 if precise or tolerance < SINGLE_GAP else torch.float32
     step_product = design.product if precise else design.rough_product
-    true, rough = problem.to(exact), problem.to(state)
     out, gaps, slopes = torch.zeros_like(w), torch.zeros_like(problem.power), torch.zeros_like(w)
     active = torch.arange(len(w), device=w.device)
-    z, slope_z, t = w.clone(), slope.clone(), torch.ones_like(rough.power)
+    z, slope_z, t = w.clone(), slope.clone(), torch.ones_like(problem.power)
     for iteration in range(MAX_ITERATIONS + 1):
         if iteration % CHECK_EVERY == 0:
-            # Every target is looked at in exact terms now and then, those that seem to be done at once.
-            gap = rough.relative_gap(w, slope)
+            gap = problem.relative_gap(w, slope)
             look = gap <= tolerance
-            if iteration and iteration % REFRESH_EVERY == 0:
-                look = torch.ones_like(look)
-            near = look.nonzero()[:, 0]
-            if len(near):
-                part = true.select(near)
-                anew = part.slopes(design, w[near])
-                gap = part.relative_gap(w[near].to(exact), anew)
-                done = (gap <= tolerance) | (iteration == MAX_ITERATIONS)
-                leaving = near[done]
-                anew = anew.to(state)
-                goal = active[leaving]
-                out[goal], gaps[goal], slopes[goal] = w[leaving], gap[done].double(), anew[done]
-                slope_z[near] += anew - slope[near]
-                slope[near] = anew
-                if len(leaving):
-                    keep = torch.ones_like(look)
-                    keep[leaving] = False
-                    active, t = active[keep], t[keep]
-                    if not len(active):
-                        break
-                    true, rough = true.select(keep), rough.select(keep)
-                    w, slope, z, slope_z = w[keep], slope[keep], z[keep], slope_z[keep]
-        threshold = (rough.lambdas / design.curvature)[:, None]
+            fresh = iteration > 0 and iteration % REFRESH_EVERY == 0
+            if fresh or (not trusting and bool(look.any())):
+                look |= fresh
+                part = problem.select(look)
+                anew = part.slopes(design, w[look])
+                gap[look] = part.relative_gap(w[look], anew)
+                slope_z[look] += anew - slope[look]
+                slope[look] = anew
+            done = (gap <= tolerance) | (iteration == MAX_ITERATIONS)
+            if done.any():
+                leaving = active[done]
+                out[leaving], gaps[leaving], slopes[leaving] = w[done], gap[done], slope[done]
+                active, t = active[~done], t[~done]
+                if not len(active):
+                    break
+                problem = problem.select(~done)
+                w, slope, z, slope_z = w[~done], slope[~done], z[~done], slope_z[~done]
+        threshold = (problem.lambdas / design.curvature)[:, None]
         new = torch.add(z, slope_z, alpha=1 / design.curvature)
         new -= new.clamp(-threshold, threshold)
         move = new - w

@@ -56,12 +56,10 @@ class Sums:
 
 def sums(x: Int8[Tensor, "models train"], numbers: Int64[Tensor, "targets models"]) -> Sums:
     """All that a linear regression needs to know of the margins."""
-    rest, digits = numbers, []
-    for _ in range(DIGITS):
-        digit = (rest + 128 & 255) - 128
-        digits.append(digit.to(torch.int8))
-        rest = rest - digit >> 8
-    parts = whole_product(torch.cat(digits), x).view(DIGITS, len(numbers), -1)
+    # The bytes of a number that is raised by 128 in each of its digits are the signed digits, each raised by 128.
+    raised = numbers + sum(128 << 8 * digit for digit in range(DIGITS))
+    digits = (raised.view(torch.uint8).view(*numbers.shape, 8)[..., :DIGITS] ^ 128).view(torch.int8)
+    parts = whole_product(digits.permute(2, 0, 1).reshape(-1, len(x)), x).view(DIGITS, len(numbers), -1)
     products = torch.zeros(parts.shape[1:], dtype=torch.float64, device=x.device)
     for part in parts.flip(0):
         products = products * 256 + part
