@@ -56,8 +56,7 @@ INLINE void forward_tile(const int P, const int V, const Convolution *c, const f
         top += load(bias + LANES * v);
         const ints dead = top <= 0.0f;
         top = where(~dead, top);
-        const bytes kept = __builtin_convertvector((dead & DEAD) | (~dead & which), bytes);
-        memcpy(code + p * width + LANES * v, &kept, sizeof kept);
+        narrow(code + p * width + LANES * v, (dead & DEAD) | (~dead & which));
         const int64_t lanes = outputs - LANES * v;
         if (lanes >= LANES) store(out + p * c->outputs + LANES * v, top);
         else for (int64_t i = 0; i < lanes; i++) out[p * c->outputs + LANES * v + i] = top[i];
@@ -159,9 +158,7 @@ INLINE void backward_first(const int K, const Convolution *c, const float *x, co
         sum[k][j] = load(turned + (k * run + j) * width);
     for (int64_t y = 0; y < convolution_out_height(c); y++)
         for (int64_t p = 0; p < columns; p++) {
-            bytes which;
-            memcpy(&which, code + (y * columns + p) * width, sizeof which);
-            const ints from = __builtin_convertvector(which, ints);
+            const ints from = widened(code + (y * columns + p) * width);
             const floats g = load(gradient + y * gradient_row + p * c->outputs);
             UNROLL for (int i = 0; i < 4; i++) {
                 const float *at = x + (2 * y + i / 2) * row + (2 * p + i % 2) * c->inputs;
@@ -197,9 +194,7 @@ void convolution_bias(const Convolution *c, Image gradient, const uint8_t *code,
     for (int64_t y = 0; y < convolution_out_height(c); y++)
         for (int64_t p = 0; p < columns; p++)
             for (int64_t v = 0; v < width; v += LANES) {
-                bytes which;
-                memcpy(&which, code + (y * columns + p) * width + v, sizeof which);
-                const ints live = __builtin_convertvector(which, ints) != DEAD;
+                const ints live = widened(code + (y * columns + p) * width + v) != DEAD;
                 store(d_bias + v, load(d_bias + v) + where(live, load(gradient.first + y * gradient.row + p * c->outputs + v)));
             }
 }

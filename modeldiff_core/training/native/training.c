@@ -105,19 +105,14 @@ Network *network_new(const Layer *layers, int64_t depth, int64_t parameters, int
 }
 
 /* n values of the table, as they are if floats, or slope*byte + offset. */
-static void put_run(const Table *table, int64_t row, int64_t at, int64_t n, float *to) {
+static void put_run(const Table *table, int64_t row, int64_t at, int64_t n, float *restrict to) {
     if (!table->slope) {
         memcpy(to, (const float *)table->values + row * table->features + at, (size_t)n * sizeof *to);
         return;
     }
-    const uint8_t *from = (const uint8_t *)table->values + row * table->features + at;
-    const float *slope = table->slope + at, *offset = table->offset + at;
-    int64_t i = 0;
-    for (bytes some; i + LANES <= n; i += LANES) {
-        memcpy(&some, from + i, sizeof some);
-        store(to + i, __builtin_convertvector(some, floats) * load(slope + i) + load(offset + i));
-    }
-    for (; i < n; i++) to[i] = from[i] * slope[i] + offset[i];
+    const uint8_t *restrict from = (const uint8_t *)table->values + row * table->features + at;
+    const float *restrict slope = table->slope + at, *restrict offset = table->offset + at;
+    for (int64_t i = 0; i < n; i++) to[i] = from[i] * slope[i] + offset[i];
 }
 
 /* One example of the table, with the border that its layer wants. */
