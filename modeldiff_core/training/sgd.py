@@ -86,6 +86,10 @@ class Sgd(Recipe):
         """Whether several models can be trained in one launch."""
         return ARCHITECTURES[self.network.kind].stack is not None or is_frozen(self, image_shape)
 
+    def is_native(self, image_shape: Shape, n_classes: int, execution: Execution) -> bool:
+        """Whether resident images are trained on in compiled code, model by model, whatever the stack."""
+        return _native(self, shape_after(self.augmentations, image_shape), n_classes, execution) is not None
+
     def load(
         self,
         weights: Mapping[str, Float[np.ndarray, "models ..."]],

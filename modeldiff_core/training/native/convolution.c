@@ -21,6 +21,7 @@ int64_t convolution_out_width(const Convolution *c) { return (c->width + 2 * c->
 
 void convolution_turn(const Convolution *c, const float *weights, float *turned) {
     const int64_t run = c->kernel * c->inputs, width = padded(c->outputs);
+    memset(turned, 0, (size_t)(c->kernel * run * width) * sizeof *turned);
     for (int64_t o = 0; o < c->outputs; o++)
         for (int64_t k = 0; k < c->kernel; k++, weights += kernel_row(c))
             for (int64_t j = 0; j < run; j++) turned[(k * run + j) * width + o] = weights[j];

@@ -86,6 +86,7 @@ void descend_by(int64_t n, const float *gradient, float *w, float *v, const Desc
 
 void transpose(int64_t rows, int64_t columns, const float *from, float *to) {
     const int64_t width = padded(columns), height = padded(rows);
+    memset(to, 0, (size_t)(columns * height) * sizeof *to);
     for (int64_t j = 0; j < columns; j++)
         for (int64_t i = 0; i < rows; i++) to[j * height + i] = from[i * width + j];
 }
