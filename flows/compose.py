@@ -25,7 +25,7 @@ class RunnerConfig(Settings):
     workers: int | None = Field(None, ge=1, description="CPU worker processes; all cores if not given")
     devices: tuple[str, ...] = Field(("cpu",), min_length=1)
     stack: int = Field(50, ge=1, description="most models trained in one launch")
-
+    native: bool = Field(True, description="train small networks on CPUs in compiled code, where there is a C compiler")
     tune: bool = Field(
         False, description="measure how to train before training, and keep what was fastest in the store"
     )
@@ -36,6 +36,7 @@ class RunnerConfig(Settings):
         """Settings of an Execution but for its device."""
         return {
             "stack": self.stack,
+            "native": self.native,
             "tuned": self.tune,
             "resident_share": self.resident_share,
             "ffcv_workers": self.ffcv_workers,

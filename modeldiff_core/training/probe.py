@@ -68,6 +68,8 @@ def _ways(task: Task, execution: Execution) -> list[Execution]:
     if not isinstance(task.algorithm, Sgd):
         return [execution]
     height, width, channels = task.train.images.shape[1:]
+    if task.algorithm.is_native((height, width, channels), task.n_classes, execution):
+        return [execution]
     if task.algorithm.stackable((height, width, channels)):
         return [replace(execution, stack=stack) for stack in STACKS if stack <= execution.stack]
     compiled = (False, True) if available_device(execution.device).type == "cuda" else (False,)

@@ -22,6 +22,7 @@ class Execution:
     compiled: train ordinary modules through torch.compile, once a process.
     resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
     images, with ffcv_workers threads, and models are trained one by one.
+    native: train small networks on a CPU in compiled code, one after the other, where this machine has a C compiler.
     tuned: take stack and compiled from the measurement in the store, where there is one.
     """
 
@@ -30,6 +31,7 @@ class Execution:
     compiled: bool = False
     resident_share: float = 0.5
     ffcv_workers: int = 1
+    native: bool = True
     tuned: bool = False
 
 
