@@ -70,12 +70,11 @@ class StoreSettings:
             config |= {"connect_timeout": HURRY, "read_timeout": 2 * HURRY}
         return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": config, **profile}
 
-    def filesystem(self, hurried: bool = False, asynchronous: bool = False) -> Any:
+    def filesystem(self, hurried: bool = False) -> Any:
         """The filesystem of the root; raises ConfigError if there is none of that kind."""
         protocol = self.url.split("://", 1)[0]
-        loop = {"asynchronous": True} if asynchronous else {}
         try:
-            fs = fsspec.filesystem(protocol, **self.options(hurried), **loop)
+            fs = fsspec.filesystem(protocol, **self.options(hurried))
         except (ValueError, ImportError) as error:
             raise ConfigError("store.root", "an fsspec URL or a folder", self.root, str(error)) from error
         if protocol == "s3":
