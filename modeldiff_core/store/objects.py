@@ -25,6 +25,9 @@ T = TypeVar("T")
 TEMPORARY = ".part"
 """Ending of a local object that is being written; such files are never read."""
 
+PROBE = ".probe-"
+"""What the name of a probe's object begins with."""
+
 HURRY = 3.0
 """Seconds that a probe waits for a connection, and during which it tries again."""
 
@@ -173,7 +176,7 @@ class ObjectStore:
         hurried._stalled = HURRY
         if self.settings.options():
             hurried.fs = self.settings.filesystem(hurried=True)
-        key = f".probe-{uuid.uuid4().hex}"
+        key = f"{PROBE}{uuid.uuid4().hex}"
         try:
             hurried.write(key, b"modeldiff")
             if hurried.read(key) != b"modeldiff":

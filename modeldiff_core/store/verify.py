@@ -5,7 +5,7 @@ import numpy as np
 from modeldiff_core.errors import DamagedObject, StoreError
 from modeldiff_core.store.chunks import metadata
 from modeldiff_core.store.matrices import MarginMatrix
-from modeldiff_core.store.objects import ObjectStore
+from modeldiff_core.store.objects import PROBE, ObjectStore
 
 
 def every_object(store: ObjectStore, prefix: str) -> set[str]:
@@ -18,6 +18,18 @@ def every_object(store: ObjectStore, prefix: str) -> set[str]:
         raise StoreError(f"{store.url(prefix)} could not be listed: {type(error).__name__}: {error}") from error
     skip = len(store.path(""))
     return {path[skip:] for path, info in found.items() if info["type"] == "file"}
+
+
+def left_probes(store: ObjectStore) -> set[str]:
+    """Keys of what probes left that were killed: they stand at the root, which is listed without what is below it."""
+    try:
+        found = store.fs.ls(store.path(""), detail=False)
+    except FileNotFoundError:
+        return set()
+    except Exception as error:
+        raise StoreError(f"{store.settings.url} could not be listed: {type(error).__name__}: {error}") from error
+    names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
+    return {name for name in names if name.startswith(PROBE)}
 
 
 def check_matrix(matrix: MarginMatrix) -> None:
