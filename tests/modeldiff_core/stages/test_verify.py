@@ -79,6 +79,7 @@ SHARD = "trainings/*/subsets/shards/000001.safetensors"
 ENSEMBLE = "trainings/*/ensemble/shards/000000.safetensors"
 BLOCK = "trainings/*/datamodels-*/targets-000025-000040.safetensors"
 EFFECT = "trainings/*/effects-*.safetensors"
+REPORT = "comparisons/tiny-*/report"
 DIRECTIONS = "comparisons/directions-*.safetensors"
 NULL = "comparisons/null-*/00001.safetensors"
 RECORDS = ["trainings/*/margins-*.json", "trainings/*/datamodels-*/record.json", "trainings/*/training.json",
@@ -108,9 +109,7 @@ def test_a_flipped_byte_is_damage_wherever_it_is(
     assert keyed(store, path) in found[0].why
 
 
-@pytest.mark.parametrize(
-    "pattern", [*RECORDS, "comparisons/tiny-*/report/files.json", "comparisons/tiny-*/report/figures/*"]
-)
+@pytest.mark.parametrize("pattern", [*RECORDS, f"{REPORT}/files.json", f"{REPORT}/figures/*"])
 def test_a_flipped_byte_in_a_record_a_table_or_a_drawing_is_damage(
     copy: tuple[ObjectStore, Comparison], pattern: str
 ) -> None:
