@@ -29,7 +29,7 @@ class RunnerConfig(Settings):
         None, ge=1, description="worker processes on each GPU; if not given 1, or with `tune` the fastest of 1, 2 and 4"
     )
     stack: int = Field(50, ge=1, description="most models trained in one launch")
-
+    native: bool = Field(True, description="train small networks on CPUs in compiled code, where there is a C compiler")
     tune: bool = Field(
         False, description="measure how to train before training, and keep what was fastest in the store"
     )
@@ -40,6 +40,7 @@ class RunnerConfig(Settings):
         """Settings of an Execution but for its device."""
         return {
             "stack": self.stack,
+            "native": self.native,
             "tuned": self.tune,
             "resident_share": self.resident_share,
             "ffcv_workers": self.ffcv_workers,

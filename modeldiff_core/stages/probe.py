@@ -62,7 +62,7 @@ def probe_key(spec: Training, kind: str, execution: Execution) -> str:
     """Where the record of this kind of hardware is kept."""
     about = {
         "hardware": hardware(execution.device), "torch": torch.__version__, "kind": kind, "most": execution.stack,
-        "processes": list(execution.processes),
+        "processes": list(execution.processes), "native": execution.native,
     }  # fmt: skip
     return f"{spec.prefix}/probes/{execution.device.partition(':')[0]}-{short_digest(about)}.json"
 

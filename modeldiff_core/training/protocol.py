@@ -24,6 +24,7 @@ class Execution:
     small, so this is for a measurement to decide.
     resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
     images, with ffcv_workers threads, and models are trained one by one.
+    native: train small networks on a CPU in compiled code, one after the other, where this machine has a C compiler.
     tuned: take stack and compiled from the measurement in the store, where there is one.
     processes: how many processes at once on one device that measurement tries.
     """
@@ -34,6 +35,7 @@ class Execution:
     stack_batch_norm: bool = False
     resident_share: float = 0.5
     ffcv_workers: int = 1
+    native: bool = True
     tuned: bool = False
     processes: tuple[int, ...] = (1,)
 

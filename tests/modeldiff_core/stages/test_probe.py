@@ -24,7 +24,7 @@ STUDY: dict[str, Any] = {
     "subsets": {"models": 50, "evaluation_models": 10, "shard_size": 20},
     "ensemble": {"models": 6, "shard_size": 3},
 }
-EXECUTION = {"device": "cpu", "stack": 8}
+EXECUTION: dict[str, Any] = {"device": "cpu", "stack": 8, "native": False}
 
 
 def training() -> Training:
@@ -61,7 +61,7 @@ def test_the_fastest_way_is_used_and_changes_no_margin(tmp_path: Path) -> None:
     assert probe.tuned_execution(settings(tmp_path), spec, "subsets", untuned) == untuned
     task = spec.task()
     sampler = spec.sampler(len(task.train))
-    one, other = (train_subset_models(task, sampler, range(5), way).margins for way in (given, Execution(stack=1)))
+    one, other = (train_subset_models(task, sampler, range(5), way).margins for way in (given, replace(given, stack=1)))
     assert one.std() > 0.01
     np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -71,10 +71,11 @@ def test_other_hardware_and_other_limits_have_records_of_their_own(monkeypatch: 
     keys = {
         probe.probe_key(spec, kind, Execution("cpu", stack)) for kind in ("subsets", "ensemble") for stack in (8, 9)
     }
+    keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8, native=False)))
     monkeypatch.setattr(probe, "hardware", lambda device: "another")
     keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8)))
     keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8, processes=(1, 2))))
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert all(RECORDS.fullmatch(key.removeprefix(f"{spec.prefix}/")) for key in keys), "no strays to verify"
 
 

@@ -1,0 +1,31 @@
+/* Matrix products of the sizes of small networks, and the update of weights while their gradient is in registers. */
+#ifndef PRODUCTS_H
+#define PRODUCTS_H
+
+#include <stdint.h>
+
+/* v <- momentum*v + g + decay*w, w <- w - rate*v */
+typedef struct {
+    float rate, momentum, decay;
+} Descent;
+
+/* c[i*c_row + j] += sum_k a[i*a_row + k] b[k, j]; rows of b, and of c at least, are padded to whole vectors. */
+void product(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *c,
+             int64_t c_row);
+
+/* The update of w [rows, columns] with the gradient g[i, j] = sum_k a[k*a_row + i] b[k, j]. */
+void descend(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *w,
+             float *v, const Descent *descent);
+
+/* The update of n values, a multiple of sixteen, with a gradient in memory. */
+void descend_by(int64_t n, const float *gradient, float *w, float *v, const Descent *descent);
+
+/* to [columns, padded rows] = from [rows, padded columns] */
+void transpose(int64_t rows, int64_t columns, const float *from, float *to);
+
+/* gradient = scale times that of the batch's summed cross-entropies with respect to the logits, both rows padded. A
+   target's share is spread over all classes by the smoothing. */
+void cross_entropy_gradient(int64_t batch, int64_t classes, const float *logits, const int64_t *targets, float smoothing,
+                            float scale, float *gradient);
+
+#endif
