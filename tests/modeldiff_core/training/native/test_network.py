@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from modeldiff_core.models import Shape, StackedConvNet, StackedMLP
 from modeldiff_core.models.stacks import ConvStages, cnn_stages, lenet_stages
 from modeldiff_core.training.native.layout import Layout, layout_of
+from modeldiff_core.training.native.library import native_library
 from modeldiff_core.training.native.network import NativeNetwork, Rules, Table
 
 CLASSES = 10
@@ -94,6 +95,31 @@ def test_steps_are_those_of_autograd(name: str, rules: Rules) -> None:
         assert moved > 1e-4, f"{key} should have moved"
         assert (got[key].double() - value).abs().max() < 1e-4 * moved + 1e-6, key
     assert (layout.packed(got) == flat).all(), "what pads rows of weights has to stay 0"
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp-odd", "linear-many-classes", "cnn", "lenet-colour"])
+def test_bfloat16_products_differ_by_their_rounding(name: str) -> None:
+    """Odd depths leave half a pair. A processor without them computes in float32."""
+    stack, shape, layout = described(name)
+    start, x, rules = started(stack), images(shape, 9), Rules(0.9, 0.01, 0.2)
+    order, targets = np.arange(9), np.random.default_rng(4).integers(layout.classes, size=9)
+    expected = by_torch(stack, start, x, torch.from_numpy(targets), 5, [0.1, 0.1], rules)
+    found = []
+    for half in (True, False):
+        flat = layout.packed(start)
+        network = NativeNetwork(layout, 5, half)
+        network.train(
+            flat, torch.zeros(layout.size), Table(x.flatten(1)), order, targets, np.float32([0.1, 0.1]), rules
+        )
+        found.append(layout.unpacked(flat))
+    for key, value in expected.items():
+        moved = (value - start[key].double()).abs().max()
+        assert moved > 1e-4
+        assert (found[0][key].double() - value).abs().max() < 0.05 * moved, key
+    library = native_library()
+    assert library is not None
+    differ = any((found[0][key] - found[1][key]).abs().max() > 1e-6 for key in expected)
+    assert differ == bool(library.halves_are_quick())
 
 
 @EACH
