@@ -76,6 +76,7 @@ def built(compiler: str, folder: Path) -> Path:
             units = [str(path) for path in sources if path.suffix == ".c"]
             command = [compiler, *FLAGS, *units, "-o", name]
             subprocess.run(command, capture_output=True, check=True, text=True, timeout=300)  # noqa: S603
+            ctypes.CDLL(name)  # what cannot be loaded is not kept
             Path(name).replace(file)
         finally:
             Path(name).unlink(missing_ok=True)
