@@ -278,7 +278,7 @@ def _stack(network: Network, shape: Shape, n_classes: int) -> StackedNetwork | N
 def _native(recipe: Recipe, shape: Shape, n_classes: int, execution: Execution) -> Layout | None:
     """How compiled code sees the recipe's network, where there is code for it and this machine can run it."""
     stack = _stack(recipe.network, shape, n_classes)
-    if not execution.native or stack is None or recipe.precision != "float32" or recipe.network.trainable != "all":
+    if not execution.native or stack is None or recipe.network.trainable != "all":
         return None
     layout = layout_of(stack, shape) if available_device(execution.device).type == "cpu" else None
     return layout if layout and native_library() else None

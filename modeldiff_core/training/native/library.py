@@ -17,7 +17,8 @@ SOURCES = Path(__file__).parent
 FLAGS = ("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC")
 POINTER, INTEGER, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
-    "network_new": (POINTER, (POINTER, INTEGER, INTEGER, INTEGER)),
+    "halves_are_quick": (ctypes.c_int, ()),
+    "network_new": (POINTER, (POINTER, INTEGER, INTEGER, INTEGER, ctypes.c_int)),
     "network_free": (None, (POINTER,)),
     "network_train": (None, (*(POINTER,) * 6, INTEGER, POINTER, REAL, REAL, REAL)),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
@@ -75,6 +76,7 @@ def built(compiler: str, folder: Path) -> Path:
             units = [str(path) for path in sources if path.suffix == ".c"]
             command = [compiler, *FLAGS, *units, "-o", name]
             subprocess.run(command, capture_output=True, check=True, text=True, timeout=300)  # noqa: S603
+            ctypes.CDLL(name)  # what cannot be loaded is not kept
             Path(name).replace(file)
         finally:
             Path(name).unlink(missing_ok=True)

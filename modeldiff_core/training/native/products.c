@@ -6,21 +6,29 @@
 #define DEPTH 128
 
 /* R rows by V vectors of a product; c in registers. */
-#define TILE(R, V)                                                          \
-    for (int64_t k = 0; k < depth; k++, a += a_step, b += width) {          \
-        floats own[4];                                                      \
-        UNROLL for (int j = 0; j < V; j++) own[j] = load(b + LANES * j);    \
-        UNROLL for (int i = 0; i < R; i++) {                                \
-            const floats each = all(a[i * a_row]);                          \
-            UNROLL for (int j = 0; j < V; j++) c[i][j] += each * own[j];    \
-        }                                                                   \
+#define TILE(R, V, half)                                                                  \
+    for (int64_t k = 0; k < depth; k++, a += a_step, b += width) {                        \
+        floats own[4];                                                                    \
+        UNROLL for (int j = 0; j < V; j++) own[j] = load(b + LANES * j);                  \
+        UNROLL for (int i = 0; i < R; i++) {                                              \
+            const floats each = all(a[i * a_row]);                                        \
+            UNROLL for (int j = 0; j < V; j++) c[i][j] = added(c[i][j], each, own[j], half); \
+        }                                                                                 \
     }
 
-INLINE void product_tile(const int R, const int V, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
+INLINE floats added(floats sum, floats a, floats b, const int half) {
+#ifdef __AVX512BF16__
+    if (half) return (floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#endif
+    (void)half;
+    return sum + a * b;
+}
+
+INLINE void product_tile(const int R, const int V, const int half, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
                          const float *b, int64_t width, float *to, int64_t to_row) {
     floats c[6][4];
     UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) c[i][j] = load(to + i * to_row + LANES * j);
-    TILE(R, V)
+    TILE(R, V, half)
     UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) store(to + i * to_row + LANES * j, c[i][j]);
 }
 
@@ -30,11 +38,11 @@ INLINE floats moved(floats gradient, float *w, float *v, const Descent *d) {
     return before - d->rate * speed;
 }
 
-INLINE void descend_tile(const int R, const int V, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
+INLINE void descend_tile(const int R, const int V, const int half, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
                          const float *b, int64_t width, float *w, float *v, const Descent *d) {
     floats c[6][4];
     UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) c[i][j] = (floats){0};
-    TILE(R, V)
+    TILE(R, V, half)
     UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) {
         const int64_t at = i * width + LANES * j;
         store(w + at, moved(c[i][j], w + at, v + at, d));
@@ -60,24 +68,58 @@ INLINE void descend_tile(const int R, const int V, int64_t depth, const float *a
     }
 
 void product(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *c,
-             int64_t c_row) {
+             int64_t c_row, int half) {
     const int64_t width = padded(columns);
     for (int64_t k = 0; k < depth; k += DEPTH) {
         const int64_t part = depth - k < DEPTH ? depth - k : DEPTH;
+#define TO part, a + i * a_row + k, a_row, 1, b + k * width + j, width, c + i * c_row + j, c_row
 #define CALL(R, V) \
-    product_tile(R, V, part, a + i * a_row + k, a_row, 1, b + k * width + j, width, c + i * c_row + j, c_row)
+    if (half) product_tile(R, V, 1, TO); else product_tile(R, V, 0, TO)
         COVER(CALL)
 #undef CALL
+#undef TO
     }
 }
 
 void descend(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *w,
-             float *v, const Descent *descent) {
+             float *v, const Descent *descent, int half) {
     const int64_t width = padded(columns);
+#define TO depth, a + i, 1, a_row, b + j, width, w + i * width + j, v + i * width + j, descent
 #define CALL(R, V) \
-    descend_tile(R, V, depth, a + i, 1, a_row, b + j, width, w + i * width + j, v + i * width + j, descent)
+    if (half) descend_tile(R, V, 1, TO); else descend_tile(R, V, 0, TO)
     COVER(CALL)
 #undef CALL
+#undef TO
+}
+
+int halves_are_quick(void) {
+#ifdef __AVX512BF16__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* The bits of the nearest bfloat16, of two equally near the even one, in the upper half. */
+INLINE ints rounded(floats value) {
+    const ints bits = (ints)value;
+    return (bits + 0x7fff + ((bits >> 16) & 1)) & (int32_t)0xffff0000;
+}
+
+INLINE ints lower(ints bits) { return (bits >> 16) & 0xffff; }
+
+void halves_of_rows(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to) {
+    for (int64_t i = 0; i < rows; i++, from += from_row)
+        for (int64_t j = 0; j < columns; j += LANES, to += LANES / 2)
+            narrow_halves(to, lower(rounded(load(from + j))));
+}
+
+void halves_of_columns(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to) {
+    for (int64_t i = 0; i < rows; i += 2, from += 2 * from_row)
+        for (int64_t j = 0; j < columns; j += LANES, to += LANES) {
+            const floats second = i + 1 < rows ? load(from + from_row + j) : (floats){0};
+            store(to, (floats)(lower(rounded(load(from + j))) | rounded(second)));
+        }
 }
 
 void descend_by(int64_t n, const float *gradient, float *w, float *v, const Descent *descent) {

@@ -36,7 +36,7 @@ def train_native(
 
     starts: each model's parameters before it. steps: stop after so many, to measure.
     """
-    network = NativeNetwork(layout, recipe.batch_size)
+    network = NativeNetwork(layout, recipe.batch_size, half=recipe.precision == "bfloat16")
     rules = Rules(recipe.momentum, recipe.weight_decay, recipe.label_smoothing)
     labels = np.ascontiguousarray(labels, np.int64)
     done = []

@@ -27,6 +27,8 @@ typedef struct {
     int64_t *stride; /* floats from one example to the next */
     float *turned, *gradient;
     void *scratch;
+    int half; /* products of linear layers in bfloat16 */
+    float *pairs_a, *pairs_b;
 } Network;
 
 /* Inputs of a first convolution up to which its dense backward step is the quicker one. */
@@ -61,7 +63,7 @@ void network_free(Network *net) {
         if (net->code) free(net->code[i]);
     }
     free(net->x), free(net->dx), free(net->code), free(net->stride);
-    free(net->turned), free(net->gradient), free(net->scratch), free(net);
+    free(net->turned), free(net->gradient), free(net->scratch), free(net->pairs_a), free(net->pairs_b), free(net);
 }
 
 /* The memory of one layer's inputs, and of what comes of them. Gives 0 where it is short. */
@@ -78,28 +80,33 @@ static int prepare(Network *net, int64_t i) {
 }
 
 /* A place to train and evaluate networks of these layers in, one after the other, in batches of at most that size.
-   parameters: their number. Gives 0 where memory is short. */
-Network *network_new(const Layer *layers, int64_t depth, int64_t parameters, int64_t batch) {
+   parameters: their number. half: products in bfloat16 where that is quick. Gives 0 where memory is short. */
+Network *network_new(const Layer *layers, int64_t depth, int64_t parameters, int64_t batch, int half) {
     Network *net = cleared(sizeof *net);
     if (!net) return 0;
     const int64_t pointers = (depth + 1) * (int64_t)sizeof(void *);
-    *net = (Network){.layers = layers, .depth = depth, .batch = batch};
+    *net = (Network){.layers = layers, .depth = depth, .batch = batch, .half = half && halves_are_quick()};
     net->x = cleared(pointers), net->dx = cleared(pointers), net->code = cleared(pointers);
     net->stride = cleared(pointers), net->gradient = cleared(parameters * (int64_t)sizeof(float));
     int fine = net->x && net->dx && net->code && net->stride && net->gradient;
-    int64_t turned = 0, scratch = 0;
+    int64_t turned = 0, scratch = 0, pairs_a = 0, pairs_b = 0;
     for (int64_t i = 0; fine && i <= depth; i++) {
         fine = prepare(net, i);
         if (i == depth) break;
         const Convolution *c = &layers[i].shape;
-        if (is_linear(layers + i)) turned = larger(turned, c->outputs * padded(c->inputs));
-        else {
+        if (is_linear(layers + i)) {
+            const int64_t inputs = padded(c->inputs), outputs = padded(c->outputs), most = larger(inputs, outputs);
+            turned = larger(turned, c->outputs * inputs);
+            pairs_a = larger(pairs_a, (batch + 1) * most);
+            pairs_b = larger(pairs_b, larger((c->inputs + 1) * outputs, (c->outputs + 1) * inputs) + batch * outputs);
+        } else {
             turned = larger(turned, c->kernel * c->kernel * c->inputs * padded(c->outputs));
             scratch = larger(scratch, pixels_out(layers + i));
         }
     }
     net->turned = cleared(turned * (int64_t)sizeof(float)), net->scratch = cleared(scratch * 8 + 64);
-    if (fine && net->turned && net->scratch) return net;
+    net->pairs_a = cleared(net->half ? pairs_a * 2 + 64 : 64), net->pairs_b = cleared(net->half ? pairs_b * 2 + 64 : 64);
+    if (fine && net->turned && net->scratch && net->pairs_a && net->pairs_b) return net;
     network_free(net);
     return 0;
 }
@@ -135,6 +142,17 @@ static Image given(const Network *net, float **values, int64_t i, int64_t at) {
     return (Image){values[i + 1] + at * net->stride[i + 1] + padding * (row + c->outputs), row};
 }
 
+/* c += a b, as ``product``, in the network's precision. */
+static void multiply(Network *net, int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row,
+                     const float *b, float *c, int64_t c_row) {
+    if (net->half) {
+        halves_of_rows(rows, padded(depth), a, a_row, net->pairs_a);
+        halves_of_columns(depth, padded(columns), b, padded(columns), net->pairs_b);
+        product(rows, (depth + 1) / 2, columns, net->pairs_a, padded(depth) / 2, net->pairs_b, c, c_row, 1);
+    } else
+        product(rows, depth, columns, a, a_row, b, c, c_row, 0);
+}
+
 static void forward(Network *net, const float *parameters, int64_t batch) {
     for (int64_t i = 0; i < net->depth; i++) {
         const Layer *layer = net->layers + i;
@@ -143,7 +161,7 @@ static void forward(Network *net, const float *parameters, int64_t batch) {
         if (is_linear(layer)) {
             float *out = net->x[i + 1];
             for (int64_t b = 0; b < batch; b++) memcpy(out + b * width, bias, (size_t)width * sizeof *out);
-            product(batch, layer->shape.inputs, layer->shape.outputs, net->x[i], net->stride[i], weight, out, width);
+            multiply(net, batch, layer->shape.inputs, layer->shape.outputs, net->x[i], net->stride[i], weight, out, width);
             for (int64_t j = 0; i < net->depth - 1 && j < batch * width; j += LANES)
                 store(out + j, where(~(load(out + j) <= 0.0f), load(out + j)));
         } else {
@@ -169,12 +187,19 @@ static void backward(Network *net, float *parameters, float *velocity, int64_t b
                 float *dx = net->dx[i];
                 transpose(inputs, layer->shape.outputs, weight, net->turned);
                 memset(dx, 0, (size_t)(batch * stride) * sizeof *dx);
-                product(batch, layer->shape.outputs, inputs, dy, width, net->turned, dx, stride);
+                multiply(net, batch, layer->shape.outputs, inputs, dy, width, net->turned, dx, stride);
                 if (is_linear(layer - 1))
                     for (int64_t j = 0; j < batch * stride; j += LANES)
                         store(dx + j, where(~(load(net->x[i] + j) <= 0.0f), load(dx + j)));
             }
-            descend(inputs, batch, layer->shape.outputs, net->x[i], stride, dy, weight, velocity + layer->weight, descent);
+            if (net->half) {
+                halves_of_columns(batch, padded(inputs), net->x[i], stride, net->pairs_a);
+                halves_of_columns(batch, width, dy, width, net->pairs_b);
+                descend(inputs, (batch + 1) / 2, layer->shape.outputs, net->pairs_a, padded(inputs), net->pairs_b, weight,
+                        velocity + layer->weight, descent, 1);
+            } else
+                descend(inputs, batch, layer->shape.outputs, net->x[i], stride, dy, weight, velocity + layer->weight,
+                        descent, 0);
         } else {
             const int64_t n = convolution_weights(&layer->shape);
             float *d_weight = net->gradient + layer->weight;

@@ -23,16 +23,23 @@ INLINE floats load(const float *from) {
 
 INLINE void store(float *to, floats value) { memcpy(to, &value, sizeof value); }
 
-INLINE floats all(float value) { return value - (floats){0}; }
+INLINE floats all(float value) {
+    return (floats){value, value, value, value, value, value, value, value,
+                    value, value, value, value, value, value, value, value};
+}
 
 /* The values where a comparison held, 0 elsewhere. */
 INLINE floats where(ints held, floats value) { return (floats)(held & (ints)value); }
 
-/* Sixteen bytes as integers and back; compilers spell the portable way out byte by byte. */
+/* Sixteen bytes as integers and back, and the lower halves of integers; compilers spell the portable way out one by one. */
 #ifdef __AVX512F__
 INLINE ints widened(const uint8_t *from) { return (ints)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)from)); }
 
 INLINE void narrow(uint8_t *to, ints values) { _mm_storeu_si128((void *)to, _mm512_cvtepi32_epi8((__m512i)values)); }
+
+INLINE void narrow_halves(void *to, ints values) {
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16((__m512i)values));
+}
 #else
 INLINE ints widened(const uint8_t *from) {
     ints values;
@@ -42,6 +49,10 @@ INLINE ints widened(const uint8_t *from) {
 
 INLINE void narrow(uint8_t *to, ints values) {
     for (int i = 0; i < LANES; i++) to[i] = (uint8_t)values[i];
+}
+
+INLINE void narrow_halves(void *to, ints values) {
+    for (int i = 0; i < LANES; i++) ((uint16_t *)to)[i] = (uint16_t)values[i];
 }
 #endif
 

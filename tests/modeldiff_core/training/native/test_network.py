@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from modeldiff_core.models import Shape, StackedConvNet, StackedMLP
 from modeldiff_core.models.stacks import ConvStages, cnn_stages, lenet_stages
 from modeldiff_core.training.native.layout import Layout, layout_of
+from modeldiff_core.training.native.library import native_library
 from modeldiff_core.training.native.network import NativeNetwork, Rules, Table
 
 CLASSES = 10
@@ -96,6 +97,31 @@ def test_steps_are_those_of_autograd(name: str, rules: Rules) -> None:
     assert (layout.packed(got) == flat).all(), "what pads rows of weights has to stay 0"
 
 
+@pytest.mark.parametrize("name", ["mlp", "mlp-odd", "linear-many-classes", "cnn", "lenet-colour"])
+def test_bfloat16_products_differ_by_their_rounding(name: str) -> None:
+    """Odd depths leave half a pair. A processor without them computes in float32."""
+    stack, shape, layout = described(name)
+    start, x, rules = started(stack), images(shape, 9), Rules(0.9, 0.01, 0.2)
+    order, targets = np.arange(9), np.random.default_rng(4).integers(layout.classes, size=9)
+    expected = by_torch(stack, start, x, torch.from_numpy(targets), 5, [0.5, 0.2], rules)
+    found = []
+    for half in (True, False):
+        flat = layout.packed(start)
+        network = NativeNetwork(layout, 5, half)
+        network.train(
+            flat, torch.zeros(layout.size), Table(x.flatten(1)), order, targets, np.float32([0.5, 0.2]), rules
+        )
+        found.append(layout.unpacked(flat))
+    for key, value in expected.items():
+        moved = (value - start[key].double()).abs().max()
+        assert moved > 1e-6
+        assert (found[0][key].double() - value).abs().max() < 0.15 * moved, key
+    library = native_library()
+    assert library is not None
+    differ = any((found[0][key] - found[1][key]).abs().max() > 1e-6 for key in expected)
+    assert differ == bool(library.halves_are_quick())
+
+
 @EACH
 def test_logits_are_those_of_the_stack(name: str) -> None:
     stack, shape, layout = described(name)
@@ -108,7 +134,7 @@ def test_logits_are_those_of_the_stack(name: str) -> None:
 
 
 def test_bytes_are_the_floats_that_they_stand_for() -> None:
-    stack, shape, layout = described("cnn-odd-colour")
+    stack, _, layout = described("cnn-odd-colour")
     pixels = torch.randint(256, (9, layout.features), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     slope, offset = torch.linspace(0.001, 0.01, layout.features), torch.linspace(-1, 1, layout.features)
     network, flat = NativeNetwork(layout, 4), layout.packed(started(stack))
