@@ -8,11 +8,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flows.compose import request
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages import verify as stage
 from modeldiff_core.stages.adopted import AdoptedComparison
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import AdoptedStudy
+
+ADOPT_AGAIN = "What was adopted is made whole by adopting it again: modeldiff adopt ..."
 
 Walk = Callable[[Callable[[int, int], None]], tuple[stage.Finding, ...]]
 
@@ -30,7 +33,12 @@ def verify_adopted(overrides: Sequence[str], repair: bool = False) -> int:
     from flows.adopted import adopted_request
 
     study, store = adopted_request(AdoptedStudy, "compare_adopted", overrides)
-    comparison = AdoptedComparison.of(store, study)
+    try:
+        comparison = AdoptedComparison.of(store, study)
+    except DamagedObject as error:  # the comparison's name follows from what was adopted
+        print(f"damaged  {error}")
+        print(ADOPT_AGAIN, file=sys.stderr)
+        return 1
     print(f"comparison {study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     verbs = "verify-adopted", "compare-adopted"
     return _told(store, lambda told: stage.verify_adopted(store, comparison, told), verbs, overrides, repair)
@@ -61,5 +69,5 @@ def _told(store: ObjectStore, walk: Walk, verbs: tuple[str, str], overrides: Seq
         return 0
     print(f"Make what is missing anew with: modeldiff {verbs[1]} {again}", file=sys.stderr)
     if any(not finding.objects and finding.kind != "missing" for finding in findings):
-        print("What was adopted is made whole by adopting it again: modeldiff adopt ...", file=sys.stderr)
+        print(ADOPT_AGAIN, file=sys.stderr)
     return 1
