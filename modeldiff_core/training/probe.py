@@ -90,7 +90,7 @@ def _ways(task: Task, execution: Execution) -> list[Execution]:
     if not isinstance(task.algorithm, Sgd):
         return [execution]
     height, width, channels = task.train.images.shape[1:]
-    if task.algorithm.is_native((height, width, channels), task.n_classes, execution):
+    if task.train.beton is None and task.algorithm.is_native((height, width, channels), task.n_classes, execution):
         return [execution]
     stacks = [replace(execution, stack=stack, stack_batch_norm=True) for stack in STACKS if stack <= execution.stack]
     if task.algorithm.stackable((height, width, channels)):

@@ -143,7 +143,9 @@ class _Job:
         normalisation = normalisation_of(recipe, self.examples.images, self.masks, self.device)
         source = self.source()
         stack = _stack(recipe.network, self.shape, self.n_classes)
-        layout = _native(recipe, self.shape, self.n_classes, self.execution)
+        # Examples with a beton train by torch wherever their images are, so that both places give the same bits.
+        alone = self.examples.beton is None
+        layout = _native(recipe, self.shape, self.n_classes, self.execution) if alone else None
         evaluator = _evaluator(net, stack, layout)
         if layout and isinstance(source, Resident):
             state = self.in_parts(len(self.models), self.natively(layout, source, normalisation))
