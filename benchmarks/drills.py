@@ -6,22 +6,27 @@ datamodels must be those of an undisturbed run, bit for bit. Meanwhile a watcher
 listed: none may be in part, and none that was once listed may be written again. At the end `modeldiff verify` must find
 nothing but strays.
 
-    python -m benchmarks.drills [kills on file://, on s3://, of the server; 50 50 20 by default]
+    python -m benchmarks.drills [log, drills.jsonl by default [kills on file://, on s3://, of the server: 50 50 20]]
+
+The log gets a line a finished study. Started again with the same log, the drills go on where they stopped.
 """
 
 import hashlib
+import json
 import os
 import platform
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +42,8 @@ STUDY = (
     "subsets.shard_size=20", "ensemble.models=4", "ensemble.shard_size=2", "regression.n_lambdas=4",
     "comparison.components=2", "comparison.permutations=0", "transformations=null",
 )  # fmt: skip
+SHARDS = 2 * (400 // 20 + 4 // 2)
+STAGES = "start", "training", "consolidation", "regression", "directions", "report", "end"
 LIMIT = 600
 """Seconds after which a command counts as hanging."""
 
@@ -47,7 +54,8 @@ class Watcher:
 
     store: ObjectStore
     written: dict[str, str] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
+    partial: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -73,9 +81,9 @@ class Watcher:
                 try:
                     read_tensors(self.store, key)
                 except DamagedObject as error:
-                    self.complaints.append(f"read in part: {error}")
+                    self.partial.append(f"read in part: {error}")
             elif self.written[key] != when:
-                self.complaints.append(f"written again: {key}, {self.written[key]} and {when}")
+                self.again.append(f"written again: {key}, {self.written[key]} and {when}")
                 self.written[key] = when
 
     def _watch(self) -> None:
@@ -87,90 +95,153 @@ class Watcher:
 
 
 @dataclass
+class Outcome:
+    """What a study that was killed, and resumed until it was done, left behind.
+
+    kills: what was killed, and at which stage of the study. identical: whether margins, masks and datamodels are those
+    of the undisturbed run.
+    """
+
+    series: str
+    kills: list[tuple[str, str]] = field(default_factory=list)
+    runs: int = 0
+    shards: int = 0
+    trained_twice: int = 0
+    read_in_part: int = 0
+    strays: int = 0
+    identical: bool = False
+    seconds: float = 0.0
+    complaints: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Drill:
-    """Runs commands on one kind of store and kills them. settings: of a fresh store each time it is called."""
+    """Runs commands on one kind of store and kills them. settings: of a fresh store each time it is called.
+
+    outcomes: of the studies that are done; log: where a line is added for each.
+    """
 
     name: str
     settings: Callable[[], StoreSettings]
     environment: dict[str, str]
     folder: Path
     chance: random.Random
-    kills: dict[str, int] = field(default_factory=dict)
-    studies: int = 0
-    shards: int = 0
-    strays: int = 0
-    complaints: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    log: Path | None = None
+
+    @property
+    def kills(self) -> Counter[str]:
+        """How often each thing was killed."""
+        return Counter(what for outcome in self.outcomes for what, _ in outcome.kills)
+
+    @property
+    def complaints(self) -> list[str]:
+        """Everything that was wrong."""
+        return [complaint for outcome in self.outcomes for complaint in outcome.complaints]
 
     def run(self, wanted: int, expected: dict[str, str], duration: float, server: S3Server | None = None) -> None:
         """Kill so many times: the server if there is one, else the command and one of its workers in turn."""
-        while sum(self.kills.values()) < wanted:
-            settings = self.settings()
-            watcher = Watcher(ObjectStore(settings))
+        while (left := wanted - self.kills.total()) > 0:
+            began, settings = time.monotonic(), self.settings()
+            watcher, outcome = Watcher(ObjectStore(settings)), Outcome(self.name)
             with watcher.watching():
-                while not self._once(settings, wanted, duration, server):
+                while not self._once(outcome, watcher.store, left, duration, server):
                     pass
-            self.complaints += watcher.complaints
-            self.studies += 1
-            self.shards += len(watcher.written)
+            outcome.shards, outcome.trained_twice = len(watcher.written), len(watcher.again)
+            outcome.read_in_part = len(watcher.partial)
             found = fingerprints(watcher.store)
-            if found != expected:
+            outcome.identical = found == expected
+            if not outcome.identical:
                 wrong = [name for name in expected if found.get(name) != expected[name]]
-                self.complaints.append(f"{settings.url}: differs from the undisturbed run in {wrong}")
+                outcome.complaints.append(f"{settings.url}: differs from the undisturbed run in {wrong}")
             findings = verify(watcher.store, Comparison.of(request(STUDY).study))
-            self.strays += sum(finding.kind == "stray" for finding in findings)
-            self.complaints += [f"{f.kind}: {f.key}: {f.why}" for f in findings if f.kind != "stray"]
-            print(self.report(), file=sys.stderr, flush=True)
+            outcome.strays = sum(finding.kind == "stray" for finding in findings)
+            outcome.complaints += [*watcher.partial, *watcher.again]
+            outcome.complaints += [f"{f.kind}: {f.key}: {f.why}" for f in findings if f.kind != "stray"]
+            outcome.seconds = time.monotonic() - began
+            self.outcomes.append(outcome)
+            if self.log is not None:
+                with self.log.open("a") as log:
+                    log.write(json.dumps(asdict(outcome)) + "\n")
+            print(f"{self.name}: {self.kills.total()} of {wanted} kills, {outcome}", file=sys.stderr, flush=True)
 
-    def _once(self, settings: StoreSettings, wanted: int, duration: float, server: S3Server | None) -> bool:
+    def _once(
+        self, outcome: Outcome, store: ObjectStore, wanted: int, duration: float, server: S3Server | None
+    ) -> bool:
         """Start the command and kill at random moments until it ends or is killed; gives whether the study is done."""
-        process = start(settings, self.environment, self.folder)
+        process = start(store.settings, self.environment, self.folder)
+        outcome.runs += 1
         began = time.monotonic()
         while True:
             try:
-                process.wait(self.chance.uniform(0, 0.7 * duration))
+                process.wait(self.chance.uniform(0, 0.8 * duration))
             except subprocess.TimeoutExpired:
                 if time.monotonic() - began > LIMIT:
-                    self.complaints.append(f"{settings.url}: hangs")
+                    outcome.complaints.append(f"{store.settings.url}: hangs")
                     os.killpg(process.pid, signal.SIGKILL)
                     return False
             else:
                 break
-            total = sum(self.kills.values())
-            if total >= wanted:
+            if len(outcome.kills) >= wanted:
                 continue
+            at = stage(store)
             if server is not None:
-                self._count("server")
+                outcome.kills.append(("server", at))
                 server.kill()
                 time.sleep(self.chance.uniform(0, 6))
                 server.start()
-            elif total % 2 == 0:
-                self._count("command")
+            elif len(outcome.kills) % 2 == 0:
+                outcome.kills.append(("command", at))
                 process.kill()
                 process.wait()
                 return False
             elif workers := children(process.pid):
-                self._count("worker")
+                outcome.kills.append(("worker", at))
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
         said = (self.folder / "said.txt").read_text()
         if any(word in said for word in ("trained again", "DamagedObject", "does not match")):
-            self.complaints.append(f"{settings.url}: {said[-2000:]}")
+            outcome.complaints.append(f"{store.settings.url}: {said[-2000:]}")
         if process.returncode not in (0, 1) or (process.returncode == 1 and server is None):
-            self.complaints.append(f"{settings.url}: ended with {process.returncode}: {said[-2000:]}")
+            outcome.complaints.append(f"{store.settings.url}: ended with {process.returncode}: {said[-2000:]}")
             if process.returncode == 2:
                 raise RuntimeError(said)
         return process.returncode == 0
 
-    def _count(self, what: str) -> None:
-        self.kills[what] = self.kills.get(what, 0) + 1
 
-    def report(self) -> str:
-        """One line, and a line for each complaint."""
-        killed = ", ".join(f"{count} of the {what}" for what, count in self.kills.items())
-        lines = [
-            f"{self.name}: kills: {killed}; {self.studies} studies and {self.shards} shards; {self.strays} strays; "
-            f"{len(self.complaints)} complaints"
-        ]
-        return "\n".join(lines + [f"  {complaint}" for complaint in self.complaints])
+def stage(store: ObjectStore) -> str:
+    """How far a study has come, by what its store holds."""
+    keys = [*store.sizes("trainings"), *store.sizes("comparisons")]
+    reached = (
+        any("/shards/" in key for key in keys),
+        sum("/shards/" in key for key in keys) == SHARDS,
+        sum(bool(re.search(r"/margins-\w+\.json$", key)) for key in keys) == 2,
+        sum(key.endswith("/record.json") for key in keys) == 2 * 3,
+        any(key.endswith("/summary.json") for key in keys),
+        any(key.endswith("/index.html") for key in keys),
+    )
+    return STAGES[next((number for number, done in enumerate(reached) if not done), len(reached))]
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """A line a series."""
+    columns = (
+        "series", "kills", *(f"at {name}" for name in STAGES), "studies", "runs resumed", "bit-identical", "shards",
+        "trained twice", "read in part", "strays", "complaints", "minutes",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for series in dict.fromkeys(outcome.series for outcome in outcomes):
+        mine = [outcome for outcome in outcomes if outcome.series == series]
+        kills = [kill for outcome in mine for kill in outcome.kills]
+        of = ", ".join(f"{count} {what}" for what, count in Counter(what for what, _ in kills).items())
+        cells = (
+            series, f"{len(kills)} ({of})", *(sum(at == name for _, at in kills) for name in STAGES), len(mine),
+            sum(outcome.runs - 1 for outcome in mine), f"{sum(o.identical for o in mine)} of {len(mine)}",
+            sum(o.shards for o in mine), sum(o.trained_twice for o in mine), sum(o.read_in_part for o in mine),
+            sum(o.strays for o in mine), sum(len(o.complaints) for o in mine),
+            f"{sum(o.seconds for o in mine) / 60:.0f}",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def start(settings: StoreSettings, environment: dict[str, str], folder: Path) -> "subprocess.Popen[bytes]":
@@ -250,10 +321,18 @@ def undisturbed(folder: Path, surroundings: dict[str, str]) -> tuple[dict[str, s
     return found, time.monotonic() - began
 
 
+def logged(log: Path) -> list[Outcome]:
+    """The studies of an earlier start."""
+    outcomes = [Outcome(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
+    return [replace(outcome, kills=[(what, at) for what, at in outcome.kills]) for outcome in outcomes]
+
+
 def main() -> None:
-    """Run the three series and print what they showed."""
-    wanted = [int(word) for word in sys.argv[1:]] or [50, 50, 20]
+    """Run what is left of the three series and print what all of it showed."""
+    log = Path(sys.argv[1] if len(sys.argv) > 1 else "drills.jsonl").absolute()
+    wanted = [int(word) for word in sys.argv[2:]] or [50, 50, 20]
     chance = random.Random(datetime.now(UTC).timestamp())
+    before = logged(log)
     with tempfile.TemporaryDirectory(prefix="drills-") as name:
         folder = Path(name)
         (folder / "s3").mkdir()
@@ -262,8 +341,7 @@ def main() -> None:
             surroundings = environment(folder, **server.environment)
             with private_server(folder, surroundings):
                 expected, duration = undisturbed(folder, surroundings)
-                print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores")
-                print(f"undisturbed: {duration:.0f} s", flush=True)
+                print(f"undisturbed: {duration:.0f} s", file=sys.stderr, flush=True)
                 count = iter(range(1_000_000))
 
                 def files() -> StoreSettings:
@@ -273,14 +351,19 @@ def main() -> None:
                     return StoreSettings(f"s3://{server.bucket}/{next(count)}", server.endpoint)
 
                 series = [("file://", files, None), ("s3://", objects, None), ("s3:// server", objects, server)]
-                failed = False
                 for (label, settings, victim), kills in zip(series, wanted, strict=False):
-                    began = time.monotonic()
-                    drill = Drill(label, settings, surroundings, folder, chance)
-                    drill.run(kills, expected, duration, victim)
-                    print(f"{drill.report()} ({time.monotonic() - began:.0f} s)", flush=True)
-                    failed |= bool(drill.complaints)
-    sys.exit(failed)
+                    mine = [outcome for outcome in before if outcome.series == label]
+                    Drill(label, settings, surroundings, folder, chance, mine, log).run(
+                        kills, expected, duration, victim
+                    )
+    outcomes = logged(log)
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d} · {platform.machine()}, {os.cpu_count()} cores · undisturbed: {duration:.0f} s"
+    )
+    print(table(outcomes))
+    complaints = [complaint for outcome in outcomes for complaint in outcome.complaints]
+    print("\n".join(complaints))
+    sys.exit(bool(complaints))
 
 
 if __name__ == "__main__":

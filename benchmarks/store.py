@@ -9,8 +9,8 @@
 The middle three are repeated in turn, since the machine may be shared; a ratio is the median of the rounds' ratios.
 At last 10,000 and 30,000 models of 10,000 float16 targets and 50,000 training examples, in shards of 100, show that
 memory does not grow with the models:
-    peak ≤ base + 4·ROWS·(bytes of a margin · targets + train/8) + 2·READERS·shard,
-two buffers and up to as much on its way through zarr.
+    peak ≤ base + 2·ROWS·(bytes of a margin · targets + train/8) + 2·READERS·shard + little else,
+two buffers, of which one is written while the other is filled, and the shards read ahead.
 
     python -m benchmarks.store [rounds, 3 by default]
 """

@@ -1,13 +1,14 @@
 #!/bin/sh
-# System packages that pip cannot bring: FFCV's libraries, Fashion-MNIST, a browser for the page tests.
-# Usage: docker/system-packages.sh ffcv|test ...   Exits 0 when all are there, 1 with one sentence when they cannot be had.
+# System packages that pip cannot bring: FFCV's libraries, a C compiler, Fashion-MNIST, a browser for the page tests.
+# Usage: docker/system-packages.sh ffcv|compiler|test ...   Exits 0 when all are there, 1 with one sentence when they cannot be had.
 set -u
 packages=""
 for group in "$@"; do
     case "$group" in
         ffcv) packages="$packages pkg-config libopencv-dev libturbojpeg0-dev" ;;
+        compiler) packages="$packages gcc libc6-dev" ;;
         test) packages="$packages dataset-fashion-mnist chromium" ;;
-        *) echo "unknown group $group: ffcv or test" >&2; exit 2 ;;
+        *) echo "unknown group $group: ffcv, compiler or test" >&2; exit 2 ;;
     esac
 done
 missing=""

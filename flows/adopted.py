@@ -25,7 +25,7 @@ S = TypeVar("S", bound=Settings)
 
 def adopt(overrides: Sequence[str]) -> int:
     """Take margins and masks, or attributions, into the store and print their key."""
-    asked, store = _request(Adoption, "adopt", overrides)
+    asked, store = adopted_request(Adoption, "adopt", overrides)
     store.probe()
     reference = adopt_stage.adopt(store, asked)
     found = find_stored(store, reference.key, "name")
@@ -37,7 +37,7 @@ def adopt(overrides: Sequence[str]) -> int:
 
 def export(overrides: Sequence[str]) -> int:
     """Write what stands at a key into files and print them."""
-    asked, store = _request(Export, "export", overrides)
+    asked, store = adopted_request(Export, "export", overrides)
     for path in export_stage.export(store, asked):
         print(path)
     return 0
@@ -45,7 +45,7 @@ def export(overrides: Sequence[str]) -> int:
 
 def compare_adopted(overrides: Sequence[str]) -> int:
     """Compare two matrices of margins, or two sets of attributions, and print what was found."""
-    study, store = _request(AdoptedStudy, "compare_adopted", overrides)
+    study, store = adopted_request(AdoptedStudy, "compare_adopted", overrides)
     store.probe()
     comparison = AdoptedComparison.of(store, study)
     with Progress(
@@ -69,7 +69,8 @@ def compare_adopted(overrides: Sequence[str]) -> int:
     return 0
 
 
-def _request(settings: type[S], root: str, overrides: Sequence[str]) -> tuple[S, ObjectStore]:
+def adopted_request(settings: type[S], root: str, overrides: Sequence[str]) -> tuple[S, ObjectStore]:
+    """The settings of a root configuration, and the store."""
     content = composed(overrides, root=root)
     store = ObjectStore(parse_store(content.pop("store")))
     return parse(settings, content), store

@@ -19,10 +19,12 @@ VERBS = {
     "counterfactual": "train without the examples that datamodels call most helpful, and see whether they were right",
     "ui": "serve the history of runs until interrupted",
     "verify": "read everything that a comparison refers to and name what is damaged, foreign, missing or stray",
+    "verify-adopted": "the same of a comparison of what is in the store",
     "adopt": "take margins and masks, or attributions, that were made elsewhere into the store",
     "export": "write margins and masks, or datamodels, out of the store",
     "compare-adopted": "compare margins or attributions that are in the store, whatever made them",
 }
+VERIFIES = "verify", "verify-adopted"
 DATA_BUILD = "load and check a dataset, and write its manifest, and FFCV betons where they are of use"
 
 
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for verb, words in VERBS.items():
         one = verbs.add_parser(verb, help=words, description=words)
         one.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
-        if verb == "verify":
+        if verb in VERIFIES:
             one.add_argument("--repair", action="store_true", help="remove it; not while a run writes to the store")
     data = verbs.add_parser("data", help="check a dataset and prepare it for training")
     build = data.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         run = implementation(given.verb)
-        return run(given.overrides, given.repair) if given.verb == "verify" else run(given.overrides)
+        return run(given.overrides, given.repair) if given.verb in VERIFIES else run(given.overrides)
     except ConfigError as error:
         print(f"modeldiff: {error}", file=sys.stderr)
         return WRONG
@@ -68,10 +70,10 @@ def implementation(verb: str) -> Callable[..., int]:
         from flows.data import build
 
         return build
-    if verb == "verify":
-        from flows.verify import verify
+    if verb in VERIFIES:
+        from flows.verify import verify, verify_adopted
 
-        return verify
+        return {"verify": verify, "verify-adopted": verify_adopted}[verb]
     if verb == "counterfactual":
         from flows.counterfactual import counterfactual
 

@@ -23,7 +23,7 @@ from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_
 from modeldiff_core.study import StudyConfig
 from tasks import curve, datamodels, directions, effects, matrices, probe, report, train
 from tasks.policy import fresh, result_storage
-from tasks.slots import open_slots
+from tasks.slots import Slots, open_slots
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
@@ -31,8 +31,8 @@ REPAIRS = 3
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
     """Run the flow with a thread for each task in the window, in front of the runner's slots."""
-    window = 2 * len(runner.slots())
-    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=window))
+    most = 2 * len(runner.slots(max(runner.processes)))
+    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=most))
     configured = compare.with_options(task_runner=threads, result_storage=result_storage(store))
     with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
         result: dict[str, Any] = configured(study=study, store=store, runner=runner)
@@ -46,13 +46,12 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
-    window = 2 * len(runner.slots())
-    with open_slots(runner.slots(), runner.execution()):
+    with open_slots(runner.slots(), runner.execution()) as slots:
         while not (now := current_round(ObjectStore(store), comparison)).last:
-            step = _Run(now.comparison, store, window, runner.tune)
+            step = _Run(now.comparison, store, slots, runner)
             step.train()
             step.follow()
-        run = _Run(now.comparison, store, window, runner.tune)
+        run = _Run(now.comparison, store, slots, runner)
         run.train()
         run.consolidate()
         run.follow()
@@ -65,13 +64,12 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
 class _Run:
     """One pass over the stages of a comparison; what is complete in the store is not computed again."""
 
-    def __init__(self, comparison: Comparison, store: StoreSettings, window: int, tune: bool) -> None:
-        self.tune = tune
+    def __init__(self, comparison: Comparison, store: StoreSettings, slots: Slots, runner: RunnerConfig) -> None:
+        self.slots, self.runner = slots, runner
         self.comparison = comparison
         self.study = comparison.study
         self.store: dict[str, Any] = _json(store)
         self.objects = ObjectStore(store)
-        self.window = window
         self.names = {"a": comparison.study.algorithm_a.name, "b": comparison.study.algorithm_b.name}
         self.logger = get_run_logger()
 
@@ -86,7 +84,7 @@ class _Run:
         done, wanted = sum(len(s.done) for s in sets), sum(s.wanted for s in sets)
         self.logger.info("%d of %d shards done before, %d to train", done, wanted, wanted - done)
         print(f"{self.study.name}: {done} of {wanted} shards done before, {wanted - done} to train", flush=True)
-        if self.tune and done < wanted:
+        if self.runner.tune and done < wanted:
             self._probe([s for s in sets if s.missing])
         if done < wanted:
             with StageProgress("training", "training", total, before, "models") as progress:
@@ -177,14 +175,22 @@ class _Run:
         return {"summary": summary.record, "url": self.objects.url(page.record), "findings": findings}
 
     def _probe(self, sets: list[ShardSet]) -> None:
-        """Measure how to train each kind of shard, one after the other so that they do not disturb each other."""
+        """Measure how to train each kind of shard, one after the other so that they do not disturb each other.
+
+        Devices then get as many processes as suit the kind that takes longest.
+        """
+        longest, processes = 0.0, 1
         with StageProgress("probe", "measuring", len(sets), unit="probes") as progress:
             for shards in sets:
                 label = self._label(shards.label)
                 arguments = {
                     "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
                 }  # fmt: skip
-                self._run([Call(f"{label} {shards.kind} probe", probe.probe, arguments)], progress)
+                name = f"{label} {shards.kind} probe"
+                found = self._run([Call(name, probe.probe, arguments)], progress).results[name]
+                seconds = found["seconds_a_model"] * len(shards.missing) * shards.models_in_shard
+                longest, processes = max((longest, processes), (seconds, found["processes"]))
+        self.slots.add(self.runner.slots(processes)[len(self.slots.devices) :])
 
     def _shard(self, shards: ShardSet, index: int) -> Call:
         label = self._label(shards.label)
@@ -232,7 +238,8 @@ class _Run:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        return run_window(calls, self.window, lambda call: progress.advance(call.units)).succeeded(self.study.name)
+        window = 2 * len(self.slots.devices)
+        return run_window(calls, window, lambda call: progress.advance(call.units)).succeeded(self.study.name)
 
     def _label(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"

@@ -10,12 +10,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import StudyConfig, parse_study
 from modeldiff_core.study.config import Settings, config_error
+from modeldiff_core.training.probe import PROCESSES
 
 
 class RunnerConfig(Settings):
@@ -24,8 +25,11 @@ class RunnerConfig(Settings):
     kind: Literal["local"] = "local"
     workers: int | None = Field(None, ge=1, description="CPU worker processes; all cores if not given")
     devices: tuple[str, ...] = Field(("cpu",), min_length=1)
+    processes_a_device: int | None = Field(
+        None, ge=1, description="worker processes on each GPU; if not given 1, or with `tune` the fastest of 1, 2 and 4"
+    )
     stack: int = Field(50, ge=1, description="most models trained in one launch")
-
+    native: bool = Field(True, description="train small networks on CPUs in compiled code, where there is a C compiler")
     tune: bool = Field(
         False, description="measure how to train before training, and keep what was fastest in the store"
     )
@@ -36,16 +40,39 @@ class RunnerConfig(Settings):
         """Settings of an Execution but for its device."""
         return {
             "stack": self.stack,
+            "native": self.native,
             "tuned": self.tune,
             "resident_share": self.resident_share,
             "ffcv_workers": self.ffcv_workers,
+            "processes": self.processes,
         }
 
-    def slots(self) -> tuple[str, ...]:
-        """The device of each slot: as many CPU slots as workers, else one a device."""
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Numbers of processes on one device that a measurement tries: several only on GPUs, and only if it may."""
+        if "cpu" in self.devices:
+            return (1,)
+        if self.processes_a_device is not None:
+            return (self.processes_a_device,)
+        return PROCESSES if self.tune else (1,)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What works at the same time: every CPU worker, or every device, however many processes it has."""
         if self.devices == ("cpu",):
             return ("cpu",) * (self.workers or os.cpu_count() or 1)
         return self.devices
+
+    def slots(self, processes: int | None = None) -> tuple[str, ...]:
+        """The device of each slot, with so many a place: before it is measured, what is given, or 1."""
+        return self.places * (processes or min(self.processes))
+
+    @field_validator("devices")
+    @classmethod
+    def _differ(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(devices)) < len(devices):
+            raise ValueError("devices that differ (runner.workers and runner.processes_a_device give one several)")
+        return devices
 
 
 @dataclass(frozen=True)

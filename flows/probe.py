@@ -1,27 +1,25 @@
 """How long a model takes here, by training a few."""
 
+from dataclasses import asdict
 from typing import Any
 
-from modeldiff_core.stages.probe import measured_ways, probe_training
+from flows.compose import RunnerConfig
+from modeldiff_core.stages.probe import probe_training
+from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import Training
-from modeldiff_core.training import Execution
 
 
-def seconds_a_model(
-    training: Training, kind: str, device: str, stack: int, store: dict[str, Any] | None = None
-) -> float:
-    """Wall-clock seconds a model in the fastest way that a worker can train it, stacks of at most `stack`.
+def probed(training: Training, kind: str, runner: RunnerConfig, store: StoreSettings) -> dict[str, Any]:
+    """The record of the fastest way that the runner's first place can train models; kept in the store, and read there.
 
-    store: where the measurement is kept, and read if it was made before.
+    Its seconds_a_model are those of one CPU worker, or of one device with all its processes.
     """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
     try:
-        if store is None:
-            return float(measured_ways(training, kind, Execution(device, stack))["seconds_a_model"])
-        execution = {"device": device, "stack": stack}
-        return float(probe_training(store, training.to_json(), kind, execution)["seconds_a_model"])
+        execution = {**runner.execution(), "device": runner.places[0]}
+        return probe_training(asdict(store), training.to_json(), kind, execution)
     finally:
         torch.set_num_threads(threads)

@@ -6,12 +6,14 @@ from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import check_study, load_dataset
 from modeldiff_core.training.devices import available_device
+from modeldiff_core.training.ffcv_source import check_workers
 
 
 def resolve(asked: Request) -> tuple[Comparison, list[str]]:
     """The comparison, and warnings; raises ConfigError before anything is trained or written."""
     for device in asked.runner.devices:
         available_device(device)
+    check_workers(asked.runner.ffcv_workers)
     comparison = Comparison.of(asked.study)
     warnings = check_study(asked.study, load_dataset(asked.study.dataset), comparison.trainings)
     if asked.store.url.startswith("memory://"):

@@ -44,23 +44,26 @@ def plan(overrides: Sequence[str]) -> int:
     comparison, store = _comparison(asked)
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     seconds = 0.0
-    slots = asked.runner.slots()
+    places = asked.runner.places
     for shards in shard_sets(store, comparison):
         name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
         models = len(shards.missing) * shards.models_in_shard
         line = f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards done, {models} models to train"
         if models:
-            from flows.probe import seconds_a_model
+            from flows.probe import probed
 
-            each = seconds_a_model(shards.training, shards.kind, slots[0], asked.runner.stack)
-            seconds += models * each / len(slots)
+            found = probed(shards.training, shards.kind, asked.runner, asked.store)
+            each = found["seconds_a_model"]
+            seconds += models * each / len(places)
             line += f", {1000 * each:.1f} ms a model (measured)"
+            if found["processes"] > 1:
+                line += f" with {found['processes']} processes on a device"
         print(line)
     for line in _learned(comparison, store):
         print(line)
     missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
     print(f"{len(missing)} results to compute after training" + (f": {', '.join(missing[:4])} …" if missing else ""))
-    print(f"training time about {seconds:.0f} s on {len(slots)} slots")
+    print(f"training time about {seconds:.0f} s on {len(places)} {'workers' if places[0] == 'cpu' else 'devices'}")
     return 0
 
 

@@ -14,7 +14,7 @@ def probe(label: str, kind: str, store: dict[str, Any], training: dict[str, Any]
     """Measure stacks and modes once, and keep the fastest in the store."""
     found = run_stage(probe_training, store, training, kind, on_device=True)
     get_run_logger().info(
-        "%s %s: stack of %d, compiled %s, %.4f s a model, peak memory %.0f MB", label, kind, found["stack"],
-        found["compiled"], found["seconds_a_model"], found["peak_bytes"] / 2**20,
+        "%s %s: stack of %d, compiled %s, %d processes, %.4f s a model, peak memory %.0f MB", label, kind,
+        found["stack"], found["compiled"], found["processes"], found["seconds_a_model"], found["peak_bytes"] / 2**20,
     )  # fmt: skip
     return found

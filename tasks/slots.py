@@ -1,4 +1,4 @@
-"""Slots: persistent worker processes, one a device or core, that stages are run in.
+"""Slots: persistent worker processes, one a core and one or more a GPU, that stages are run in.
 
 A Prefect task is a thread that hands its stage to the next free slot and waits. Workers are spawned (nothing is
 inherited by fork), use one torch thread each, and end by themselves when the process that started them is gone.
@@ -7,8 +7,6 @@ inherited by fork), use one torch thread each, and end by themselves when the pr
 import multiprocessing
 import os
 import queue
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from modeldiff_core.errors import ModelDiffError
+from modeldiff_core.training.workers import begin_worker
 
 Stage = Callable[..., dict[str, Any]]
 
@@ -28,12 +27,18 @@ class Slots:
     """A fixed number of places to run stages, each with its own process and device."""
 
     def __init__(self, devices: Sequence[str], execution: Mapping[str, Any]) -> None:
-        self.devices = tuple(devices)
+        self.devices: list[str] = []
         self.execution = dict(execution)
-        self._workers: list[ProcessPoolExecutor] = [self._start() for _ in self.devices]
+        self._workers: list[ProcessPoolExecutor] = []
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(len(self.devices)):
-            self._free.put(slot)
+        self.add(devices)
+
+    def add(self, devices: Sequence[str]) -> None:
+        """More slots, one for each of these devices; a device may have several."""
+        for device in devices:
+            self.devices.append(device)
+            self._workers.append(self._start())
+            self._free.put(len(self._workers) - 1)
 
     def run(self, stage: Stage, *args: Any, on_device: bool = False) -> dict[str, Any]:
         """Run a stage in the next free slot and wait for its result.
@@ -61,22 +66,7 @@ class Slots:
     @staticmethod
     def _start() -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context, initializer=_initialise, initargs=(os.getpid(),))
-
-
-def _initialise(parent: int) -> None:
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    threadpool_limits(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+        return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(os.getpid(),))
 
 
 _open: Slots | None = None

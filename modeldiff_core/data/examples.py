@@ -14,7 +14,7 @@ from modeldiff_core.errors import DataError
 class Examples:
     """Images [examples, height, width, channels] in 0..255, a class index each, and named columns about them.
 
-    beton: path of an FFCV file that holds the same images in the same order, if there is one.
+    beton: path of an FFCV file that begins with the same images in the same order, if there is one.
     """
 
     images: UInt8[np.ndarray, "examples height width channels"]
@@ -29,6 +29,11 @@ class Examples:
         """The examples at the given positions, in that order."""
         columns = {name: column[index] for name, column in self.metadata.items()}
         return Examples(self.images[index], self.labels[index], columns)
+
+    def first(self, count: int) -> "Examples":
+        """That many examples from the start, which are also the first of the beton; nothing is copied."""
+        columns = {name: column[:count] for name, column in self.metadata.items()}
+        return Examples(self.images[:count], self.labels[:count], columns, self.beton)
 
 
 @dataclass(frozen=True)

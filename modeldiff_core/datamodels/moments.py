@@ -1,17 +1,53 @@
 """Second moments of masks and margins: all that a linear regression needs of the data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
+from modeldiff_core.datamodels.design import GramDesign
+from modeldiff_core.datamodels.gram import counts_of
+from modeldiff_core.datamodels.whole import Scale, Sums, sums
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
-BLOCK = 4096
-"""Rows that are held in float64 at once."""
+
+@dataclass(frozen=True)
+class TargetMoments:
+    """cross: (Y − ȳ)ᵀX/m. power: mean squared margin around its mean. margin_mean: ȳ. All float64, from exact sums."""
+
+    cross: Float[Tensor, "targets train"]
+    power: Float[Tensor, " targets"]
+    margin_mean: Float[Tensor, " targets"]
+
+    @classmethod
+    def of(cls, sums: Sums, scale: Scale, mask_mean: Float[Tensor, " train"], models: int) -> "TargetMoments":
+        """The moments of some models; exactly zero for a margin that does not vary among them."""
+        power = torch.from_numpy(sums.power(models)).to(scale.unit.device)
+        mean = sums.total.double() / models
+        cross = (sums.products - sums.total.double()[:, None] * mask_mean) / models
+        return cls(
+            cross=torch.where(power[:, None] > 0, cross * scale.unit[:, None], 0.0),
+            power=power * scale.unit.square(),
+            margin_mean=scale.offset + scale.unit * mean,
+        )
+
+    def select(self, targets: Int[Tensor, " chosen"]) -> "TargetMoments":
+        """The moments of some targets."""
+        return TargetMoments(self.cross[targets], self.power[targets], self.margin_mean[targets])
+
+    def bias(
+        self, weights: Float[Tensor, "targets train"], mask_mean: Float[Tensor, " train"]
+    ) -> Float[Tensor, " targets"]:
+        """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
+        return self.margin_mean - row_sums(weights.double() * mask_mean)
+
+
+def row_sums(values: Float[Tensor, "targets train"]) -> Float[Tensor, " targets"]:
+    """Row sums; a single row is added up in the order in which it would be among others."""
+    return values.sum(1) if len(values) > 1 else values.expand(2, -1).sum(1)[:1]
 
 
 @dataclass(frozen=True)
@@ -29,48 +65,40 @@ class Moments:
     mask_mean: Float[Tensor, " train"]
     margin_mean: Float[Tensor, " targets"]
 
+    @property
+    def design(self) -> GramDesign:
+        """The masks' part, as an operator."""
+        return GramDesign(self.models, self.counts)
+
     def bias(self, weights: Float[Tensor, "train targets"]) -> Float[Tensor, " targets"]:
         """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
         return self.margin_mean - self.mask_mean @ weights.double()
 
     def product(self, weights: Float[Tensor, "train columns"]) -> Float[Tensor, "train columns"]:
         """Gram matrix times weights, (Xᵀ X/m − x̄ x̄ᵀ)·w, computed in the precision of the weights."""
-        counted = torch.cat([rows.to(weights.dtype) @ weights for rows in self.counts.split(BLOCK)])
-        mean = self.mask_mean.to(weights.dtype)
-        return counted.div_(self.models).addr_(mean, mean @ weights, alpha=-1)
+        return self.design.product(weights.T).T
 
     def gram(self) -> Float[Tensor, "train train"]:
         """Xᵀ X/m − x̄ x̄ᵀ, rounded to float32 once."""
-        rows = zip(self.counts.split(BLOCK), self.mask_mean.split(BLOCK), strict=True)
-        return torch.cat([(count.double() / self.models - torch.outer(x, self.mask_mean)).float() for count, x in rows])
-
-    def to(self, precision: torch.dtype) -> "Moments":
-        """The same with cross and power in another precision."""
-        return replace(self, cross=self.cross.to(precision), power=self.power.to(precision))
+        return self.design.gram(torch.float32)
 
     def select(self, targets: Int[Tensor, " chosen"]) -> "Moments":
         """The moments of some targets."""
-        return replace(
-            self, cross=self.cross[:, targets], power=self.power[targets], margin_mean=self.margin_mean[targets]
-        )
+        return Moments(
+            self.models, self.counts, self.cross[:, targets], self.power[targets], self.mask_mean,
+            self.margin_mean[targets],
+        )  # fmt: skip
 
 
-def moments(masks: Float[Tensor, "models train"], margins: Float[Tensor, "models targets"]) -> Moments:
+def moments(
+    masks: Float[Tensor, "models train"] | Int8[Tensor, "models train"], margins: Float[Tensor, "models targets"]
+) -> Moments:
     """Second moments of 0/1 masks and margins; a margin that does not vary has moments of exactly zero."""
-    m = len(masks)
-    counts = masks.T @ masks
-    centred = margins.double() - margins[0].double()
-    shift = centred.mean(0)
-    centred -= shift
-    cross = sum(x.double().T @ y for x, y in zip(masks.split(BLOCK), centred.split(BLOCK), strict=True))
-    return Moments(
-        models=m,
-        counts=counts,
-        cross=torch.as_tensor(cross) / m,
-        power=centred.square().mean(0),
-        mask_mean=counts.diagonal().double() / m,
-        margin_mean=margins[0].double() + shift,
-    )
+    x = masks.to(torch.int8)
+    design = GramDesign(len(x), counts_of(x))
+    scale = Scale.of(margins)
+    target = TargetMoments.of(sums(x, scale.numbers(margins)), scale, design.mask_mean, len(x))
+    return Moments(len(x), design.counts, target.cross.T, target.power, design.mask_mean, target.margin_mean)
 
 
 def check_regression_input(masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "rows targets"]) -> None:

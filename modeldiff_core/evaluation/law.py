@@ -11,7 +11,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
 SKIPPED = 2
-"""Fewest points at the start of a curve that the law is not fitted to: the lasso has hardly begun to see anything there."""
+"""Fewest points at the start of a curve that the law leaves out: the lasso has hardly begun to see anything there."""
 LEAST_POINTS = SKIPPED + 4
 """Fewest points of a curve that the law's three parameters are fitted to."""
 FARTHEST = 1000.0

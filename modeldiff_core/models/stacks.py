@@ -139,7 +139,7 @@ class StackedConvNet:
         for i, (inputs, outputs, _) in enumerate(self.stages.convolutions):
             weight, bias = _layer(generator, (outputs, inputs, kernel, kernel), kernel**2 * inputs, outputs)
             parameters[f"conv{i}.weight"], parameters[f"conv{i}.bias"] = weight, bias
-        for name, (inputs, outputs) in self._linear():
+        for name, (inputs, outputs) in self.linear_layers():
             weight, bias = _layer(generator, (inputs, outputs), inputs, outputs)
             parameters[f"{name}.weight"], parameters[f"{name}.bias"] = weight, bias[None]
         return parameters
@@ -148,7 +148,7 @@ class StackedConvNet:
         self, parameters: Parameters, images: Float[Tensor, "models batch height width channels"]
     ) -> Float[Tensor, "models batch classes"]:
         x = self._one_by_one(parameters, images) if images.device.type == "cpu" else self._grouped(parameters, images)
-        for name, _ in self._linear():
+        for name, _ in self.linear_layers():
             x = torch.baddbmm(parameters[f"{name}.bias"], x, parameters[f"{name}.weight"])
             if name != "head":
                 x = x.relu()
@@ -176,7 +176,8 @@ class StackedConvNet:
             features.append(x.flatten(1))
         return torch.stack(features)
 
-    def _linear(self) -> list[tuple[str, tuple[int, int]]]:
+    def linear_layers(self) -> list[tuple[str, tuple[int, int]]]:
+        """Names of the layers after the convolutions, with their inputs and outputs."""
         hidden = [(f"hidden{i}", sizes) for i, sizes in enumerate(self.stages.hidden)]
         return [*hidden, ("head", self.stages.head)]
 

@@ -6,24 +6,34 @@ file make the same training.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.data import Dataset
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.identity import short_digest
 from modeldiff_core.stages.consolidate import matrix_at
 from modeldiff_core.stages.orientation import is_transposed
 from modeldiff_core.stages.references import Reference, refer
-from modeldiff_core.stages.regress import FIELDS, block_key
-from modeldiff_core.store import ObjectStore, Shard, TensorObject, write_matrix, write_record, write_tensors
-from modeldiff_core.store.files import FileArray, only_array, open_arrays
+from modeldiff_core.stages.regress import FIELDS, block_key, read_blocks
+from modeldiff_core.store import (
+    MarginMatrix,
+    ObjectStore,
+    Shard,
+    TensorObject,
+    read_record,
+    write_matrix,
+    write_record,
+    write_tensors,
+)
+from modeldiff_core.store.files import FileArray, only_array, opened
+from modeldiff_core.store.verify import check_matrix
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import Adoption
 
@@ -61,6 +71,7 @@ class Adopted:
 def adopt(store: ObjectStore, asked: Adoption) -> Reference:
     """Adopt what the request names; gives the place of the matrix or of the datamodels.
 
+    Files stand at paths or fsspec URLs. What was adopted before stays; if it is damaged it is written again.
     Margins are kept as float32, masks as bits, attributions as float32 [targets, train]. Raises ConfigError for files
     that cannot be read, shapes that do not fit together or to the dataset, masks other than 0 and 1, values that are
     not finite, and an orientation that is not known.
@@ -74,9 +85,17 @@ def adopt(store: ObjectStore, asked: Adoption) -> Reference:
     names: dict[str, object] = {"kind": "unnamed"}
     if asked.dataset is not None and data is not None:
         names = {"kind": asked.dataset.kind, "fingerprint": data.fingerprint}
-    if asked.scores:
-        return _adopt_scores(store, asked, names, data)
-    return _adopt_margins(store, asked.name, names, _pair(asked), data)
+    sources = {key: str(getattr(asked, key)) for key in given}
+    if asked.folder is not None:
+        sources = {name: f"{asked.folder.rstrip('/')}/{name}.npy" for name in ("masks", "margins", "_completed")}
+    with ExitStack() as files:
+        arrays = {
+            name: files.enter_context(opened(source, name if name in given else "folder", store.settings))
+            for name, source in sources.items()
+        }
+        if asked.scores:
+            return _adopt_scores(store, asked, names, arrays["scores"], data)
+        return _adopt_margins(store, asked.name, names, _pair(arrays), data)
 
 
 @dataclass(frozen=True)
@@ -103,19 +122,10 @@ class _Pair:
             done += len(rows)
 
 
-def _pair(asked: Adoption) -> _Pair:
+def _pair(arrays: Mapping[str, dict[str, FileArray]]) -> _Pair:
     """The two matrices, whose sizes fit."""
-    completed = None
-    if asked.folder is not None:
-        folder = Path(asked.folder).expanduser()
-        masks, margins, completed = (
-            open_arrays(folder / f"{name}.npy", "folder")[""] for name in ("masks", "margins", "_completed")
-        )
-    else:
-        masks, margins = (
-            only_array(open_arrays(Path(str(getattr(asked, key))).expanduser(), key), (key,), key)
-            for key in ("masks", "margins")
-        )
+    masks, margins = (only_array(arrays[key], (key,), key) for key in ("masks", "margins"))
+    completed = arrays["_completed"][""] if "_completed" in arrays else None
     for key, array, axes in (("masks", masks, "[models, train]"), ("margins", margins, "[models, targets]")):
         if len(array.shape) != 2 or 0 in array.shape:
             raise ConfigError(key, f"a matrix {axes}", f"{array.source}: shape {array.shape}")
@@ -147,7 +157,7 @@ def _adopt_margins(
     }  # fmt: skip
     training = Adopted(name, dataset, content)
     reference = matrix_at(training.prefix, training.identity, models)
-    if not reference.complete(store):
+    if not _sound(store, reference, lambda: check_matrix(MarginMatrix.open(store, reference.key))):
         training.write(store)
         identity = {"training": training.identity}
         write_matrix(store, reference.key, pair.parts(), models, n_train, n_targets, identity)
@@ -155,10 +165,12 @@ def _adopt_margins(
 
 
 def _adopt_scores(
-    store: ObjectStore, asked: Adoption, dataset: Mapping[str, object], data: Dataset | None
+    store: ObjectStore,
+    asked: Adoption,
+    dataset: Mapping[str, object],
+    arrays: dict[str, FileArray],
+    data: Dataset | None,
 ) -> Reference:
-    path = Path(str(asked.scores)).expanduser()
-    arrays = open_arrays(path, "scores")
     published = "weight" in arrays
     weights = only_array(arrays, ("weight", "weights", "scores"), "scores")
     if len(weights.shape) != 2 or 0 in weights.shape:
@@ -188,7 +200,7 @@ def _adopt_scores(
     training = Adopted(asked.name, dataset, content)
     identity = {"version": VERSION, "training": training.identity}
     reference = refer(training.prefix, "datamodels", identity, record="{key}/record.json")
-    if not reference.complete(store):
+    if not _sound(store, reference, lambda: read_blocks(store, reference)):
         training.write(store)
         missing = np.full(n_targets, np.nan, np.float32)
         missing_bias = {"bias": np.zeros(n_targets, np.float32)}
@@ -202,6 +214,16 @@ def _adopt_scores(
         }  # fmt: skip
         write_record(store, reference.record, record)
     return reference
+
+
+def _sound(store: ObjectStore, reference: Reference, check: Callable[[], object]) -> bool:
+    """Whether what was adopted before is there and whole; if not, it is written again."""
+    try:
+        read_record(store, f"{reference.key.rsplit('/', 1)[0]}/training.json")
+        check()
+    except (DamagedObject, FileNotFoundError):
+        return False
+    return True
 
 
 def check_sizes(data: Dataset | None, n_train: int, n_targets: int, train_key: str, targets_key: str) -> None:

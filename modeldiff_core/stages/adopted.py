@@ -227,8 +227,8 @@ def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[s
     return entries
 
 
-def _write_summary(store: ObjectStore, comparison: AdoptedComparison) -> None:
-    """Write study.json, directions.csv and, last, summary.json."""
+def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> dict[str, Any]:
+    """The content of summary.json, from the stored results."""
     study, sides = comparison.study, _sides(comparison)
     a, b = comparison.a.name, comparison.b.name
     if comparison.a.kind == "margins":
@@ -245,7 +245,7 @@ def _write_summary(store: ObjectStore, comparison: AdoptedComparison) -> None:
         ]
     no_models = "No transformation was tried: that takes models, and only what they gave was adopted."
     kept = ("models", "diverged", "subset_accuracy")
-    summary = {
+    return {
         "study": study.name,
         "digest": comparison.digest,
         "algorithms": {
@@ -261,17 +261,22 @@ def _write_summary(store: ObjectStore, comparison: AdoptedComparison) -> None:
         "transformations": [],
         "findings": [said[0], no_models, *said[1:]],
     }  # fmt: skip
+
+
+def _write_summary(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    """Write study.json, directions.csv and, last, summary.json."""
+    study, sides, summary = comparison.study, _sides(comparison), build_adopted_summary(store, comparison)
     record = {
         "study": study.model_dump(mode="json"), "digest": comparison.digest, "directions": comparison.directions.key,
         "sources": {label: side.reference.key for label, side in sides.items()},
     }  # fmt: skip
     write_record(store, f"{comparison.folder}/study.json", record)
-    store.write(f"{comparison.folder}/directions.csv", _table(entries).encode())
+    store.write(f"{comparison.folder}/directions.csv", directions_table(summary["directions"]).encode())
     write_record(store, comparison.summary.record, summary)
 
 
-def _table(entries: list[dict[str, Any]]) -> str:
-    """A line a direction; what was not measured is left empty."""
+def directions_table(entries: list[dict[str, Any]]) -> str:
+    """The content of directions.csv: a line a direction; what was not measured is left empty."""
     text = io.StringIO()
     columns = ("side", "index", "null_p", "p_adjusted", "stability", "significant")
     lines = csv.writer(text, lineterminator="\n")

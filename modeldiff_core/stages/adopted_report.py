@@ -7,7 +7,7 @@ from modeldiff_core.report import render
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.stages.adopted import AdoptedComparison, read_adopted_findings
 from modeldiff_core.stages.references import Reference
-from modeldiff_core.stages.report import direction_facts, versions
+from modeldiff_core.stages.report import direction_facts, versions, write_files
 from modeldiff_core.stages.stored import Stored
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import load_dataset, target_examples
@@ -20,9 +20,7 @@ def write_adopted_report(store: ObjectStore, comparison: AdoptedComparison) -> R
     """
     if comparison.study.dataset is None or comparison.a.kind == "datamodels":
         return None
-    files = render(_facts(store, comparison))
-    for name in sorted(files, key=lambda name: (name == "index.html", name)):
-        store.write(f"{comparison.folder}/report/{name}", files[name])
+    write_files(store, comparison.folder, comparison.digest, render(_facts(store, comparison)))
     return Reference(comparison.folder, comparison.digest, f"{comparison.folder}/report/index.html")
 
 

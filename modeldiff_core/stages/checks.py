@@ -1,5 +1,6 @@
 """What each object of a study must be: one check an object, which reads it and raises what is wrong."""
 
+import hashlib
 import io
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.identity import UnstableValueError, differences, digest, plain
+from modeldiff_core.identity import differences, plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
 from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.references import Reference
-from modeldiff_core.stages.regress import Regression
+from modeldiff_core.stages.report import FILES
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.stages.summary import build_summary, read_findings
+from modeldiff_core.stages.summary import build_summary, effects_table, read_findings
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard, read_tensors, shard_key
 from modeldiff_core.store.tensors import Arrays
 from modeldiff_core.store.verify import check_matrix
@@ -85,6 +86,12 @@ def ensemble_check(store: ObjectStore, training: Training, index: int) -> Check:
     return Check(key, partial(_tensors, store, key, training.identity, {"logits": shape}), (key,))
 
 
+def other_check(store: ObjectStore, key: str) -> Check:
+    """A result of another study in a training's folder: bytes alone."""
+    read = read_tensors if key.endswith(".safetensors") else read_record
+    return Check(key, partial(read, store, key), (key,))
+
+
 def block_check(store: ObjectStore, key: str, short: str) -> Check:
     """A block of datamodels that no record names yet; `short`: what the digest of its datamodels begins with."""
 
@@ -102,21 +109,23 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
     for training in distinct(comparison):
         record = f"{training.prefix}/training.json"
         yield Check(record, partial(_training_record, store, record, training), (record,))
-        yield _matrix_check(store, training, study.subsets.models, keys)
+        matrix = matrix_reference(training, study.subsets.models)
+        sizes = study.subsets.models, len(training.load().train), training.targets
+        yield matrix_check(store, matrix, training.identity, sizes, keys)
         yield from _curve_checks(store, Curve.of(study, training), study.subsets.models)
     n_train = len(comparison.trainings[0].load().train)
     for regression in {fit.reference.key: fit for fit in comparison.regressions()}.values():
-        yield from _datamodel_checks(store, regression, n_train, keys)
+        yield from datamodel_checks(store, regression.reference, regression.targets, n_train, keys)
     for training in distinct(comparison):
         scores = score_reference(training, comparison.regression(training, None), study.ensemble.models)
-        yield Check(scores.record, partial(_digested, store, scores.record, scores.digest), (scores.record,))
+        yield Check(scores.record, partial(digested, store, scores.record, scores.digest), (scores.record,))
     targets, count = comparison.trainings[0].targets, pair.components
     shapes: dict[str, tuple[int, ...]] = {"similarity": (targets,)}
     for side in SIDES:
         shapes |= {f"{side}.directions": (count, n_train), f"{side}.projections": (targets, count)}
-    yield _tensor_check(store, pair.directions, "directions", shapes)
+    yield tensor_check(store, pair.directions, "directions", shapes)
     for block in comparison.null_blocks:
-        yield _tensor_check(store, pair.null_block(block), "null", {"differences": (NULL_BLOCK, len(SIDES), count)})
+        yield tensor_check(store, pair.null_block(block), "null", {"differences": (NULL_BLOCK, len(SIDES), count)})
     for effect in {effect.reference.key: effect for both in comparison.effects() for effect in both}.values():
         yield _effect_check(store, effect)
     yield from _ending_checks(store, comparison, keys)
@@ -126,14 +135,20 @@ def _training_record(store: ObjectStore, key: str, training: Training) -> None:
     _same(store, key, training.identity, read_record(store, key).get("identity"))
 
 
-def _matrix_check(store: ObjectStore, training: Training, models: int, keys: Collection[str]) -> Check:
-    reference = matrix_reference(training, models)
+def matrix_check(
+    store: ObjectStore,
+    reference: Reference,
+    identity: Mapping[str, Any],
+    sizes: tuple[int, int, int],
+    keys: Collection[str],
+) -> Check:
+    """A matrix of a training of that identity; sizes: models, train, targets."""
 
     def run() -> None:
         matrix = MarginMatrix.open(store, reference.key)
+        models, n_train, n_targets = sizes
         expected = {
-            "identity": {"training": training.identity}, "models": models, "n_train": len(training.load().train),
-            "n_targets": training.targets,
+            "identity": {"training": identity}, "models": models, "n_train": n_train, "n_targets": n_targets,
         }  # fmt: skip
         _same(store, reference.record, expected, {name: matrix.record.get(name) for name in expected})
         check_matrix(matrix)
@@ -155,14 +170,13 @@ def _curve_checks(store: ObjectStore, curve: Curve, models: int) -> Iterator[Che
         yield Check(weights, partial(_tensors, store, weights, identity, fitted), later)
 
 
-def _datamodel_checks(
-    store: ObjectStore, regression: Regression, n_train: int, keys: Collection[str]
+def datamodel_checks(
+    store: ObjectStore, reference: Reference, n_targets: int, n_train: int, keys: Collection[str]
 ) -> Iterator[Check]:
     """The record, and the blocks that it names; a block that is not sound takes the record with it."""
-    reference = regression.reference
-    yield Check(reference.record, partial(_blocks, store, regression), (reference.record,))
+    yield Check(reference.record, partial(_blocks, store, reference, n_targets), (reference.record,))
     try:
-        blocks = _blocks(store, regression) if reference.record in keys else {}
+        blocks = _blocks(store, reference, n_targets) if reference.record in keys else {}
     except DamagedObject:
         return
     for key, targets in blocks.items():
@@ -171,10 +185,10 @@ def _datamodel_checks(
         yield Check(key, run, (reference.record, key))
 
 
-def _blocks(store: ObjectStore, regression: Regression) -> dict[str, int]:
+def _blocks(store: ObjectStore, reference: Reference, n_targets: int) -> dict[str, int]:
     """The blocks that a record of datamodels names, with their numbers of targets."""
-    record = regression.reference.record
-    content = _digested(store, record, regression.reference.digest)
+    record = reference.record
+    content = digested(store, record, reference.digest)
     found: dict[str, int] = {}
     try:
         for key in content["blocks"]:
@@ -184,12 +198,13 @@ def _blocks(store: ObjectStore, regression: Regression) -> dict[str, int]:
             found[key] = stop - start
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedObject(f"{store.url(record)}: names no blocks ({type(error).__name__}: {error})") from error
-    if sum(found.values()) != regression.targets:
-        raise DamagedObject(f"{store.url(record)}: {sum(found.values())} targets, expected {regression.targets}")
+    if sum(found.values()) != n_targets:
+        raise DamagedObject(f"{store.url(record)}: {sum(found.values())} targets, expected {n_targets}")
     return found
 
 
-def _tensor_check(store: ObjectStore, reference: Reference, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Check:
+def tensor_check(store: ObjectStore, reference: Reference, name: str, shapes: Mapping[str, tuple[int, ...]]) -> Check:
+    """An object of arrays of these shapes, whose identity is its own digest under that name."""
     run = partial(_tensors, store, reference.record, {name: reference.digest}, shapes)
     return Check(reference.record, run, (reference.record,))
 
@@ -211,44 +226,62 @@ def _ending_checks(store: ObjectStore, comparison: Comparison, keys: Collection[
     """The comparison's own folder; what the summary stands for goes with the summary, and so does the report."""
     summary, page = comparison.summary.record, comparison.report.record
     study, table = f"{comparison.folder}/study.json", f"{comparison.folder}/effects.parquet"
-    yield Check(study, partial(_digested, store, study, comparison.digest), (summary, study))
+    yield Check(study, partial(digested, store, study, comparison.digest), (summary, study))
     yield Check(table, partial(_table, store, table, comparison), (summary, table))
     yield Check(summary, partial(_summary, store, comparison), (summary, page))
-    figures = sorted(key for key in keys if key.startswith(f"{comparison.folder}/report/figures/"))
-    for key in [*(key for key in figures if key.endswith((".png", ".svg"))), page]:
-        yield Check(key, partial(_drawing, store, key), tuple(dict.fromkeys((page, key))))
+    yield from report_checks(store, comparison.folder, comparison.digest, keys)
+
+
+def report_checks(store: ObjectStore, folder: str, expected: str, keys: Collection[str]) -> Iterator[Check]:
+    """A report's page and figures against the checksums beside them; the page goes with any of them."""
+    page, sums = f"{folder}/report/index.html", f"{folder}/report/{FILES}"
+    yield Check(sums, partial(digested, store, sums, expected), (page, sums))
+    try:
+        named = digested(store, sums, expected)["sha256"] if sums in keys else {}
+    except DamagedObject:
+        named = {}
+    for name in sorted({*named, "index.html"}):
+        key = f"{folder}/report/{name}"
+        run = partial(_file, store, key, named[name]) if name in named else partial(store.read, key)
+        yield Check(key, run, tuple(dict.fromkeys((page, key))))
 
 
 def _table(store: ObjectStore, key: str, comparison: Comparison) -> None:
     import pandas as pd
 
     try:
-        rows = len(pd.read_parquet(io.BytesIO(store.read(key))))
+        found = pd.read_parquet(io.BytesIO(store.read(key)))
     except (ValueError, OSError) as error:
         raise DamagedObject(f"{store.url(key)}: not a table ({type(error).__name__}: {error})") from error
-    expected = sum(len(test.intensities) for test in comparison.study.transformations)
-    if rows != expected:
-        raise DamagedObject(f"{store.url(key)}: {rows} rows, expected {expected}")
+    try:
+        expected = pd.read_parquet(io.BytesIO(effects_table(read_findings(store, comparison))))
+    except (DamagedObject, FileNotFoundError):
+        return  # what is wrong with the results is said of them
+    try:
+        pd.testing.assert_frame_equal(found, expected, rtol=CLOSE, atol=CLOSE)
+    except AssertionError as error:
+        why = str(error).splitlines()[0]
+        raise DamagedObject(f"{store.url(key)}: is not what the stored results give ({why})") from error
 
 
 def _summary(store: ObjectStore, comparison: Comparison) -> None:
     key = comparison.summary.record
-    found = _digested(store, key, comparison.digest)
+    found = digested(store, key, comparison.digest)
     try:
         expected = build_summary(comparison, read_findings(store, comparison))
     except (DamagedObject, FileNotFoundError):
         return  # what is wrong with the results is said of them
-    where = _departure(plain(expected), found)
+    where = departure(plain(expected), found)
     if where:
         raise DamagedObject(f"{store.url(key)}: {where} is not what the stored results give")
 
 
-def _departure(expected: object, found: object, path: str = "") -> str:
+def departure(expected: object, found: object, path: str = "") -> str:
     """Where two JSON values differ by more than rounding; empty if nowhere."""
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
-        parts = [_departure(expected[name], found[name], f"{path}.{name}" if path else name) for name in expected]
+        parts = [departure(expected[name], found[name], f"{path}.{name}" if path else name) for name in expected]
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        parts = [_departure(e, f, f"{path}[{i}]") for i, (e, f) in enumerate(zip(expected, found, strict=True))]
+        parts = [departure(e, f, f"{path}[{i}]") for i, (e, f) in enumerate(zip(expected, found, strict=True))]
     elif isinstance(expected, float) and isinstance(found, float):
         parts = ["" if math.isclose(expected, found, rel_tol=CLOSE, abs_tol=CLOSE) else path]
     else:
@@ -256,25 +289,14 @@ def _departure(expected: object, found: object, path: str = "") -> str:
     return next((part for part in parts if part), "")
 
 
-def _drawing(store: ObjectStore, key: str) -> None:
-    """Whether a page or a figure has its beginning and its end."""
-    starts, ends = {
-        "html": (b"<!doctype html>", b"</html>"),
-        "svg": (b"<?xml", b"</svg>"),
-        "png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
-    }[key.rsplit(".", 1)[-1]]
-    data = store.read(key).strip()
-    if not (data.startswith(starts) and data.endswith(ends)):
-        raise DamagedObject(f"{store.url(key)}: cut short, or not what its name says")
+def _file(store: ObjectStore, key: str, expected: str) -> None:
+    if hashlib.sha256(store.read(key)).hexdigest() != expected:
+        raise DamagedObject(f"{store.url(key)}: does not match its checksum")
 
 
-def _digested(store: ObjectStore, key: str, expected: str) -> dict[str, Any]:
+def digested(store: ObjectStore, key: str, expected: str) -> dict[str, Any]:
     """A record that holds the digest of what made it."""
     record = read_record(store, key)
-    try:
-        digest(record)
-    except UnstableValueError as error:
-        raise DamagedObject(f"{store.url(key)}: {error}") from error
     if record.get("digest") != expected:
         raise Foreign(f"{store.url(key)}: digest {record.get('digest')}, expected {expected}")
     return record

@@ -9,7 +9,7 @@ from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.store import Shard, read_shards, shard_key, write_matrix
 from modeldiff_core.study import Training, shards_of
 
-VERSION = 2
+VERSION = 3
 
 
 def matrix_reference(spec: Training, models: int) -> Reference:

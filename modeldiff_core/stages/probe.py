@@ -22,8 +22,8 @@ def probe_training(
 ) -> dict[str, Any]:
     """The record of the fastest way to train shards of a kind (subsets or ensemble) on this machine's device.
 
-    Measured once for each kind of hardware and limit of stacks, then read. Keys: stack, compiled, seconds_a_model,
-    peak_bytes, hardware, measured (every way that fitted).
+    Measured once for each kind of hardware and limit of stacks and processes, then read. Keys: stack, compiled,
+    processes, seconds_a_model, peak_bytes, hardware, measured (every way that fitted).
     """
     spec, given, opened = Training.from_json(training), Execution(**execution), open_store(store)
     key = probe_key(spec, kind, given)
@@ -44,7 +44,7 @@ def measured_ways(spec: Training, kind: str, execution: Execution) -> dict[str, 
     else:
         models = [ENSEMBLE_OFFSET + model for model in range(size)]
         masks = np.ones((size, len(task.train)), dtype=bool)
-    ways = [asdict(way) for way in fastest(task, masks, models, execution)]
+    ways = [asdict(way) for way in fastest(task, masks, models, execution, spec.task)]
     return {**ways[0], "hardware": hardware(execution.device), "measured": ways}
 
 
@@ -53,12 +53,17 @@ def tuned_execution(store: StoreSettings, spec: Training, kind: str, execution: 
     if not execution.tuned:
         return execution
     found = _record(store, probe_key(spec, kind, execution))
-    return replace(execution, stack=found["stack"], compiled=found["compiled"]) if found else execution
+    if not found:
+        return execution
+    return replace(execution, stack=found["stack"], compiled=found["compiled"], stack_batch_norm=True)
 
 
 def probe_key(spec: Training, kind: str, execution: Execution) -> str:
     """Where the record of this kind of hardware is kept."""
-    about = {"hardware": hardware(execution.device), "torch": torch.__version__, "kind": kind, "most": execution.stack}
+    about = {
+        "hardware": hardware(execution.device), "torch": torch.__version__, "kind": kind, "most": execution.stack,
+        "processes": list(execution.processes), "native": execution.native,
+    }  # fmt: skip
     return f"{spec.prefix}/probes/{execution.device.partition(':')[0]}-{short_digest(about)}.json"
 
 

@@ -1,6 +1,8 @@
 """Stage: draw the report of a finished comparison."""
 
+import hashlib
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -20,9 +22,12 @@ from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.references import open_store
 from modeldiff_core.stages.summary import Findings, read_findings
-from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import parse_study
 from modeldiff_core.transformations import build
+
+FILES = "files.json"
+"""Record of a report's checksums."""
 
 SHOWN = 6
 """Pairs of images before and after a transformation."""
@@ -31,10 +36,20 @@ SHOWN = 6
 def write_report(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
     """Draw all figures and pages into ``report/``, the page last."""
     objects, comparison = open_store(store), Comparison.of(parse_study(study))
-    files = render(report_facts(objects, comparison))
-    for name in sorted(files, key=lambda name: (name == "index.html", name)):
-        objects.write(f"{comparison.folder}/report/{name}", files[name])
+    write_files(objects, comparison.folder, comparison.digest, render(report_facts(objects, comparison)))
     return comparison.report.to_json()
+
+
+def write_files(store: ObjectStore, folder: str, digest: str, files: Mapping[str, bytes]) -> None:
+    """Put a report's files with the record of their checksums, the page last.
+
+    digest: of the comparison that they show.
+    """
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    for name in sorted(files.keys() - {"index.html"}):
+        store.write(f"{folder}/report/{name}", files[name])
+    write_record(store, f"{folder}/report/{FILES}", {"digest": digest, "sha256": sums})
+    store.write(f"{folder}/report/index.html", files["index.html"])
 
 
 def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:

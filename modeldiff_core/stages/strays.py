@@ -3,25 +3,38 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.store import ObjectStore, read_record, shard_key
+from modeldiff_core.stages.references import Reference
+from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, shard_key
+from modeldiff_core.store.objects import PROBE
 
 DIGEST = r"[0-9a-f]{8}"
 SHARD = re.compile(r"(?P<kind>subsets|ensemble)/shards/(?P<index>\d{6,})\.safetensors")
 GROUP = re.compile(rf"(?P<group>(?P<matrix>margins-{DIGEST})\.{DIGEST}\.zarr)/(?P<part>.*)")
-CHUNK = re.compile(r"zarr\.json|(margins|masks)/(zarr\.json|c/\d+/\d+)")
 BLOCK = re.compile(rf"(?P<folder>datamodels-(?P<digest>{DIGEST}))/targets-\d{{6,}}-\d{{6,}}\.safetensors")
 RECORDS = re.compile(
     rf"training\.json|(margins|scores)-{DIGEST}\.json|datamodels-{DIGEST}/record\.json|effects-{DIGEST}\.safetensors"
+    rf"|probes/[a-z]+-{DIGEST}\.json"
     rf"|curve-{DIGEST}/\d{{6,}}(\.weights)?\.safetensors|counterfactual-{DIGEST}\.safetensors"
 )
 COMPARED = re.compile(
-    r"study\.json|summary\.json|effects\.parquet|report/index\.html|report/figures/[a-z0-9-]+\.(png|svg)"
+    r"study\.json|summary\.json|effects\.parquet|directions\.csv"
+    r"|report/(files\.json|index\.html|figures/[a-z0-9-]+\.(png|svg))"
     rf"|counterfactual-{DIGEST}\.json|counterfactual-{DIGEST}/(index\.html|scatter\.(png|svg))"
 )
 NULL = re.compile(r"\d{5}\.safetensors")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the objects of a comparison stand: its trainings' folders, its own, its directions and its null."""
+
+    trainings: tuple[str, ...]
+    comparison: str
+    directions: Reference
+    null: str | None
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,8 @@ class Stray:
 class Loose:
     """An object that another study may need, so it stays as long as it is whole.
 
-    A shard beyond those wanted (`kind`, `shard`), or a block of datamodels whose record is not written yet, which
-    holds the digest that its folder's name begins with.
+    A shard beyond those wanted (`kind`, `shard`), a block of datamodels whose record is not written yet, which holds
+    the digest that its folder's name begins with, or a result of another study's.
     """
 
     key: str
@@ -48,30 +61,28 @@ class Loose:
 
 
 def unexplained(
-    store: ObjectStore, comparison: Comparison, keys: frozenset[str], needed: set[str]
+    store: ObjectStore, folders: Folders, keys: frozenset[str], needed: set[str]
 ) -> Iterator[Stray | Loose]:
-    """Strays and loose objects among the keys of the study's folders. needed: keys that are checked anyway."""
+    """Strays and loose objects among the keys of a comparison's folders. needed: keys that are checked anyway."""
     rest = sorted(keys - needed)
-    for training in {training.prefix: training for training in comparison.trainings}.values():
-        within = [key for key in rest if key.startswith(f"{training.prefix}/")]
-        yield from _of_training(store, training.prefix, within, keys)
-    pair = comparison.pair
+    for prefix in dict.fromkeys(folders.trainings):
+        yield from _of_training(store, prefix, [key for key in rest if key.startswith(f"{prefix}/")], keys)
     for key in rest:
-        name = key.removeprefix(f"{comparison.folder}/")
-        block = key.removeprefix(f"{pair.null_block(0).key}/")
-        if name != key:
-            if not COMPARED.fullmatch(name):
+        if key.startswith(PROBE):
+            yield Stray(key, "was written to see whether the store can be used", (key,))
+        elif key.startswith(f"{folders.comparison}/"):
+            if not COMPARED.fullmatch(key.removeprefix(f"{folders.comparison}/")):
                 yield _unknown(key)
-        elif block != key:
-            if not NULL.fullmatch(block):
+        elif folders.null and key.startswith(f"{folders.null}/"):
+            if not NULL.fullmatch(key.removeprefix(f"{folders.null}/")):
                 yield _unknown(key)
-        elif key.startswith(pair.directions.key) and key != pair.directions.record:
+        elif key.startswith(folders.directions.key) and key != folders.directions.record:
             yield _unknown(key)
 
 
 def _of_training(store: ObjectStore, prefix: str, within: list[str], keys: frozenset[str]) -> Iterator[Stray | Loose]:
     unfinished: dict[str, list[str]] = {}
-    groups: dict[str, str | None] = {}
+    matrices: dict[str, dict[str, Any] | None] = {}
     named: dict[str, frozenset[str] | None] = {}
     for key in within:
         name = key.removeprefix(f"{prefix}/")
@@ -83,11 +94,12 @@ def _of_training(store: ObjectStore, prefix: str, within: list[str], keys: froze
                 yield _unknown(key)
         elif match := GROUP.fullmatch(name):
             record = f"{prefix}/{match['matrix']}.json"
-            if record not in groups:
-                groups[record] = _group_named(store, record) if record in keys else ""
-            if groups[record] not in (None, match["group"]):
+            if record not in matrices:
+                matrices[record] = _matrix_record(store, record) if record in keys else {}
+            found = matrices[record]
+            if found is not None and found.get("group") != match["group"]:
                 unfinished.setdefault(f"{prefix}/{match['group']}", []).append(key)
-            elif not CHUNK.fullmatch(match["part"]):
+            elif found is not None and match["part"] not in found["crc32c"]:
                 yield _unknown(key)
         elif match := BLOCK.fullmatch(name):
             folder = f"{prefix}/{match['folder']}"
@@ -98,18 +110,20 @@ def _of_training(store: ObjectStore, prefix: str, within: list[str], keys: froze
                 yield Loose(key, digest=match["digest"])
             elif key not in known:
                 yield Stray(key, "is none of the blocks that the record of these datamodels names", (key,))
-        elif not RECORDS.fullmatch(name):
+        elif RECORDS.fullmatch(name):
+            yield Loose(key)
+        else:
             yield _unknown(key)
     for group, parts in unfinished.items():
         why = f"no record names these arrays of a matrix ({len(parts)} objects)"
         yield Stray(group, why, tuple(parts))
 
 
-def _group_named(store: ObjectStore, record: str) -> str | None:
-    """The group that a matrix's record names; None if it cannot be read, so that nothing is given up for it."""
+def _matrix_record(store: ObjectStore, record: str) -> dict[str, Any] | None:
+    """The record of a matrix; None if it cannot be read, so that nothing is given up for it."""
     try:
-        return str(read_record(store, record)["group"])
-    except (DamagedObject, KeyError):
+        return dict(MarginMatrix.open(store, record.removesuffix(".json")).record)
+    except DamagedObject:
         return None
 
 

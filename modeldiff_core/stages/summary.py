@@ -225,8 +225,6 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
 
 def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
     """Write study.json, effects.parquet and, last, summary.json."""
-    import pandas as pd
-
     objects, comparison = open_store(store), Comparison.of(parse_study(study))
     findings = read_findings(objects, comparison)
     summary = build_summary(comparison, findings)
@@ -245,8 +243,15 @@ def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any
             "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
         },
     )
-    table = io.BytesIO()
-    pd.DataFrame(list(findings.effects)).to_parquet(table, index=False)
-    objects.write(f"{comparison.folder}/effects.parquet", table.getvalue())
+    objects.write(f"{comparison.folder}/effects.parquet", effects_table(findings))
     write_record(objects, comparison.summary.record, summary)
     return comparison.summary.to_json()
+
+
+def effects_table(findings: Findings) -> bytes:
+    """The content of effects.parquet: a row for each transformation and intensity."""
+    import pandas as pd
+
+    table = io.BytesIO()
+    pd.DataFrame(list(findings.effects)).to_parquet(table, index=False)
+    return table.getvalue()

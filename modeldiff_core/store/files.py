@@ -4,9 +4,11 @@ They are read by parts where the format allows it (all but .npz).
 """
 
 import pickle
+import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.store.objects import ObjectStore, StoreSettings
 
 FORMATS = ".npy, .npz, .zarr, .safetensors or .pt"
 
@@ -37,29 +40,56 @@ class FileArray:
         return self.read(tuple(slice(None) for _ in self.shape))
 
 
-def open_arrays(path: Path, key: str) -> dict[str, FileArray]:
+@contextmanager
+def opened(source: str, key: str, settings: StoreSettings) -> Iterator[dict[str, FileArray]]:
+    """The arrays of a file, or of a zarr folder, at a path or an fsspec URL, as long as the block lasts.
+
+    What is not on this machine is copied to a temporary folder first. settings: of the store whose endpoint, region
+    and profile an s3:// URL is reached with. key, and what is raised: see ``open_arrays``; StoreError if the place
+    cannot be reached.
+    """
+    if "://" not in source or source.startswith(("file://", "local://")):
+        yield open_arrays(Path(source.split("://", 1)[-1]).expanduser(), key, source)
+        return
+    parent, _, name = source.rstrip("/").rpartition("/")
+    there = ObjectStore(replace(settings, root=parent))
+    with tempfile.TemporaryDirectory(prefix="modeldiff-") as folder:
+        to = Path(folder) / name
+        recursive = Path(name).suffix == ".zarr"
+        try:
+            there.attempt(
+                "fetched", name, lambda: there.fs.get(there.path(name), str(to), recursive=recursive), FileNotFoundError
+            )
+        except FileNotFoundError as error:
+            raise ConfigError(key, "a file that is there", source) from error
+        yield open_arrays(to, key, source)
+
+
+def open_arrays(path: Path, key: str, source: str | None = None) -> dict[str, FileArray]:
     """The arrays of a file by their names; the one array of a .npy file or of a .zarr array has an empty name.
 
-    key: the configuration key that named the file. Raises ConfigError for a file that is not there, of another format,
-    cut short, or that holds anything but numbers: no pickled object is ever loaded.
+    key: the configuration key that named the file; source: how, if not by this path. Raises ConfigError for a file
+    that is not there, of another format, cut short, or that holds anything but numbers: no pickled object is ever
+    loaded.
     """
+    said = source or str(path)
     opener = OPENERS.get(path.suffix)
     if opener is None:
-        raise ConfigError(key, f"a file that ends in {FORMATS}", str(path))
+        raise ConfigError(key, f"a file that ends in {FORMATS}", said)
     if not path.exists():
-        raise ConfigError(key, "a file that is there", str(path))
+        raise ConfigError(key, "a file that is there", said)
     try:
         found = opener(path)
     except (ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ConfigError(key, f"a readable {path.suffix} file of arrays", str(path), _first_line(error)) from error
+        raise ConfigError(key, f"a readable {path.suffix} file of arrays", said, _first_line(error)) from error
     except (pickle.UnpicklingError, AttributeError) as error:
         raise ConfigError(
-            key, "a file of tensors alone, which opens with weights_only", str(path), _first_line(error)
+            key, "a file of tensors alone, which opens with weights_only", said, _first_line(error)
         ) from error
     for array in found.values():
         if array.read(tuple(slice(0, 0) for _ in array.shape)).dtype.kind not in "buif":
             raise ConfigError(key, "numbers or booleans", array.source)
-    return found
+    return {name: replace(array, source=array.source.replace(str(path), said)) for name, array in found.items()}
 
 
 def only_array(arrays: dict[str, FileArray], names: tuple[str, ...], key: str) -> FileArray:

@@ -25,6 +25,9 @@ T = TypeVar("T")
 TEMPORARY = ".part"
 """Ending of a local object that is being written; such files are never read."""
 
+PROBE = ".probe-"
+"""What the name of a probe's object begins with."""
+
 HURRY = 3.0
 """Seconds that a probe waits for a connection, and during which it tries again."""
 
@@ -70,12 +73,11 @@ class StoreSettings:
             config |= {"connect_timeout": HURRY, "read_timeout": 2 * HURRY}
         return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": config, **profile}
 
-    def filesystem(self, hurried: bool = False, asynchronous: bool = False) -> Any:
+    def filesystem(self, hurried: bool = False) -> Any:
         """The filesystem of the root; raises ConfigError if there is none of that kind."""
         protocol = self.url.split("://", 1)[0]
-        loop = {"asynchronous": True} if asynchronous else {}
         try:
-            fs = fsspec.filesystem(protocol, **self.options(hurried), **loop)
+            fs = fsspec.filesystem(protocol, **self.options(hurried))
         except (ValueError, ImportError) as error:
             raise ConfigError("store.root", "an fsspec URL or a folder", self.root, str(error)) from error
         if protocol == "s3":
@@ -174,7 +176,7 @@ class ObjectStore:
         hurried._stalled = HURRY
         if self.settings.options():
             hurried.fs = self.settings.filesystem(hurried=True)
-        key = f".probe-{uuid.uuid4().hex}"
+        key = f"{PROBE}{uuid.uuid4().hex}"
         try:
             hurried.write(key, b"modeldiff")
             if hurried.read(key) != b"modeldiff":

@@ -6,6 +6,7 @@ from modeldiff_core.study.build import build_algorithm
 from modeldiff_core.study.config import StudyConfig
 from modeldiff_core.study.trainings import Training
 from modeldiff_core.subsets.sampler import probability_of_missing_a_class
+from modeldiff_core.training import SizedAlgorithm
 from modeldiff_core.transformations import build
 
 CHANCE = 0.01
@@ -51,7 +52,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
                 f"transformations.{test.name}.target_class", f"a class in 0..{len(data.classes) - 1}", test.target_class
             )
         build(test, data.image_shape)
-    _check_networks(data, trainings)
+    _check_algorithms(data, trainings, (sampler.size, len(data.train)))
     warnings = []
     settings = study.comparison
     tests = 2 * settings.components
@@ -70,11 +71,15 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     return warnings
 
 
-def _check_networks(data: Dataset, trainings: tuple[Training, Training]) -> None:
-    """Let each algorithm see the shape of the data, so that what it cannot take is found now."""
+def _check_algorithms(data: Dataset, trainings: tuple[Training, Training], sizes: tuple[int, ...]) -> None:
+    """Let each algorithm see the shape of the data and the sizes of subsets: what it cannot take is found now."""
     for training in trainings:
         try:
-            build_algorithm(training.algorithm, training.key).check(data.image_shape, len(data.classes))
+            algorithm = build_algorithm(training.algorithm, training.key)
+            algorithm.check(data.image_shape, len(data.classes))
+            if isinstance(algorithm, SizedAlgorithm):
+                for size in sizes:
+                    algorithm.check_size(data.image_shape, len(data.classes), size)
         except ConfigError as error:
             key = error.key if error.key.startswith(training.key) else f"{training.key}.{error.key}"
             raise ConfigError(key, error.expected, error.got, error.hint) from error

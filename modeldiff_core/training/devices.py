@@ -10,26 +10,34 @@ import torch
 
 from modeldiff_core.errors import ConfigError
 
+KEY = "runner.devices"
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Names of glibc's settings in malloc.h."""
 
 
 def available_device(name: str) -> torch.device:
-    """The device of that name; raises ConfigError if this machine lacks it."""
+    """The device of that name; raises ConfigError if this machine lacks it, or if it holds no values."""
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError("runner.device", "a torch device such as cpu or cuda:0", name) from error
+        raise ConfigError(KEY, "a torch device such as cpu or cuda:0", name) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError("runner.device", f"one of {torch.cuda.device_count()} CUDA devices or cpu", name)
+        raise ConfigError(KEY, f"cpu, or one of the {torch.cuda.device_count()} CUDA devices of this machine", name)
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.ones(1, device=device).item()
+        except Exception as error:
+            raise ConfigError(KEY, "a torch device of this machine", name, str(error).split("\n")[0]) from error
     return device
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; torch says so on a CPU by a RuntimeError like any other."""
+    """Whether an allocation failed; torch's CPU and the libraries of a GPU say so by a RuntimeError like any other."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -29,6 +29,13 @@ BATCHES_AHEAD = 2
 """Batches that a loader prepares while one is trained on."""
 
 
+def check_workers(workers: int) -> None:
+    """Raise ConfigError for more threads than cores, which FFCV cannot start."""
+    cores = len(os.sched_getaffinity(0))
+    if not 1 <= workers <= cores:
+        raise ConfigError("runner.ffcv_workers", f"1 to {cores}, the cores this process may use", workers)
+
+
 class BetonSource:
     """The images of a beton, in any order asked for; pickles as its path, so that worker processes can be given one.
 
@@ -37,9 +44,7 @@ class BetonSource:
     """
 
     def __init__(self, path: Path, device: torch.device, workers: int = 1) -> None:
-        cores = len(os.sched_getaffinity(0))
-        if not 1 <= workers <= cores:
-            raise ConfigError("runner.ffcv_workers", f"1 to {cores}, the cores this process may use", workers)
+        check_workers(workers)
         self.path, self.device, self.workers = path.resolve(), device, workers
         self._opened()
 

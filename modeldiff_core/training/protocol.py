@@ -20,17 +20,24 @@ class Execution:
 
     device: a torch device. stack: most models trained in one launch; with 1 each is an ordinary torch module.
     compiled: train ordinary modules through torch.compile, once a process.
+    stack_batch_norm: also launch networks with batch normalisation together; they fill a GPU alone unless they are
+    small, so this is for a measurement to decide.
     resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
     images, with ffcv_workers threads, and models are trained one by one.
+    native: train small networks on a CPU in compiled code, one after the other, where this machine has a C compiler.
     tuned: take stack and compiled from the measurement in the store, where there is one.
+    processes: how many processes at once on one device that measurement tries.
     """
 
     device: str = "cpu"
     stack: int = 32
     compiled: bool = False
+    stack_batch_norm: bool = False
     resident_share: float = 0.5
     ffcv_workers: int = 1
+    native: bool = True
     tuned: bool = False
+    processes: tuple[int, ...] = (1,)
 
 
 @runtime_checkable
@@ -79,4 +86,13 @@ class Algorithm(Protocol):
         execution: Execution,
     ) -> TrainedModels:
         """The models whose ``weights`` were stored; never called with an empty mapping."""
+        ...
+
+
+@runtime_checkable
+class SizedAlgorithm(Algorithm, Protocol):
+    """An algorithm that cannot be trained on every number of examples."""
+
+    def check_size(self, image_shape: tuple[int, int, int], n_classes: int, size: int) -> None:
+        """Raise ConfigError, with a key that starts with ``recipe.``, for subsets of a size that it cannot take."""
         ...

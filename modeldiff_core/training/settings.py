@@ -87,8 +87,8 @@ class Recipe:
     mean, scale: pixels enter the network as (pixel/255 − mean)/scale; one number, one a channel, or 'subset': the mean
     or the standard deviation of each channel over the model's own subset, never over what it does not see.
     augmentations: applied to training images in this order; at evaluation only what decides the size of an image.
-    precision: 'bfloat16' computes matrix products and convolutions of training in it (weights, losses and updates stay
-    float32); evaluation is always in float32.
+    precision: 'bfloat16' lets matrix products and convolutions of training be computed in it, where the device gains by
+    it (weights, losses and updates stay float32); evaluation is always in float32.
     test_time: 'flip' averages the logits of an image and its mirror image at evaluation.
     """
 

@@ -14,6 +14,7 @@ from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.models import ARCHITECTURES, Net, Shape, StackedHead, StackedNetwork
+from modeldiff_core.models.batch_norm_stacks import SideBySide
 from modeldiff_core.models.initial import State, plain_state, random_state, stored_state
 from modeldiff_core.models.stacks import from_module, to_module
 from modeldiff_core.training.batches import Resident, rows_at
@@ -21,6 +22,7 @@ from modeldiff_core.training.descent import network_inputs
 from modeldiff_core.training.devices import available_device, fast_arithmetic, out_of_memory, peak_memory
 from modeldiff_core.training.features import Backbone, is_frozen
 from modeldiff_core.training.ffcv_source import BetonSource, choose_source
+from modeldiff_core.training.native import Layout, layout_of, native_evaluator, native_library, train_native
 from modeldiff_core.training.normalisation import Normalisation, check_channels, from_subsets, given, normalisation_of
 from modeldiff_core.training.operations import draws_per_image, shape_after
 from modeldiff_core.training.protocol import Execution
@@ -30,6 +32,7 @@ from modeldiff_core.training.stacked import train_stack
 from modeldiff_core.training.trained import (
     MEAN,
     SCALE,
+    Evaluator,
     HeadModels,
     NetworkModels,
     module_evaluator,
@@ -53,10 +56,14 @@ class Sgd(Recipe):
         draws_per_image(self.augmentations, image_shape)
         check_channels(self, image_shape[2])
         shape = shape_after(self.augmentations, image_shape)
-        with torch.device("meta"):
-            net = ARCHITECTURES[self.network.kind].build(shape, self.network.sizes, n_classes)
+        net = _shapes(self.network, shape, n_classes)
         if self.network.init != "random":
             stored_state(net, self.network.init, self.network.kind)
+
+    def check_size(self, image_shape: Shape, n_classes: int, size: int) -> None:
+        """Whether the batches of a subset suit the network."""
+        shape = shape_after(self.augmentations, image_shape)
+        check_batches(self, _shapes(self.network, shape, n_classes), size)
 
     def train(
         self,
@@ -84,6 +91,10 @@ class Sgd(Recipe):
         """Whether several models can be trained in one launch."""
         return ARCHITECTURES[self.network.kind].stack is not None or is_frozen(self, image_shape)
 
+    def is_native(self, image_shape: Shape, n_classes: int, execution: Execution) -> bool:
+        """Whether resident images are trained on in compiled code, model by model, whatever the stack."""
+        return _native(self, shape_after(self.augmentations, image_shape), n_classes, execution) is not None
+
     def load(
         self,
         weights: Mapping[str, Float[np.ndarray, "models ..."]],
@@ -99,8 +110,8 @@ class Sgd(Recipe):
         if is_frozen(self, image_shape):
             return HeadModels(*_frozen(self, net, n_classes, shape, device), state)
         own = Normalisation(state.pop(MEAN), state.pop(SCALE)) if from_subsets(self) else given(self, device)
-        stack = _stack(self.network, shape, n_classes)
-        return NetworkModels(self, stack_evaluator(stack) if stack else module_evaluator(net), state, own)
+        evaluator = _evaluator(net, _stack(self.network, shape, n_classes), _native(self, shape, n_classes, execution))
+        return NetworkModels(self, evaluator, state, own)
 
 
 class _Job:
@@ -132,6 +143,13 @@ class _Job:
         normalisation = normalisation_of(recipe, self.examples.images, self.masks, self.device)
         source = self.source()
         stack = _stack(recipe.network, self.shape, self.n_classes)
+        # Examples with a beton train by torch wherever their images are, so that both places give the same bits.
+        alone = self.examples.beton is None
+        layout = _native(recipe, self.shape, self.n_classes, self.execution) if alone else None
+        evaluator = _evaluator(net, stack, layout)
+        if layout and isinstance(source, Resident):
+            state = self.in_parts(len(self.models), self.natively(layout, source, normalisation))
+            return NetworkModels(recipe, evaluator, state, normalisation)
         trained = net.trained_names(recipe.network.trainable)
 
         def single(rows: slice) -> dict[str, Tensor]:
@@ -144,8 +162,17 @@ class _Job:
 
         ready = self.inputs_of_all(source, normalisation) if isinstance(source, Resident) else None
 
+        beside = None if stack else SideBySide(_shapes(recipe.network, self.shape, self.n_classes), trained)
+
+        def logits(parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+            if stack:
+                return stack.logits(parameters, images)
+            assert beside is not None
+            of_batch, statistics = beside.logits(parameters, images)
+            parameters.update(statistics)
+            return of_batch
+
         def stacked(rows: slice) -> dict[str, Tensor]:
-            assert stack is not None
             assert isinstance(source, Resident)
             own = normalisation.rows(rows)
 
@@ -154,16 +181,24 @@ class _Job:
                     return rows_at(ready, index)
                 return network_inputs(recipe, own, rows_at(source.images, index).float(), draws)
 
+            starts = [self.start(row) for row in range(len(self.models))[rows]]
             return train_stack(
-                recipe, stack.logits, inputs,
-                [from_module(self.start(row)) for row in range(len(self.models))[rows]], trained, self.labels,
-                self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
+                recipe, logits, inputs, [from_module(start) for start in starts] if stack else starts, trained,
+                self.labels, self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
             )  # fmt: skip
 
-        launch = self.execution.stack if stack and isinstance(source, Resident) else 1
+        wide = stack is not None or self.execution.stack_batch_norm
+        launch = self.execution.stack if wide and isinstance(source, Resident) else 1
         state = self.in_parts(launch, lambda rows: single(rows) if rows.stop - rows.start == 1 else stacked(rows))
-        evaluator = stack_evaluator(stack) if stack else module_evaluator(net)
         return NetworkModels(recipe, evaluator, state, normalisation)
+
+    def natively(self, layout: Layout, source: Resident, normalisation: Normalisation) -> Part:
+        """How models are trained in compiled code."""
+        return lambda rows: train_native(
+            self.recipe, layout, source.images, normalisation.rows(rows),
+            (from_module(self.start(row)) for row in range(len(self.models))[rows]), self.examples.labels,
+            self.masks[rows], self.models[rows], self.seed, self.steps,
+        )  # fmt: skip
 
     def source(self) -> Resident | BetonSource:
         """The images on the device, or FFCV's reader where they would take too much of its memory."""
@@ -242,12 +277,31 @@ def _stack(network: Network, shape: Shape, n_classes: int) -> StackedNetwork | N
     return make(shape, network.sizes, n_classes) if make else None
 
 
+def _native(recipe: Recipe, shape: Shape, n_classes: int, execution: Execution) -> Layout | None:
+    """How compiled code sees the recipe's network, where there is code for it and this machine can run it."""
+    stack = _stack(recipe.network, shape, n_classes)
+    if not execution.native or stack is None or recipe.network.trainable != "all":
+        return None
+    layout = layout_of(stack, shape) if available_device(execution.device).type == "cpu" else None
+    return layout if layout and native_library() else None
+
+
+def _evaluator(net: Net, stack: StackedNetwork | None, layout: Layout | None) -> Evaluator:
+    if layout:
+        return native_evaluator(layout)
+    return stack_evaluator(stack) if stack else module_evaluator(net)
+
+
 @lru_cache(maxsize=2)
 def _stored(network: Network, shape: Shape, n_classes: int) -> State:
     """The weights that a network's `init` names; their digest is one of its settings, so the cache is never stale."""
+    return stored_state(_shapes(network, shape, n_classes), network.init, network.kind)
+
+
+def _shapes(network: Network, shape: Shape, n_classes: int) -> Net:
+    """The network without any values: names and shapes of its tensors."""
     with torch.device("meta"):
-        net = ARCHITECTURES[network.kind].build(shape, network.sizes, n_classes)
-    return stored_state(net, network.init, network.kind)
+        return ARCHITECTURES[network.kind].build(shape, network.sizes, n_classes)
 
 
 def _frozen(

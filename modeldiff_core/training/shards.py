@@ -11,6 +11,7 @@ from modeldiff_core.errors import Diverged
 from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training.protocol import Algorithm, Execution, TrainedModels
+from modeldiff_core.training.target_logits import target_logits
 
 ENSEMBLE_OFFSET = 2**40
 """Full-data model i draws its randomness as number ENSEMBLE_OFFSET + i, apart from every subset model."""
@@ -47,7 +48,7 @@ def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execu
     """
     masks = sampler.masks(models)
     trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
-    logits = trained.logits(task.targets.images)
+    logits = target_logits(trained, task.targets, execution)
     diverged = _diverged(logits, models, "subset", TOLERATED)
     margins = margins_of(np.where(diverged[:, None, None], 0, logits), task.targets.labels)
     margins[diverged] = 0
@@ -64,7 +65,7 @@ def train_ensemble(
     masks = np.ones((len(models), len(task.train)), dtype=bool)
     numbers = [ENSEMBLE_OFFSET + model for model in models]
     trained = task.algorithm.train(task.train, task.n_classes, masks, numbers, task.seed, execution)
-    logits = trained.logits(task.targets.images)
+    logits = target_logits(trained, task.targets, execution)
     _diverged(logits, models, "full-data", 0.0)
     return trained, logits
 

@@ -1,6 +1,6 @@
 """Trained networks, ready to be evaluated."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.func import functional_call
 
-from modeldiff_core.models import Net, StackedHead, StackedNetwork
+from modeldiff_core.models import Net, Shape, StackedHead, StackedNetwork
+from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.features import Backbone
 from modeldiff_core.training.normalisation import Normalisation, from_subsets
 from modeldiff_core.training.operations import evaluated
@@ -59,17 +60,34 @@ class NetworkModels:
     state: dict[str, Tensor]
     normalisation: Normalisation
 
-    @torch.inference_mode()
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
         """float32 logits in slices of images that fit the memory, without augmentation."""
-        some = next(iter(self.state.values()))
-        models, device = len(some), some.device
-        step = max(1, EVALUATION_PIXELS // (models * int(np.prod(images.shape[1:]))))
+        device, step = self._some.device, self._step(images.shape[1:])
+        return self._logits(torch.from_numpy(images[at : at + step]).to(device) for at in range(0, len(images), step))
+
+    def streamed_logits(
+        self, source: ImageSource, targets: int, image_shape: Shape
+    ) -> Float[np.ndarray, "models targets classes"]:
+        """The same of the source's first images, without ever holding them all."""
+        return self._logits(source.batches(np.arange(targets), self._step(image_shape)))
+
+    @property
+    def _some(self) -> Tensor:
+        return next(iter(self.state.values()))
+
+    def _step(self, image_shape: tuple[int, ...]) -> int:
+        """How many images are evaluated at once."""
+        return max(1, EVALUATION_PIXELS // (len(self._some) * int(np.prod(image_shape))))
+
+    @torch.inference_mode()
+    def _logits(
+        self, batches: Iterable[UInt8[Tensor, "batch height width channels"]]
+    ) -> Float[np.ndarray, "models targets classes"]:
         out = []
-        for at in range(0, len(images), step):
-            pixels = torch.from_numpy(images[at : at + step]).to(device).float().div_(255)
+        for batch in batches:
+            pixels = batch.float().div_(255)
             shown = evaluated(self.recipe.augmentations, pixels)
             logits = self.evaluator(self.state, self.normalisation(shown[None]))
             if self.recipe.test_time == "flip":

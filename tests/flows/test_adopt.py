@@ -83,6 +83,64 @@ def test_attributions_in_and_compared(capsys: pytest.CaptureFixture[str], tmp_pa
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "scores.npy").read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["margins", "scores"])
+def test_a_comparison_of_adopted_results_is_verified_and_repaired(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    store, root = f"store.root={tmp_path / 'store'}", tmp_path / "store"
+    adopts, keys = [], []
+    for seed in (1, 2):
+        if kind == "margins":
+            pair(tmp_path / f"{seed}", seed)
+            adopts.append(("adopt", f"name=n{seed}", f"folder={tmp_path / str(seed)}", store))
+        else:
+            np.save(tmp_path / f"{seed}.npy", np.random.default_rng(seed).normal(size=(30, 100)))
+            adopts.append(
+                ("adopt", f"name=n{seed}", f"scores={tmp_path}/{seed}.npy", "orientation=targets_train", store)
+            )
+        keys.append(out(capsys, *adopts[-1])[1])
+    settings = QUICK if kind == "margins" else ("comparison.components=2",)
+    asked = (f"a={keys[0]}", f"b={keys[1]}", *settings, store)
+    out(capsys, "compare-adopted", *asked)
+    assert out(capsys, "verify-adopted", *asked)[-1] == "everything is sound"
+
+    patterns = ["comparisons/directions-*", "comparisons/adopted-*/*"]
+    if kind == "margins":
+        patterns += ["trainings/*/scores-*.json", "comparisons/null-*/*", "trainings/*/datamodels-*/*"]
+    made = sorted(path for pattern in patterns for path in root.glob(pattern))
+    assert len(made) == (4 if kind == "scores" else 4 + 2 + 1 + 6 * 2)
+    for path in made:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+        assert main(("verify-adopted", *asked)) == 1
+        assert f"damaged  file://{path}: " in capsys.readouterr().out
+        path.write_bytes(whole)
+    (root / "comparisons" / "notes.txt").write_text("of someone else")
+    stray = next(root.glob("comparisons/adopted-*")) / "notes.txt"
+    stray.write_text("mine")
+    made[0].write_bytes(b"")
+    assert main(("verify-adopted", *asked, "--repair")) == 1
+    told = capsys.readouterr()
+    assert f"removed  file://{made[0]}" in told.out
+    assert f"removed  file://{stray}" in told.out
+    assert "modeldiff compare-adopted a=" in told.err
+    out(capsys, "compare-adopted", *asked)
+    assert out(capsys, "verify-adopted", *asked)[-1] == "everything is sound"
+
+    end = "margins/c/0/0" if kind == "margins" else "datamodels-*/targets-*"
+    adopted = next(root.glob(f"{keys[0].rsplit('/', 1)[0]}/*{end}" if kind == "scores" else f"{keys[0]}.*/{end}"))
+    adopted.write_bytes(adopted.read_bytes()[:-1] + b"!")
+    assert main(("verify-adopted", *asked, "--repair")) == 1
+    told = capsys.readouterr()
+    assert "damaged  file://" in told.out
+    assert "does not match its checksum" in told.out or "do not match its checksum" in told.out
+    assert "adopting it again: modeldiff adopt" in told.err
+    assert out(capsys, *adopts[0])[1] == keys[0]
+    main(("verify-adopted", *asked, "--repair"))  # arrays that were damaged are strays now
+    capsys.readouterr()
+    assert out(capsys, "verify-adopted", *asked)[-1] == "everything is sound"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

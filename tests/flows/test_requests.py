@@ -32,7 +32,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("comparison.components=797", ["comparison.components", "797"]),
         ("transformations.watermark.target_class=10", ["transformations.watermark.target_class", "0..9"]),
         ("transformations.watermark.parameters.top=6", ["transformations.watermark.parameters", "8×8"]),
-        ("runner.devices=[cuda:0]", ["runner.device", "cuda:0"]),
+        ("runner.devices=[cuda:0]", ["runner.devices", "cuda:0"]),
         ("nonsense=1", ["nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
         ("store.root=nosuch://x", ["store.root", "nosuch"]),

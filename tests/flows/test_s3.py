@@ -152,8 +152,12 @@ def test_killed_at_random_moments(
             return StoreSettings(str(on_s3.folder / f"drill-{next(count)}"))
         return StoreSettings(f"s3://{server.bucket}/{what}-{next(count)}", server.endpoint)
 
-    drill = drills.Drill(what, settings, on_s3.environment, on_s3.folder, random.Random(7))
+    log = on_s3.folder / f"{what}.jsonl"
+    drill = drills.Drill(what, settings, on_s3.environment, on_s3.folder, random.Random(7), log=log)
     drill.run(kills, *expected, server if what == "server" else None)
     assert drill.complaints == []
-    assert sum(drill.kills.values()) == kills
-    assert drill.shards >= 44 * drill.studies > 0
+    assert drill.kills.total() == kills
+    assert all(outcome.identical and outcome.shards == drills.SHARDS for outcome in drill.outcomes)
+    assert {at for outcome in drill.outcomes for _, at in outcome.kills} <= set(drills.STAGES)
+    assert drills.logged(log) == drill.outcomes
+    assert drills.table(drill.outcomes).splitlines()[2].startswith(f"| {what} | {kills} (")

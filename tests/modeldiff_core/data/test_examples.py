@@ -31,6 +31,16 @@ def test_select_keeps_images_labels_and_metadata_together() -> None:
     np.testing.assert_array_equal(part.metadata["planted"], whole.metadata["planted"][[5, 0, 5]])
 
 
+def test_the_first_examples_keep_everything_and_their_beton() -> None:
+    whole = replace(examples(8, 2), beton="some.beton")
+    part = whole.first(3)
+    assert (len(part), part.beton) == (3, "some.beton")
+    np.testing.assert_array_equal(part.images, whole.images[:3])
+    np.testing.assert_array_equal(part.labels, whole.labels[:3])
+    np.testing.assert_array_equal(part.metadata["planted"], whole.metadata["planted"][:3])
+    assert whole.select(np.arange(3)).beton is None
+
+
 def test_image_shape() -> None:
     assert dataset().image_shape == (4, 5, 3)
 

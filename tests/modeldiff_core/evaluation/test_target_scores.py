@@ -38,9 +38,9 @@ def test_a_target_that_does_not_vary_scores_zero() -> None:
 
 
 def test_intervals_over_targets_and_models_are_within_the_one_over_both() -> None:
-    """Few models whose noise is common to all targets, and few targets on many models."""
-    weights, bias, masks, margins = problem(20, targets=400)
-    shared = 3 * np.random.default_rng(1).normal(size=(20, 1)).astype(np.float32)
+    """Few models whose noise is mostly common to all targets, and few targets on many models."""
+    weights, bias, masks, margins = problem(80, targets=400)
+    shared = 3 * np.random.default_rng(1).normal(size=(80, 1)).astype(np.float32)
     few_models = scores_with_intervals(weights, bias, masks, margins + shared)
     few_targets = scores_with_intervals(*problem(400, targets=5))
     for name in ("spearman", "pearson", "r2"):

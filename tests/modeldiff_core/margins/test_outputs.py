@@ -70,6 +70,8 @@ def test_log_odds_do_not_saturate_where_probabilities_do() -> None:
 
 def test_outputs_are_found_by_name() -> None:
     assert OUTPUTS.get("margin") is correct_class_margin
+    assert OUTPUTS.get("log_odds") is log_odds
+    assert OUTPUTS.get("class_probability") is class_probability
     assert {"margin", "log_odds", "class_probability"} <= set(OUTPUTS.names())
     with pytest.raises(ConfigError, match="output: expected one of class_probability"):
         OUTPUTS.get("logit")

@@ -1,10 +1,12 @@
 """What comes in from files of other tools is what goes out again, bit for bit, and whatever does not fit is refused."""
 
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from modeldiff_core.stages.orientation import is_transposed
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.stages.stored import find_stored
-from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, write_record
+from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study.adopted import Adoption, Export
 from tests.modeldiff_core.stages.studies import local
 
@@ -360,6 +362,65 @@ def test_sizes_are_checked_against_the_dataset(store: ObjectStore, tmp_path: Pat
     np.save(tmp_path / "scores.npy", rng.normal(size=(41, 100)))
     with pytest.raises(ConfigError, match="40 test and 100 training"):
         adopt(store, Adoption.model_validate(asked))
+
+
+@pytest.mark.parametrize("write", [as_npy, as_npz, as_zarr, as_zarr_arrays, as_safetensors, as_layout])
+def test_files_come_from_any_url(store: ObjectStore, tmp_path: Path, write: Callable[..., dict[str, Path]]) -> None:
+    files = write(tmp_path, *pair())
+    plain = taken(local(tmp_path / "other"), **files)
+    memory = fsspec.filesystem("memory")
+    folder = f"/{uuid.uuid4().hex}"
+    for path in set(files.values()):
+        memory.put(str(path), f"{folder}/{path.name}", recursive=True)
+    assert taken(store, **{key: f"memory:/{folder}/{path.name}" for key, path in files.items()}) == plain
+    assert taken(local(tmp_path / "third"), **{key: f"file://{path}" for key, path in files.items()}) == plain
+    missing = {key: f"memory:/{folder}/none/{path.name}" for key, path in files.items()}
+    with pytest.raises(ConfigError, match="expected a file that is there, got 'memory://"):
+        taken(store, **missing)
+
+
+def test_what_is_wrong_with_a_file_of_a_url_is_said_with_the_url(store: ObjectStore) -> None:
+    url = f"memory://{uuid.uuid4().hex}/scores.npy"
+    with fsspec.open(url, "wb") as file:
+        np.save(file, np.full((3, 4), np.nan))
+    with pytest.raises(ConfigError, match=rf"scores: .*{url}: target 0 holds others"):
+        taken(store, scores=url, orientation="targets_train")
+    fsspec.filesystem("memory").pipe_file(url, b"no array")
+    with pytest.raises(ConfigError, match=rf"a readable .npy file of arrays, got '{url}'"):
+        taken(store, scores=url, orientation="targets_train")
+
+
+def test_files_come_from_object_storage_by_the_settings_of_the_store(
+    s3: Callable[..., StoreSettings], tmp_path: Path
+) -> None:
+    """The endpoint is the store's; the keys come from the environment."""
+    store = ObjectStore(s3())
+    masks, margins = pair()
+    plain = taken(local(tmp_path / "other"), **as_npy(tmp_path, masks, margins))
+    for name in ("x.npy", "y.npy"):
+        store.write(f"incoming/{name}", (tmp_path / name).read_bytes())
+    urls = {key: store.url(f"incoming/{name}") for key, name in (("masks", "x.npy"), ("margins", "y.npy"))}
+    reference = taken(store, **urls)
+    assert reference == plain
+    np.testing.assert_array_equal(MarginMatrix.open(store, reference.key).margins(), margins)
+
+
+@pytest.mark.parametrize("margins", [True, False])
+def test_what_was_adopted_and_is_damaged_is_adopted_again(store: ObjectStore, tmp_path: Path, margins: bool) -> None:
+    asked = as_npy(tmp_path, *pair()) if margins else {"scores": ours(tmp_path)}
+    reference = taken(store, **asked)
+    before = store.sizes("")
+    assert taken(store, **asked) == reference
+    assert store.sizes("") == before, "what is whole is not written again"
+    part = next(key for key in before if key.endswith(("margins/c/0/0", ".safetensors")))
+    for damaged in (part, reference.record, f"{reference.key.rsplit('/', 1)[0]}/training.json"):
+        store.write(damaged, store.read(damaged)[:-2] + b"!!")
+        assert taken(store, **asked) == reference
+        if margins:
+            np.testing.assert_array_equal(MarginMatrix.open(store, reference.key).margins(), pair()[1])
+        else:
+            np.testing.assert_array_equal(read_blocks(store, reference).weights, fitted()["weights"])
+        assert find_stored(store, reference.key, "a").reference == reference
 
 
 def test_a_training_is_named_by_its_folder_if_it_holds_one_thing(store: ObjectStore, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages import probe
+from modeldiff_core.stages.strays import RECORDS
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import Training, parse_study
 from modeldiff_core.study.build import load_dataset
@@ -23,7 +24,7 @@ STUDY: dict[str, Any] = {
     "subsets": {"models": 50, "evaluation_models": 10, "shard_size": 20},
     "ensemble": {"models": 6, "shard_size": 3},
 }
-EXECUTION = {"device": "cpu", "stack": 8}
+EXECUTION: dict[str, Any] = {"device": "cpu", "stack": 8, "native": False}
 
 
 def training() -> Training:
@@ -55,12 +56,12 @@ def test_the_fastest_way_is_used_and_changes_no_margin(tmp_path: Path) -> None:
     assert probe.tuned_execution(settings(tmp_path / "empty"), spec, "subsets", given) == given
     found = probe.probe_training(asdict(settings(tmp_path)), spec.to_json(), "subsets", EXECUTION)
     tuned = probe.tuned_execution(settings(tmp_path), spec, "subsets", given)
-    assert tuned == replace(given, stack=found["stack"], compiled=found["compiled"])
+    assert tuned == replace(given, stack=found["stack"], compiled=found["compiled"], stack_batch_norm=True)
     untuned = replace(given, tuned=False)
     assert probe.tuned_execution(settings(tmp_path), spec, "subsets", untuned) == untuned
     task = spec.task()
     sampler = spec.sampler(len(task.train))
-    one, other = (train_subset_models(task, sampler, range(5), way).margins for way in (given, Execution(stack=1)))
+    one, other = (train_subset_models(task, sampler, range(5), way).margins for way in (given, replace(given, stack=1)))
     assert one.std() > 0.01
     np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -70,9 +71,12 @@ def test_other_hardware_and_other_limits_have_records_of_their_own(monkeypatch: 
     keys = {
         probe.probe_key(spec, kind, Execution("cpu", stack)) for kind in ("subsets", "ensemble") for stack in (8, 9)
     }
+    keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8, native=False)))
     monkeypatch.setattr(probe, "hardware", lambda device: "another")
     keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8)))
-    assert len(keys) == 5
+    keys.add(probe.probe_key(spec, "subsets", Execution("cpu", 8, processes=(1, 2))))
+    assert len(keys) == 7
+    assert all(RECORDS.fullmatch(key.removeprefix(f"{spec.prefix}/")) for key in keys), "no strays to verify"
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is done to any object of a store is named; repair removes that and nothing else, and a run mends it."""
 
 import hashlib
+import json
 import re
 import shutil
 import tracemalloc
@@ -43,11 +44,11 @@ def contents(store: ObjectStore) -> dict[str, str]:
 
 
 def made(store: ObjectStore) -> dict[str, str]:
-    """Contents but for the names of matrices' groups, of which each that is written has one of its own."""
+    """Contents but for the names of matrices' groups, of which each has one of its own, and what sums them up."""
     name = re.compile(r"(margins-\w{8})\.\w{8}\.zarr")
     found = {name.sub(r"\1.zarr", key): digest for key, digest in contents(store).items()}
     for key in [key for key in found if re.fullmatch(r".*/margins-\w{8}\.json", key)]:
-        found[key] = name.sub(r"\1.zarr", store.read(key).decode())
+        found[key] = name.sub(r"\1.zarr", json.dumps(read_record(store, key)))
     return found
 
 
@@ -78,6 +79,7 @@ SHARD = "trainings/*/subsets/shards/000001.safetensors"
 ENSEMBLE = "trainings/*/ensemble/shards/000000.safetensors"
 BLOCK = "trainings/*/datamodels-*/targets-000025-000040.safetensors"
 EFFECT = "trainings/*/effects-*.safetensors"
+REPORT = "comparisons/tiny-*/report"
 DIRECTIONS = "comparisons/directions-*.safetensors"
 NULL = "comparisons/null-*/00001.safetensors"
 RECORDS = ["trainings/*/margins-*.json", "trainings/*/datamodels-*/record.json", "trainings/*/training.json",
@@ -88,7 +90,7 @@ RECORDS = ["trainings/*/margins-*.json", "trainings/*/datamodels-*/record.json",
 def test_a_whole_study_is_sound_and_every_object_is_read(whole: tuple[Path, Comparison]) -> None:
     told: list[tuple[int, int]] = []
     assert verify(local(whole[0]), whole[1], lambda done, total: told.append((done, total))) == ()
-    total = 2 * (3 + 2) + 2 * 2 + 6 * 3 + 2 + 1 + 2 + 2 + 3 + 5 + 1
+    total = 2 * (3 + 2) + 2 * 2 + 6 * 3 + 2 + 1 + 2 + 2 + 3 + 1 + 5 + 1
     assert told == [(i, total) for i in range(1, total + 1)]
 
 
@@ -105,6 +107,21 @@ def test_a_flipped_byte_is_damage_wherever_it_is(
     found = verify(store, comparison)
     assert [(f.key, f.kind) for f in found] == [(keyed(store, path), "damaged")]
     assert keyed(store, path) in found[0].why
+
+
+@pytest.mark.parametrize("pattern", [*RECORDS, f"{REPORT}/files.json", f"{REPORT}/figures/*"])
+def test_a_flipped_byte_in_a_record_a_table_or_a_drawing_is_damage(
+    copy: tuple[ObjectStore, Comparison], pattern: str
+) -> None:
+    store, comparison = copy
+    path = sorted(Path(store.path("")).glob(pattern))[0]
+    flip(path)
+    found = verify(store, comparison)
+    assert (found[0].key, found[0].kind) == (keyed(store, path), "damaged")
+    assert {f.kind for f in found[1:]} <= {"stray"}
+    repair(store, found[:1])
+    run(store, comparison)
+    assert verify(store, comparison) == ()
 
 
 @pytest.mark.parametrize("part", ["margins/c/0/0", "masks/c/0/0", "margins/zarr.json", "masks/zarr.json"])
@@ -177,9 +194,9 @@ def test_a_shard_under_another_number_is_damaged(copy: tuple[ObjectStore, Compar
     [
         ({"models": 49}, "models: expected 50, found 49"),
         ({"identity": {"training": {}}}, "made by another configuration"),
-        ({"masks_sha256": "0" * 64}, "masks do not match"),
+        ({"chunk": [10, 40]}, "5 checksums do not fit to 10 chunks"),
         ({"diverged": [50]}, "beyond the 50"),
-        ({"margins_sha256": []}, "0 checksums for 40 targets"),
+        ({"crc32c": {}}, "0 checksums do not fit to 2 chunks"),
     ],
 )
 def test_a_record_that_says_something_else(
@@ -188,9 +205,10 @@ def test_a_record_that_says_something_else(
     store, comparison = copy
     key = comparison.regression(comparison.trainings[0], None).matrix.record
     write_record(store, key, {**read_record(store, key), **change})
-    (found,) = verify(store, comparison)
-    assert found.key == key
-    assert words in found.why
+    found = verify(store, comparison)
+    assert (found[0].key, found[0].kind) == (key, "foreign" if "made by" in found[0].why else "damaged")
+    assert words in found[0].why
+    assert {f.kind for f in found[1:]} <= {"stray"}, "only parts that the record does not name"
 
 
 def test_a_summary_that_does_not_follow_from_the_results(copy: tuple[ObjectStore, Comparison]) -> None:
@@ -229,6 +247,8 @@ def test_strays_are_named_and_nothing_else_is_removed(copy: tuple[ObjectStore, C
     for key in [*strays, *parts]:
         store.write(key, b"x")
     store.write("comparisons/other-00000000/summary.json", b"of another study")
+    strays.append(f".probe-{'0' * 32}")
+    store.write(strays[-1], b"modeldiff")
     found = verify(store, comparison)
     assert {f.key: f.kind for f in found} == dict.fromkeys([*strays, alone, replaced], "stray")
     removed = repair(store, found)
@@ -247,13 +267,16 @@ def test_what_another_study_needs_is_checked_and_kept(copy: tuple[ObjectStore, C
     assert not consolidate(settings, training.to_json(), 80)["damaged"]
     regression = larger.regression(training, None)
     regress_block(settings, regression.to_json(), 0, 25)
+    probes = of_a(comparison, "probes/cpu-0123abcd.json")
+    write_record(store, probes, {"stack": 8})
     before = contents(store)
     assert verify(store, comparison) == ()
     block = the(store, f"{regression.reference.key}/targets-*")
     flip(block)
     flip(Path(store.path(of_a(comparison, "subsets/shards/000003.safetensors"))))
+    flip(Path(store.path(probes)))
     found = verify(store, comparison)
-    expected = {of_a(comparison, "subsets/shards/000003.safetensors"), keyed(store, block)}
+    expected = {probes, of_a(comparison, "subsets/shards/000003.safetensors"), keyed(store, block)}
     assert {f.key for f in found} == expected
     assert {f.kind for f in found} == {"damaged"}
     assert set(repair(store, found)) == expected == set(before) - set(contents(store))
@@ -287,7 +310,7 @@ def test_a_fault_of_the_store_is_no_damage(
 def test_nothing_is_found_sound_in_an_empty_store(tmp_path: Path) -> None:
     found = verify(local(tmp_path), tiny())
     assert {f.kind for f in found} == {"missing"}
-    assert len(found) == 2 * (3 + 2 + 1 + 1 + 3 + 1) + 1 + 2 + 2 + 4
+    assert len(found) == 2 * (3 + 2 + 1 + 1 + 3 + 1) + 1 + 2 + 2 + 5
     assert repair(local(tmp_path), found) == []
 
 

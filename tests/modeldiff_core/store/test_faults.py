@@ -127,10 +127,24 @@ def test_a_matrix_that_cannot_be_read_is_told_with_store_object_and_cause(spoile
     matrix = MarginMatrix.open(store, "m")
     between.schedule = lambda _: "403"
     place = rf"{store.settings.url}/m\.\w{{8}}\.zarr"
-    with pytest.raises(StoreError, match=rf"{place} could not be read: PermissionError"):
+    with pytest.raises(StoreError, match=rf"{place}/margins/c/0/0 could not be read: PermissionError"):
         matrix.margins()
-    with pytest.raises(StoreError, match=rf"{store.settings.url}/n\.\w{{8}}\.zarr could not be created: Permission"):
+    with pytest.raises(
+        StoreError, match=rf"{store.settings.url}/n\.\w{{8}}\.zarr/\S+ could not be written: Permission"
+    ):
         write_matrix(store, "n", iter([shard]), 2, 3, 3, {"a": 1})
+
+
+def test_one_chunk_that_cannot_be_written_holds_up_no_other(spoiled: tuple[ObjectStore, Proxy]) -> None:
+    """Of fifty chunks the first is refused for ever: those that wait are dropped, and what was written is deleted."""
+    spoilt, between = spoiled
+    store = ObjectStore(replace(spoilt.settings, retry_seconds=1))
+    between.schedule = lambda request: "503" if request.path.endswith("/margins/c/0/0") else None
+    shard = Shard(0, np.ones((2, 3), bool), np.ones((2, 5000), np.float32), np.zeros(2, bool))
+    with pytest.raises(StoreError, match=r"zarr/margins/c/0/0 could not be written: .*reduce your request rate"):
+        write_matrix(store, "m", iter([shard]), 2, 3, 5000, {})
+    assert any(request.path.endswith("/margins/zarr.json") for request in between.requests)
+    assert store.sizes("") == {}
 
 
 def test_pauses_grow_up_to_a_limit_and_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

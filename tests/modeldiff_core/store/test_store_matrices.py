@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, matrices, write_matrix
+from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, matrices, write_matrix, write_record
+from modeldiff_core.store.verify import check_matrix
 
 IDENTITY = {"training": {"seed": 1}}
 TRAIN, TARGETS = 13, 7
@@ -197,14 +199,14 @@ def test_a_changed_byte_is_found_by_who_touches_it(store: ObjectStore) -> None:
     matrix, whole = MarginMatrix.open(store, "m"), joined(shards, "margins", 10)
     flip(store, f"{matrix.group}/margins/c/2/1", 4)
     for start, stop in ((3, 4), (5, 6), (0, 7), (2, 4)):
-        with pytest.raises(DamagedObject, match=r"m\.\w+\.zarr: margins block 1 does not match its checksum") as caught:
+        with pytest.raises(DamagedObject, match=r"zarr/margins/c/2/1 does not match its checksum") as caught:
             matrix.margins(start, stop)
         assert str(caught.value).startswith(store.settings.url)
     np.testing.assert_array_equal(matrix.margins(0, 3), whole[:, :3])
     np.testing.assert_array_equal(matrix.margins(6, 7), whole[:, 6:])
     np.testing.assert_array_equal(matrix.masks(), joined(shards, "masks", 10))
     flip(store, f"{matrix.group}/masks/c/1/0", 3)
-    with pytest.raises(DamagedObject, match=r"m\.\w+\.zarr: masks does not match its checksum"):
+    with pytest.raises(DamagedObject, match=r"m\.\w+\.zarr/masks/c/1/0 does not match its checksum"):
         matrix.masks()
 
 
@@ -216,12 +218,47 @@ def test_a_damaged_object_of_a_matrix_is_never_read_as_values(damage: str) -> No
     contents = {name: store.read(name) for name in store.sizes(matrix.group)}
     parts = {name.removeprefix(f"{matrix.group}/") for name in contents}
     assert parts > {"zarr.json", "margins/zarr.json", "masks/zarr.json", "margins/c/0/0", "masks/c/0/0"}
+    check_matrix(matrix)
     for name, data in contents.items():
         if damage == "gone":
             store.delete(name)
         else:
             store.write(name, data[:-3] if damage == "cut short" else b"\xff" * len(data))
-        damaged = MarginMatrix.open(store, "m")
-        with pytest.raises(DamagedObject, match=r"memory://\w+/m\.\w+\.zarr: "):
-            _ = damaged.masks(), damaged.margins()
+        with pytest.raises(DamagedObject, match=rf"memory://\w+/{name} "):
+            check_matrix(matrix)
+        if "/c/" in name:  # metadata are for other readers
+            with pytest.raises(DamagedObject, match=rf"memory://\w+/{name} "):
+                _ = matrix.masks(), matrix.margins()
         store.write(name, data)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_zarr_reads_the_same_arrays(tmp_path: Path, dtype: type) -> None:
+    """Chunks at the edges are filled up; 10 models in chunks of at most 4 make three of 4, 4 and 2."""
+    store = ObjectStore(StoreSettings(str(tmp_path)))
+    shards = [Shard(s.first, s.masks, s.margins.astype(dtype), s.diverged) for s in make([5, 5])]
+    write_matrix(store, "m", iter(shards), 10, TRAIN, TARGETS, IDENTITY)
+    matrix = MarginMatrix.open(store, "m")
+    group = zarr.open_group(store.path(matrix.group), mode="r")
+    assert group["margins"].chunks == (4, 3)
+    assert group["margins"].nchunks == 9
+    np.testing.assert_array_equal(np.asarray(group["margins"]), joined(shards, "margins", 10))
+    masks = np.unpackbits(np.asarray(group["masks"]), axis=1, count=TRAIN)
+    np.testing.assert_array_equal(masks.astype(bool), joined(shards, "masks", 10))
+    assert set(matrix.record["crc32c"]) == {key.removeprefix(f"{matrix.group}/") for key in store.sizes(matrix.group)}
+
+
+def test_chunks_are_of_nearly_equal_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """9 models in chunks of at most 8: 5 and 4, not 8 and 1."""
+    monkeypatch.setattr(matrices, "ROWS", 8)
+    store, shards = memory(), make([9])
+    write_matrix(store, "m", iter(shards), 9, TRAIN, TARGETS, IDENTITY)
+    assert MarginMatrix.open(store, "m").record["chunk"] == [5, 3]
+    check(store, "m", shards, 9)
+
+
+def test_a_record_of_something_else_is_no_matrix() -> None:
+    store = memory()
+    write_record(store, "m.json", {"group": "m.zarr", "models": 3})
+    with pytest.raises(DamagedObject, match=r"/m.json: no record of a matrix, which says its n_train, .*crc32c"):
+        MarginMatrix.open(store, "m")

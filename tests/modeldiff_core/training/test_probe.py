@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.data.digits import Digits
@@ -14,9 +15,11 @@ from modeldiff_core.training import Execution, Task, probe
 from modeldiff_core.training import sgd as sgd_module
 from modeldiff_core.training.augmentations import Noise
 from modeldiff_core.training.crops import Resize
+from modeldiff_core.training.probe import Measurement
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
+from modeldiff_core.training.steps import Steps
 
 MLP = Sgd(network=Network("mlp", (8,)), epochs=3)
 
@@ -53,27 +56,53 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_fastest_way_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {1: 3.0, 4: 1.0, 16: 2.0}
-    monkeypatch.setattr(probe, "_seconds_a_model", lambda *args: costs[args[-1].stack])
-    ways = probe.fastest(task(), masks(20), range(20), Execution(stack=50))
+
+    def alone(steps: Steps) -> Measurement:
+        way = steps.execution
+        assert len(steps.models) == len(steps.masks) == way.stack
+        return Measurement(way.stack, way.compiled, costs[way.stack], 10**8)
+
+    monkeypatch.setattr(probe, "alone", alone)
+    ways = probe.fastest(task(), masks(20), range(20), Execution(native=False, stack=50))
     assert [(way.stack, way.seconds_a_model) for way in ways] == [(4, 1.0), (16, 2.0), (1, 3.0)]
-    assert all(way.peak_bytes > 10**7 and not way.compiled for way in ways)
+    assert not any(way.compiled for way in ways)
 
 
 def test_stacks_are_limited_by_the_request_and_by_the_models() -> None:
-    assert {way.stack for way in probe.fastest(task(), masks(20), range(20), Execution(stack=4))} == {1, 4}
-    assert {way.stack for way in probe.fastest(task(), masks(3), range(3), Execution(stack=64))} == {1}
+    ways = probe.fastest(task(), masks(20), range(20), Execution(native=False, stack=4))
+    assert {way.stack for way in ways} == {1, 4}
+    assert all(way.peak_bytes > 10**7 and way.processes == 1 for way in ways)
+    assert {way.stack for way in probe.fastest(task(), masks(3), range(3), Execution(native=False, stack=64))} == {1}
 
 
-def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_code_has_one_way() -> None:
+    """It trains model by model, whatever the stack; torch takes over for a recipe that there is no code for."""
+    assert [way.stack for way in probe.fastest(task(), masks(20), range(20), Execution(stack=20))] == [20]
+    recipe = Sgd(network=Network("mlp", (8,), trainable="last_block"), epochs=3)
+    assert len(probe.fastest(task(recipe), masks(4), range(4), Execution(stack=4))) == 2
+
+
+def test_on_a_gpu_compilation_and_batch_normalisation_side_by_side_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Sgd(network=Network("resnet9", (4, 4, 4, 4)), augmentations=(Resize(height=12, width=12),))
+    ways = probe._ways(task(recipe), Execution("cpu", 16))
+    assert [(way.stack, way.compiled) for way in ways] == [(1, False)]
+    monkeypatch.setattr(probe, "available_device", torch.device)
+    ways = probe._ways(task(recipe), Execution("cuda:0", 16))
+    assert [(way.stack, way.compiled) for way in ways] == [(1, False), (1, True), (4, False), (16, False)]
+    assert all(way.stack_batch_norm for way in ways)
+    ways = probe._ways(task(MLP), Execution("cuda:0", 16, native=False))
+    assert [(way.stack, way.compiled) for way in ways] == [(1, False), (4, False), (16, False)]
+
+
+def test_measured_seconds_are_those_of_training() -> None:
     """Noise draws make a step long enough to be timed; 60 steps extrapolated against all 300 carried out."""
     import time
 
-    monkeypatch.setattr(probe, "LEAST_SECONDS", 0.05)
     recipe = Sgd(
         network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Resize(height=24, width=24), Noise())
     )
-    execution = Execution(stack=4)
-    seconds = probe._seconds_a_model(task(recipe), masks(4), range(4), execution)
+    execution = Execution(native=False, stack=4)
+    seconds = probe.alone(Steps(task(recipe), masks(4), range(4), execution), 0.05).seconds_a_model
     began = time.perf_counter()
     recipe.train(task().train, 10, masks(4), range(4), 0, execution)
     real = (time.perf_counter() - began) / 4
@@ -89,7 +118,7 @@ def test_other_algorithms_have_one_way() -> None:
 
 def test_the_probe_leaves_out_what_does_not_fit(little_memory: list[int], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        ways = probe.fastest(task(), masks(64), range(64), Execution(stack=64))
+        ways = probe.fastest(task(), masks(64), range(64), Execution(native=False, stack=64))
     assert {way.stack for way in ways} == {1, 4}
     assert 16 in little_memory
     assert 64 not in little_memory
@@ -99,11 +128,11 @@ def test_the_probe_leaves_out_what_does_not_fit(little_memory: list[int], caplog
 
 def test_training_halves_the_stack_and_goes_on(little_memory: list[int], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        models = MLP.train(task().train, 10, masks(11), range(11), 0, Execution(stack=11))
+        models = MLP.train(task().train, 10, masks(11), range(11), 0, Execution(native=False, stack=11))
     assert little_memory == [11, 5, 5], "the last model is trained alone"
     assert "out of memory with 11 models together, going on with 5" in caplog.text
     assert "peak memory" in caplog.text
-    monkey = MLP.train(task().train, 10, masks(11), range(11), 0, Execution(stack=5))
+    monkey = MLP.train(task().train, 10, masks(11), range(11), 0, Execution(native=False, stack=5))
     for name, value in models.weights().items():
         np.testing.assert_array_equal(value, monkey.weights()[name])
     assert np.ptp(models.weights()["0.weight"][:, 0, 0]) > 0
@@ -115,9 +144,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(sgd_module, "train_stack", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        MLP.train(task().train, 10, masks(4), range(4), 0, Execution(stack=4))
+        MLP.train(task().train, 10, masks(4), range(4), 0, Execution(native=False, stack=4))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        probe.fastest(task(), masks(4), range(4), Execution(stack=4))
+        probe.fastest(task(), masks(4), range(4), Execution(native=False, stack=4))
 
 
 def test_memory_that_runs_out_for_one_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,4 +155,4 @@ def test_memory_that_runs_out_for_one_model_is_an_error(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(sgd_module, "train_single", full)
     with pytest.raises(MemoryError):
-        MLP.train(task().train, 10, masks(1), range(1), 0, Execution(stack=1))
+        MLP.train(task().train, 10, masks(1), range(1), 0, Execution(native=False, stack=1))

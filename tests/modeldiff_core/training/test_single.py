@@ -41,8 +41,11 @@ def masks() -> np.ndarray:
     return SubsetSampler(300, 0.5, 0).masks(range(8))
 
 
-def trained(recipe: Sgd, models: list[int], stack: int = 1, examples: Examples | None = None) -> NetworkModels:
-    models_ = recipe.train(examples or digits().train, 10, masks()[models], models, 0, Execution(stack=stack))
+def trained(
+    recipe: Sgd, models: list[int], stack: int = 1, examples: Examples | None = None, native: bool = False
+) -> NetworkModels:
+    execution = Execution(stack=stack, native=native)
+    models_ = recipe.train(examples or digits().train, 10, masks()[models], models, 0, execution)
     assert isinstance(models_, NetworkModels)
     return models_
 
@@ -65,13 +68,15 @@ def margins(models: NetworkModels) -> np.ndarray:
     ],
     ids=["mlp", "mlp-augmented", "cnn", "cnn-own-statistics", "lenet", "cnn-last-block"],
 )
-def test_one_by_one_and_stacked_training_agree(recipe: Sgd) -> None:
+def test_one_by_one_stacked_and_compiled_training_agree(recipe: Sgd) -> None:
     together, alone = trained(recipe, [0, 1, 5], stack=8), trained(recipe, [0, 1, 5], stack=1)
+    compiled = trained(recipe, [0, 1, 5], native=True)
     assert (margins(together) > 0).mean() > 0.3
     assert margins(together).std(0).max() > 0.3, "the models should differ"
-    np.testing.assert_allclose(margins(alone), margins(together), atol=1e-4)
-    for name, value in together.weights().items():
-        np.testing.assert_allclose(alone.weights()[name], value, atol=1e-4)
+    for other in (alone, compiled):
+        np.testing.assert_allclose(margins(other), margins(together), atol=1e-4)
+        for name, value in together.weights().items():
+            np.testing.assert_allclose(other.weights()[name], value, atol=1e-4)
 
 
 def test_a_network_with_batch_normalisation_learns_and_is_evaluated_by_its_running_statistics() -> None:

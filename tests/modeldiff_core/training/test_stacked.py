@@ -23,6 +23,7 @@ from modeldiff_core.training.trained import NetworkModels
 MLP = Sgd(network=Network("mlp", (32,)), epochs=10, batch_size=48)
 CNN = Sgd(network=Network("cnn", (4, 8)), epochs=10, batch_size=48)
 BOTH = pytest.mark.parametrize("recipe", [MLP, CNN], ids=["mlp", "cnn"])
+WAYS = pytest.mark.parametrize("native", [True, False], ids=["compiled", "torch"])
 
 
 @cache
@@ -35,8 +36,11 @@ def masks() -> np.ndarray:
     return SubsetSampler(500, 0.5, 0).masks(range(64))
 
 
-def trained(recipe: Sgd, models: list[int], stack: int = 64, examples: Examples | None = None) -> NetworkModels:
-    return recipe.train(examples or digits().train, 10, masks()[models], models, 0, Execution(stack=stack))
+def trained(
+    recipe: Sgd, models: list[int], stack: int = 64, examples: Examples | None = None, native: bool = True
+) -> NetworkModels:
+    execution = Execution(stack=stack, native=native)
+    return recipe.train(examples or digits().train, 10, masks()[models], models, 0, execution)
 
 
 def margins(models: NetworkModels) -> np.ndarray:
@@ -112,6 +116,7 @@ def reference(recipe: Sgd, examples: Examples, mask: np.ndarray, model: int, see
     return net.eval()
 
 
+@WAYS
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -124,11 +129,11 @@ def reference(recipe: Sgd, examples: Examples, mask: np.ndarray, model: int, see
     ],
     ids=["mlp", "deep-cosine-decay", "plain-smoothed", "augmented", "cnn", "cnn-augmented"],
 )
-def test_a_model_is_the_one_that_plain_torch_trains(recipe: Sgd) -> None:
+def test_a_model_is_the_one_that_plain_torch_trains(recipe: Sgd, native: bool) -> None:
     """250 examples in batches of 48: five full ones and one of 10 in each epoch."""
     examples, seed, models = digits().train, 5, [3, 40]
     assert isinstance(recipe, Algorithm)
-    got = recipe.train(examples, 10, masks()[models], models, seed, Execution())
+    got = recipe.train(examples, 10, masks()[models], models, seed, Execution(native=native))
     images = digits().test.images
     logits = got.logits(images)
     x = (torch.from_numpy(images).float() / 255 - recipe.mean) / recipe.scale
@@ -143,31 +148,39 @@ def test_a_model_is_the_one_that_plain_torch_trains(recipe: Sgd) -> None:
 
 @BOTH
 def test_models_do_not_depend_on_the_stack(recipe: Sgd) -> None:
-    together = margins(trained(recipe, list(range(64))))
+    """Stacks of torch agree to rounding, and models of compiled code have the same bits however many there are."""
+    together = margins(trained(recipe, list(range(64)), native=False))
     accuracy = (together > 0).mean()
     assert accuracy > 0.6, "the models should have learned something"
     assert together.std(0).max() > 0.5, "the models should differ"
     for model in (0, 17, 63):
-        np.testing.assert_allclose(margins(trained(recipe, [model], 1))[0], together[model], atol=1e-4)
+        alone = margins(trained(recipe, [model], 1, native=False))
+        np.testing.assert_allclose(alone[0], together[model], atol=1e-4)
     some = [40, 3, 17, 63, 5]
-    np.testing.assert_allclose(margins(trained(recipe, some)), together[some], atol=1e-4)
-    np.testing.assert_allclose(margins(trained(recipe, some, stack=2)), together[some], atol=1e-4)
+    np.testing.assert_allclose(margins(trained(recipe, some, native=False)), together[some], atol=1e-4)
+    np.testing.assert_allclose(margins(trained(recipe, some, stack=2, native=False)), together[some], atol=1e-4)
+    compiled = margins(trained(recipe, some))
+    np.testing.assert_allclose(compiled, together[some], atol=1e-4)
+    np.testing.assert_array_equal(margins(trained(recipe, some[1:3], stack=1)), compiled[1:3])
+    np.testing.assert_array_equal(margins(trained(recipe, some, stack=2)), compiled)
 
 
 def test_models_do_not_depend_on_the_stack_under_augmentation() -> None:
     recipe = replace(MLP, epochs=4, augmentations=(Translate(), Noise()))
-    together = margins(trained(recipe, list(range(8))))
+    together = margins(trained(recipe, list(range(8)), native=False))
     assert np.abs(together - margins(trained(replace(recipe, augmentations=()), list(range(8))))).max() > 0.1
-    np.testing.assert_allclose(margins(trained(recipe, [6], 1))[0], together[6], atol=1e-4)
+    np.testing.assert_allclose(margins(trained(recipe, [6], 1, native=False))[0], together[6], atol=1e-4)
+    np.testing.assert_allclose(margins(trained(recipe, [6]))[0], together[6], atol=1e-4)
 
 
+@WAYS
 @BOTH
-def test_seed_and_number_make_a_model_and_repeating_changes_nothing(recipe: Sgd) -> None:
+def test_seed_and_number_make_a_model_and_repeating_changes_nothing(recipe: Sgd, native: bool) -> None:
     recipe = replace(recipe, epochs=2)
     mask = np.repeat(masks()[:1], 3, 0)
-    first = recipe.train(digits().train, 10, mask, [0, 1, 0], 0, Execution()).weights()
-    again = recipe.train(digits().train, 10, mask, [0, 1, 0], 0, Execution()).weights()
-    other = recipe.train(digits().train, 10, mask, [0, 1, 0], 1, Execution()).weights()
+    first = recipe.train(digits().train, 10, mask, [0, 1, 0], 0, Execution(native=native)).weights()
+    again = recipe.train(digits().train, 10, mask, [0, 1, 0], 0, Execution(native=native)).weights()
+    other = recipe.train(digits().train, 10, mask, [0, 1, 0], 1, Execution(native=native)).weights()
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name])
         np.testing.assert_array_equal(value[0], value[2])
@@ -194,8 +207,9 @@ def test_images_left_out_have_no_influence(recipe: Sgd) -> None:
     assert not all(np.array_equal(value, touched[name]) for name, value in clean.items())
 
 
+@WAYS
 @BOTH
-def test_a_diverging_model_leaves_its_neighbours_alone(recipe: Sgd) -> None:
+def test_a_diverging_model_leaves_its_neighbours_alone(recipe: Sgd, native: bool) -> None:
     """With pixels divided by 10⁻³⁰ a model that sees any light overflows; one that sees black images does not."""
     recipe = replace(recipe, epochs=2, mean=0.0, scale=1e-30)
     images = np.zeros((80, 8, 8, 1), np.uint8)
@@ -206,8 +220,8 @@ def test_a_diverging_model_leaves_its_neighbours_alone(recipe: Sgd) -> None:
         dark[row, 40 + row : 70 + row] = True
     light = dark.copy()
     light[1] = np.roll(dark[1], -40)
-    calm = recipe.train(examples, 10, dark, [0, 1, 2], 0, Execution()).weights()
-    wild = recipe.train(examples, 10, light, [0, 1, 2], 0, Execution()).weights()
+    calm = recipe.train(examples, 10, dark, [0, 1, 2], 0, Execution(native=native)).weights()
+    wild = recipe.train(examples, 10, light, [0, 1, 2], 0, Execution(native=native)).weights()
     assert not all(np.isfinite(value[1]).all() for value in wild.values())
     for name, value in calm.items():
         assert np.isfinite(value).all()
@@ -242,13 +256,13 @@ def test_evaluation_in_slices_is_evaluation_at_once(monkeypatch: pytest.MonkeyPa
 def test_a_device_that_is_not_there(device: str) -> None:
     with pytest.raises(ConfigError) as caught:
         MLP.train(digits().train, 10, masks()[:1], [0], 0, Execution(device=device))
-    assert caught.value.key == "runner.device"
+    assert caught.value.key == "runner.devices"
 
 
 def test_a_device_that_does_not_exist() -> None:
     with pytest.raises(ConfigError) as caught:
         MLP.load({"0.weight": np.zeros((1, 64, 10), np.float32)}, (8, 8, 1), 10, Execution(device="gpu0"))
-    assert caught.value.key == "runner.device"
+    assert caught.value.key == "runner.devices"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -1,0 +1,165 @@
+#include "products.h"
+
+#include "vectors.h"
+
+/* Rows of b that are used for all rows of a before the next: a share of the first cache. */
+#define DEPTH 128
+
+/* R rows by V vectors of a product; c in registers. */
+#define TILE(R, V, half)                                                                  \
+    for (int64_t k = 0; k < depth; k++, a += a_step, b += width) {                        \
+        floats own[4];                                                                    \
+        UNROLL for (int j = 0; j < V; j++) own[j] = load(b + LANES * j);                  \
+        UNROLL for (int i = 0; i < R; i++) {                                              \
+            const floats each = all(a[i * a_row]);                                        \
+            UNROLL for (int j = 0; j < V; j++) c[i][j] = added(c[i][j], each, own[j], half); \
+        }                                                                                 \
+    }
+
+INLINE floats added(floats sum, floats a, floats b, const int half) {
+#ifdef __AVX512BF16__
+    if (half) return (floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#endif
+    (void)half;
+    return sum + a * b;
+}
+
+INLINE void product_tile(const int R, const int V, const int half, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
+                         const float *b, int64_t width, float *to, int64_t to_row) {
+    floats c[6][4];
+    UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) c[i][j] = load(to + i * to_row + LANES * j);
+    TILE(R, V, half)
+    UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) store(to + i * to_row + LANES * j, c[i][j]);
+}
+
+INLINE floats moved(floats gradient, float *w, float *v, const Descent *d) {
+    const floats before = load(w), speed = d->momentum * load(v) + gradient + d->decay * before;
+    store(v, speed);
+    return before - d->rate * speed;
+}
+
+INLINE void descend_tile(const int R, const int V, const int half, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
+                         const float *b, int64_t width, float *w, float *v, const Descent *d) {
+    floats c[6][4];
+    UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) c[i][j] = (floats){0};
+    TILE(R, V, half)
+    UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) {
+        const int64_t at = i * width + LANES * j;
+        store(w + at, moved(c[i][j], w + at, v + at, d));
+    }
+}
+
+/* Covers rows by tiles of 6, 2 and 1, and the width by tiles of 4, 2 and 1 vectors. */
+#define COVER(CALL)                                                                      \
+    for (int64_t j = 0, V; j < width; j += V * LANES) {                                  \
+        V = width - j >= 4 * LANES ? 4 : width - j >= 2 * LANES ? 2 : 1;                 \
+        for (int64_t i = 0, R; i < rows; i += R) {                                       \
+            R = rows - i >= 6 ? 6 : rows - i >= 2 ? 2 : 1;                               \
+            if (V == 4 && R == 6) { CALL(6, 4); }                                        \
+            else if (V == 4 && R == 2) { CALL(2, 4); }                                   \
+            else if (V == 4) { CALL(1, 4); }                                             \
+            else if (V == 2 && R == 6) { CALL(6, 2); }                                   \
+            else if (V == 2 && R == 2) { CALL(2, 2); }                                   \
+            else if (V == 2) { CALL(1, 2); }                                             \
+            else if (R == 6) { CALL(6, 1); }                                             \
+            else if (R == 2) { CALL(2, 1); }                                             \
+            else { CALL(1, 1); }                                                         \
+        }                                                                                \
+    }
+
+void product(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *c,
+             int64_t c_row, int half) {
+    const int64_t width = padded(columns);
+    for (int64_t k = 0; k < depth; k += DEPTH) {
+        const int64_t part = depth - k < DEPTH ? depth - k : DEPTH;
+#define TO part, a + i * a_row + k, a_row, 1, b + k * width + j, width, c + i * c_row + j, c_row
+#define CALL(R, V) \
+    if (half) product_tile(R, V, 1, TO); else product_tile(R, V, 0, TO)
+        COVER(CALL)
+#undef CALL
+#undef TO
+    }
+}
+
+void descend(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *w,
+             float *v, const Descent *descent, int half) {
+    const int64_t width = padded(columns);
+#define TO depth, a + i, 1, a_row, b + j, width, w + i * width + j, v + i * width + j, descent
+#define CALL(R, V) \
+    if (half) descend_tile(R, V, 1, TO); else descend_tile(R, V, 0, TO)
+    COVER(CALL)
+#undef CALL
+#undef TO
+}
+
+int halves_are_quick(void) {
+#ifdef __AVX512BF16__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* The bits of the nearest bfloat16, of two equally near the even one, in the upper half. */
+INLINE ints rounded(floats value) {
+    const ints bits = (ints)value;
+    return (bits + 0x7fff + ((bits >> 16) & 1)) & (int32_t)0xffff0000;
+}
+
+INLINE ints lower(ints bits) { return (bits >> 16) & 0xffff; }
+
+void halves_of_rows(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to) {
+    for (int64_t i = 0; i < rows; i++, from += from_row)
+        for (int64_t j = 0; j < columns; j += LANES, to += LANES / 2)
+            narrow_halves(to, lower(rounded(load(from + j))));
+}
+
+void halves_of_columns(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to) {
+    for (int64_t i = 0; i < rows; i += 2, from += 2 * from_row)
+        for (int64_t j = 0; j < columns; j += LANES, to += LANES) {
+            const floats second = i + 1 < rows ? load(from + from_row + j) : (floats){0};
+            store(to, (floats)(lower(rounded(load(from + j))) | rounded(second)));
+        }
+}
+
+void descend_by(int64_t n, const float *gradient, float *w, float *v, const Descent *descent) {
+    for (int64_t i = 0; i < n; i += LANES) store(w + i, moved(load(gradient + i), w + i, v + i, descent));
+}
+
+void transpose(int64_t rows, int64_t columns, const float *from, float *to) {
+    const int64_t width = padded(columns), height = padded(rows);
+    memset(to, 0, (size_t)(columns * height) * sizeof *to);
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t i = 0; i < rows; i++) to[j * height + i] = from[i * width + j];
+}
+
+/* e^x for x <= 0, to the last bit or two; NaN for NaN. */
+INLINE floats exponential(floats x) {
+    const floats low = all(-87.0f);
+    x = where(x < low, low) + where(~(x < low), x);
+    const floats turns = x * 1.44269504f - 0.5f;
+    const ints n = __builtin_convertvector(turns, ints); /* to nearest, as turns is negative */
+    const floats whole = __builtin_convertvector(n, floats);
+    const floats r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
+    floats y = all(1.9875691500e-4f);
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    return (y * r * r + r + 1.0f) * (floats)((n + 127) << 23);
+}
+
+void cross_entropy_gradient(int64_t batch, int64_t classes, const float *logits, const int64_t *targets, float smoothing,
+                            float scale, float *gradient) {
+    const int64_t width = padded(classes);
+    for (int64_t i = 0; i < batch; i++, logits += width, gradient += width) {
+        float highest = logits[0], sum = 0;
+        for (int64_t j = 1; j < classes; j++) highest = logits[j] > highest ? logits[j] : highest;
+        for (int64_t j = 0; j < width; j += LANES) store(gradient + j, exponential(load(logits + j) - highest));
+        for (int64_t j = 0; j < classes; j++) sum += gradient[j];
+        for (int64_t j = 0; j < classes; j++) gradient[j] = (gradient[j] / sum - smoothing / (float)classes) * scale;
+        for (int64_t j = classes; j < width; j++) gradient[j] = 0;
+        gradient[targets[i]] -= (1 - smoothing) * scale;
+    }
+}

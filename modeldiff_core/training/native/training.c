@@ -1,0 +1,253 @@
+/* Training steps of one network whose weights, and what its layers keep of a batch, stay in the processor's caches. */
+#include <stdlib.h>
+
+#include "convolution.h"
+#include "products.h"
+#include "vectors.h"
+
+/* A convolution with pooling and ReLU, or (kernel 0) a linear layer [inputs, padded outputs], all but the last with ReLU.
+   weight, bias: where they start among the parameters. */
+typedef struct {
+    Convolution shape;
+    int64_t weight, bias;
+} Layer;
+
+/* Examples in rows of `features` values: bytes of which slope*byte + offset is taken, or floats (slope 0). */
+typedef struct {
+    const void *values;
+    const float *slope, *offset;
+    int64_t features;
+} Table;
+
+typedef struct {
+    const Layer *layers;
+    int64_t depth, batch;
+    float **x, **dx; /* inputs of each layer and their gradients, one example after the other; x[depth]: the logits */
+    uint8_t **code;
+    int64_t *stride; /* floats from one example to the next */
+    float *turned, *gradient;
+    void *scratch;
+    int half; /* products of linear layers in bfloat16 */
+    float *pairs_a, *pairs_b;
+} Network;
+
+/* Inputs of a first convolution up to which its dense backward step is the quicker one. */
+#define FEW 4
+
+static int is_linear(const Layer *layer) { return !layer->shape.kernel; }
+
+static int64_t input_size(const Layer *layer) {
+    return is_linear(layer) ? layer->shape.inputs : convolution_image(&layer->shape);
+}
+
+static int64_t pixels_out(const Layer *layer) {
+    return convolution_out_height(&layer->shape) * convolution_out_width(&layer->shape);
+}
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* An odd number of cache lines, so that the same place in many examples does not fall into one set of the cache, and
+   room for the last vector of a row. */
+static int64_t spaced(int64_t n) { return (vectors_of(n + 2 * LANES) | 1) * LANES; }
+
+static void *cleared(int64_t bytes) {
+    void *memory = aligned_alloc(64, (size_t)(bytes + 63) / 64 * 64);
+    return memory ? memset(memory, 0, (size_t)bytes) : 0;
+}
+
+void network_free(Network *net) {
+    if (!net) return;
+    for (int64_t i = 0; i <= net->depth; i++) {
+        if (net->x) free(net->x[i]);
+        if (net->dx) free(net->dx[i]);
+        if (net->code) free(net->code[i]);
+    }
+    free(net->x), free(net->dx), free(net->code), free(net->stride);
+    free(net->turned), free(net->gradient), free(net->scratch), free(net->pairs_a), free(net->pairs_b), free(net);
+}
+
+/* The memory of one layer's inputs, and of what comes of them. Gives 0 where it is short. */
+static int prepare(Network *net, int64_t i) {
+    const Layer *layer = net->layers + i;
+    /* What a linear layer gives is padded to whole vectors and dense, as its products are. */
+    const int dense = i && is_linear(layer - 1);
+    net->stride[i] = dense ? padded(layer[-1].shape.outputs) : spaced(input_size(layer));
+    const int64_t bytes = (net->batch * net->stride[i] + LANES) * (int64_t)sizeof(float);
+    net->x[i] = cleared(bytes), net->dx[i] = cleared(bytes);
+    if (i < net->depth && !is_linear(layer))
+        net->code[i] = cleared(net->batch * pixels_out(layer) * padded(layer->shape.outputs));
+    return net->x[i] && net->dx[i] && (i == net->depth || is_linear(layer) || net->code[i]);
+}
+
+/* A place to train and evaluate networks of these layers in, one after the other, in batches of at most that size.
+   parameters: their number. half: products in bfloat16 where that is quick. Gives 0 where memory is short. */
+Network *network_new(const Layer *layers, int64_t depth, int64_t parameters, int64_t batch, int half) {
+    Network *net = cleared(sizeof *net);
+    if (!net) return 0;
+    const int64_t pointers = (depth + 1) * (int64_t)sizeof(void *);
+    *net = (Network){.layers = layers, .depth = depth, .batch = batch, .half = half && halves_are_quick()};
+    net->x = cleared(pointers), net->dx = cleared(pointers), net->code = cleared(pointers);
+    net->stride = cleared(pointers), net->gradient = cleared(parameters * (int64_t)sizeof(float));
+    int fine = net->x && net->dx && net->code && net->stride && net->gradient;
+    int64_t turned = 0, scratch = 0, pairs_a = 0, pairs_b = 0;
+    for (int64_t i = 0; fine && i <= depth; i++) {
+        fine = prepare(net, i);
+        if (i == depth) break;
+        const Convolution *c = &layers[i].shape;
+        if (is_linear(layers + i)) {
+            const int64_t inputs = padded(c->inputs), outputs = padded(c->outputs), most = larger(inputs, outputs);
+            turned = larger(turned, c->outputs * inputs);
+            pairs_a = larger(pairs_a, (batch + 1) * most);
+            pairs_b = larger(pairs_b, larger((c->inputs + 1) * outputs, (c->outputs + 1) * inputs) + batch * outputs);
+        } else {
+            turned = larger(turned, c->kernel * c->kernel * c->inputs * padded(c->outputs));
+            scratch = larger(scratch, pixels_out(layers + i));
+        }
+    }
+    net->turned = cleared(turned * (int64_t)sizeof(float)), net->scratch = cleared(scratch * 8 + 64);
+    net->pairs_a = cleared(net->half ? pairs_a * 2 + 64 : 64), net->pairs_b = cleared(net->half ? pairs_b * 2 + 64 : 64);
+    if (fine && net->turned && net->scratch && net->pairs_a && net->pairs_b) return net;
+    network_free(net);
+    return 0;
+}
+
+/* n values of the table, as they are if floats, or slope*byte + offset. */
+static void put_run(const Table *table, int64_t row, int64_t at, int64_t n, float *restrict to) {
+    if (!table->slope) {
+        memcpy(to, (const float *)table->values + row * table->features + at, (size_t)n * sizeof *to);
+        return;
+    }
+    const uint8_t *restrict from = (const uint8_t *)table->values + row * table->features + at;
+    const float *restrict slope = table->slope + at, *restrict offset = table->offset + at;
+    for (int64_t i = 0; i < n; i++) to[i] = from[i] * slope[i] + offset[i];
+}
+
+/* One example of the table, with the border that its layer wants. */
+static void put(const Layer *layer, const Table *table, int64_t row, float *to) {
+    const Convolution *c = &layer->shape;
+    if (is_linear(layer)) {
+        put_run(table, row, 0, c->inputs, to);
+        return;
+    }
+    const int64_t run = c->width * c->inputs, border = c->padding * c->inputs;
+    for (int64_t y = 0; y < c->height; y++)
+        put_run(table, row, y * run, run, to + (y + c->padding) * (run + 2 * border) + border);
+}
+
+/* Example `at` of what layer i gives, as the next layer wants it. */
+static Image given(const Network *net, float **values, int64_t i, int64_t at) {
+    const Convolution *c = &net->layers[i].shape, *next = &net->layers[i + 1].shape;
+    const int64_t padding = is_linear(net->layers + i + 1) ? 0 : next->padding;
+    const int64_t row = (convolution_out_width(c) + 2 * padding) * c->outputs;
+    return (Image){values[i + 1] + at * net->stride[i + 1] + padding * (row + c->outputs), row};
+}
+
+/* c += a b, as ``product``, in the network's precision. */
+static void multiply(Network *net, int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row,
+                     const float *b, float *c, int64_t c_row) {
+    if (net->half) {
+        halves_of_rows(rows, padded(depth), a, a_row, net->pairs_a);
+        halves_of_columns(depth, padded(columns), b, padded(columns), net->pairs_b);
+        product(rows, (depth + 1) / 2, columns, net->pairs_a, padded(depth) / 2, net->pairs_b, c, c_row, 1);
+    } else
+        product(rows, depth, columns, a, a_row, b, c, c_row, 0);
+}
+
+static void forward(Network *net, const float *parameters, int64_t batch) {
+    for (int64_t i = 0; i < net->depth; i++) {
+        const Layer *layer = net->layers + i;
+        const float *weight = parameters + layer->weight, *bias = parameters + layer->bias;
+        const int64_t width = padded(layer->shape.outputs);
+        if (is_linear(layer)) {
+            float *out = net->x[i + 1];
+            for (int64_t b = 0; b < batch; b++) memcpy(out + b * width, bias, (size_t)width * sizeof *out);
+            multiply(net, batch, layer->shape.inputs, layer->shape.outputs, net->x[i], net->stride[i], weight, out, width);
+            for (int64_t j = 0; i < net->depth - 1 && j < batch * width; j += LANES)
+                store(out + j, where(~(load(out + j) <= 0.0f), load(out + j)));
+        } else {
+            convolution_turn(&layer->shape, weight, net->turned);
+            for (int64_t b = 0; b < batch; b++)
+                convolution_forward(&layer->shape, net->x[i] + b * net->stride[i], net->turned, bias,
+                                    given(net, net->x, i, b), net->code[i] + b * pixels_out(layer) * width);
+        }
+    }
+}
+
+static void backward(Network *net, float *parameters, float *velocity, int64_t batch, const Descent *descent) {
+    for (int64_t i = net->depth - 1; i >= 0; i--) {
+        const Layer *layer = net->layers + i;
+        float *weight = parameters + layer->weight, *d_bias = net->gradient + layer->bias;
+        const int64_t inputs = layer->shape.inputs, width = padded(layer->shape.outputs), stride = net->stride[i];
+        memset(d_bias, 0, (size_t)width * sizeof *d_bias);
+        if (is_linear(layer)) {
+            const float *dy = net->dx[i + 1];
+            for (int64_t b = 0; b < batch; b++)
+                for (int64_t j = 0; j < width; j++) d_bias[j] += dy[b * width + j];
+            if (i) {
+                float *dx = net->dx[i];
+                transpose(inputs, layer->shape.outputs, weight, net->turned);
+                memset(dx, 0, (size_t)(batch * stride) * sizeof *dx);
+                multiply(net, batch, layer->shape.outputs, inputs, dy, width, net->turned, dx, stride);
+                if (is_linear(layer - 1))
+                    for (int64_t j = 0; j < batch * stride; j += LANES)
+                        store(dx + j, where(~(load(net->x[i] + j) <= 0.0f), load(dx + j)));
+            }
+            if (net->half) {
+                halves_of_columns(batch, padded(inputs), net->x[i], stride, net->pairs_a);
+                halves_of_columns(batch, width, dy, width, net->pairs_b);
+                descend(inputs, (batch + 1) / 2, layer->shape.outputs, net->pairs_a, padded(inputs), net->pairs_b, weight,
+                        velocity + layer->weight, descent, 1);
+            } else
+                descend(inputs, batch, layer->shape.outputs, net->x[i], stride, dy, weight, velocity + layer->weight,
+                        descent, 0);
+        } else {
+            const int64_t n = convolution_weights(&layer->shape);
+            float *d_weight = net->gradient + layer->weight;
+            memset(d_weight, 0, (size_t)n * sizeof *d_weight);
+            const int few = !i && inputs <= FEW;
+            if (few) memset(net->turned, 0, (size_t)(layer->shape.kernel * layer->shape.kernel * inputs * width) * 4);
+            for (int64_t b = 0; b < batch; b++) {
+                const float *x = net->x[i] + b * stride;
+                const uint8_t *code = net->code[i] + b * pixels_out(layer) * width;
+                const Image dy = given(net, net->dx, i, b);
+                convolution_bias(&layer->shape, dy, code, d_bias);
+                if (few) convolution_backward_first(&layer->shape, x, dy, code, net->turned);
+                else
+                    convolution_backward(&layer->shape, x, weight, dy, code, d_weight,
+                                         i ? net->dx[i] + b * stride : 0, net->scratch);
+            }
+            if (few) convolution_turn_back(&layer->shape, net->turned, d_weight);
+            convolution_trim(&layer->shape, d_weight);
+            descend_by(n, d_weight, weight, velocity + layer->weight, descent);
+        }
+        descend_by(width, d_bias, parameters + layer->bias, velocity + layer->bias, descent);
+    }
+}
+
+/* Trains on n examples: rows of the table and their classes in the order of training, a rate for each step. */
+void network_train(Network *net, float *parameters, float *velocity, const Table *table, const int64_t *order,
+                   const int64_t *targets, int64_t n, const float *rates, float momentum, float decay, float smoothing) {
+    const int64_t classes = net->layers[net->depth - 1].shape.outputs;
+    float *logits = net->x[net->depth], *slopes = net->dx[net->depth];
+    for (int64_t first = 0; first < n; first += net->batch) {
+        const int64_t batch = n - first < net->batch ? n - first : net->batch;
+        const Descent descent = {*rates++, momentum, decay};
+        for (int64_t b = 0; b < batch; b++)
+            put(net->layers, table, order[first + b], net->x[0] + b * net->stride[0]);
+        forward(net, parameters, batch);
+        cross_entropy_gradient(batch, classes, logits, targets + first, smoothing, 1.0f / (float)batch, slopes);
+        backward(net, parameters, velocity, batch, &descent);
+    }
+}
+
+/* Logits [n, classes] of the first n rows of the table. */
+void network_evaluate(Network *net, const float *parameters, const Table *table, int64_t n, float *logits) {
+    const int64_t classes = net->layers[net->depth - 1].shape.outputs;
+    for (int64_t first = 0; first < n; first += net->batch) {
+        const int64_t batch = n - first < net->batch ? n - first : net->batch;
+        for (int64_t b = 0; b < batch; b++) put(net->layers, table, first + b, net->x[0] + b * net->stride[0]);
+        forward(net, parameters, batch);
+        for (int64_t b = 0; b < batch; b++, logits += classes)
+            memcpy(logits, net->x[net->depth] + b * net->stride[net->depth], (size_t)classes * sizeof *logits);
+    }
+}

@@ -1,0 +1,41 @@
+"""Logits of the targets, whose images may take more memory than the device can give."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.data import Examples
+from modeldiff_core.training.batches import ImageSource
+from modeldiff_core.training.devices import available_device
+from modeldiff_core.training.ffcv_source import BetonSource, choose_source
+from modeldiff_core.training.protocol import Execution, TrainedModels
+
+
+@runtime_checkable
+class StreamingModels(TrainedModels, Protocol):
+    """Models that take images as they come."""
+
+    def streamed_logits(
+        self, source: ImageSource, targets: int, image_shape: tuple[int, int, int]
+    ) -> Float[np.ndarray, "models targets classes"]:
+        """What ``logits`` gives for the source's first images, bit for bit."""
+        ...
+
+
+def target_logits(
+    trained: TrainedModels, targets: Examples, execution: Execution
+) -> Float[np.ndarray, "models targets classes"]:
+    """float32 logits of every model on every target, read by FFCV where they are beyond ``execution.resident_share``.
+
+    Models that take only arrays, and targets without a beton, are given the array.
+    """
+    height, width, channels = targets.images.shape[1:]
+    if targets.beton is None or not isinstance(trained, StreamingModels):
+        return trained.logits(targets.images)
+    device = available_device(execution.device)
+    if choose_source(targets.images.nbytes, device, execution.resident_share) == "resident":
+        return trained.logits(targets.images)
+    source = BetonSource(Path(targets.beton), device, execution.ffcv_workers)
+    return trained.streamed_logits(source, len(targets), (height, width, channels))

@@ -1,0 +1,83 @@
+"""Worker slots of a runner: one a CPU worker, one or more a GPU."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from flows.cli import main
+from flows.compose import RunnerConfig
+from tasks.slots import Slots
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes", "slots"),
+    [
+        ({"workers": 3}, (1,), ("cpu",) * 3),
+        ({"workers": 3, "tune": True}, (1,), ("cpu",) * 3),
+        ({"workers": 3, "processes_a_device": 2}, (1,), ("cpu",) * 3),
+        ({"devices": ("cuda:0", "cuda:1")}, (1,), ("cuda:0", "cuda:1")),
+        ({"devices": ("cuda:0", "cuda:1"), "tune": True}, (1, 2, 4), ("cuda:0", "cuda:1")),
+        ({"devices": ("cuda:0",), "processes_a_device": 3}, (3,), ("cuda:0",) * 3),
+        ({"devices": ("cuda:0",), "processes_a_device": 3, "tune": True}, (3,), ("cuda:0",) * 3),
+    ],
+)
+def test_slots_before_anything_is_measured(
+    settings: dict[str, Any], processes: tuple[int, ...], slots: tuple[str, ...]
+) -> None:
+    runner = RunnerConfig(**settings)
+    assert runner.processes == runner.execution()["processes"] == processes
+    assert runner.slots() == slots
+
+
+def test_what_was_measured_adds_slots_to_every_device() -> None:
+    runner = RunnerConfig(devices=("cuda:0", "cuda:1"), tune=True)
+    before, after = runner.slots(), runner.slots(2)
+    assert sorted(after) == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+    assert after[: len(before)] == before
+    assert runner.places == ("cuda:0", "cuda:1")
+
+
+def test_a_device_is_named_once() -> None:
+    with pytest.raises(ValidationError, match="devices that differ"):
+        RunnerConfig(devices=("cuda:0", "cuda:0"))
+
+
+def napping(execution: dict[str, Any]) -> dict[str, Any]:
+    began = time.time()
+    time.sleep(0.5)
+    return {"process": os.getpid(), "device": execution["device"], "began": began, "ended": time.time()}
+
+
+def test_added_slots_work_at_the_same_time() -> None:
+    slots = Slots(["cpu"], {})
+    try:
+        slots.add(["cpu:0"])
+        with ThreadPoolExecutor(2) as threads:
+            for _ in range(2):  # the first round starts the processes
+                one, other = threads.map(lambda _: slots.run(napping, on_device=True), range(2))
+        assert {one["device"], other["device"]} == {"cpu", "cpu:0"}
+        assert one["process"] != other["process"]
+        assert max(one["began"], other["began"]) < min(one["ended"], other["ended"])
+    finally:
+        slots.close()
+
+
+def test_plan_keeps_what_it_measures_and_reads_it_afterwards(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["plan", f"store.root={tmp_path}", "dataset.n_train=300", "targets=20", "subsets.models=140"]
+    asked += [f"algorithm_{which}.recipe.epochs=1" for which in "ab"]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert said.count("ms a model (measured)") == 4
+    assert len(list(tmp_path.glob("trainings/*/probes/cpu-*.json"))) == 4
+    monkeypatch.setattr("modeldiff_core.stages.probe.measured_ways", lambda *args: pytest.fail("measured again"))
+    assert main(asked) == 0
+    assert capsys.readouterr().out == said
+    assert main(["verify", *asked[1:]]) != 2
+    assert "probes" not in capsys.readouterr().out, "a record of a measurement is no stray"
