@@ -92,7 +92,7 @@ class Sgd(Recipe):
         return ARCHITECTURES[self.network.kind].stack is not None or is_frozen(self, image_shape)
 
     def is_native(self, image_shape: Shape, n_classes: int, execution: Execution) -> bool:
-        """Whether resident images are trained on in compiled code, model by model, whatever the stack."""
+        """Whether models are trained in compiled code, one by one, whatever the stack."""
         return _native(self, shape_after(self.augmentations, image_shape), n_classes, execution) is not None
 
     def load(
@@ -147,7 +147,7 @@ class _Job:
         alone = self.examples.beton is None
         layout = _native(recipe, self.shape, self.n_classes, self.execution) if alone else None
         evaluator = _evaluator(net, stack, layout)
-        if layout and isinstance(source, Resident):
+        if layout:
             state = self.in_parts(len(self.models), self.natively(layout, source, normalisation))
             return NetworkModels(recipe, evaluator, state, normalisation)
         trained = net.trained_names(recipe.network.trainable)
@@ -192,12 +192,12 @@ class _Job:
         state = self.in_parts(launch, lambda rows: single(rows) if rows.stop - rows.start == 1 else stacked(rows))
         return NetworkModels(recipe, evaluator, state, normalisation)
 
-    def natively(self, layout: Layout, source: Resident, normalisation: Normalisation) -> Part:
+    def natively(self, layout: Layout, source: Resident | BetonSource, normalisation: Normalisation) -> Part:
         """How models are trained in compiled code."""
         return lambda rows: train_native(
-            self.recipe, layout, source.images, normalisation.rows(rows),
+            self.recipe, layout, source, normalisation.rows(rows),
             (from_module(self.start(row)) for row in range(len(self.models))[rows]), self.examples.labels,
-            self.masks[rows], self.models[rows], self.seed, self.steps,
+            self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
         )  # fmt: skip
 
     def source(self) -> Resident | BetonSource:
