@@ -29,7 +29,7 @@ def fit_lasso(
     gap_tolerance: float = 1e-4,
     memory_budget_mb: int | float = 16384,
     precise: bool = False,
-    gram: Float[np.ndarray, "rows columns"] | Float[Tensor, "rows columns"] | None = None,
+    gram: Float[np.ndarray, "left right"] | Float[Tensor, "left right"] | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> Datamodels:
@@ -99,7 +99,7 @@ def _bounds(targets: int, device: torch.device) -> list[tuple[int, int]]:
 
 def _design(
     x: Int8[Tensor, "models train"],
-    gram: Float[np.ndarray, "rows columns"] | Float[Tensor, "rows columns"] | None,
+    gram: Float[np.ndarray, "left right"] | Float[Tensor, "left right"] | None,
     memory_budget_mb: int | float,
 ) -> Design:
     """From counts if they fit, from the masks' bits otherwise; whether counts are at hand makes no difference."""

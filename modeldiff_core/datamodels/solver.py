@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from modeldiff_core.datamodels.design import Design
-from modeldiff_core.datamodels.moments import row_sums
+from modeldiff_core.datamodels.design import Design, row_sums
 
 CHECK_EVERY = 2
 """Iterations after which targets that have reached their gap are looked for."""
