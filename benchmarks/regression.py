@@ -35,8 +35,9 @@ import torch
 from sklearn.linear_model import lasso_path
 
 from modeldiff_core.datamodels import Datamodels, fit_lasso, lasso
-from modeldiff_core.datamodels.design import GramDesign, PackedDesign, gram_megabytes
+from modeldiff_core.datamodels.design import GramDesign, PackedDesign
 from modeldiff_core.datamodels.gram import co_occurrence
+from modeldiff_core.datamodels.lasso import gram_megabytes
 from modeldiff_core.datamodels.moments import validation_split
 from modeldiff_core.subsets import SubsetSampler
 

@@ -184,9 +184,3 @@ class PackedDesign(Design):
 def row_sums(values: Float[Tensor, "rows columns"]) -> Float[Tensor, " rows"]:
     """Row sums; a single row is added up in the order in which it would be among others."""
     return values.sum(1) if len(values) > 1 else values.expand(2, -1).sum(1)[:1]
-
-
-def gram_megabytes(models: int, train: int, device: torch.device) -> float:
-    """Peak memory of the lasso with counts: of all models, of the fitted ones, what is made of them, and the masks."""
-    chunk = 160 * GROUP.get(device.type, GROUP["cpu"]) * train
-    return (16 * train**2 + models * train + chunk) / 2**20

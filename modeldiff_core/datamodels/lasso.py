@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from modeldiff_core.datamodels.design import Design, GramDesign, PackedDesign, gram_megabytes
+from modeldiff_core.datamodels.design import Design, GramDesign, PackedDesign
 from modeldiff_core.datamodels.folds import held_out
 from modeldiff_core.datamodels.gram import check_gram, counts_of, on_device
 from modeldiff_core.datamodels.moments import Moments, TargetMoments, check_regression_input
@@ -109,6 +109,15 @@ def _design(
     if gram_megabytes(len(x), x.shape[1], x.device) > memory_budget_mb:
         return PackedDesign.pack(x)
     return GramDesign(len(x), counts_of(x) if counts is None else counts)
+
+
+def gram_megabytes(models: int, train: int, device: torch.device) -> float:
+    """Peak memory of the lasso with counts, but for what grows with the number of targets.
+
+    Five matrices [train, train] while counts are subtracted, the masks, and a chunk's weights and margins on the way.
+    """
+    chunk = CHUNK.get(device.type, CHUNK["cpu"]) * (128 * train + 64 * models)
+    return (20 * train**2 + models * train + chunk) / 2**20
 
 
 class _Chunk:

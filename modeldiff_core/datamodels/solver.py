@@ -23,7 +23,7 @@ MAX_ITERATIONS = 20000
 """A multiple of both, so that the last gap is a fresh one."""
 SINGLE_GAP = 1e-3
 """Relative gaps of this size or more are reached, and believed, in float32; smaller ones in float64."""
-CHUNK = {"cpu": 256, "cuda": 8192}
+CHUNK = {"cpu": 256, "cuda": 4096}
 """Targets that are worked on together: as many as the processor's cache holds."""
 
 

@@ -10,10 +10,10 @@ import torch
 from sklearn.linear_model import Lasso
 
 from modeldiff_core.datamodels import Datamodels, fit_lasso
-from modeldiff_core.datamodels.design import PackedDesign, gram_megabytes
+from modeldiff_core.datamodels.design import PackedDesign
 from modeldiff_core.datamodels.folds import held_out
 from modeldiff_core.datamodels.gram import co_occurrence
-from modeldiff_core.datamodels.lasso import lambda_max, solve
+from modeldiff_core.datamodels.lasso import gram_megabytes, lambda_max, solve
 from modeldiff_core.datamodels.moments import moments, validation_split
 from modeldiff_core.errors import ConfigError
 
