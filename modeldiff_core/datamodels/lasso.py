@@ -29,7 +29,7 @@ def fit_lasso(
     gap_tolerance: float = 1e-4,
     memory_budget_mb: int | float = 16384,
     precise: bool = False,
-    gram: Float[np.ndarray, "rows columns"] | Float[Tensor, "rows columns"] | None = None,
+    gram: Float[np.ndarray, "counted columns"] | Float[Tensor, "counted columns"] | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> Datamodels:
