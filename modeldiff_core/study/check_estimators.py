@@ -16,6 +16,7 @@ def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], 
         if kind == "lasso" or kind not in ESTIMATORS.names():
             expected = f"kinds other than lasso: {', '.join(name for name in ESTIMATORS.names() if name != 'lasso')}"
             raise ConfigError("regression.settings", expected, kind, "The lasso's settings stand in regression itself")
+        build_estimator(config, kind)
     asked = [("regression.estimator", config.estimator), *(("regression.also", kind) for kind in config.also)]
     seen: set[str] = set()
     for key, kind in asked:

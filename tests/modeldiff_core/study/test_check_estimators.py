@@ -30,7 +30,7 @@ SKLEARN = {"algorithm_b": {"name": "forest", "kind": "sklearn", "recipe": {}}}
             "regression.settings.ridge.penalties", "one or more numbers above 0",
         ),
         (
-            {"regression.also": ["ridge"], "regression.settings": {"ridge": {"alpha": 1}}},
+            {"regression.settings": {"ridge": {"alpha": 1}}},
             "regression.settings.ridge.alpha", "one of penalties, seed, validation_fraction",
         ),
         (
