@@ -182,7 +182,7 @@ def gram_checks(
         try:
             matrix = MarginMatrix.open(store, regression.matrix.key)
             reference = gram_reference(matrix, regression.first, regression.half)
-        except (FileNotFoundError, DamagedObject, KeyError, TypeError):
+        except (FileNotFoundError, DamagedObject, LookupError, TypeError):
             continue  # what is wrong with the matrix is said of it
         if reference.record in keys:
             found[reference.record] = reference

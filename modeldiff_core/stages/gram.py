@@ -63,11 +63,11 @@ def counts_of(store: ObjectStore, regression: Regression, masks: Masks) -> Count
         kept = read_tensors(store, reference.record, {"gram": reference.digest}).arrays["counts"]
         return torch.from_numpy(kept.astype(np.float32))
     except (FileNotFoundError, DamagedObject):
-        began = time.perf_counter()
+        began = time.process_time()
         counts = co_occurrence(masks)
         whole = np.min_scalar_type(int(matrix.record["models"]))
         arrays = {"counts": counts.numpy().astype(whole)}
-        write_time(store, reference.record, time.perf_counter() - began)
+        write_time(store, reference.record, time.process_time() - began)
         write_tensors(store, reference.record, TensorObject(arrays, {"gram": reference.digest}, {}))
         return counts
 

@@ -87,12 +87,12 @@ def _fit(store: ObjectStore, spec: Regression, estimator: FromMasks, start: int,
     keep = rows_used(matrix, spec.first, spec.half)
     masks, margins = matrix.masks()[keep], matrix.margins(start, stop)[keep]
     counts = counts_of(store, spec, masks) if estimator.uses_counts else None
-    began = time.perf_counter()
+    began = time.process_time()
     fit = estimator.prepare(masks, counts)
     chunk = estimator.chunk or stop - start
     parts = [fit(np.ascontiguousarray(margins[:, at : at + chunk])) for at in range(0, stop - start, chunk)]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
-    return Datamodels(**joined), time.perf_counter() - began
+    return Datamodels(**joined), time.process_time() - began
 
 
 def _attribute(store: ObjectStore, spec: Regression, estimator: FromCheckpoints) -> tuple[Datamodels, float]:
@@ -100,9 +100,9 @@ def _attribute(store: ObjectStore, spec: Regression, estimator: FromCheckpoints)
     assert spec.checkpoints is not None
     training = Training.from_json(spec.checkpoints.training)
     task = training.task()
-    began = time.perf_counter()
+    began = time.process_time()
     found = estimator.attribute(task, _checkpoints(store, training, spec.checkpoints, spec.half))
-    return found, time.perf_counter() - began
+    return found, time.process_time() - began
 
 
 def _checkpoints(

@@ -54,5 +54,5 @@ def test_without_the_package_it_is_unknown() -> None:
     with pytest.raises(
         ConfigError, match=r"difference_in_means, lasso, least_squares, ridge, trak, got 'correlation'"
     ) as e:
-        build_estimator(CONFIG, "correlation")
+        build_estimator(RegressionConfig(), "correlation")
     assert "modeldiff.estimators" in e.value.hint

@@ -26,6 +26,6 @@ def test_rows_in_words() -> None:
 
 
 def test_times_are_in_minutes() -> None:
-    assert [duration(s) for s in (0.0, 0.3, 0.6, 599, 600, 7200)] == [
+    assert [duration(s) for s in (0.0, 0.3, 0.6, 599.0, 600.0, 7200.0)] == [
         "< 0.01\u00a0min", "< 0.01\u00a0min", "0.01\u00a0min", "9.98\u00a0min", "10.0\u00a0min", "120.0\u00a0min",
     ]  # fmt: skip
