@@ -25,7 +25,8 @@ Fit = Callable[[Margins], Datamodels]
 """Margins of some targets to their datamodels."""
 Refit = Callable[[Masks, Margins, Counts | None], Float[np.ndarray, "targets train"]]
 """Masks, margins and co-occurrence counts (if they are known) to weights."""
-Weights = Mapping[str, Float[np.ndarray, "models ..."]]
+Weights = Mapping[str, Float[np.ndarray, "_models ..."]]
+"""Of some models by name; how many they are may vary from one shard to the next."""
 
 
 class Estimator:
