@@ -1,6 +1,6 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from prefect import flow, get_run_logger, tags
@@ -11,14 +11,17 @@ from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
 from flows.resolve import resolve
 from flows.window import Call, Outcome, run_window
+from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.gram import fits_store, gram_reference
 from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
+from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
 from tasks import datamodels, directions, effects, matrices, probe, report, train
 from tasks.policy import fresh, result_storage
@@ -115,19 +118,22 @@ class _Run:
 
     def analyse(self) -> None:
         """Regress, score, find directions and their null, and measure effects; each as soon as it can be."""
-        comparison = self.comparison
-        blocks: list[Call] = []
-        for label, training in zip("ab", comparison.trainings, strict=True):
-            for half, part in ((None, "all models"), (0, "even models"), (1, "odd models")):
-                fit = comparison.regression(training, half)
-                if fit.reference.complete(self.objects):
-                    continue
-                words = f"{self._label(label)} {part}"
-                for start, stop in fit.blocks:
-                    arguments = {
-                        "label": words, "store": self.store, "regression": fit.to_json(), "start": start, "stop": stop,
-                    }  # fmt: skip
-                    blocks.append(Call(f"{words} {start}-{stop}", datamodels.regress, arguments))
+        missing = {
+            f"{self._label(label)} {name}": fit
+            for (label, name), fit in self.comparison.regressions().items()
+            if not fit.reference.complete(self.objects)
+        }
+        counting = list(self._count_calls(missing))
+        if counting:
+            with StageProgress("masks", "counting masks", len(counting)) as progress:
+                self._run(counting, progress)
+        blocks = [
+            Call(
+                f"{words} {start}-{stop}", datamodels.regress,
+                {"label": words, "store": self.store, "regression": fit.to_json(), "start": start, "stop": stop},
+            )
+            for words, fit in missing.items() for start, stop in fit.blocks
+        ]  # fmt: skip
         measured = list(self._effect_calls())
         with StageProgress("datamodels", "datamodels and effects", len(blocks) + len(measured)) as progress:
             self._run([*blocks, *measured], progress)
@@ -183,22 +189,33 @@ class _Run:
                 calls.append(self._cached(name, effects.measure_effect, effect.reference, arguments))
         return calls
 
+    def _count_calls(self, regressions: Mapping[str, Regression]) -> Iterable[Call]:
+        """The masks of these regressions, each once, whichever algorithms and estimators share them."""
+        calls: dict[str, Call] = {}
+        for words, fit in regressions.items():
+            if isinstance(fit.estimator, FromMasks) and fit.estimator.uses_counts:
+                matrix = MarginMatrix.open(self.objects, fit.matrix.key)
+                where = gram_reference(matrix, fit.first, fit.half)
+                arguments = {"label": words, "store": self.store, "regression": fit.to_json()}
+                if where.record not in calls and fits_store(matrix):
+                    calls[where.record] = self._cached(words, datamodels.count_masks, where, arguments)
+        return calls.values()
+
     def _finish_calls(self) -> Iterable[Call]:
-        for regression in self.comparison.regressions():
+        for regression in self.comparison.regressions().values():
             key = regression.reference.key
             arguments = {"label": key.rsplit("/", 1)[-1], "store": self.store, "regression": regression.to_json()}
             yield self._cached(key, datamodels.finish_datamodels, regression.reference, arguments)
 
     def _score_calls(self) -> Iterable[Call]:
         models = self.study.ensemble.models
-        for label, training in zip("ab", self.comparison.trainings, strict=True):
-            fit = self.comparison.regression(training, None)
+        for (label, kind), (training, fit) in self.comparison.scored().items():
             arguments = {
-                "label": self._label(label), "store": self.store, "training": training.to_json(),
+                "label": f"{self._label(label)} {kind}", "store": self.store, "training": training.to_json(),
                 "regression": fit.to_json(), "ensemble_models": models,
             }  # fmt: skip
             reference = score_reference(training, fit, models)
-            yield self._cached(f"{label} score", datamodels.score_datamodels, reference, arguments)
+            yield self._cached(f"{label} {kind} score", datamodels.score_datamodels, reference, arguments)
 
     def _direction_calls(self) -> Iterable[Call]:
         pair = self.comparison.pair

@@ -1,6 +1,23 @@
 """The HTML report of a comparison and its figures."""
 
-from modeldiff_core.report.facts import AlgorithmFacts, CurveFacts, DirectionFacts, EffectFacts, ReportFacts
+from modeldiff_core.report.facts import (
+    AlgorithmFacts,
+    CurveFacts,
+    DirectionFacts,
+    EffectFacts,
+    EstimatorFacts,
+    EstimatorScore,
+    ReportFacts,
+)
 from modeldiff_core.report.html import render
 
-__all__ = ["AlgorithmFacts", "CurveFacts", "DirectionFacts", "EffectFacts", "ReportFacts", "render"]
+__all__ = [
+    "AlgorithmFacts",
+    "CurveFacts",
+    "DirectionFacts",
+    "EffectFacts",
+    "EstimatorFacts",
+    "EstimatorScore",
+    "ReportFacts",
+    "render",
+]

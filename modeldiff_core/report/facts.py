@@ -29,6 +29,27 @@ class AlgorithmFacts:
 
 
 @dataclass(frozen=True)
+class EstimatorScore:
+    """How well one estimator's attributions predict one algorithm's unseen models; seconds: NaN if nobody measured."""
+
+    mean: float
+    low: float
+    high: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EstimatorFacts:
+    """An estimator of attributions. source: what it takes, in words. used: whether the comparison rests on it."""
+
+    name: str
+    source: str
+    used: bool
+    a: EstimatorScore
+    b: EstimatorScore
+
+
+@dataclass(frozen=True)
 class DirectionFacts:
     """One direction of one side, by decreasing in-sample variance (`index` from 0).
 
@@ -89,6 +110,7 @@ class ReportFacts:
 
     null: differences of variance that arise between algorithms that do not differ (the noise floor).
     train, targets: the examples behind the columns and rows of the datamodels.
+    estimators: those whose scores are set side by side; empty where there is one alone.
     command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study.
     """
 
@@ -108,3 +130,4 @@ class ReportFacts:
     versions: Mapping[str, str]
     findings: tuple[str, ...]
     command: tuple[str, ...] = ()
+    estimators: tuple[EstimatorFacts, ...] = ()

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from modeldiff_core.report.directions import direction_sheets, side_view
 from modeldiff_core.report.effects import effect_sheets, effect_views
+from modeldiff_core.report.estimators import estimator_rows
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
@@ -66,6 +67,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         measures=_measures(facts.a, facts.b),
         differing=differing,
         common=common,
+        estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),
         sides=[side_view(facts, side) for side in SIDES],

@@ -43,6 +43,12 @@ def probability(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def duration(seconds: float) -> str:
+    """A time in minutes: '< 0.01 min', '0.34 min' or '12.4 min'; a dash where it is not known."""
+    text = "< 0.01" if seconds < 0.6 else number(seconds / 60, 2 if seconds < 600 else 1)
+    return text if text == ABSENT else f"{text}\u00a0min"
+
+
 def side_name(side: Side) -> str:
     """'A−B' or 'B−A'."""
     return "A−B" if side == "a-b" else "B−A"

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,9 @@ from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
+from modeldiff_core.stages.gram import gram_reference
 from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.report import FILES
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.stages.summary import build_summary, effects_table, read_findings
@@ -112,10 +114,11 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         sizes = study.subsets.models, len(training.load().train), training.targets
         yield matrix_check(store, matrix, training.identity, sizes, keys)
     n_train = len(comparison.trainings[0].load().train)
-    for regression in {fit.reference.key: fit for fit in comparison.regressions()}.values():
+    for regression in {fit.reference.key: fit for fit in comparison.regressions().values()}.values():
         yield from datamodel_checks(store, regression.reference, regression.targets, n_train, keys)
-    for training in distinct(comparison):
-        scores = score_reference(training, comparison.regression(training, None), study.ensemble.models)
+    yield from gram_checks(store, comparison.regressions().values(), n_train, keys)
+    scored = {score_reference(*both, study.ensemble.models) for both in comparison.scored().values()}
+    for scores in sorted(scored, key=lambda reference: reference.record):
         yield Check(scores.record, partial(digested, store, scores.record, scores.digest), (scores.record,))
     targets, count = comparison.trainings[0].targets, pair.components
     shapes: dict[str, tuple[int, ...]] = {"similarity": (targets,)}
@@ -168,6 +171,23 @@ def datamodel_checks(
         shapes = {"weights": (targets, n_train), "bias": (targets,)}
         run = partial(_tensors, store, key, {"datamodels": reference.digest}, shapes, shapes)
         yield Check(key, run, (reference.record, key))
+
+
+def gram_checks(
+    store: ObjectStore, regressions: Iterable[Regression], n_train: int, keys: Collection[str]
+) -> Iterator[Check]:
+    """Counts of these regressions' masks as far as they are kept: what lacks them counts again."""
+    found: dict[str, Reference] = {}
+    for regression in regressions:
+        try:
+            matrix = MarginMatrix.open(store, regression.matrix.key)
+            reference = gram_reference(matrix, regression.first, regression.half)
+        except (FileNotFoundError, DamagedObject, LookupError, TypeError):
+            continue  # what is wrong with the matrix is said of it
+        if reference.record in keys:
+            found[reference.record] = reference
+    for reference in found.values():
+        yield tensor_check(store, reference, "gram", {"counts": (n_train, n_train)})
 
 
 def _blocks(store: ObjectStore, reference: Reference, n_targets: int) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Stage: draw the report of a finished comparison."""
 
 import hashlib
+import math
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -10,10 +11,18 @@ import numpy as np
 
 from modeldiff_core.identity import plain
 from modeldiff_core.report import render
-from modeldiff_core.report.facts import AlgorithmFacts, CurveFacts, DirectionFacts, EffectFacts, ReportFacts
+from modeldiff_core.report.facts import (
+    AlgorithmFacts,
+    CurveFacts,
+    DirectionFacts,
+    EffectFacts,
+    EstimatorFacts,
+    EstimatorScore,
+    ReportFacts,
+)
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.references import open_store
-from modeldiff_core.stages.summary import Findings, read_findings
+from modeldiff_core.stages.summary import EstimatorScores, Findings, read_findings
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import parse_study
 from modeldiff_core.transformations import build
@@ -84,6 +93,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),
+        estimators=_estimators(comparison, findings),
     )
 
 
@@ -105,6 +115,26 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
         )
         for entry in entries
     )
+
+
+def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFacts, ...]:
+    study, full = comparison.study, f"{comparison.study.ensemble.models:,} models on all data"
+    own, held = study.regression.estimator, study.subsets.evaluation_models
+    sources = {kind: full if fit.checkpoints else "" for (_, kind), (_, fit) in comparison.scored().items()}
+    return tuple(estimator_facts(one, one.kind == own, held, sources[one.kind]) for one in findings.estimators)
+
+
+def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str = "") -> EstimatorFacts:
+    """One estimator's line; held: models kept from it; source: what it is made from if not the other subset models."""
+    a, b = (
+        EstimatorScore(
+            scores["lds"]["mean"], scores["lds"]["ci_low"], scores["lds"]["ci_high"],
+            math.nan if seconds is None else seconds,
+        )
+        for scores, seconds in zip(found.scores, found.seconds, strict=True)
+    )  # fmt: skip
+    models = " and ".join(dict.fromkeys(f"{scores['models'] - held:,}" for scores in found.scores))
+    return EstimatorFacts(found.kind, source or f"{models} subset models", used, a, b)
 
 
 def versions() -> dict[str, str]:

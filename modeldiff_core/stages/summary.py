@@ -1,6 +1,7 @@
 """Stage: everything a comparison found, as one record of stable keys and one table of effects."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +13,37 @@ from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import read_changes
 from modeldiff_core.stages.references import open_store
+from modeldiff_core.stages.regress import seconds_taken
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record
 from modeldiff_core.study import parse_study
-from modeldiff_core.study.config import ComparisonConfig
+from modeldiff_core.study.config import ComparisonConfig, RegressionConfig
 from modeldiff_core.transformations import difference_test, holm, is_distinguishing, two_way_interval
 
 
 @dataclass(frozen=True)
+class EstimatorScores:
+    """A's and B's scores of one kind of estimator, and the seconds that they took (None where nobody measured)."""
+
+    kind: str
+    scores: tuple[dict[str, Any], dict[str, Any]]
+    seconds: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
 class Findings:
-    """What was computed, read back from the store: the directions' arrays, the pooled null, scores and effect rows."""
+    """What was computed, read back from the store: the directions' arrays, the pooled null, scores and effect rows.
+
+    scores: A's and B's, of the estimator that the comparison uses. estimators: that one and those beside it; empty
+    where it is alone.
+    """
 
     directions: TensorObject
     null: Float[np.ndarray, " draws"]
     scores: tuple[dict[str, Any], dict[str, Any]]
     effects: tuple[dict[str, Any], ...]
+    estimators: tuple[EstimatorScores, ...] = ()
 
     def side(self, side: str, name: str) -> np.ndarray:
         """One array of a side's directions."""
@@ -41,12 +58,34 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
         for i in comparison.null_blocks
     ]
-    kept = np.concatenate(draws)[: study.comparison.permutations] if draws else np.empty((0, 2, 0), np.float32)
-    a, b = (
-        read_record(store, score_reference(t, comparison.regression(t, None), study.ensemble.models).record)
-        for t in comparison.trainings
+    kept = np.concatenate(draws)[: comparison.permutations] if draws else np.empty((0, 2, 0), np.float32)
+    found = {
+        name: read_record(store, score_reference(*both, study.ensemble.models).record)
+        for name, both in comparison.scored().items()
+    }
+    own = study.regression.estimator
+    return Findings(
+        directions, kept.ravel(), (found["a", own], found["b", own]), tuple(effect_rows(store, comparison)),
+        estimator_scores(store, study.regression, {name: fit for name, (_, fit) in comparison.scored().items()}, found),
+    )  # fmt: skip
+
+
+def estimator_scores(
+    store: ObjectStore,
+    config: RegressionConfig,
+    fits: Mapping[tuple[str, str], Regression],
+    scores: Mapping[tuple[str, str], dict[str, Any]],
+) -> tuple[EstimatorScores, ...]:
+    """The estimators side by side, none where the comparison's own is alone; fits, scores: by (a or b, kind)."""
+    kinds = (config.estimator, *config.also) if config.also else ()
+    return tuple(
+        EstimatorScores(
+            kind,
+            (scores["a", kind], scores["b", kind]),
+            (seconds_taken(store, fits["a", kind]), seconds_taken(store, fits["b", kind])),
+        )
+        for kind in kinds
     )
-    return Findings(directions, kept.ravel(), (a, b), tuple(effect_rows(store, comparison)))
 
 
 def effect_rows(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
@@ -132,13 +171,25 @@ def transformation_entries(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
+def estimator_entries(findings: Findings) -> dict[str, Any]:
+    """The ``estimators`` of summary.json, the comparison's own first: scores and seconds; nothing where it is alone."""
+    entries = [
+        {
+            "name": one.kind,
+            **{name: {**one.scores[i]["lds"], "seconds": one.seconds[i]} for i, name in enumerate(("a", "b"))},
+        }
+        for one in findings.estimators
+    ]
+    return {"estimators": entries} if entries else {}
+
+
 def sentences(
     comparison: Comparison, findings: Findings, directions: list[dict[str, Any]], effects: list[dict[str, Any]]
 ) -> list[str]:
     """What was found, in three lines: directions, transformations, and how far both can be relied on."""
     a, b = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
     return [
-        about_directions(comparison.study.comparison, directions, a, b),
+        about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
         _about_transformations(comparison, effects, a, b),
         about_datamodels(findings, a, b),
     ]
@@ -156,11 +207,18 @@ def about_datamodels(findings: Findings, a: str, b: str) -> str:
     )
 
 
-def about_directions(settings: ComparisonConfig, directions: list[dict[str, Any]], a: str, b: str) -> str:
-    """How many directions tell the algorithms apart."""
+def about_directions(
+    settings: ComparisonConfig, directions: list[dict[str, Any]], a: str, b: str, permutations: int
+) -> str:
+    """How many directions tell the algorithms apart. permutations: those that were made of those asked for."""
     counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
     if not settings.permutations:
         return "Directions were not tested against chance (comparison.permutations=0)."
+    if not permutations:
+        return (
+            "Directions were not tested against chance: no margins enter this estimator that could be exchanged "
+            "between the algorithms."
+        )
     if not any(counts.values()):
         return (
             f"No training direction tells {a} and {b} apart beyond chance ({settings.components} tried on each side)."
@@ -211,6 +269,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
             )
         },
         "lds": {"a": a["lds"], "b": b["lds"]},
+        **estimator_entries(findings),
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "directions": directions,
         "transformations": effects,
@@ -232,6 +291,7 @@ def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any
             "digest": comparison.digest,
             "trainings": {"a": comparison.trainings[0].prefix, "b": comparison.trainings[1].prefix},
             "datamodels": {name: [r.reference.key for r in fits] for name, fits in (("a", pair.a), ("b", pair.b))},
+            **_others(comparison),
             "directions": pair.directions.key,
             "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
             "null_block": NULL_BLOCK,
@@ -250,3 +310,10 @@ def effects_table(findings: Findings) -> bytes:
     table = io.BytesIO()
     pd.DataFrame(list(findings.effects)).to_parquet(table, index=False)
     return table.getvalue()
+
+
+def _others(comparison: Comparison) -> dict[str, Any]:
+    """Where the datamodels of the estimators beside the comparison's own stand, if there are any."""
+    also = comparison.study.regression.also
+    found = {kind: {n: comparison.scored()[n, kind][1].reference.key for n in ("a", "b")} for kind in also}
+    return {"other_datamodels": found} if found else {}

@@ -3,6 +3,7 @@
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study.build import build_algorithm
+from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
 from modeldiff_core.study.trainings import Training
 from modeldiff_core.subsets.sampler import probability_of_missing_a_class
@@ -53,6 +54,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             )
         build(test, data.image_shape)
     _check_algorithms(data, trainings, (sampler.size, len(data.train)))
+    check_estimators(study.regression, trainings, len(data.train))
     warnings = []
     settings = study.comparison
     tests = 2 * settings.components

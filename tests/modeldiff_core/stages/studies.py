@@ -52,14 +52,13 @@ def run(store: ObjectStore, comparison: Comparison) -> None:
     for training in comparison.trainings:
         if not comparison.regression(training, None).matrix.complete(store):
             assert not consolidate(settings, training.to_json(), comparison.study.subsets.models)["damaged"]
-    for regression in comparison.regressions():
-        if not regression.reference.complete(store):
-            for block in regression.blocks:
-                regress_block(settings, regression.to_json(), *block)
-            finish_regression(settings, regression.to_json())
-    for training in comparison.trainings:
-        regression = comparison.regression(training, None)
-        score(settings, training.to_json(), regression.to_json(), comparison.study.ensemble.models)
+    for fit in comparison.regressions().values():
+        if not fit.reference.complete(store):
+            for block in fit.blocks:
+                regress_block(settings, fit.to_json(), *block)
+            finish_regression(settings, fit.to_json())
+    for training, fit in comparison.scored().values():
+        score(settings, training.to_json(), fit.to_json(), comparison.study.ensemble.models)
     for pair in comparison.effects():
         for effect in pair:
             measure_effect(settings, effect.to_json(), execution)
