@@ -68,7 +68,7 @@ def test_the_design_of_some_models(planted: Callable[..., Any]) -> None:
 def test_a_row_gives_the_same_bits_alone_and_among_others(
     planted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, precision: torch.dtype
 ) -> None:
-    monkeypatch.setitem(module.GROUP, "cpu", 128)
+    monkeypatch.setitem(module.GROUP, "cpu", 32)
     rows = torch.from_numpy(np.random.default_rng(0).normal(size=(150, 200))).to(precision)
     for design in both(planted(300, 200).masks):
         for product in (design.product, design.rough_product):
