@@ -35,7 +35,7 @@ def test_the_studies_that_ship_are_sound(name: str) -> None:
         ({"dataset.n_train": 40}, "subsets.fraction", r"misses class '\d' \(3 training examples\)"),
         ({"subsets.fraction": 0.1}, "subsets.fraction", r"A subset of 20 misses class '\d' \(\d+ training examples\)"),
         ({"transformations.0.target_class": 10}, "transformations.watermark.target_class", r"in 0\.\.9, got 10"),
-        ({"transformations.0.kind": "sparkle"}, "transformations.watermark.kind", "watermark, got 'sparkle'"),
+        ({"transformations.0.kind": "sparkle"}, "transformations.watermark.kind", "yellow_square, got 'sparkle'"),
         ({"transformations.0.parameters": {"size": 3}}, "transformations.watermark.parameters.size", "one of height"),
         ({"transformations.0.parameters.top": 7}, "transformations.watermark.parameters", "a block inside 8×8 images"),
         ({"algorithm_b.recipe.augmentations": [ERASE]}, "algorithm_b.recipe.augmentations", "inside 8×8 images"),
