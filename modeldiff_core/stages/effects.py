@@ -16,10 +16,9 @@ from modeldiff_core.transformations import (
     Changes,
     EffectSettings,
     TransformationTest,
-    build,
+    build_on,
     eligible_images,
     measure,
-    on_examples,
 )
 
 VERSION = 2
@@ -80,8 +79,7 @@ def measure_effect(store: dict[str, Any], effect: dict[str, Any], execution: dic
     chosen = spec.images()
     targets = spec.training.task().targets
     shown = targets.select(chosen)
-    height, width, channels = shown.images.shape[1:]
-    transformation = on_examples(build(spec.test, (height, width, channels)), shown)
+    transformation = build_on(spec.test, shown)
     parts = []
     for index in range(shards_of(spec.models, spec.training.ensemble_shard_size)):
         models, _ = load_ensemble(store, spec.training, index, Execution(**execution))

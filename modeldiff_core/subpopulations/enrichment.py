@@ -11,6 +11,8 @@ from modeldiff_core.comparison.multiplicity import holm
 
 CLASS = "class"
 """The column of an example's class."""
+TRUE = "yes"
+"""The value of a flag that is true."""
 DISTINCT = 12
 """A column of numbers with more distinct values than this is cut at its quartiles."""
 
@@ -97,5 +99,5 @@ def _categories(column: Shaped[np.ndarray, " examples"]) -> Shaped[np.ndarray, "
 
 def _word(value: object) -> str:
     if isinstance(value, bool | np.bool_):
-        return "yes"
+        return TRUE
     return f"{value:g}" if isinstance(value, np.floating) else str(value)

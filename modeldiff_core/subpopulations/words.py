@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from modeldiff_core.subpopulations.enrichment import TRUE, Enrichment
 from modeldiff_core.subpopulations.shared import Shared, StatisticContrast
 
 ALPHA = 0.05
@@ -24,7 +25,7 @@ def in_words(found: Shared | None) -> list[str]:
     if found is None:
         return ["No image lies at this end."]
     lines = [
-        f"{e.column} {e.value}: {e.inside} of {e.members} ({100 * e.overall:.1f} % of all), {_p(e.p_adjusted)}"
+        f"{_said(e)}: {e.inside} of {e.members} ({100 * e.overall:.1f} % of all), {_p(e.p_adjusted)}"
         for e in found.enrichments
         if e.p_adjusted <= ALPHA
     ][:MOST]
@@ -35,6 +36,12 @@ def in_words(found: Shared | None) -> list[str]:
     if place:
         lines.append(place)
     return lines or ["Nothing that was looked at is shared beyond chance."]
+
+
+def _said(enrichment: Enrichment) -> str:
+    """'class 8', 'background 1', or only the name of a flag that is true."""
+    column = enrichment.column.replace("_", " ")
+    return column if enrichment.value == TRUE else f"{column} {enrichment.value}"
 
 
 def _direction(statistic: StatisticContrast) -> str:

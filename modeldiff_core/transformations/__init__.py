@@ -1,7 +1,7 @@
 """Candidate transformations of images, and their effects on the predictions of two algorithms."""
 
 from modeldiff_core.comparison.multiplicity import holm
-from modeldiff_core.transformations.candidates import TransformationTest, build
+from modeldiff_core.transformations.candidates import TransformationTest, build, build_on
 from modeldiff_core.transformations.effects import (
     Changes,
     EffectSettings,
@@ -10,7 +10,9 @@ from modeldiff_core.transformations.effects import (
     is_distinguishing,
     measure,
 )
-from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples
+from modeldiff_core.transformations.judgement import Judged, Measured, judge, read
+from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation
+from modeldiff_core.transformations.search import SearchSettings
 from modeldiff_core.transformations.uncertainty import Difference, Interval, difference_test, two_way_interval
 
 __all__ = [
@@ -19,15 +21,20 @@ __all__ = [
     "Difference",
     "EffectSettings",
     "Interval",
+    "Judged",
+    "Measured",
+    "SearchSettings",
     "Transformation",
     "TransformationTest",
     "build",
+    "build_on",
     "changes",
     "difference_test",
     "eligible_images",
     "holm",
     "is_distinguishing",
+    "judge",
     "measure",
-    "on_examples",
+    "read",
     "two_way_interval",
 ]

@@ -6,8 +6,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation
+from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transf
     except ConfigError as error:
         raise _moved(error, f"{key}.parameters") from error
     return transformation
+
+
+def build_on(test: TransformationTest, examples: Examples) -> Transformation:
+    """The transformation that a candidate names, checked against the examples that it will be given, and of them alone.
+
+    Raises ConfigError like `build`, and where the examples lack what it needs, such as masks.
+    """
+    height, width, channels = examples.images.shape[1:]
+    transformation = build(test, (height, width, channels))
+    try:
+        return on_examples(transformation, examples)
+    except ConfigError as error:
+        raise _moved(error, f"transformations.{test.name}.parameters") from error
 
 
 def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) -> Transformation:

@@ -116,15 +116,17 @@ def measure(
     labels: Int[np.ndarray, " images"],
     intensities: Sequence[float],
     target_class: int | None,
+    before: Float[np.ndarray, "models images classes"] | None = None,
 ) -> Changes:
     """Changes [intensities, models, images] of every model on every image, against the images as they are.
 
     change[intensity, model, image] = y_model(F(image, intensity)) − y_model(image), y the probability or the margin of
-    the class; the effect of the transformation is its mean over models and images.
+    the class; the effect of the transformation is its mean over models and images. before: logits on the images as they
+    are, where they are at hand.
     """
-    before = models.logits(images)
+    untouched = models.logits(images) if before is None else before
     found = [
-        changes(before, models.logits(transformation(images, intensity)), labels, target_class)
+        changes(untouched, models.logits(transformation(images, intensity)), labels, target_class)
         for intensity in intensities
     ]
     return Changes(np.stack([c.probability for c in found]), np.stack([c.margin for c in found]))

@@ -199,7 +199,9 @@ def _whole_image(end: _End, statistics: dict[str, float], images: np.ndarray) ->
     side = height if axis == "row" else width
     pixels = int(np.sign(shifts[axis]) or 1) * max(1, round(side / 8))
     shift = {"rows": pixels if axis == "row" else 0, "columns": pixels if axis == "column" else 0}
-    found.append((abs(shifts[axis]), f"shift by {pixels} {axis}s", "translate", {**shift}))
+    way = {"row": ("up", "down"), "column": ("left", "right")}[axis][pixels > 0]
+    words = f"shift {way} by {abs(pixels)} pixel{'' if abs(pixels) == 1 else 's'}"
+    found.append((abs(shifts[axis]), words, "translate", {**shift}))
     for _, words, kind, parameters in sorted(found, key=lambda item: -item[0]):
         yield _test(end, words, kind, parameters)
         if end.target_class is not None:

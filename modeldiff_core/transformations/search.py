@@ -14,10 +14,9 @@ from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.training.protocol import TrainedModels
-from modeldiff_core.transformations.candidates import TransformationTest, build
+from modeldiff_core.transformations.candidates import TransformationTest, build_on
 from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
 from modeldiff_core.transformations.judgement import Judged, judge, read
-from modeldiff_core.transformations.library import on_examples
 from modeldiff_core.transformations.proposals import Along, propose
 
 LEAST_MODELS = 4
@@ -64,34 +63,74 @@ def model_halves(models: int) -> tuple[range, range]:
     return range((models + 1) // 2), range((models + 1) // 2, models)
 
 
-def half_changes(
-    models: Sequence[TrainedModels],
-    rows: slice,
+def measure_tests(
+    models: TrainedModels,
     examples: Examples,
-    test: TransformationTest,
+    tests: Sequence[TransformationTest],
     effects: EffectSettings,
-    intensities: Sequence[float],
-) -> Changes:
-    """Changes [intensities, models, images] of some rows of all models on the eligible ones of the examples.
+    intensities: Sequence[float] | None = None,
+) -> list[Changes]:
+    """Changes [intensities, models, images] of each test on the eligible ones of the examples, in float32.
 
-    Which images are marked as planted plays no part, since a search must not know.
+    intensities: each test's own if not given. Which images are marked as planted plays no part, since a search must
+    not know.
     """
-    chosen = eligible_images(examples.labels, {}, test.target_class, effects.max_images, effects.seed)
-    shown = examples.select(chosen)
-    height, width, channels = examples.images.shape[1:]
-    transformation = on_examples(build(test, (height, width, channels)), shown)
-    parts = [measure(m, transformation, shown.images, shown.labels, intensities, test.target_class) for m in models]
-    return Changes(
-        np.concatenate([part.probability for part in parts], axis=1)[:, rows].astype(np.float32),
-        np.concatenate([part.margin for part in parts], axis=1)[:, rows].astype(np.float32),
-    )
+    shown: dict[int | None, tuple[Examples, np.ndarray]] = {}
+    out = []
+    for test in tests:
+        if test.target_class not in shown:
+            chosen = eligible_images(examples.labels, {}, test.target_class, effects.max_images, effects.seed)
+            of_class = examples.select(chosen)
+            shown[test.target_class] = of_class, models.logits(of_class.images)
+        seen, before = shown[test.target_class]
+        transformation = build_on(test, seen)
+        levels = test.intensities if intensities is None else intensities
+        found = measure(models, transformation, seen.images, seen.labels, levels, test.target_class, before)
+        out.append(Changes(found.probability.astype(np.float32), found.margin.astype(np.float32)))
+    return out
+
+
+def joined(groups: Sequence[Sequence[Changes]], rows: slice) -> list[Changes]:
+    """For each test the changes of some rows of all models, from the changes of each group of models."""
+    return [
+        Changes(
+            np.concatenate([part.probability for part in parts], axis=1)[:, rows],
+            np.concatenate([part.margin for part in parts], axis=1)[:, rows],
+        )
+        for parts in zip(*groups, strict=True)
+    ]
 
 
 def best(
     effects_a: Float[np.ndarray, " candidates"], effects_b: Float[np.ndarray, " candidates"], count: int
-) -> Int[np.ndarray, " best"]:
+) -> Int[np.ndarray, " finalists"]:
     """The candidates of the largest |A's effect − B's|, best first."""
     return np.asarray(np.argsort(-np.abs(effects_a - effects_b), kind="stable")[:count])
+
+
+def rank(
+    a: Sequence[TrainedModels],
+    b: Sequence[TrainedModels],
+    tests: Sequence[TransformationTest],
+    targets: Examples,
+    models: int,
+    settings: SearchSettings,
+    effects: EffectSettings,
+) -> tuple[TransformationTest, ...]:
+    """The tests of the largest difference at full intensity on the ranking half of the images and models."""
+    half, _ = image_halves(len(targets), settings.seed)
+    rows, _ = model_halves(models)
+    examples, kept = targets.select(half), slice(rows.start, rows.stop)
+    of_a, of_b = (
+        np.array(
+            [
+                c.probability.mean()
+                for c in joined([measure_tests(m, examples, tests, effects, (1.0,)) for m in of], kept)
+            ]
+        )
+        for of in (a, b)
+    )
+    return tuple(tests[at] for at in best(of_a, of_b, settings.confirmed))
 
 
 def confirm(
@@ -104,14 +143,19 @@ def confirm(
     effects: EffectSettings,
 ) -> tuple[Judged, ...]:
     """Effects of the tests on the other half of the images and models, with p adjusted over the tests."""
-    _, other = image_halves(len(targets), settings.seed)
+    _, half = image_halves(len(targets), settings.seed)
     _, rows = model_halves(models)
-    examples, kept = targets.select(other), slice(rows.start, rows.stop)
-    measured = []
-    for test in tests:
-        of_a, of_b = (half_changes(of, kept, examples, test, effects, test.intensities) for of in (a, b))
-        measured.append(read(test, of_a, of_b, effects.level))
-    return judge(measured, effects)
+    examples, kept = targets.select(half), slice(rows.start, rows.stop)
+    of_a, of_b = (joined([measure_tests(m, examples, tests, effects) for m in of], kept) for of in (a, b))
+    return judge([read(t, x, y, effects.level) for t, x, y in zip(tests, of_a, of_b, strict=True)], effects)
+
+
+def proposals(targets: Along, train: Along, settings: SearchSettings) -> tuple[TransformationTest, ...]:
+    """Candidates along a direction, from the training examples and the ranking half of all test examples."""
+    half, _ = image_halves(len(targets.examples), settings.seed)
+    return propose(
+        Along(targets.examples.select(half), targets.values[half]), train, settings.share, settings.candidates
+    )
 
 
 def search(
@@ -130,16 +174,14 @@ def search(
 
     Raises ConfigError for fewer than 4 models of each algorithm.
     """
-    if models < LEAST_MODELS:
-        raise ConfigError("ensemble.models", f"{LEAST_MODELS} or more, to search with one half and confirm", models)
-    half, _ = image_halves(len(targets.examples), settings.seed)
-    rows, _ = model_halves(models)
-    seen = Along(targets.examples.select(half), targets.values[half])
-    tests = propose(seen, train, settings.share, settings.candidates)
-    kept = slice(rows.start, rows.stop)
-    of_a, of_b = (
-        np.array([half_changes(of, kept, seen.examples, test, effects, (1.0,)).probability.mean() for test in tests])
-        for of in (a, b)
-    )
-    finalists = [tests[at] for at in best(of_a, of_b, settings.confirmed)]
+    check_models(models)
+    tests = proposals(targets, train, settings)
+    finalists = rank(a, b, tests, targets.examples, models, settings, effects)
     return confirm(a, b, finalists, targets.examples, models, settings, effects)
+
+
+def check_models(models: int) -> None:
+    """Raise ConfigError for fewer full-data models than two halves need."""
+    if models < LEAST_MODELS:
+        hint = "The search ranks with one half of them and confirms with the other; search.directions=0 leaves it out"
+        raise ConfigError("ensemble.models", f"{LEAST_MODELS} or more", models, hint)

@@ -9,8 +9,9 @@ from PIL import Image
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations import TransformationTest, build, on_examples
+from modeldiff_core.transformations import TransformationTest, build, build_on
 from modeldiff_core.transformations.backgrounds import Background
+from modeldiff_core.transformations.library import on_examples
 from modeldiff_core.transformations.paper import (
     IMAGENET_MEAN,
     BlackWhiteTexture,
@@ -135,10 +136,8 @@ def test_objects_stay_in_front_of_face_and_background(face: dict[str, str]) -> N
     masks[:, 10:40, 15:45] = True
     examples = Examples(images, np.zeros(6, dtype=np.int64), {"mask": masks})
     in_front = Face(**face)(images, 1.0)
-    behind = on_examples(
-        build(TransformationTest("f", "face", parameters={**face, "mask": "mask"}), (56, 56, 3)), examples
-    )
-    after = behind(images, 1.0)
+    test = TransformationTest("f", "face", parameters={**face, "mask": "mask"})
+    after = build_on(test, examples)(images, 1.0)
     hidden = (in_front != images).any(3) & masks
     assert hidden.sum() > 100, "without the mask the face covers objects"
     np.testing.assert_array_equal(after[masks], images[masks])
@@ -166,6 +165,6 @@ def test_masks_and_files_that_are_not_there(face: dict[str, str]) -> None:
         with pytest.raises(ConfigError) as caught:
             build(test, (224, 224, 3))
         assert caught.value.key == f"transformations.f.parameters.{field}"
-    with pytest.raises(ConfigError, match="a face of 1 to 5 pixels") as caught:
+    with pytest.raises(ConfigError, match="a face of 1 to 7 pixels") as caught:
         build(TransformationTest("f", "face", parameters={**face, "size": 224}), (8, 8, 3))
     assert caught.value.key == "transformations.f.parameters.size"
