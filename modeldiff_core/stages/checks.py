@@ -240,11 +240,11 @@ def _search_checks(store: ObjectStore, comparison: Comparison) -> Iterator[Check
     image = comparison.trainings[0].load().image_shape
     for spec in descriptions(comparison, entries):
         names = (f"{part}.{sign}.{name}" for part in PARTS for sign in SIGNS for name in ("difference", "error"))
-        yield _tensor_check(store, spec.reference, "subpopulations", dict.fromkeys(names, image))
+        yield tensor_check(store, spec.reference, "subpopulations", dict.fromkeys(names, image))
     for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
         for which in BOTH:
-            yield _tensor_check(store, search.candidates(which), "candidates", {})
-            yield _tensor_check(store, search.finalists(which), "finalists", {})
+            yield tensor_check(store, search.candidates(which), "candidates", {})
+            yield tensor_check(store, search.finalists(which), "finalists", {})
 
 
 def _ending_checks(store: ObjectStore, comparison: Comparison, keys: Collection[str]) -> Iterator[Check]:

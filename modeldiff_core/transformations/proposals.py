@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import ndimage
 
 from modeldiff_core.data import Examples
 from modeldiff_core.identity import generator
@@ -20,6 +21,8 @@ LARGEST = 32
 """Most pixels of a block's side: its pixels stand in the configuration of what is found."""
 BLOCKS = 4
 """Blocks tried at each end."""
+HELD = 0.6
+"""Share of the strongest pixel's contrast that belongs to what hangs together with it."""
 ALIKE = 0.6
 """Share of their union that two blocks may have in common."""
 EXAMPLES = 4000
@@ -65,10 +68,10 @@ def propose(targets: Along, train: Along, share: float, limit: int) -> tuple[Tra
     """At most `limit` transformations that give an image what the images at an end of the direction have.
 
     Where they differ is read off the contrast of pixels and of image statistics along the direction within classes
-    (see subpopulations.within_classes), targets and training examples together: t = (t_targets + t_train)/√2. Blocks of
-    the largest Σ (t² − 1)/√area are stamped with the median of the end's members and with its most extreme member;
-    statistics give a tint, contrast, a frequency band, a texture and a shift. The share of all examples that lies
-    furthest out makes an end. Both ends take turns, so that no kind crowds out the others.
+    (see subpopulations.within_classes), targets and training examples together: t = (t_targets + t_train)/√2. The block
+    around the peak of t² and those of the largest Σ (t² − 1)/√area are stamped with the median of the end's members and
+    with its most extreme member; statistics give a tint, contrast, a frequency band, a texture and a shift. The share
+    of all examples that lies furthest out makes an end. Both ends take turns, so that no kind crowds out the others.
     """
     some = targets.some(), train.some()
     pixels, statistics = _pixel_contrast(*some), _statistic_contrast(*some)
@@ -126,7 +129,7 @@ def _end(targets: Along, train: Along, factor: int, share: float, sign: Sign) ->
 
 
 def _blocks(contrast: Float[np.ndarray, "height width"]) -> list[_Block]:
-    """The best place of each shape of block, best shape first."""
+    """The block around the peak, then the best place of each shape of block, best shape first."""
     height, width = contrast.shape
     excess = np.zeros((height + 1, width + 1))
     excess[1:, 1:] = np.cumsum(np.cumsum(np.square(contrast) - 1, axis=0), axis=1)
@@ -137,11 +140,21 @@ def _blocks(contrast: Float[np.ndarray, "height width"]) -> list[_Block]:
         top, left = np.unravel_index(int(sums.argmax()), sums.shape)
         score = float(sums[top, left]) / np.sqrt(rows * columns)
         found[rows, columns] = score, _Block(int(top), int(left), rows, columns)
+    ranked = [block for _, block in sorted(found.values(), key=lambda item: -item[0])]
     kept: list[_Block] = []
-    for _, block in sorted(found.values(), key=lambda item: -item[0]):
+    for block in (_around_peak(contrast), *ranked):
         if all(_overlap(block, other) <= ALIKE for other in kept):
             kept.append(block)
     return kept[:BLOCKS]
+
+
+def _around_peak(contrast: Float[np.ndarray, "height width"]) -> _Block:
+    """The box around what hangs together with the strongest pixel, corners too, at HELD of its contrast or more."""
+    regions, _ = ndimage.label(contrast >= HELD * contrast.max(), structure=np.ones((3, 3)))
+    row, column = np.unravel_index(int(contrast.argmax()), contrast.shape)
+    rows, columns = ndimage.find_objects((regions == regions[row, column]).astype(int))[0]
+    height, width = (min(LARGEST, side.stop - side.start) for side in (rows, columns))
+    return _Block(int(rows.start), int(columns.start), height, width)
 
 
 def _overlap(one: _Block, other: _Block) -> float:

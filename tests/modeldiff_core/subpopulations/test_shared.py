@@ -20,7 +20,7 @@ def test_a_contrast_is_least_squares_with_a_constant_for_each_class(monkeypatch:
     found = within_classes(values, strength, LABELS)
     assert found is not None
     assert found.freedom == 56
-    design = np.column_stack([strength, *(LABELS == c for c in range(3))]).astype(float)
+    design = np.column_stack([strength, *(c == LABELS for c in range(3))]).astype(float)
     inverse = np.linalg.inv(design.T @ design)
     for row, column in np.ndindex(3, 4):
         y = values[:, row, column]
