@@ -37,6 +37,12 @@ def test_the_studies_that_ship_are_sound(name: str) -> None:
         ({"transformations.0.target_class": 10}, "transformations.watermark.target_class", r"in 0\.\.9, got 10"),
         ({"transformations.0.kind": "sparkle"}, "transformations.watermark.kind", "yellow_square, got 'sparkle'"),
         ({"transformations.0.parameters": {"size": 3}}, "transformations.watermark.parameters.size", "one of height"),
+        ({"ensemble.models": 3}, "ensemble.models", "4 or more, got 3"),
+        (
+            {"transformations.0.kind": "background", "transformations.0.parameters": {}},
+            "transformations.watermark.parameters.mask",
+            "a metadata column of masks",
+        ),
         ({"transformations.0.parameters.top": 7}, "transformations.watermark.parameters", "a block inside 8×8 images"),
         ({"algorithm_b.recipe.augmentations": [ERASE]}, "algorithm_b.recipe.augmentations", "inside 8×8 images"),
         (
@@ -57,6 +63,8 @@ def test_a_study_that_cannot_give_a_result(planned: Planned, changes: dict[str, 
     [
         {"targets": 60},
         {"subsets.models": 40},
+        {"ensemble.models": 4},
+        {"ensemble.models": 2, "search.directions": 0},
         {"comparison.components": 59},
         {"transformations.0.target_class": 9},
         {"transformations.0.parameters.top": 5},

@@ -213,6 +213,71 @@ def test_the_passes_part_coarse_from_fine_waves() -> None:
     assert np.abs(LowPass(0.25)(turned, 1.0) - np.swapaxes(coarse, 1, 2)).max() <= 2
 
 
+def test_a_stamp_is_pasted_pixel_by_pixel() -> None:
+    images = smooth()
+    changed = Stamp(2, 3, ((7, (1, 2, 3)), ((9, 8, 7), 250)))(images, 1.0)
+    assert changed[1, 2:4, 3:5].tolist() == [[[7, 7, 7], [1, 2, 3]], [[9, 8, 7], [250, 250, 250]]]
+    changed[:, 2:4, 3:5] = images[:, 2:4, 3:5]
+    np.testing.assert_array_equal(changed, images)
+
+
+def test_grey_is_luminance_and_a_chain_goes_one_after_the_other() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    expected = np.rint(images @ np.array([0.299, 0.587, 0.114]))
+    for channel in range(3):
+        assert np.abs(Grey()(images, 1.0)[..., channel] - expected).max() <= 1
+    chain = Chain((Translate(0, 1, fill=9), Grey()))
+    np.testing.assert_array_equal(chain(images, 1.0), Grey()(Translate(0, 1, fill=9)(images, 1.0), 1.0))
+    with pytest.raises(ConfigError, match="images in colour"):
+        chain.check((4, 4, 1))
+
+
+def test_a_band_is_multiplied_and_the_rest_stays() -> None:
+    both, coarse = waves(30, 20).astype(int), waves(30, 0).astype(int)
+    fine = both - coarse
+    assert np.abs(Band(0.25, 0.5, gain=2.0)(waves(30, 20), 1.0) - (both + fine)).max() <= 2
+    assert np.abs(Band(0.25, 0.5, gain=0.0)(waves(30, 20), 1.0) - coarse).max() <= 2
+    assert np.abs(Band(0.25, 0.5, gain=2.0)(waves(30, 20), 0.5) - (both + fine / 2)).max() <= 2
+
+
+def test_a_crop_enlarges_its_part_of_the_image() -> None:
+    images = np.zeros((1, 8, 8, 1), dtype=np.uint8)
+    images[0, :4, 4:] = 200
+    assert (Crop(0.5, row=0.0, column=1.0)(images, 1.0) == 200).all()
+    assert (Crop(0.5, row=1.0, column=0.0)(images, 1.0) == 0).all()
+    ramp = np.broadcast_to(10 * np.arange(8, dtype=np.uint8)[:, None, None], (1, 8, 8, 1)).copy()
+    expected = [20, 22.5, 27.5, 32.5, 37.5, 42.5, 47.5, 50]
+    assert np.abs(Crop(0.5)(ramp, 1.0)[0, :, 3, 0] - expected).max() <= 0.5
+    np.testing.assert_array_equal(Crop(0.5)(ramp, 0.02), ramp)
+
+
+def test_patterns_repeat_and_are_blended() -> None:
+    images = np.full((1, 16, 16, 1), 100, dtype=np.uint8)
+    stripes = Pattern("stripes", period=4, opacity=0.4)(images, 0.5)[0, :, :, 0]
+    assert stripes[3].tolist() == [80, 80, 131, 131] * 4
+    checker = Pattern("checker", period=4, opacity=1.0)(images, 1.0)[0, :, :, 0]
+    assert checker[:3, :4].tolist() == [[0, 0, 255, 255]] * 2 + [[255, 255, 0, 0]]
+    dots = Pattern("polka_dots", period=8, opacity=1.0, light=(9, 8, 7))(np.repeat(images, 3, axis=3), 1.0)
+    assert dots[0, 3:5, 3:5].reshape(-1, 3).tolist() == [[9, 8, 7]] * 4
+    np.testing.assert_array_equal(dots[0, :8, :8], dots[0, :8, 8:])
+    np.testing.assert_array_equal(dots[0, 8:, 4:12], dots[0, :8, :8])
+    assert 0.15 < (dots[..., 0] == 9).mean() < 0.4
+
+
+def test_a_texture_has_its_band_and_amplitude_and_is_the_same_on_every_image() -> None:
+    images = np.full((2, 40, 48, 1), 128, dtype=np.uint8)
+    added = Texture(0.1, 0.2, amplitude=0.1, seed=1)(images, 1.0)[..., 0].astype(float) - 128
+    np.testing.assert_array_equal(added[0], added[1])
+    assert added[0].std() == pytest.approx(25.5, rel=0.02)
+    power = np.abs(np.fft.fft2(added[0])) ** 2
+    radius = np.hypot(np.fft.fftfreq(40)[:, None], np.fft.fftfreq(48))
+    assert power[(radius > 0.1) & (radius <= 0.2)].sum() > 0.99 * power.sum()
+    other = Texture(0.1, 0.2, amplitude=0.1, seed=2)(images, 1.0)[0, ..., 0].astype(float) - 128
+    assert abs(np.corrcoef(other.ravel(), added[0].ravel())[0, 1]) < 0.3
+    with pytest.raises(ConfigError, match="a band that 8×8 images can hold"):
+        Texture(0.01, 0.02).check((8, 8, 1))
+
+
 @pytest.mark.parametrize(
     ("transformation", "shape", "said"),
     [
@@ -248,6 +313,19 @@ def test_images_that_do_not_suit_are_refused(
         (lambda: Noise(0.0), "deviation"),
         (lambda: Blur(-1.0), "sigma"),
         (lambda: Contrast(1.1), "loss"),
+        (lambda: Band(0.3, 0.2), "high"),
+        (lambda: Band(0.1, 0.2, gain=1.0), "gain"),
+        (lambda: Chain(()), "steps"),
+        (lambda: Crop(1.0), "share"),
+        (lambda: Crop(0.5, row=1.2), "row"),
+        (lambda: Pattern("web", period=1), "period"),
+        (lambda: Pattern("web", light=300), "light"),
+        (lambda: Stamp(0, 0, ((1, 2), (3,))), "pixels"),
+        (lambda: Stamp(0, 0, ((1, 256),)), "pixels"),
+        (lambda: Texture(amplitude=0.0), "amplitude"),
+        (lambda: SpiderWeb(0.0), "delta"),
+        (lambda: Rectangle(2), "size"),
+        (lambda: BlackWhiteTexture(3), "size"),
         (lambda: LowPass(0.0), "cutoff"),
         (lambda: HighPass(0.5), "cutoff"),
         (lambda: Translate(fill=-1), "fill"),
