@@ -1,8 +1,8 @@
 """Why the search halves the models too: how often the best of many candidates looks real where nothing differs.
 
-Simulates A and B that do not differ: the change under candidate c is a_mc + b_ic + e_mic, with parts of the models, of the
-images (the same for A and B) and of both. The candidate of the largest difference on one half of the images is put to
-the test (`difference_test`) on the other half, with the models that ranked it or with the other half of the models.
+Simulates A and B that do not differ: the change under candidate c is a_mc + b_ic + e_mic, with parts of the models, of
+the images (the same for A and B) and of both. The candidate of the largest difference on one half of the images is put
+to the test (`difference_test`) on the other half, with the models that ranked it or with the other half of the models.
 Prints how often p < 0.05, as a table in markdown: 5 % is what it should be.
 
     python -m benchmarks.search_halves [runs, 1000 by default]

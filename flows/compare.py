@@ -152,11 +152,12 @@ class _Run:
         """Describe the ends of significant directions and search for transformations along them."""
         entries = significant_entries(self.objects, self.comparison)
         along = searches(self.study, self.comparison.trainings, self.comparison.pair, entries)
-        first = [*self._description_calls(entries), *self._search_calls(along, "rank", search.rank)]
+        first = [*self._description_calls(entries), *self._proposal_calls(along)]
         if not first:
             return
-        with StageProgress("search", "subpopulations and search", len(first) + 2 * len(along)) as progress:
+        with StageProgress("search", "subpopulations and search", len(first) + 4 * len(along)) as progress:
             self._run(first, progress)
+            self._run(self._search_calls(along, "rank", search.rank), progress)
             self._run(self._search_calls(along, "confirm", search.confirm), progress)
 
     def report(self) -> dict[str, Any]:
@@ -245,6 +246,12 @@ class _Run:
             name = f"{self.study.name} ends of direction {spec.side} {spec.index + 1}"
             arguments = {"label": name, "store": self.store, "description": spec.to_json()}
             yield self._cached(name, search.describe, spec.reference, arguments)
+
+    def _proposal_calls(self, along: list[Search]) -> Iterable[Call]:
+        for spec in along:
+            name = f"{self.study.name} candidates along {spec.side} {spec.index + 1}"
+            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json()}
+            yield self._cached(name, search.propose, spec.proposed, arguments)
 
     def _search_calls(self, along: list[Search], verb: str, task: Any) -> Iterable[Call]:
         """Ranking or confirmation along each direction, on A and on B."""

@@ -17,6 +17,14 @@ def describe(
     return run_stage(enrichment.describe, store, description)
 
 
+@task(name="propose", task_run_name="{label}", tags=["search"], **CACHED)
+def propose(
+    label: str, reference: dict[str, Any], store: dict[str, Any], search_spec: dict[str, Any]
+) -> dict[str, Any]:
+    """Candidate transformations along a direction."""
+    return run_stage(search.propose_candidates, store, search_spec)
+
+
 @task(name="rank", task_run_name="{label}", tags=["search"], **CACHED)
 def rank(
     label: str, reference: dict[str, Any], store: dict[str, Any], search_spec: dict[str, Any], which: str

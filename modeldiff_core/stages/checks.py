@@ -242,6 +242,8 @@ def _search_checks(store: ObjectStore, comparison: Comparison) -> Iterator[Check
         names = (f"{part}.{sign}.{name}" for part in PARTS for sign in SIGNS for name in ("difference", "error"))
         yield tensor_check(store, spec.reference, "subpopulations", dict.fromkeys(names, image))
     for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+        proposed = search.proposed
+        yield Check(proposed.record, partial(digested, store, proposed.record, proposed.digest), (proposed.record,))
         for which in BOTH:
             yield tensor_check(store, search.candidates(which), "candidates", {})
             yield tensor_check(store, search.finalists(which), "finalists", {})

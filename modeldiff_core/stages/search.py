@@ -1,4 +1,4 @@
-"""Stages: along one direction rank candidate transformations on one algorithm, and measure the best of both on it."""
+"""Stages: propose transformations along one direction, rank them on each algorithm, and measure the best on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.directions import FOLDER, Pair
 from modeldiff_core.stages.enrichment import Description
 from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.stages.train import load_ensemble
-from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
+from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import StudyConfig, Training
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations import Changes, EffectSettings, Measured, TransformationTest, read
@@ -49,8 +50,13 @@ class Search:
         """What the ends of the direction share."""
         return Description(self.pair, self.trainings[0], self.side, self.index, self.settings.share)
 
+    @property
+    def proposed(self) -> Reference:
+        """Where the candidates stand."""
+        return refer(FOLDER, "proposed", self._proposal)
+
     def candidates(self, which: Which) -> Reference:
-        """Where the candidates and their effects on one algorithm stand, on the ranking half."""
+        """Where the candidates' effects on one algorithm stand, on the ranking half."""
         return refer(FOLDER, "candidates", self._identity, record=f"{{key}}/{which}.safetensors")
 
     def finalists(self, which: Which) -> Reference:
@@ -63,13 +69,18 @@ class Search:
         return self.trainings["ab".index(which)]
 
     @property
+    def _proposal(self) -> dict[str, Any]:
+        return {
+            "version": VERSION, "directions": self.pair.directions.digest, "side": self.side, "index": self.index,
+            "candidates": self.settings.candidates, "share": self.settings.share, "seed": self.settings.seed,
+        }  # fmt: skip
+
+    @property
     def _identity(self) -> dict[str, Any]:
         """The level of the intervals and what counts as distinguishing decide none of these numbers."""
         return {
-            "version": VERSION, "directions": self.pair.directions.digest, "side": self.side, "index": self.index,
-            "trainings": [digest(training.identity) for training in self.trainings], "models": self.models,
-            "candidates": self.settings.candidates, "share": self.settings.share, "seed": self.settings.seed,
-            "images": [self.effects.max_images, self.effects.seed],
+            **self._proposal, "trainings": [digest(training.identity) for training in self.trainings],
+            "models": self.models, "images": [self.effects.max_images, self.effects.seed],
         }  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
@@ -110,25 +121,34 @@ def searches(
     return found
 
 
-def rank_candidates(
-    store: dict[str, Any], search: dict[str, Any], which: Which, execution: dict[str, Any]
-) -> dict[str, Any]:
-    """Propose candidates and store their mean effects at full intensity on the ranking half of images and models."""
+def propose_candidates(store: dict[str, Any], search: dict[str, Any]) -> dict[str, Any]:
+    """Store the candidates along the direction, so that both algorithms are shown the very same."""
     objects, spec = open_store(store), Search.from_json(search)
     directions = read_tensors(objects, spec.pair.directions.record, {"directions": spec.pair.directions.digest}).arrays
-    task = spec.training(which).task()
+    task = spec.trainings[0].task()
     tests = proposals(
         Along(task.targets, directions[f"{spec.side}.projections"][:, spec.index]),
         Along(task.train, directions[f"{spec.side}.directions"][spec.index]),
         spec.settings,
     )
+    content = {"digest": spec.proposed.digest, "tests": [plain(test) for test in tests]}
+    write_record(objects, spec.proposed.record, content)
+    return spec.proposed.to_json()
+
+
+def rank_candidates(
+    store: dict[str, Any], search: dict[str, Any], which: Which, execution: dict[str, Any]
+) -> dict[str, Any]:
+    """Store the candidates' mean effects at full intensity on the ranking half of images and models."""
+    objects, spec = open_store(store), Search.from_json(search)
+    tests = read_proposed(objects, spec)
+    task = spec.training(which).task()
     half, _ = image_halves(len(task.targets), spec.settings.seed)
     rows, _ = model_halves(spec.models)
     found = _changes(store, spec, which, tests, half, rows, execution, (1.0,))
     arrays = {"effects": np.array([changes.probability.mean(dtype=np.float64) for changes in found])}
     reference = spec.candidates(which)
-    facts = {"tests": [plain(test) for test in tests]}
-    write_tensors(objects, reference.record, TensorObject(arrays, {"candidates": reference.digest}, facts))
+    write_tensors(objects, reference.record, TensorObject(arrays, {"candidates": reference.digest}, {}))
     return reference.to_json()
 
 
@@ -150,13 +170,21 @@ def measure_finalists(
     return reference.to_json()
 
 
+def read_proposed(store: ObjectStore, spec: Search) -> list[TransformationTest]:
+    """The candidates along a direction; raises DamagedObject for those of another search."""
+    record = read_record(store, spec.proposed.record)
+    if record.get("digest") != spec.proposed.digest:
+        raise DamagedObject(f"{store.url(spec.proposed.record)}: candidates of another search")
+    return _tests(record["tests"])
+
+
 def ranked(store: ObjectStore, spec: Search) -> list[TransformationTest]:
     """All candidates of a search, those of the largest difference between A and B first."""
     a, b = (
         read_tensors(store, spec.candidates(which).record, {"candidates": spec.candidates(which).digest})
         for which in BOTH
     )
-    tests = _tests(a)
+    tests = read_proposed(store, spec)
     return [tests[at] for at in best(a.arrays["effects"], b.arrays["effects"], len(tests))]
 
 
@@ -166,14 +194,13 @@ def read_finalists(store: ObjectStore, spec: Search) -> list[Measured]:
         read_tensors(store, spec.finalists(which).record, {"finalists": spec.finalists(which).digest}) for which in BOTH
     )
     found = []
-    for at, test in enumerate(_tests(a)):
+    for at, test in enumerate(_tests(a.facts["tests"])):
         of_a, of_b = (Changes(x.arrays[f"{at}.probability"], x.arrays[f"{at}.margin"]) for x in (a, b))
         found.append(read(test, of_a, of_b, spec.effects.level))
     return found
 
 
-def _tests(content: TensorObject) -> list[TransformationTest]:
-    tests: Any = content.facts["tests"]
+def _tests(tests: Any) -> list[TransformationTest]:
     return [TransformationTest(**{**test, "intensities": tuple(test["intensities"])}) for test in tests]
 
 

@@ -12,7 +12,7 @@ from modeldiff_core.stages.inventory import shard_sets
 from modeldiff_core.stages.regress import finish_regression, regress_block
 from modeldiff_core.stages.report import write_report
 from modeldiff_core.stages.score import score
-from modeldiff_core.stages.search import measure_finalists, rank_candidates, searches
+from modeldiff_core.stages.search import measure_finalists, propose_candidates, rank_candidates, searches
 from modeldiff_core.stages.summary import descriptions, significant_entries, write_summary
 from modeldiff_core.stages.train import SHARD_WORKERS
 from modeldiff_core.store import ObjectStore, StoreSettings, write_record
@@ -70,8 +70,9 @@ def run(store: ObjectStore, comparison: Comparison) -> None:
     entries = significant_entries(store, comparison)
     for spec in descriptions(comparison, entries):
         describe(settings, spec.to_json())
-    for stage in (rank_candidates, measure_finalists):
-        for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+    for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+        propose_candidates(settings, search.to_json())
+        for stage in (rank_candidates, measure_finalists):
             for which in ("a", "b"):
                 stage(settings, search.to_json(), which, execution)
     if not comparison.summary.complete(store):

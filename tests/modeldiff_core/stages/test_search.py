@@ -9,7 +9,14 @@ import pytest
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.enrichment import describe, read_description
-from modeldiff_core.stages.search import Search, measure_finalists, rank_candidates, read_finalists, searches
+from modeldiff_core.stages.search import (
+    Search,
+    measure_finalists,
+    propose_candidates,
+    rank_candidates,
+    read_finalists,
+    searches,
+)
 from modeldiff_core.stages.summary import descriptions, read_directions, read_findings, significant_entries
 from modeldiff_core.stages.train import load_ensemble
 from modeldiff_core.stages.verify import repair, verify
@@ -135,14 +142,21 @@ def test_damage_to_what_the_search_stores_is_named_and_mended(
     store, comparison = local(tmp_path / "copy"), whole[1]
     assert verify(store, comparison) == ()
     spec = found_searches(store, comparison)[0]
-    keys = [spec.description.reference.record, spec.candidates("a").record, spec.finalists("b").record]
+    keys = [
+        spec.description.reference.record,
+        spec.proposed.record,
+        spec.candidates("a").record,
+        spec.finalists("b").record,
+    ]
     for key in keys:
         store.write(key, store.read(key)[:-1])
     findings = verify(store, comparison)
     assert {(f.key, f.kind) for f in findings} == {(key, "damaged") for key in keys}
+    assert len(keys) == 4
     repair(store, findings)
     settings: Any = plain(store.settings)
     describe(settings, spec.description.to_json())
+    propose_candidates(settings, spec.to_json())
     rank_candidates(settings, spec.to_json(), "a", {"device": "cpu"})
     measure_finalists(settings, spec.to_json(), "b", {"device": "cpu"})
     assert verify(store, comparison) == ()
