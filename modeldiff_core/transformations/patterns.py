@@ -27,7 +27,7 @@ def web(height: int, width: int, threads: int = 16, turns: int = 9) -> Picture:
     spokes = between / threads * 2 * np.pi * distance
     gap = min(height, width) / 2 / turns
     # Where two spokes are furthest apart the thread between them comes a fifth of a gap nearer to the centre.
-    ring = distance / gap + 0.4 * (0.5 - np.abs(between - 0.0)) ** 2 * 4 * 0.2
+    ring = distance / gap + 0.2 * (2 * between) ** 2
     rings = np.abs(ring - np.round(ring)) * gap + np.where(distance > gap * (turns + 0.5), np.inf, 0.0)
     half = max(0.5, min(height, width) / 160)
     return np.asarray(np.clip(half + 0.5 - np.minimum(spokes, rings), 0, 1))
