@@ -1,6 +1,7 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any, cast
 
 from prefect import flow, get_run_logger, tags
@@ -21,9 +22,11 @@ from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_reference
+from modeldiff_core.stages.search import BOTH, Search, searches
+from modeldiff_core.stages.summary import descriptions, significant_entries
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
-from tasks import datamodels, directions, effects, matrices, probe, report, train
+from tasks import datamodels, directions, effects, matrices, probe, report, search, train
 from tasks.policy import fresh, result_storage
 from tasks.slots import Slots, open_slots
 
@@ -57,6 +60,7 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
         run.train()
         run.consolidate()
         run.analyse()
+        run.search()
         result = run.report()
     publish(comparison, run.objects, result)
     return result
@@ -144,6 +148,18 @@ class _Run:
         with StageProgress("directions", "directions and null", len(judged)) as progress:
             self._run(judged, progress)
 
+    def search(self) -> None:
+        """Describe the ends of significant directions and search for transformations along them."""
+        entries = significant_entries(self.objects, self.comparison)
+        along = searches(self.study, self.comparison.trainings, self.comparison.pair, entries)
+        first = [*self._description_calls(entries), *self._proposal_calls(along)]
+        if not first:
+            return
+        with StageProgress("search", "subpopulations and search", len(first) + 4 * len(along)) as progress:
+            self._run(first, progress)
+            self._run(self._search_calls(along, "rank", search.rank), progress)
+            self._run(self._search_calls(along, "confirm", search.confirm), progress)
+
     def report(self) -> dict[str, Any]:
         """Write the summary and the report; gives their places and the findings."""
         arguments = {"label": self.study.name, "store": self.store, "study": self.study.model_dump(mode="json")}
@@ -224,6 +240,26 @@ class _Run:
         for block in self.comparison.null_blocks:
             where = pair.null_block(block)
             yield self._cached(f"null block {block}", directions.null_block, where, {**arguments, "block": block})
+
+    def _description_calls(self, entries: list[dict[str, Any]]) -> Iterable[Call]:
+        for spec in descriptions(self.comparison, entries):
+            name = f"{self.study.name} ends of direction {spec.side} {spec.index + 1}"
+            arguments = {"label": name, "store": self.store, "description": spec.to_json()}
+            yield self._cached(name, search.describe, spec.reference, arguments)
+
+    def _proposal_calls(self, along: list[Search]) -> Iterable[Call]:
+        for spec in along:
+            name = f"{self.study.name} candidates along {spec.side} {spec.index + 1}"
+            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json()}
+            yield self._cached(name, search.propose, spec.proposed, arguments)
+
+    def _search_calls(self, along: list[Search], verb: str, task: Any) -> Iterable[Call]:
+        """Ranking or confirmation along each direction, on A and on B."""
+        for spec, which in product(along, BOTH):
+            name = f"{self._label(which)} {verb} along {spec.side} {spec.index + 1}"
+            reference = spec.candidates(which) if verb == "rank" else spec.finalists(which)
+            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json(), "which": which}
+            yield self._cached(name, task, reference, arguments)
 
     def _cached(self, name: str, task: Any, reference: Reference, arguments: dict[str, Any]) -> Call:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})

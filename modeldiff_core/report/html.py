@@ -38,9 +38,9 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     """
     out: dict[str, bytes] = {}
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
-    effects = effect_views(facts)
+    effects, found = effect_views(facts.effects), effect_views(facts.found)
     plots = {"variance": wide} if wide else {}
-    for stem, drawn in (plots | {view.stem: view.plot for view in effects}).items():
+    for stem, drawn in (plots | {view.stem: view.plot for view in (*effects, *found) if view.plot}).items():
         out[f"figures/{stem}.png"] = drawn.png
         out[f"figures/{stem}.svg"] = drawn.light
     out |= dict(direction_sheets(facts))
@@ -72,6 +72,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         floor=variance(noise_floor(facts)),
         sides=[side_view(facts, side) for side in SIDES],
         effects=effects,
+        found=found,
         dataset=flat(facts.dataset),
         fraction=_fraction(facts),
         config=json.dumps(facts.config, indent=2, ensure_ascii=False, default=str),

@@ -31,6 +31,11 @@ def points(value: float, low: float, high: float) -> str:
     return f"{number(value, 1, signed=True, scale=100)} [{number(low, 1, scale=100)}, {number(high, 1, scale=100)}]"
 
 
+def margins(value: float, low: float, high: float) -> str:
+    """A change of a margin with its interval: '+4.12 [3.89, 4.34]'."""
+    return f"{number(value, signed=True)} [{number(low)}, {number(high)}]"
+
+
 def variance(value: float) -> str:
     """Four decimals, or five where four would leave one digit."""
     return number(value, 4 if abs(value) >= 0.001 else 5)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations import EffectSettings, TransformationTest
+from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """No unknown keys, and only numbers that have a canonical encoding."""
@@ -113,6 +113,7 @@ class StudyConfig(Settings):
     regression: RegressionConfig = RegressionConfig()
     comparison: ComparisonConfig = ComparisonConfig()
     effects: EffectSettings = EffectSettings()
+    search: SearchSettings = SearchSettings()
     transformations: tuple[TransformationTest, ...] = ()
 
     def algorithm(self, which: Literal["a", "b"]) -> AlgorithmConfig:

@@ -7,11 +7,13 @@ from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import consolidate
 from modeldiff_core.stages.directions import find_directions, null_block
 from modeldiff_core.stages.effects import measure_effect
+from modeldiff_core.stages.enrichment import describe
 from modeldiff_core.stages.inventory import shard_sets
 from modeldiff_core.stages.regress import finish_regression, regress_block
 from modeldiff_core.stages.report import write_report
 from modeldiff_core.stages.score import score
-from modeldiff_core.stages.summary import write_summary
+from modeldiff_core.stages.search import measure_finalists, propose_candidates, rank_candidates, searches
+from modeldiff_core.stages.summary import descriptions, significant_entries, write_summary
 from modeldiff_core.stages.train import SHARD_WORKERS
 from modeldiff_core.store import ObjectStore, StoreSettings, write_record
 from modeldiff_core.study import parse_study
@@ -65,6 +67,14 @@ def run(store: ObjectStore, comparison: Comparison) -> None:
     find_directions(settings, comparison.pair.to_json())
     for block in comparison.null_blocks:
         null_block(settings, comparison.pair.to_json(), block)
+    entries = significant_entries(store, comparison)
+    for spec in descriptions(comparison, entries):
+        describe(settings, spec.to_json())
+    for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+        propose_candidates(settings, search.to_json())
+        for stage in (rank_candidates, measure_finalists):
+            for which in ("a", "b"):
+                stage(settings, search.to_json(), which, execution)
     if not comparison.summary.complete(store):
         write_summary(settings, study)
     if not comparison.report.complete(store):
