@@ -1,35 +1,34 @@
 """The null: how large a cross-fitted difference grows between algorithms that do not differ.
 
 If A and B do not differ, exchanging the two margins of a model changes nothing but chance. So the labels A and B are
-swapped at random for each model number, the datamodels of both halves are fitted anew at the mean λ of the real fits,
-and the same statistic is taken (a permutation test; exact for the paired design, in which A and B share masks).
+swapped at random for each model number, the datamodels of both halves are fitted anew with what the real fits chose
+(the lasso at their mean λ), and the same statistic is taken (a permutation test; exact for the paired design, in which
+A and B share masks).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
 from modeldiff_core.comparison.crossfit import Halves, cross_fit
-from modeldiff_core.datamodels.lasso import solve
-from modeldiff_core.datamodels.moments import moments
+from modeldiff_core.datamodels.protocol import Counts, Refit
 from modeldiff_core.identity import generator
-
-NULL_GAP = 1e-2
-"""Relative duality gap of the refits; the statistic's own spread is far larger."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Margins of A and of B on one half of the model numbers, and where their refits start."""
+    """Margins of A and of B on one half of the model numbers, and how they are fitted anew.
+
+    counts: co-occurrence counts of the masks, where A and B share them and somebody has counted.
+    """
 
     masks_a: Bool[np.ndarray, "models train"]
     masks_b: Bool[np.ndarray, "models train"]
     margins_a: Float[np.ndarray, "models targets"]
     margins_b: Float[np.ndarray, "models targets"]
-    lambdas: Float[np.ndarray, " targets"]
-    start: Float[np.ndarray, "targets train"]
+    refit: Refit
+    counts: Counts | None = None
 
 
 def permuted_differences(
@@ -56,10 +55,10 @@ def permuted_differences(
 def common_fits(
     halves: tuple[Pairs, Pairs], swaps: tuple[Bool[np.ndarray, " models"], ...] | None = None
 ) -> tuple[Halves, Halves]:
-    """A's and B's datamodels of both halves at one λ a target, after exchanging A and B where `swaps` says so.
+    """A's and B's datamodels of both halves, fitted alike, after exchanging A and B where `swaps` says so.
 
-    The real fits are compared at the same common λ as the exchanged ones: at a λ of its own for each algorithm they
-    would differ by more than the null knows of.
+    The real fits are compared at the same common choices (the lasso's λ) as the exchanged ones: at a λ of its own for
+    each algorithm they would differ by more than the null knows of.
     """
     fits = [_fits(half, None if swaps is None else swaps[h]) for h, half in enumerate(halves)]
     return (fits[0][0], fits[1][0]), (fits[0][1], fits[1][1])
@@ -69,17 +68,14 @@ def _fits(
     half: Pairs, swap: Bool[np.ndarray, " models"] | None
 ) -> tuple[Float[np.ndarray, "targets train"], Float[np.ndarray, "targets train"]]:
     exchanged = np.zeros(len(half.masks_a), dtype=bool) if swap is None else swap
-    start = torch.from_numpy(half.start).T.contiguous()
-    lambdas = torch.from_numpy(half.lambdas)
     fits = []
     for mine, other, mine_masks, other_masks in (
         (half.margins_a, half.margins_b, half.masks_a, half.masks_b),
         (half.margins_b, half.margins_a, half.masks_b, half.masks_a),
     ):
-        y = torch.from_numpy(np.where(exchanged[:, None], other, mine))
-        x = torch.from_numpy(np.where(exchanged[:, None], other_masks, mine_masks)).float()
-        weights, _ = solve(moments(x, y), lambdas, start, NULL_GAP)
-        fits.append(weights.T.contiguous().numpy())
+        y = np.where(exchanged[:, None], other, mine)
+        x = np.where(exchanged[:, None], other_masks, mine_masks)
+        fits.append(half.refit(x, y, half.counts))
     return fits[0], fits[1]
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from modeldiff_core.evaluation.counterfactual import Agreement
-from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, plot, themed_axes
+from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.html import style
 from modeldiff_core.report.images import data_uri
 from modeldiff_core.report.theme import Theme
@@ -58,7 +58,7 @@ def scatter_plot(facts: Sequence[RemovalFacts], width: int = 560, height: int = 
     """Mean actual against mean predicted change of each target, A and B, with the standard error over models."""
 
     def paint(figure: Figure, theme: Theme) -> None:
-        axes = themed_axes(figure, theme)
+        axes = new_axes(figure, theme)
         axes.axhline(0, color=theme.line, linewidth=0.8, zorder=0)
         axes.axvline(0, color=theme.line, linewidth=0.8, zorder=0)
         for one, name, colour, marker in zip(facts, "AB", (theme.a, theme.b), "os", strict=True):

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from modeldiff_core.report.directions import direction_sheets, side_view
 from modeldiff_core.report.effects import effect_sheets, effect_views
+from modeldiff_core.report.estimators import estimator_rows
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
@@ -38,12 +39,12 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     """
     out: dict[str, bytes] = {}
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
-    effects = effect_views(facts)
+    effects, found = effect_views(facts.effects), effect_views(facts.found)
     learning = learning_plot(facts.learning) if facts.learning else None
     plots = {"variance": wide} if wide else {}
     if learning:
         plots["learning-curve"] = learning
-    for stem, drawn in (plots | {view.stem: view.plot for view in effects}).items():
+    for stem, drawn in (plots | {view.stem: view.plot for view in (*effects, *found) if view.plot}).items():
         out[f"figures/{stem}.png"] = drawn.png
         out[f"figures/{stem}.svg"] = drawn.light
     out |= dict(direction_sheets(facts))
@@ -70,10 +71,12 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         measures=_measures(facts.a, facts.b),
         differing=differing,
         common=common,
+        estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),
         sides=[side_view(facts, side) for side in SIDES],
         effects=effects,
+        found=found,
         learning=learning,
         learned=_learned(facts),
         dataset=flat(facts.dataset),

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from modeldiff_core.evaluation.law import LEAST_POINTS, Estimate, FittedCurve, LearningCurve
 from modeldiff_core.report.facts import LearningFacts
-from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, plot, themed_axes
+from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.theme import Theme
 from modeldiff_core.report.words import number
 
@@ -21,7 +21,7 @@ def learning_plot(facts: LearningFacts, width: int = 620, height: int = 380) -> 
     """Mean score against models on a logarithmic axis, with its 95 % band over targets; dashed: the fitted law."""
 
     def paint(figure: Figure, theme: Theme) -> None:
-        axes = themed_axes(figure, theme)
+        axes = new_axes(figure, theme)
         axes.set_xscale("log")
         axes.grid(axis="y", color=theme.line, linewidth=0.7, zorder=0)
         for curve, name, colour, marker in zip(facts.curves, "AB", (theme.a, theme.b), "os", strict=True):

@@ -18,16 +18,26 @@ from modeldiff_core.comparison import extremes, residual_pca, similarity
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.adopt import check_sizes
-from modeldiff_core.stages.comparison import HALVES
+from modeldiff_core.stages.comparison import HALVES, PARTS, plain_settings
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, SIDES, Pair, find_directions, null_block
 from modeldiff_core.stages.references import Reference, refer
-from modeldiff_core.stages.regress import Regression, finish_regression, read_blocks, regress_block
+from modeldiff_core.stages.regress import finish_regression, read_blocks, regress_block
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_datamodels
 from modeldiff_core.stages.stored import Stored, find_stored
-from modeldiff_core.stages.summary import Findings, about_datamodels, about_directions, direction_entries, lds_entry
+from modeldiff_core.stages.summary import (
+    Findings,
+    about_datamodels,
+    about_directions,
+    direction_entries,
+    estimator_entries,
+    estimator_scores,
+    lds_entry,
+)
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy
+from modeldiff_core.study.check_estimators import check_estimators
 
 VERSION = 1
 LEAST_FITTED = 20
@@ -59,6 +69,7 @@ class AdoptedComparison:
         if study.dataset is not None:
             check_sizes(load_dataset(study.dataset), a.n_train, a.n_targets, "dataset", "dataset")
         if a.kind == "margins":
+            check_estimators(study.regression, (), a.n_train)
             if a.models != b.models:
                 hint = "Models are exchanged one for one to find what chance does: adopt equally many of both"
                 raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
@@ -69,8 +80,8 @@ class AdoptedComparison:
     @property
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
-        settings = self.study.model_dump(include={"comparison", "regression", "evaluation_models"}, mode="json")
-        settings["regression"].pop("block_size")
+        asked = self.study.model_dump(include={"comparison", "evaluation_models"}, mode="json")
+        settings = plain_settings(asked, self.study.regression)
         return digest({"version": VERSION, "sources": self._digests, "settings": settings})
 
     @property
@@ -108,9 +119,20 @@ class AdoptedComparison:
     def _digests(self) -> list[str]:
         return [side.reference.digest for side in (self.a, self.b)]
 
-    def _regression(self, side: Stored, half: int | None) -> Regression:
-        settings = self.study.regression.model_dump()
-        return Regression(side.reference, side.folder, side.n_targets, self.study.evaluation_models, half, settings)
+    def scored(self) -> dict[tuple[str, str], Regression]:
+        """The regressions that are scored, by algorithm (a or b) and kind of estimator."""
+        config, sides = self.study.regression, (("a", self.a), ("b", self.b))
+        return {
+            (n, kind): self._regression(s, None, kind) for kind in (config.estimator, *config.also) for n, s in sides
+        }
+
+    def _regression(self, side: Stored, half: int | None, kind: str = "") -> Regression:
+        config = self.study.regression
+        kind = kind or config.estimator
+        return Regression(
+            side.reference, side.folder, side.n_targets, self.study.evaluation_models, half, kind,
+            config.settings_of(kind), config.block_size,
+        )  # fmt: skip
 
 
 def compare_adopted(
@@ -144,8 +166,10 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
     ]
     permutations = comparison.study.comparison.permutations
     null = np.concatenate(draws)[:permutations].ravel() if draws else np.empty(0, np.float32)
-    a, b = (read_record(store, score_reference(fits[0]).record) for fits in (pair.a, pair.b))
-    return Findings(_directions(store, comparison), null, (a, b), ())
+    config, fits = comparison.study.regression, comparison.scored()
+    scores = {name: read_record(store, score_reference(fit).record) for name, fit in fits.items()}
+    own = scores["a", config.estimator], scores["b", config.estimator]
+    return Findings(_directions(store, comparison), null, own, (), estimator_scores(store, config, fits, scores))
 
 
 def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
@@ -155,16 +179,17 @@ def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
         return [("directions", partial(_find_directions_of_scores, store, comparison))] if lacking else []
     settings: Any = plain(store.settings)
     pair, steps = comparison.pair, list[Step]()
-    for label, fits in (("a", pair.a), ("b", pair.b)):
-        for fit, part in zip(fits, ("all models", "even models", "odd models"), strict=True):
-            if fit.reference.complete(store):
-                continue
+    own = comparison.study.regression.estimator
+    named = [(f"{label}, {PARTS[fit.half]}", fit) for label, fits in (("a", pair.a), ("b", pair.b)) for fit in fits]
+    named += [(f"{label}, {kind}", fit) for (label, kind), fit in comparison.scored().items() if kind != own]
+    for name, fit in named:
+        if not fit.reference.complete(store):
             for start, stop in fit.blocks:
-                name = f"datamodels of {label}, {part}, targets {start}-{stop}"
-                steps.append((name, partial(regress_block, settings, fit.to_json(), start, stop)))
-            steps.append((f"datamodels of {label}", partial(finish_regression, settings, fit.to_json())))
-        if not score_reference(fits[0]).complete(store):
-            steps.append((f"scores of {label}", partial(_score, store, fits[0])))
+                step = partial(regress_block, settings, fit.to_json(), start, stop)
+                steps.append((f"datamodels of {name}, targets {start}-{stop}", step))
+            steps.append((f"datamodels of {name}", partial(finish_regression, settings, fit.to_json())))
+        if fit.half is None and not score_reference(fit).complete(store):
+            steps.append((f"scores of {name}", partial(_score, store, fit)))
     if not pair.directions.complete(store):
         steps.append(("directions", partial(find_directions, settings, pair.to_json())))
     for block in comparison.null_blocks:
@@ -235,9 +260,10 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         findings = read_adopted_findings(store, comparison)
         directions, entries = findings.directions, direction_entries(study.comparison, findings)
         scores: tuple[dict[str, Any], ...] = findings.scores
-        said = [about_directions(study.comparison, entries, a, b), about_datamodels(findings, a, b)]
+        tested = about_directions(study.comparison, entries, a, b, study.comparison.permutations)
+        said, estimators = [tested, about_datamodels(findings, a, b)], estimator_entries(findings)
     else:
-        directions, scores = _directions(store, comparison), ({}, {})
+        directions, scores, estimators = _directions(store, comparison), ({}, {}), {}
         entries = _untested_entries(comparison, directions.arrays)
         said = [
             f"Directions between {a} and {b} were not tested against chance: ready attributions do not tell how noisy "
@@ -256,6 +282,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
             for (label, side), score in zip(sides.items(), scores, strict=True)
         },
         "lds": {label: lds_entry(score) if score else None for label, score in zip(sides, scores, strict=True)},
+        **estimators,
         "similarity": float(directions.arrays["similarity"].mean()),
         "directions": entries,
         "transformations": [],

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,10 +17,14 @@ from modeldiff_core.stages.consolidate import matrix_reference
 from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
+from modeldiff_core.stages.enrichment import PARTS, SIGNS
+from modeldiff_core.stages.gram import gram_reference
 from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.report import FILES
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.stages.summary import build_summary, effects_table, read_findings
+from modeldiff_core.stages.search import BOTH, searches
+from modeldiff_core.stages.summary import build_summary, descriptions, effects_table, read_findings, significant_entries
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard, read_tensors, shard_key
 from modeldiff_core.store.tensors import Arrays
 from modeldiff_core.store.verify import check_matrix
@@ -114,10 +118,11 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         yield matrix_check(store, matrix, training.identity, sizes, keys)
         yield from _curve_checks(store, Curve.of(study, training), study.subsets.models)
     n_train = len(comparison.trainings[0].load().train)
-    for regression in {fit.reference.key: fit for fit in comparison.regressions()}.values():
+    for regression in {fit.reference.key: fit for fit in comparison.regressions().values()}.values():
         yield from datamodel_checks(store, regression.reference, regression.targets, n_train, keys)
-    for training in distinct(comparison):
-        scores = score_reference(training, comparison.regression(training, None), study.ensemble.models)
+    yield from gram_checks(store, comparison.regressions().values(), n_train, keys)
+    scored = {score_reference(*both, study.ensemble.models) for both in comparison.scored().values()}
+    for scores in sorted(scored, key=lambda reference: reference.record):
         yield Check(scores.record, partial(digested, store, scores.record, scores.digest), (scores.record,))
     targets, count = comparison.trainings[0].targets, pair.components
     shapes: dict[str, tuple[int, ...]] = {"similarity": (targets,)}
@@ -128,6 +133,7 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         yield tensor_check(store, pair.null_block(block), "null", {"differences": (NULL_BLOCK, len(SIDES), count)})
     for effect in {effect.reference.key: effect for both in comparison.effects() for effect in both}.values():
         yield _effect_check(store, effect)
+    yield from _search_checks(store, comparison)
     yield from _ending_checks(store, comparison, keys)
 
 
@@ -185,6 +191,23 @@ def datamodel_checks(
         yield Check(key, run, (reference.record, key))
 
 
+def gram_checks(
+    store: ObjectStore, regressions: Iterable[Regression], n_train: int, keys: Collection[str]
+) -> Iterator[Check]:
+    """Counts of these regressions' masks as far as they are kept: what lacks them counts again."""
+    found: dict[str, Reference] = {}
+    for regression in regressions:
+        try:
+            matrix = MarginMatrix.open(store, regression.matrix.key)
+            reference = gram_reference(matrix, regression.first, regression.half)
+        except (FileNotFoundError, DamagedObject, LookupError, TypeError):
+            continue  # what is wrong with the matrix is said of it
+        if reference.record in keys:
+            found[reference.record] = reference
+    for reference in found.values():
+        yield tensor_check(store, reference, "gram", {"counts": (n_train, n_train)})
+
+
 def _blocks(store: ObjectStore, reference: Reference, n_targets: int) -> dict[str, int]:
     """The blocks that a record of datamodels names, with their numbers of targets."""
     record = reference.record
@@ -214,12 +237,31 @@ def _effect_check(store: ObjectStore, effect: Effect) -> Check:
 
     def run() -> None:
         images = effect.images()
-        shapes = {"changes": (len(effect.test.intensities), effect.models, len(images)), "images": images.shape}
+        shape = (len(effect.test.intensities), effect.models, len(images))
+        shapes = {"changes": shape, "margins": shape, "images": images.shape}
         arrays = _tensors(store, reference.record, {"effect": reference.digest}, shapes)
         if not np.array_equal(arrays["images"], images):
             raise DamagedObject(f"{store.url(reference.record)}: measured on other images than those chosen")
 
     return Check(reference.record, run, (reference.record,))
+
+
+def _search_checks(store: ObjectStore, comparison: Comparison) -> Iterator[Check]:
+    """What the ends of significant directions share, and the searches along them."""
+    try:
+        entries = significant_entries(store, comparison)
+    except (DamagedObject, FileNotFoundError):
+        return  # what is wrong with the directions or their null is said of them
+    image = comparison.trainings[0].load().image_shape
+    for spec in descriptions(comparison, entries):
+        names = (f"{part}.{sign}.{name}" for part in PARTS for sign in SIGNS for name in ("difference", "error"))
+        yield tensor_check(store, spec.reference, "subpopulations", dict.fromkeys(names, image))
+    for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+        proposed = search.proposed
+        yield Check(proposed.record, partial(digested, store, proposed.record, proposed.digest), (proposed.record,))
+        for which in BOTH:
+            yield tensor_check(store, search.candidates(which), "candidates", {})
+            yield tensor_check(store, search.finalists(which), "finalists", {})
 
 
 def _ending_checks(store: ObjectStore, comparison: Comparison, keys: Collection[str]) -> Iterator[Check]:

@@ -19,7 +19,7 @@ from modeldiff_core.report.counterfactual import RemovalFacts, render_counterfac
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.probe import tuned_execution
 from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.stages.regress import Regression
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import (
     ObjectStore,
     StoreSettings,

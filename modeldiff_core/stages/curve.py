@@ -27,7 +27,8 @@ LASSO = ("n_lambdas", "lambda_min_ratio", "validation_fraction", "seed")
 class Curve:
     """The learning curve of a training; how far it is followed is no part of what its points are.
 
-    held: the first models, which every point is scored on. followed: how many targets are.
+    held: the first models, which every point is scored on. followed: how many targets are. Points are the lasso's
+    whichever estimator the comparison rests on, since only it starts warm.
     """
 
     training: Training

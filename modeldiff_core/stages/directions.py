@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 
 from modeldiff_core.comparison import Pairs, common_fits, cross_fit, permuted_differences, residual_pca, similarity
+from modeldiff_core.comparison.crossfit import Halves
+from modeldiff_core.datamodels import FromMasks
+from modeldiff_core.stages.gram import counts_of
 from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.stages.regress import Regression, read_datamodels, rows_used
+from modeldiff_core.stages.regress import read_datamodels
+from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_tensors
 
 VERSION = 2
@@ -61,7 +65,7 @@ def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, An
     """Residual PCA on all models and the cross-fitted variances of its directions, for both sides."""
     objects, spec = open_store(store), Pair.from_json(pair)
     theta = {"a": read_datamodels(objects, spec.a[0]).weights, "b": read_datamodels(objects, spec.b[0]).weights}
-    halves = dict(zip("ab", common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2))), strict=True))
+    halves = _halves(objects, spec)
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side, (first, second) in zip(SIDES, (("a", "b"), ("b", "a")), strict=True):
         found = residual_pca(theta[first], theta[second], spec.components)
@@ -92,16 +96,31 @@ def null_block(store: dict[str, Any], pair: dict[str, Any], block: int) -> dict[
     return reference.to_json()
 
 
+def _halves(objects: ObjectStore, spec: Pair) -> dict[str, Halves]:
+    """A's and B's datamodels of both halves, fitted alike where they come from masks and margins, else as they are."""
+    if isinstance(spec.a[0].estimator, FromMasks):
+        return dict(zip("ab", common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2))), strict=True))
+    own = {
+        name: [read_datamodels(objects, fit).weights for fit in fits[1:]]
+        for name, fits in (("a", spec.a), ("b", spec.b))
+    }
+    return {name: (first, second) for name, (first, second) in own.items()}
+
+
 def _pairs(objects: ObjectStore, spec: Pair, which: int) -> Pairs:
     fits = spec.a[which], spec.b[which]
+    estimator = fits[0].estimator
+    assert isinstance(estimator, FromMasks)
     matrices = [MarginMatrix.open(objects, fit.matrix.key) for fit in fits]
-    keep = np.logical_and(*(rows_used(m, fit.first, fit.half) for m, fit in zip(matrices, fits, strict=True)))
-    a, b = (read_datamodels(objects, fit) for fit in fits)
+    used = [rows_used(m, fit.first, fit.half) for m, fit in zip(matrices, fits, strict=True)]
+    keep = np.logical_and(*used)
+    masks = [matrix.masks()[keep] for matrix in matrices]
+    shared = np.array_equal(keep, used[0]) and np.array_equal(masks[0], masks[1])
     return Pairs(
-        masks_a=matrices[0].masks()[keep],
-        masks_b=matrices[1].masks()[keep],
+        masks_a=masks[0],
+        masks_b=masks[1],
         margins_a=matrices[0].margins()[keep],
         margins_b=matrices[1].margins()[keep],
-        lambdas=(a.lambdas + b.lambdas) / 2,
-        start=(a.weights + b.weights) / 2,
+        refit=estimator.common(*(read_datamodels(objects, fit) for fit in fits)),
+        counts=counts_of(objects, fits[0], masks[0]) if shared and estimator.uses_counts else None,
     )

@@ -16,7 +16,7 @@ GROUP = re.compile(rf"(?P<group>(?P<matrix>margins-{DIGEST})\.{DIGEST}\.zarr)/(?
 BLOCK = re.compile(rf"(?P<folder>datamodels-(?P<digest>{DIGEST}))/targets-\d{{6,}}-\d{{6,}}\.safetensors")
 RECORDS = re.compile(
     rf"training\.json|(margins|scores)-{DIGEST}\.json|datamodels-{DIGEST}/record\.json|effects-{DIGEST}\.safetensors"
-    rf"|probes/[a-z]+-{DIGEST}\.json"
+    rf"|datamodels-{DIGEST}/targets-\d{{6,}}-\d{{6,}}\.time\.json|probes/[a-z]+-{DIGEST}\.json"
     rf"|curve-{DIGEST}/\d{{6,}}(\.weights)?\.safetensors|counterfactual-{DIGEST}\.safetensors"
 )
 COMPARED = re.compile(

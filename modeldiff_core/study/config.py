@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations import EffectSettings, TransformationTest
+from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """No unknown keys, and only numbers that have a canonical encoding."""
@@ -80,14 +80,30 @@ class EnsembleConfig(Settings):
 
 
 class RegressionConfig(Settings):
-    """The lasso of every target; see fit_lasso. block_size: targets fitted together."""
+    """How attributions are estimated. block_size: targets in one task, rounded up to whole chunks.
 
+    estimator: the kind that the comparison uses. also: kinds that are fitted and scored beside it.
+    settings: of other kinds than the lasso, by kind; the lasso's own stand here, see fit_lasso.
+    """
+
+    estimator: str = "lasso"
+    also: tuple[str, ...] = ()
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     n_lambdas: Annotated[int, Field(ge=1)] = 20
     lambda_min_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.01
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    folds: Annotated[int, Field(ge=0)] = 0
     gap_tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    memory_budget_mb: Annotated[int, Field(gt=0)] = 16384
+    precise: bool = False
     block_size: Annotated[int, Field(ge=1)] = 400
     seed: int = 0
+
+    def settings_of(self, kind: str) -> dict[str, Any]:
+        """The settings that were given for an estimator."""
+        if kind != "lasso":
+            return dict(self.settings.get(kind, {}))
+        return self.model_dump(exclude={"estimator", "also", "settings", "block_size"})
 
 
 class ComparisonConfig(Settings):
@@ -117,6 +133,7 @@ class StudyConfig(Settings):
     regression: RegressionConfig = RegressionConfig()
     comparison: ComparisonConfig = ComparisonConfig()
     effects: EffectSettings = EffectSettings()
+    search: SearchSettings = SearchSettings()
     transformations: tuple[TransformationTest, ...] = ()
 
     def algorithm(self, which: Literal["a", "b"]) -> AlgorithmConfig:

@@ -22,6 +22,7 @@ from modeldiff_core.training.descent import network_inputs
 from modeldiff_core.training.devices import available_device, fast_arithmetic, out_of_memory, peak_memory
 from modeldiff_core.training.features import Backbone, is_frozen
 from modeldiff_core.training.ffcv_source import BetonSource, choose_source
+from modeldiff_core.training.gradients import TorchModels, head_modules, network_modules
 from modeldiff_core.training.native import Layout, layout_of, native_evaluator, native_library, train_native
 from modeldiff_core.training.normalisation import Normalisation, check_channels, from_subsets, given, normalisation_of
 from modeldiff_core.training.operations import draws_per_image, shape_after
@@ -92,7 +93,7 @@ class Sgd(Recipe):
         return ARCHITECTURES[self.network.kind].stack is not None or is_frozen(self, image_shape)
 
     def is_native(self, image_shape: Shape, n_classes: int, execution: Execution) -> bool:
-        """Whether resident images are trained on in compiled code, model by model, whatever the stack."""
+        """Whether models are trained in compiled code, one by one, whatever the stack."""
         return _native(self, shape_after(self.augmentations, image_shape), n_classes, execution) is not None
 
     def load(
@@ -112,6 +113,19 @@ class Sgd(Recipe):
         own = Normalisation(state.pop(MEAN), state.pop(SCALE)) if from_subsets(self) else given(self, device)
         evaluator = _evaluator(net, _stack(self.network, shape, n_classes), _native(self, shape, n_classes, execution))
         return NetworkModels(self, evaluator, state, own)
+
+    def torch_models(
+        self,
+        weights: Mapping[str, Float[np.ndarray, "models ..."]],
+        image_shape: Shape,
+        n_classes: int,
+        execution: Execution,
+    ) -> TorchModels:
+        """The networks with stored weights as torch modules."""
+        models = self.load(weights, image_shape, n_classes, execution)
+        return (
+            head_modules(models) if isinstance(models, HeadModels) else network_modules(models, image_shape, n_classes)
+        )
 
 
 class _Job:
@@ -147,7 +161,7 @@ class _Job:
         alone = self.examples.beton is None
         layout = _native(recipe, self.shape, self.n_classes, self.execution) if alone else None
         evaluator = _evaluator(net, stack, layout)
-        if layout and isinstance(source, Resident):
+        if layout:
             state = self.in_parts(len(self.models), self.natively(layout, source, normalisation))
             return NetworkModels(recipe, evaluator, state, normalisation)
         trained = net.trained_names(recipe.network.trainable)
@@ -192,12 +206,12 @@ class _Job:
         state = self.in_parts(launch, lambda rows: single(rows) if rows.stop - rows.start == 1 else stacked(rows))
         return NetworkModels(recipe, evaluator, state, normalisation)
 
-    def natively(self, layout: Layout, source: Resident, normalisation: Normalisation) -> Part:
+    def natively(self, layout: Layout, source: Resident | BetonSource, normalisation: Normalisation) -> Part:
         """How models are trained in compiled code."""
         return lambda rows: train_native(
-            self.recipe, layout, source.images, normalisation.rows(rows),
+            self.recipe, layout, source, normalisation.rows(rows),
             (from_module(self.start(row)) for row in range(len(self.models))[rows]), self.examples.labels,
-            self.masks[rows], self.models[rows], self.seed, self.steps,
+            self.masks[rows], self.models[rows], self.seed, self.image_shape, self.steps,
         )  # fmt: skip
 
     def source(self) -> Resident | BetonSource:

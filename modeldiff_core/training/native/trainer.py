@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from modeldiff_core.models import Shape
+from modeldiff_core.training.batches import ImageSource, Resident
 from modeldiff_core.training.descent import epoch_draws, network_inputs, rate_of
 from modeldiff_core.training.native.layout import Layout
 from modeldiff_core.training.native.network import NativeNetwork, Rules, Table
@@ -23,13 +25,14 @@ EVALUATED = 64
 def train_native(
     recipe: Recipe,
     layout: Layout,
-    images: UInt8[Tensor, "train height width channels"],
+    source: ImageSource,
     normalisation: Normalisation,
     starts: Iterator[Mapping[str, Tensor]],
     labels: Int[np.ndarray, " train"],
     masks: Bool[np.ndarray, "models train"],
     models: Sequence[int],
     seed: int,
+    image_shape: Shape,
     steps: int | None = None,
 ) -> dict[str, Float[Tensor, "models ..."]]:
     """Parameters [models, ...] after training.
@@ -43,7 +46,7 @@ def train_native(
     for row, start in enumerate(starts):
         parameters, velocity = layout.packed(start), torch.zeros(layout.size)
         members = np.flatnonzero(masks[row])
-        parts = _parts(recipe, layout, images, normalisation.of(row), members, models[row], seed, steps)
+        parts = _parts(recipe, layout, source, normalisation.of(row), members, models[row], seed, image_shape, steps)
         for table, rows, order, rates in parts:
             network.train(parameters, velocity, table, rows, labels[order], rates, rules)
         done.append(layout.unpacked(parameters))
@@ -53,33 +56,35 @@ def train_native(
 def _parts(
     recipe: Recipe,
     layout: Layout,
-    images: UInt8[Tensor, "train height width channels"],
+    source: ImageSource,
     normalisation: Normalisation,
     members: Int[np.ndarray, " subset"],
     model: int,
     seed: int,
+    image_shape: Shape,
     steps: int | None,
 ) -> Iterator[tuple[Table, Int[np.ndarray, " part"], Int[np.ndarray, " part"], Float[np.ndarray, " steps"]]]:
     """Runs of whole steps: a table of images, rows of it, which images they are, and learning rates."""
-    shape = (images.shape[1], images.shape[2], images.shape[3])
     batch, batches = recipe.batch_size, -(-len(members) // recipe.batch_size)
     total = recipe.epochs * batches if steps is None else min(steps, recipe.epochs * batches)
     rates = np.array([rate_of(recipe, step, batches) for step in range(total)], np.float32)
-    whole = _as_bytes(images, normalisation)
-    at_once = max(1, CHANGED_VALUES // (batch * images[0].numel())) if recipe.augmentations else batches
-    for epoch in range(-(-total // batches)):
-        orders, draws = epoch_draws(recipe, members[None], [model], seed, epoch, shape)
-        for first in range(0, batches, at_once):
-            step = epoch * batches + first
-            part = rates[step : step + min(at_once, batches - first)]
-            span = slice(first * batch, (first + len(part)) * batch)
-            order = np.ascontiguousarray(orders[0, span])
-            if not recipe.augmentations:
-                yield whole, order, order, part
-            elif len(part):
-                shown = images.index_select(0, torch.from_numpy(order))
-                table = _augmented(recipe, layout, normalisation, shown, torch.from_numpy(draws[0, span]))
-                yield table, np.arange(len(order)), order, part
+    resident = isinstance(source, Resident)
+    at_once = batch * max(1, CHANGED_VALUES // (batch * int(np.prod(image_shape)))) if resident else batch
+    whole = (
+        None if recipe.augmentations or not isinstance(source, Resident) else _as_bytes(source.images, normalisation)
+    )
+    for first in range(0, total, batches):
+        orders, draws = epoch_draws(recipe, members[None], [model], seed, first // batches, image_shape)
+        order = np.ascontiguousarray(orders[0, : (total - first) * batch])
+        if whole is not None:
+            yield whole, order, order, rates[first : first + batches]
+            continue
+        at = 0
+        for shown in source.batches(order, at_once):
+            span, step = slice(at, at + len(shown)), first + at // batch
+            table = _augmented(recipe, layout, normalisation, shown, torch.from_numpy(draws[0, span]))
+            yield table, np.arange(len(shown)), order[span], rates[step : step - (-len(shown) // batch)]
+            at = span.stop
 
 
 def _augmented(
