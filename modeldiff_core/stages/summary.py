@@ -263,7 +263,7 @@ def estimator_entries(findings: Findings) -> dict[str, Any]:
     entries = [
         {
             "name": one.kind,
-            **{name: {**one.scores[i]["lds"], "seconds": one.seconds[i]} for i, name in enumerate(("a", "b"))},
+            **{name: {**lds_entry(one.scores[i]), "seconds": one.seconds[i]} for i, name in enumerate(("a", "b"))},
         }
         for one in findings.estimators
     ]
