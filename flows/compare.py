@@ -1,6 +1,6 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any, cast
 
@@ -11,31 +11,28 @@ from flows.artifacts import publish
 from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
 from flows.resolve import resolve
-from flows.window import Call, Outcome, run_window
+from flows.window import Call, Outcome, RunFailed, run_window
 from modeldiff_core.datamodels import FromMasks
-from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.gram import fits_store, gram_reference
 from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.regression import Regression
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.stages.search import BOTH, Search, searches
 from modeldiff_core.stages.summary import descriptions, significant_entries
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
-from tasks import datamodels, directions, effects, matrices, probe, report, search, train
+from tasks import curve, datamodels, directions, effects, matrices, probe, report, search, train
 from tasks.policy import fresh, result_storage
 from tasks.slots import Slots, open_slots
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
-
-
-class RunFailed(ModelDiffError):
-    """Some tasks failed for good; names them and says how to go on."""
 
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
@@ -56,13 +53,18 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     for warning in warnings:
         logger.warning(warning)
     with open_slots(runner.slots(), runner.execution()) as slots:
-        run = _Run(comparison, store, slots, runner)
+        while not (now := current_round(ObjectStore(store), comparison)).last:
+            step = _Run(now.comparison, store, slots, runner)
+            step.train()
+            step.follow()
+        run = _Run(now.comparison, store, slots, runner)
         run.train()
         run.consolidate()
+        run.follow()
         run.analyse()
         run.search()
         result = run.report()
-    publish(comparison, run.objects, result)
+    publish(now.comparison, run.objects, result)
     return result
 
 
@@ -97,18 +99,42 @@ class _Run:
 
     def consolidate(self) -> None:
         """Gather the shards of each algorithm; shards that turn out damaged are trained again."""
-        for _ in range(REPAIRS):
-            calls = []
+        models = self.study.subsets.models
+
+        def lacking() -> Iterable[Call]:
             for label, training in zip("ab", self.comparison.trainings, strict=True):
-                if not matrix_reference(training, self.study.subsets.models).complete(self.objects):
+                if not matrix_reference(training, models).complete(self.objects):
                     arguments = {
                         "label": self._label(label), "store": self.store, "training": training.to_json(),
-                        "models": self.study.subsets.models,
+                        "models": models,
                     }  # fmt: skip
-                    calls.append(Call(label, matrices.consolidate_matrix, arguments))
+                    yield Call(label, matrices.consolidate_matrix, arguments)
+
+        self._gather("matrices", "gathering margins", lacking)
+
+    def follow(self) -> None:
+        """Take the learning curve of each algorithm as far as its models go."""
+        models = self.study.subsets.models
+
+        def lacking() -> Iterable[Call]:
+            for label, training in zip("ab", self.comparison.trainings, strict=True):
+                followed = Curve.of(self.study, training)
+                if not followed.complete(self.objects, models):
+                    arguments = {
+                        "label": self._label(label), "store": self.store, "curve": followed.to_json(),
+                        "budget": models,
+                    }  # fmt: skip
+                    yield Call(label, curve.learning_curve, arguments)
+
+        self._gather("curve", "learning curves", lacking)
+
+    def _gather(self, key: str, words: str, lacking: Callable[[], Iterable[Call]]) -> None:
+        """Run what is lacking of each algorithm's shards; those that turn out damaged are trained again."""
+        for _ in range(REPAIRS):
+            calls = list(lacking())
             if not calls:
                 return
-            with StageProgress("matrices", "gathering margins", len(calls)) as progress:
+            with StageProgress(key, words, len(calls)) as progress:
                 outcome = self._run(calls, progress)
             damaged = {label: result["damaged"] for label, result in outcome.results.items() if result["damaged"]}
             if not damaged:
@@ -265,11 +291,8 @@ class _Run:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        outcome = run_window(calls, 2 * len(self.slots.devices), lambda call: progress.advance(call.units))
-        if outcome.failures:
-            lines = "\n".join(f"  {name}: {why}" for name, why in outcome.failures.items())
-            raise RunFailed(f"{len(outcome.failures)} tasks of {self.study.name} failed:\n{lines}")
-        return outcome
+        window = 2 * len(self.slots.devices)
+        return run_window(calls, window, lambda call: progress.advance(call.units)).succeeded(self.study.name)
 
     def _label(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"

@@ -9,6 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.tasks import Task
 
+from modeldiff_core.errors import ModelDiffError
+
+
+class RunFailed(ModelDiffError):
+    """Some tasks failed for good; names them and says how to go on."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -26,6 +32,13 @@ class Outcome:
 
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+
+    def succeeded(self, study: str) -> "Outcome":
+        """The outcome itself; raises RunFailed that lists what failed of the study, if anything did."""
+        if self.failures:
+            lines = "\n".join(f"  {name}: {why}" for name, why in self.failures.items())
+            raise RunFailed(f"{len(self.failures)} tasks of {study} failed:\n{lines}")
+        return self
 
 
 def run_window(calls: Iterable[Call], limit: int, done: Callable[[Call], None]) -> Outcome:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from modeldiff_core.data import Examples
+from modeldiff_core.evaluation.law import LearningCurve
 
 Side = Literal["a-b", "b-a"]
 
@@ -129,6 +130,18 @@ class EffectFacts:
 
 
 @dataclass(frozen=True)
+class LearningFacts:
+    """How both algorithms' scores grew with the models behind them.
+
+    held: models kept for evaluation, which count among those trained. wished: the score that was wished for, if any.
+    """
+
+    curves: tuple[LearningCurve, LearningCurve]
+    held: int
+    wished: float | None
+
+
+@dataclass(frozen=True)
 class ReportFacts:
     """A whole comparison.
 
@@ -136,7 +149,8 @@ class ReportFacts:
     found: what a search put to the test on images and models that had not chosen it.
     train, targets: the examples behind the columns and rows of the datamodels.
     estimators: those whose scores are set side by side; empty where there is one alone.
-    command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study.
+    command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study. learning: None where
+    only the final models are known.
     """
 
     study: str
@@ -155,5 +169,6 @@ class ReportFacts:
     versions: Mapping[str, str]
     findings: tuple[str, ...]
     command: tuple[str, ...] = ()
+    learning: LearningFacts | None = None
     estimators: tuple[EstimatorFacts, ...] = ()
     found: tuple[EffectFacts, ...] = ()

@@ -32,6 +32,7 @@ from modeldiff_core.stages.summary import (
     direction_entries,
     estimator_entries,
     estimator_scores,
+    lds_entry,
 )
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import load_dataset
@@ -280,7 +281,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
             }
             for (label, side), score in zip(sides.items(), scores, strict=True)
         },
-        "lds": {label: score.get("lds") for label, score in zip(sides, scores, strict=True)},
+        "lds": {label: lds_entry(score) if score else None for label, score in zip(sides, scores, strict=True)},
         **estimators,
         "similarity": float(directions.arrays["similarity"].mean()),
         "directions": entries,

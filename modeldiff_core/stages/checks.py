@@ -14,6 +14,7 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import differences, plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
@@ -115,6 +116,7 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         matrix = matrix_reference(training, study.subsets.models)
         sizes = study.subsets.models, len(training.load().train), training.targets
         yield matrix_check(store, matrix, training.identity, sizes, keys)
+        yield from _curve_checks(store, Curve.of(study, training), study.subsets.models)
     n_train = len(comparison.trainings[0].load().train)
     for regression in {fit.reference.key: fit for fit in comparison.regressions().values()}.values():
         yield from datamodel_checks(store, regression.reference, regression.targets, n_train, keys)
@@ -159,6 +161,19 @@ def matrix_check(
 
     groups = sorted(key for key in keys if key.startswith(f"{reference.key}.") and ".zarr/" in key)
     return Check(reference.record, run, (reference.record, *groups))
+
+
+def _curve_checks(store: ObjectStore, curve: Curve, models: int) -> Iterator[Check]:
+    """The points of a learning curve; every later one was computed from a point that is not sound."""
+    sizes = curve.sizes(models)
+    n_train = len(curve.training.load().train)
+    for at, size in enumerate(sizes):
+        reference, weights = curve.point(size), curve.weights_key(size)
+        identity = {"curve": reference.digest}
+        scores, fitted = {"scores": (curve.followed,)}, {"weights": (curve.followed, n_train)}
+        later = tuple(key for s in sizes[at:] for key in (curve.point(s).record, curve.weights_key(s)))
+        yield Check(reference.record, partial(_tensors, store, reference.record, identity, scores), later)
+        yield Check(weights, partial(_tensors, store, weights, identity, fitted), later)
 
 
 def datamodel_checks(

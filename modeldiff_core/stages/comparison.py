@@ -137,4 +137,7 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     kinds = [regression.estimator, *regression.also]
     if kinds != ["lasso"]:
         own["estimators"] = [{"kind": kind, "settings": build_estimator(regression, kind).identity()} for kind in kinds]
+    if "subsets" in settings:
+        subsets = {name: value for name, value in settings["subsets"].items() if name not in ("adaptive", "rounds")}
+        settings = {**settings, "subsets": subsets}
     return plain({**settings, "regression": own})

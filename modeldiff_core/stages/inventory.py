@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import FOLDER
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.score import score_reference
@@ -64,6 +65,7 @@ def results(comparison: Comparison) -> dict[str, Reference]:
     study, pair = comparison.study, comparison.pair
     named: dict[str, Reference] = {}
     for label, training in zip("ab", comparison.trainings, strict=True):
+        named[f"{label} learning curve"] = Curve.of(study, training).point(study.subsets.models)
         named[f"{label} margins"] = matrix_reference(training, study.subsets.models)
     for (label, part), regression in comparison.regressions().items():
         named[f"{label} datamodels, {part}"] = regression.reference

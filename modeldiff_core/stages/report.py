@@ -20,10 +20,12 @@ from modeldiff_core.report.facts import (
     EndFacts,
     EstimatorFacts,
     EstimatorScore,
+    LearningFacts,
     ReportFacts,
 )
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.references import open_store
 from modeldiff_core.stages.summary import EstimatorScores, Findings, read_findings
 from modeldiff_core.store import ObjectStore, read_record, write_record
@@ -102,6 +104,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),
+        learning=_learning(store, comparison),
         estimators=_estimators(comparison, findings),
         found=tuple(
             _effect(
@@ -113,6 +116,13 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             for along, one in findings.found
         ),
     )
+
+
+def _learning(store: ObjectStore, comparison: Comparison) -> LearningFacts | None:
+    """Both learning curves, as far as they are in the store."""
+    subsets = comparison.study.subsets
+    a, b = (read_curve(store, Curve.of(comparison.study, t), subsets.models) for t in comparison.trainings)
+    return LearningFacts((a, b), subsets.evaluation_models, subsets.rounds.wished_score) if a and b else None
 
 
 def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[DirectionFacts, ...]:

@@ -336,6 +336,11 @@ def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]]
     )
 
 
+def lds_entry(score: dict[str, Any]) -> dict[str, float]:
+    """The linear datamodeling score of summary.json."""
+    return {name: score["lds"][name] for name in ("mean", "ci_low", "ci_high")}
+
+
 def about_search(comparison: Comparison, found: list[dict[str, Any]], a: str, b: str) -> list[str]:
     """What the search confirmed; nothing is said if it was left out, or had no significant direction to go along."""
     if not found:
@@ -392,7 +397,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
                 ("b", comparison.study.algorithm_b, comparison.trainings[1], b),
             )
         },
-        "lds": {"a": a["lds"], "b": b["lds"]},
+        "lds": {"a": lds_entry(a), "b": lds_entry(b)},
         **estimator_entries(findings),
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "directions": directions,

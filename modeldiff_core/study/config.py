@@ -38,10 +38,23 @@ class AlgorithmConfig(Settings):
     recipe: dict[str, Any] = Field(default_factory=dict, description="settings of that kind of algorithm")
 
 
+class RoundsConfig(Settings):
+    """Nested prefixes of the models, each `growth` times the one before: points of the curve, rounds of training.
+
+    targets: how many are drawn to follow the score. least_gain: adaptive training stops when a round raises the score
+    of neither algorithm by as much. wished_score: the curve says how many models it takes.
+    """
+
+    growth: Annotated[float, Field(gt=1, le=4)] = 1.2
+    targets: Annotated[int, Field(ge=2)] = 100
+    least_gain: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    wished_score: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
 class SubsetConfig(Settings):
     """The subset design. The first `evaluation_models` models are kept from every regression.
 
-    paired: A and B are trained on the same masks.
+    paired: A and B are trained on the same masks. adaptive: `models` is the most that are trained, in rounds.
     """
 
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -50,6 +63,13 @@ class SubsetConfig(Settings):
     models: Annotated[int, Field(ge=1)] = 1000
     evaluation_models: Annotated[int, Field(ge=3)] = 100
     paired: bool = True
+    adaptive: bool = False
+    rounds: RoundsConfig = RoundsConfig()
+
+    def settled(self, models: int) -> "SubsetConfig":
+        """The plain design with so many models that an adaptive one comes down to."""
+        rounds = self.rounds.model_copy(update={"least_gain": RoundsConfig().least_gain})
+        return self.model_copy(update={"models": models, "adaptive": False, "rounds": rounds})
 
 
 class EnsembleConfig(Settings):

@@ -5,6 +5,7 @@ from typing import Any
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import consolidate
+from modeldiff_core.stages.curve import Curve, follow_curve
 from modeldiff_core.stages.directions import find_directions, null_block
 from modeldiff_core.stages.effects import measure_effect
 from modeldiff_core.stages.enrichment import describe
@@ -54,6 +55,8 @@ def run(store: ObjectStore, comparison: Comparison) -> None:
     for training in comparison.trainings:
         if not comparison.regression(training, None).matrix.complete(store):
             assert not consolidate(settings, training.to_json(), comparison.study.subsets.models)["damaged"]
+        curve = Curve.of(comparison.study, training)
+        assert not follow_curve(settings, curve.to_json(), comparison.study.subsets.models)["damaged"]
     for fit in comparison.regressions().values():
         if not fit.reference.complete(store):
             for block in fit.blocks:
