@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-EXACT_SIDE = 1000
+from modeldiff_core.comparison.residuals import PIECE
+
+EXACT_SIDE = 256
 """Up to this many rows, or training examples, the eigenproblem is solved exactly."""
 SPARE = 10
 """Vectors that are sought beyond those asked for."""
@@ -19,8 +21,6 @@ BLOCKS = 8
 """Most blocks of a Krylov subspace."""
 CONVERGED = 1e-6
 """What a product may leave of a Krylov vector, relative to the largest eigenvalue."""
-PIECE = 2**22
-"""Entries that are held in float64 at once."""
 
 
 @dataclass(frozen=True)

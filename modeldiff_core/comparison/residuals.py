@@ -9,7 +9,7 @@ from torch import Tensor
 
 from modeldiff_core.errors import ConfigError
 
-PIECE = 2**22
+PIECE = 2**20
 """Entries of a matrix that are held in float64 at once."""
 
 
