@@ -35,11 +35,11 @@ from modeldiff_core.training import Execution
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 
-MODELS, LAUNCH = 800, 100
+MODELS, LAUNCH = {SMALL: 800, LARGE: 1000}, 100
 FIRST, AUC = 3, 0.9
 RECIPES = {
     data: Sgd(network=Network("mlp", (32,)), epochs=epochs, learning_rate=rate, weight_decay=0.005)
-    for data, epochs, rate in zip(DATASETS, (10, 8), (0.05, 0.025), strict=True)
+    for data, epochs, rate in zip(DATASETS, (10, 10), (0.05, 0.02), strict=True)
 }
 Spec = dict[str, Any]
 
@@ -57,11 +57,11 @@ def margins(recipe: Sgd, sample: Sample, which: str, models: int, seed: int, sub
     return Margins(masks, np.concatenate(parts))
 
 
-def study(spec: Spec, ways: list[str], models: int = MODELS) -> dict[str, Any]:
+def study(spec: Spec, ways: list[str], models: int | None = None) -> dict[str, Any]:
     """Train, compare in every way, and judge: everything that the tables need."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return _study(spec, ways, models)
+        return _study(spec, ways, models or MODELS[spec["data"]])
 
 
 def _study(spec: Spec, ways: list[str], models: int) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--nulls", type=int, default=10, help="null studies a data set and design")
     parser.add_argument("--ways", nargs="*", default=["ridge-pca", "ridge-crossfit"])
-    parser.add_argument("--models", type=int, default=MODELS)
+    parser.add_argument("--models", type=int, help=f"an algorithm; by default {MODELS}")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="print the tables of what is finished")
     options = parser.parse_args()
@@ -215,7 +215,7 @@ def main() -> None:
     print("\n" + table(records, ways))
     for way in ways:
         print(f"\nMissed by {way}:\n{missed(records, way)}")
-    print(f"\n{SMALL} and the rest: {options.models} models an algorithm, {PERMUTATIONS} permutations.")
+    print(f"\nModels an algorithm: {options.models or MODELS}; {PERMUTATIONS} permutations.")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from modeldiff_core.data.fashion_mnist import FashionMnist
 
 SMALL, LARGE = "digits", "fashion"
 DATASETS = (SMALL, LARGE)
-SIZES = {SMALL: (500, 400), LARGE: (400, 300)}
+SIZES = {SMALL: (500, 400), LARGE: (500, 500)}
 
 
 @dataclass(frozen=True)

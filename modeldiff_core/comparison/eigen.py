@@ -33,7 +33,7 @@ class CrossCovariance:
     def __call__(self, v: Float[Tensor, "train columns"]) -> Float[Tensor, "train columns"]:
         """M·v in the precision of v, by blocks of rows where it is not that of the rows."""
         rows = len(self.x) if v.dtype == self.x.dtype else max(1, PIECE // self.x.shape[1])
-        out = torch.zeros_like(v)
+        out: Tensor = torch.zeros_like(v)
         for x, y in zip(self.x.split(rows), self.y.split(rows), strict=True):
             x = x.to(v.dtype)
             if self.x is self.y:
@@ -46,7 +46,13 @@ class CrossCovariance:
     def span(self) -> Float[Tensor, "train dimensions"]:
         """Orthonormal basis of all that M does not map to zero."""
         rows = self.x if self.x is self.y else torch.cat([self.x, self.y])
-        return torch.linalg.qr(rows.T).Q
+        return orthonormal(rows.T)
+
+
+def orthonormal(v: Float[Tensor, "train columns"]) -> Float[Tensor, "train dimensions"]:
+    """Orthonormal columns that span those of v; where v lacks rank, some more."""
+    q: Tensor = torch.linalg.qr(v).Q
+    return q
 
 
 def leading_eigenvectors(matrix: CrossCovariance, count: int) -> Float[Tensor, "count train"]:
@@ -54,7 +60,7 @@ def leading_eigenvectors(matrix: CrossCovariance, count: int) -> Float[Tensor, "
     rows = len(matrix.x) * (1 if matrix.x is matrix.y else 2)
     sought = min(count + SPARE, matrix.x.shape[1])
     basis = _exact(matrix, sought) if min(rows, matrix.x.shape[1]) <= EXACT_SIDE else _krylov(matrix, count, sought)
-    basis = torch.linalg.qr(basis.double()).Q
+    basis = orthonormal(basis.double())
     image = matrix(basis)
     values, rotation = torch.linalg.eigh(basis.T @ image)
     top = rotation[:, -count:].flip(1)
@@ -62,15 +68,16 @@ def leading_eigenvectors(matrix: CrossCovariance, count: int) -> Float[Tensor, "
     # What the product adds to a vector lies outside the basis: one step of power iteration, for nothing.
     step = image @ top / values[-count:].flip(0).clamp(min=torch.finfo(values.dtype).tiny)
     small = (step - found).norm(dim=0) < 0.1
-    v = torch.linalg.qr(torch.where(small, step, found)).Q.T
+    v = orthonormal(torch.where(small, step, found)).T
     largest = v.gather(1, v.abs().argmax(1, keepdim=True))
-    return (v * torch.where(largest < 0, -1.0, 1.0)).contiguous()
+    signed: Tensor = v * torch.where(largest < 0, -1.0, 1.0)
+    return signed.contiguous()
 
 
 def _exact(matrix: CrossCovariance, sought: int) -> Float[Tensor, "train sought"]:
     basis = matrix.span()
     _, vectors = torch.linalg.eigh(basis.T @ matrix(basis))
-    kept = basis @ vectors[:, -sought:]
+    kept: Tensor = basis @ vectors[:, -sought:]
     if kept.shape[1] == sought:
         return kept
     # Fewer rows than vectors: the rest belong to the eigenvalue zero.
@@ -81,7 +88,7 @@ def _exact(matrix: CrossCovariance, sought: int) -> Float[Tensor, "train sought"
 def _krylov(matrix: CrossCovariance, count: int, sought: int) -> Float[Tensor, "train sought"]:
     train, kind, device = matrix.x.shape[1], matrix.x.dtype, matrix.x.device
     generator = torch.Generator().manual_seed(0)
-    block = torch.linalg.qr(torch.randn(train, sought, generator=generator, dtype=kind).to(device)).Q
+    block = orthonormal(torch.randn(train, sought, generator=generator, dtype=kind).to(device))
     basis, image = block, matrix(block)
     while True:
         form = basis.T @ image
@@ -89,8 +96,9 @@ def _krylov(matrix: CrossCovariance, count: int, sought: int) -> Float[Tensor, "
         top = vectors[:, -count:]
         left = (image @ top - (basis @ top) * values[-count:]).norm(dim=0).amax()
         if left <= CONVERGED * values[-1] or basis.shape[1] + sought > min(train, BLOCKS * sought):
-            return basis @ vectors[:, -sought:]
+            found: Tensor = basis @ vectors[:, -sought:]
+            return found
         block = image[:, -sought:]
         for _ in range(2):
-            block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
+            block = orthonormal(block - basis @ (basis.T @ block))
         basis, image = torch.cat([basis, block], 1), torch.cat([image, matrix(block)], 1)

@@ -123,12 +123,10 @@ def _directions(
     rows, means = [], []
     for a, b in zip(parts_a, parts_b, strict=True):
         rows.append(residual_rows(a, b, chosen, normalize=normalize, device=device))
-        means.append(
-            rows[-1].mean(0, dtype=torch.float64).to(rows[-1].dtype) if len(chosen) else rows[-1].new_zeros(())
-        )
+        means.append(rows[-1].sum(0, dtype=torch.float64).div(max(1, len(chosen))).to(rows[-1].dtype))
         rows[-1] -= means[-1]
     directions = leading_eigenvectors(CrossCovariance(rows[0], rows[-1]), n_components).to(rows[0].dtype)
-    own: Tensor = torch.stack(
+    own = torch.stack(
         [x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]
     ).mean(0)
     return directions.cpu().numpy(), own.cpu().numpy()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from modeldiff_core.errors import ConfigError
 
@@ -30,7 +30,7 @@ def require(holds: bool, field: str, expected: str, got: object) -> None:
 
 def to_bytes(values: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     """Rounded and clipped to 0..255."""
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Texture:
     def stamp(self, images: Images) -> Images:
         """Copies of the images with stripes where they are not black."""
         rows, columns = np.indices(images.shape[1:3])
-        dark = ((rows + columns) % self.period) < self.period / 2
+        dark: Bool[np.ndarray, "height width"] = np.asarray((rows + columns) % self.period < self.period / 2)
         return to_bytes(images * (1 - self.depth * dark[None, :, :, None]))
 
 
@@ -162,7 +162,7 @@ class Smear:
         r, (height, width) = self.radius, images.shape[1:3]
         padded = np.pad(images.astype(float), ((0, 0), (r, r), (r, r), (0, 0)), mode="edge")
         places = [(i, j) for i in range(2 * r + 1) for j in range(2 * r + 1)]
-        return to_bytes(sum(padded[:, i : i + height, j : j + width] for i, j in places) / len(places))  # type: ignore[arg-type]
+        return to_bytes(np.mean([padded[:, i : i + height, j : j + width] for i, j in places], axis=0))
 
 
 @dataclass(frozen=True)
