@@ -27,7 +27,7 @@ from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.planted_kinds import DATASETS, KINDS, SMALL, Sample, sample
+from benchmarks.planted_kinds import DATASETS, KINDS, LARGE, SMALL, Sample, sample
 from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Tested, compare
 from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.subsets import SubsetSampler

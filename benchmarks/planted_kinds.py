@@ -69,7 +69,7 @@ KINDS: dict[str, Make] = {
     "patch": lambda data, c, _: (Planting(_mark(data), ((c, 0.5),)),),
     "tint": lambda _, c, __: (Planting(Tint((80, 0, -80)), ((c, 0.5),)),),
     "texture": lambda data, c, _: (Planting(Texture(2 if data == SMALL else 4, 0.7), ((c, 0.5),)),),
-    "frequency": lambda _, c, __: (Planting(Wave(0.5, 0.5, 50), ((c, 0.5),)),),
+    "frequency": lambda _, c, __: (Planting(Wave(0.5, 0.5, 50.0), ((c, 0.5),)),),
     "position": lambda data, c, _: (Planting(Shift(right=2 if data == SMALL else 5), ((c, 0.5),)),),
     "confounded background": lambda _, c, __: (
         Planting(Background(80), tuple((k, 0.7 if k == c else 0.07) for k in range(10))),

@@ -11,6 +11,8 @@ from modeldiff_core.comparison.residuals import blocks, check_attributions, expl
 from modeldiff_core.errors import ConfigError
 
 Weights = Float[np.ndarray, "targets train"]
+Other = Float[np.ndarray, "rows columns"]
+"""Should have the shape of the first matrix, and is told so by name if it has not."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ResidualPCA:
 
 
 def residual_pca(
-    theta_a: Weights, theta_b: Weights, n_components: int, *, normalize: bool = True, device: str = "cpu"
+    theta_a: Weights, theta_b: Other, n_components: int, *, normalize: bool = True, device: str = "cpu"
 ) -> ResidualPCA:
     """Centred PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
 
@@ -62,7 +64,7 @@ def residual_crossfit(
 
 
 def compare_parts(
-    parts_a: tuple[Weights, ...], parts_b: tuple[Weights, ...], n_components: int, *, normalize: bool, device: str
+    parts_a: tuple[Weights, ...], parts_b: tuple[Other, ...], n_components: int, *, normalize: bool, device: str
 ) -> ResidualPCA:
     """Directions from the datamodels of one part of the models (PCA) or of two (their cross-covariance)."""
     for a, b in zip(parts_a, parts_b, strict=True):
@@ -126,9 +128,7 @@ def _directions(
         means.append(rows[-1].sum(0, dtype=torch.float64).div(max(1, len(chosen))).to(rows[-1].dtype))
         rows[-1] -= means[-1]
     directions = leading_eigenvectors(CrossCovariance(rows[0], rows[-1]), n_components).to(rows[0].dtype)
-    own = torch.stack(
-        [x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]
-    ).mean(0)
+    own = torch.stack([x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]).mean(0)
     return directions.cpu().numpy(), own.cpu().numpy()
 
 

@@ -56,7 +56,8 @@ def test_a_planted_difference_is_beyond_chance(paired: bool) -> None:
     assert len(np.unique(null)) == null.size
     assert observed[0, 0] > 3 * np.abs(null).max()
     assert p_values(observed[0], null.ravel())[0] == 1 / (1 + null.size)
-    assert p_values(observed[1], null.ravel()).min() > 0.1, "B knows nothing that A does not"
+    # Rows have unit length, so what A alone knows makes the rest of its datamodels a little shorter than B's.
+    assert observed[1].max() < 0.1 * observed[0, 0], "B knows nothing that A does not"
 
 
 def test_no_difference_gives_ordinary_p_values() -> None:
