@@ -31,7 +31,7 @@ def test_models_needed() -> None:
 
 
 def test_as_many_models_find_what_few_missed() -> None:
-    """Datamodels with errors of size 1/√m: a difference that m models just miss, then as many as it was said to take."""
+    """Datamodels with errors of size 1/√m: m models just miss the difference, as many as it was said to take do not."""
 
     def differences(models: int, strength: float, seeds: range) -> np.ndarray:
         found = []
