@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks.planted_kinds import DATASETS, KINDS, LARGE, SMALL, Sample, sample
-from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Tested, compare
+from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Outcome, compare
 from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution
@@ -83,7 +83,7 @@ def _study(spec: Spec, ways: list[str], models: int) -> dict[str, Any]:
     return record
 
 
-def judged(tested: Tested, made: Sample) -> dict[str, Any]:
+def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
     """What a way found: differences, p, and of each cue the AUC of every direction of side A−B."""
     aucs = [
         [_auc(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]

@@ -35,7 +35,7 @@ class Margins:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """Differences of both sides (A−B, then B−A), their p, and the projections on the directions of side A−B.
 
     study_p: of the largest difference against the largest of each permutation; uniform where nothing differs.
@@ -73,7 +73,7 @@ class KeptRidge:
         return np.ascontiguousarray((self.kept[name] @ margins).T)
 
 
-def compare(a: Margins, b: Margins, way: str) -> Tested:
+def compare(a: Margins, b: Margins, way: str) -> Outcome:
     """Directions of both sides from all models, their cross-fitted differences, and p from exchanges of A and B."""
     estimator, method = way.split("-")
     assert method in ("pca", "crossfit")
@@ -99,7 +99,7 @@ def compare(a: Margins, b: Margins, way: str) -> Tested:
     assert projections is not None
     difference = np.stack([fit.difference for fit in fits])
     p = p_values(difference.ravel(), null.ravel())
-    return Tested(
+    return Outcome(
         difference,
         p.reshape(difference.shape),
         holm(p).reshape(difference.shape),

@@ -143,16 +143,16 @@ def test_a_difference_of_mean_margins_is_not_chance() -> None:
 
 @pytest.mark.parametrize("method", ["pca", "crossfit"])
 def test_p_values_are_uniform_where_nothing_differs(method: Method) -> None:
-    """Kolmogorov–Smirnov over 40 null studies: the largest difference against the largest of each of 19 exchanges."""
+    """Kolmogorov–Smirnov over 20 null studies: the largest difference against the largest of each of 9 exchanges."""
     p = []
-    for seed in range(40):
+    for seed in range(20):
         halves = ridge_study(seed)
-        null = permuted_differences(halves, COMPONENTS, range(19), seed, method=method)
+        null = permuted_differences(halves, COMPONENTS, range(9), seed, method=method)
         fits = common_fits(halves, method=method)
         observed = max(fits.compare(COMPONENTS, reverse=reverse).difference.max() for reverse in (False, True))
         p.append(p_values(np.array([observed]), null.max((1, 2)))[0])
-    assert len(set(p)) > 10
-    spread = np.array(p) - np.random.default_rng(0).random(len(p)) / 20
+    assert len(set(p)) > 5
+    spread = np.array(p) - np.random.default_rng(0).random(len(p)) / 10
     assert kstest(spread, "uniform").pvalue > 0.01
 
 

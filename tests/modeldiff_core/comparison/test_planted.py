@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import battery, judged, study, table
-from benchmarks.planted_kinds import DATASETS, KINDS, Sample, Truth, sample
-from benchmarks.planted_ways import Tested
+from benchmarks.planted_kinds import KINDS, Sample, Truth, sample
+from benchmarks.planted_ways import Outcome
 
 WAYS = ["ridge-pca"]
 
@@ -28,11 +28,8 @@ def test_nothing_is_found_in_nothing(design: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("data", DATASETS)
-def test_a_and_b_differ_in_the_cue_alone(data: str, kind: str) -> None:
-    if data == "fashion":
-        pytest.importorskip("modeldiff_core.data.fashion_mnist").fashion_folder(None)
-    made = sample(data, kind, 0)
+def test_a_and_b_differ_in_the_cue_alone(kind: str) -> None:
+    made = sample("digits", kind, 0)
     changed = (made.train_a.images != made.train_b.images).any((1, 2, 3))
     carries = made.train_a.metadata["planted"]
     assert 0 < changed.sum() < len(changed)
@@ -44,7 +41,7 @@ def test_a_and_b_differ_in_the_cue_alone(data: str, kind: str) -> None:
         assert 0 < among.sum() < len(among), "some of the class carry the cue and some do not"
 
 
-def made_up() -> tuple[Tested, Sample]:
+def made_up() -> tuple[Outcome, Sample]:
     """Three directions, of which the second tells the carriers of the only cue apart."""
     base = sample("digits", "patch", 0)
     targets = len(base.test)
@@ -53,7 +50,7 @@ def made_up() -> tuple[Tested, Sample]:
     projections = np.random.default_rng(0).normal(size=(targets, 3))
     projections[:, 1] = -5.0 * carries
     p = np.array([[0.01, 0.01, 0.5], [0.9, 0.9, 0.9]])
-    return Tested(1 - p, p, p, p, projections, 0.01, 1.0), replace(base, truths=(truth,))
+    return Outcome(1 - p, p, p, p, projections, 0.01, 1.0), replace(base, truths=(truth,))
 
 
 def test_the_rule() -> None:
