@@ -9,8 +9,8 @@ from modeldiff_core.data.cues import Background, Bar, Cue, Negative, Shift, Smea
 from modeldiff_core.errors import ConfigError
 
 EXAMPLES = [
-    Bar(2, 2, 90), Tint((40, -30, 0)), Texture(4, 0.5), Wave(0.5, 0.25, 60.0), Shift(1, -2), Background(70, 30), Smear(1),
-    Negative(0.3), Turn(1),
+    Bar(2, 2, 90), Tint((40, -30, 0)), Texture(4, 0.5), Wave(0.5, 0.25, 60.0), Shift(1, -2), Background(70, 30),
+    Smear(1), Negative(0.3), Turn(1),
 ]  # fmt: skip
 
 
