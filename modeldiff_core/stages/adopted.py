@@ -39,7 +39,7 @@ from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy
 from modeldiff_core.study.check_estimators import check_estimators
 
-VERSION = 1
+VERSION = 2
 LEAST_FITTED = 20
 """Fewest models that a regression is fitted on."""
 
@@ -99,14 +99,15 @@ class AdoptedComparison:
         """What directions of margins are found from."""
         fits = [tuple(self._regression(side, half) for half in HALVES) for side in (self.a, self.b)]
         (a, a0, a1), (b, b0, b1) = fits
-        return Pair((a, a0, a1), (b, b0, b1), self.study.comparison.components, self.study.comparison.seed)
+        return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
 
     @property
     def directions(self) -> Reference:
         """Where the directions stand, of margins or of attributions."""
         if self.a.kind == "margins":
             return self.pair.directions
-        identity = {"version": VERSION, "scores": self._digests, "components": self.study.comparison.components}
+        settings = self.study.comparison.model_dump(include={"components", "normalize"})
+        identity = {"version": VERSION, "scores": self._digests, **settings}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     @property
@@ -208,12 +209,14 @@ def _find_directions_of_scores(store: ObjectStore, comparison: AdoptedComparison
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side in SIDES:
         first, second = side.split("-")
-        found = residual_pca(theta[first], theta[second], comparison.study.comparison.components)
+        settings = comparison.study.comparison
+        found = residual_pca(theta[first], theta[second], settings.components, normalize=settings.normalize)
         arrays |= {
             f"{side}.directions": found.directions,
             f"{side}.projections": found.projections,
             f"{side}.in_sample_{first}": found.explained_variance_a,
             f"{side}.in_sample_{second}": found.explained_variance_b,
+            "excluded": found.excluded,
         }
     reference = comparison.directions
     write_tensors(store, reference.record, TensorObject(arrays, {"directions": reference.digest}, {}))
@@ -243,6 +246,8 @@ def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[s
                     "null_p": 1.0,
                     "p_adjusted": 1.0,
                     "stability": None,
+                    "overlap": None,
+                    "models_needed": None,
                     "significant": False,
                     "top_targets": most.tolist(),
                     "bottom_targets": least.tolist(),
@@ -284,6 +289,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         "lds": {label: lds_entry(score) if score else None for label, score in zip(sides, scores, strict=True)},
         **estimators,
         "similarity": float(directions.arrays["similarity"].mean()),
+        "excluded_targets": np.flatnonzero(directions.arrays["excluded"]).tolist(),
         "directions": entries,
         "transformations": [],
         "findings": [said[0], no_models, *said[1:]],

@@ -15,7 +15,7 @@ from modeldiff_core.study.config import RegressionConfig
 
 HALVES = (None, 0, 1)
 PARTS = {None: "all models", 0: "even models", 1: "odd models"}
-VERSION = 1
+VERSION = 2
 """Raised by hand when the same results are summarised differently."""
 
 
@@ -107,7 +107,7 @@ class Comparison:
         """What directions are found from."""
         fits = [tuple(self.regression(training, half) for half in HALVES) for training in self.trainings]
         (a, a0, a1), (b, b0, b1) = fits
-        return Pair((a, a0, a1), (b, b0, b1), self.study.comparison.components, self.study.comparison.seed)
+        return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
 
     @property
     def permutations(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison import extremes, p_values
+from modeldiff_core.comparison import NEAR, extremes, models_needed, p_values
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
@@ -174,6 +174,7 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
     """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
 
     A direction is significant if its p, adjusted over the directions of both sides (Holm), is small enough.
+    ``models_needed`` is for those that just miss: models with which a difference of that size would stand out.
     """
     entries = []
     for side in SIDES:
@@ -193,6 +194,7 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
                     },
                     "null_p": float(p[i]),
                     "stability": float(findings.side(side, "stability")[i]),
+                    "overlap": float(findings.side(side, "overlap")[i]),
                     "top_targets": top.tolist(),
                     "bottom_targets": bottom.tolist(),
                     "top_train": train.tolist(),
@@ -201,7 +203,18 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
     for entry, adjusted in zip(entries, holm(np.array([entry["null_p"] for entry in entries])), strict=True):
         entry["p_adjusted"] = float(adjusted)
         entry["significant"] = bool(adjusted <= settings.significance)
+        entry["models_needed"] = _needed(settings, findings, entry, len(entries))
     return entries
+
+
+def _needed(settings: ComparisonConfig, findings: Findings, entry: dict[str, Any], tests: int) -> int | None:
+    """How many models a direction that just misses would take; None for others."""
+    if entry["significant"] or entry["null_p"] > NEAR:
+        return None
+    first, second = entry["side"].split("-")
+    difference = entry["explained_variance"][first] - entry["explained_variance"][second]
+    models = min(scores["models"] for scores in findings.scores)
+    return models_needed(difference, findings.null, models, tests, settings.significance)
 
 
 def transformation_entries(judged: Sequence[Judged]) -> list[dict[str, Any]]:
@@ -400,6 +413,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "lds": {"a": lds_entry(a), "b": lds_entry(b)},
         **estimator_entries(findings),
         "similarity": float(findings.directions.arrays["similarity"].mean()),
+        "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
         "directions": directions,
         "transformations": effects,
         "found": found,

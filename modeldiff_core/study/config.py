@@ -109,10 +109,15 @@ class RegressionConfig(Settings):
 class ComparisonConfig(Settings):
     """Directions: how many a side, and when one counts as real.
 
+    method: 'pca' of the residual datamodels of all models, as published, or 'crossfit': eigenvectors of the
+    cross-covariance of the residuals of two disjoint halves of the models, in which estimation noise cancels.
+    normalize: rows to unit length first, as published; without it, the public package's variant.
     permutations: random exchanges of A and B behind the p-values; 0 leaves every direction untested (p = 1).
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
+    method: Literal["pca", "crossfit"] = "pca"
+    normalize: bool = True
     components: Annotated[int, Field(ge=1)] = 8
     permutations: Annotated[int, Field(ge=0)] = 24
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
