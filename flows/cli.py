@@ -14,6 +14,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 VERBS = {
     "plan": "what a comparison would run: shards done and missing, and the time that takes",
     "compare": "run a comparison from training to report",
+    "deploy": "register a comparison on a work pool of a Prefect server, with a form, schedules, limits and notices",
     "status": "what the store holds of a comparison",
     "report": "draw the report of a finished comparison again",
     "counterfactual": "train without the examples that datamodels call most helpful, and see whether they were right",
@@ -25,6 +26,7 @@ VERBS = {
     "compare-adopted": "compare margins or attributions that are in the store, whatever made them",
 }
 VERIFIES = "verify", "verify-adopted"
+RETRY = "run a flow run again that failed, crashed or was cancelled: only what the store lacks"
 DATA_BUILD = "load and check a dataset, and write its manifest, and FFCV betons where they are of use"
 
 
@@ -41,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
         if verb in VERIFIES:
             one.add_argument("--repair", action="store_true", help="remove it; not while a run writes to the store")
+        if verb == "deploy":
+            one.add_argument("--notify", metavar="BLOCK", help="tell of ends through this block: kind/name")
+    again = verbs.add_parser("retry", help=RETRY, description=RETRY)
+    again.add_argument("overrides", metavar="RUN", help="a run's name or id, as the UI shows them")
     data = verbs.add_parser("data", help="check a dataset and prepare it for training")
     build = data.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
         "build",
@@ -52,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         run = implementation(given.verb)
-        return run(given.overrides, given.repair) if given.verb in VERIFIES else run(given.overrides)
+        flags = {name: value for name, value in vars(given).items() if name in ("repair", "notify")}
+        return run(given.overrides, **flags)
     except ConfigError as error:
         print(f"modeldiff: {error}", file=sys.stderr)
         return WRONG
@@ -82,6 +89,14 @@ def implementation(verb: str) -> Callable[..., int]:
         from flows.adopted import adopt, compare_adopted, export
 
         return {"adopt": adopt, "export": export, "compare-adopted": compare_adopted}[verb]
+    if verb == "deploy":
+        from flows.deploy import deploy
+
+        return deploy
+    if verb == "retry":
+        from flows.retry import retry
+
+        return retry
     from flows import verbs
 
     run: Callable[[Sequence[str]], int] = getattr(verbs, verb)

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any, cast
 
-from prefect import flow, get_run_logger, tags
+from prefect import Flow, flow, get_run_logger, tags
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import publish
+from flows.cancelling import stopped_when_cancelled
 from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
 from flows.resolve import resolve
+from flows.server import note_run
+from flows.turns import turns_on_gpus
 from flows.window import Call, Outcome, RunFailed, run_window
 from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.identity import plain
@@ -35,24 +38,37 @@ REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
 
 
-def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
-    """Run the flow with a thread for each task in the window, in front of the runner's slots."""
+def configured(store: StoreSettings, runner: RunnerConfig) -> Flow[..., dict[str, Any]]:
+    """The flow with a thread for each task in the window, in front of the runner's slots."""
     most = 2 * len(runner.slots(max(runner.processes)))
     threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=most))
-    configured = compare.with_options(task_runner=threads, result_storage=result_storage(store))
+    return compare.with_options(task_runner=threads, result_storage=result_storage(store))
+
+
+def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
+    """Run the flow of a comparison from this process."""
     with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
-        result: dict[str, Any] = configured(study=study, store=store, runner=runner)
-    return result
+        return configured(store, runner)(study=study, store=store, runner=runner)
 
 
-@flow(name="compare", flow_run_name="compare {study.name}", result_serializer="json", persist_result=True)
+@flow(
+    name="compare",
+    flow_run_name="compare {study.name}",
+    result_serializer="json",
+    persist_result=True,
+    on_running=[note_run],
+)
 def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
     """Compare two learning algorithms from training to report; gives the summary's place and findings."""
     comparison, warnings = resolve(Request(study, store, runner))
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
-    with open_slots(runner.slots(), runner.execution()) as slots:
+    with (
+        stopped_when_cancelled(),
+        turns_on_gpus(runner.devices),
+        open_slots(runner.slots(), runner.execution()) as slots,
+    ):
         while not (now := current_round(ObjectStore(store), comparison)).last:
             step = _Run(now.comparison, store, slots, runner)
             step.train()

@@ -20,14 +20,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from flows.supervisor import Home, ServerState
+from flows.supervisor import Home, Lease, ServerState
 from modeldiff_core.errors import ConfigError, ModelDiffError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
 
 START_TIMEOUT = 60.0  # seconds; 4 are usual, 10 with a new database on a slow disk
 ANSWER_TIMEOUT = 5.0  # seconds
 LOG_LINES = 20
+
+_leases: list[Lease] = []
 
 
 @dataclass(frozen=True)
@@ -65,13 +71,21 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
             str(folder.root),
             f"{error.strerror}. The private Prefect server keeps its history there.",
         ) from error
-    with folder.lease():
+    with folder.lease() as lease:
         address = ApiAddress(f"{(url := _join(folder).url)}/api", url, private=True)
         with _environment(folder, address.api_url):
+            _leases.append(lease)
             try:
                 yield address
             finally:
+                _leases.remove(lease)
                 _send_what_is_queued()
+
+
+def note_run(flow: object, flow_run: "FlowRun", state: object) -> None:
+    """A flow's hook: notes the run with the private server, if that is used, which sees when this process dies."""
+    if _leases:
+        _leases[-1].note(str(flow_run.id))
 
 
 def _join(home: Home) -> ServerState:

@@ -2,7 +2,9 @@
 
 Started as `python -m flows.supervisor HOME` by flows.server. Who uses the server, and whether there is one, is told by
 POSIX record locks alone: a lock belongs to one process, no fork inherits it, and the kernel drops it however the
-process ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the next start.
+process ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the next start. A lease
+also names the flow runs of its holder, so that those of a killed command are marked as crashed, at once or, if the
+server was killed too, by the next one.
 """
 
 import fcntl
@@ -13,13 +15,17 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     import uvicorn
@@ -28,6 +34,7 @@ LINGER = 5.0  # seconds without a user or a waiting event before the server stop
 LONGEST_BACKLOG = 120.0  # seconds that waiting events can keep a server that has no user
 POLL = 0.5  # seconds between two looks at the leases
 GRACE = 5  # seconds that open connections have to end
+CRASH_TIMEOUT = 10.0  # seconds
 LOCK_PATIENCE = 1.0  # seconds; clients that look whether the lock is held hold it themselves for an instant
 
 
@@ -63,7 +70,7 @@ class Home:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
-    def lease(self) -> Iterator[None]:
+    def lease(self) -> Iterator["Lease"]:
         """Keeps the server up from here on, also one that was about to stop."""
         name = uuid.uuid4().hex
         unlocked, locked = self._leases / f"{name}.new", self._leases / f"{name}.lease"
@@ -71,23 +78,39 @@ class Home:
             fcntl.lockf(file, fcntl.LOCK_EX)
             unlocked.rename(locked)  # only now, since a lease that is not locked counts as a dead user's
             try:
-                yield
+                yield Lease(file)
             finally:
                 locked.unlink(missing_ok=True)
 
     def has_users(self) -> bool:
-        """Whether another living process holds a lease; the leases of dead ones are removed."""
-        living = False
+        """Whether another living process holds a lease."""
+        return any(run_ids is None for _, run_ids in self._looked_at())
+
+    def bury(self, crash: Callable[[str], None]) -> None:
+        """Removes the leases of dead processes, after `crash` was told of each flow run that one had begun.
+
+        A lease that `crash` raises OSError for stays, and its runs are told of again.
+        """
+        for path, run_ids in self._looked_at():
+            if run_ids is None:
+                continue
+            try:
+                for run_id in run_ids:
+                    crash(run_id)
+            except OSError:
+                continue
+            path.unlink(missing_ok=True)
+
+    def _looked_at(self) -> Iterator[tuple[Path, list[str] | None]]:
+        """Each lease, with the flow runs that its holder noted if that is dead, and None if it lives."""
         for path in self._leases.glob("*.lease"):
             try:
                 with path.open("r+") as file:
-                    if _try_lock(file.fileno(), fcntl.LOCK_EX):
-                        path.unlink(missing_ok=True)
-                    else:
-                        living = True
+                    dead = _try_lock(file.fileno(), fcntl.LOCK_EX)
+                    run_ids = file.read().split() if dead else None
             except FileNotFoundError:
                 continue
-        return living
+            yield path, run_ids
 
     def lock_server(self) -> bool:
         """Makes this process the home's server until it ends; False if another one is.
@@ -121,6 +144,21 @@ class Home:
             return ServerState(**json.loads(self._state.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A command's hold on the server, and the place where it notes its flow runs: what is found there after it died.
+
+    Notes go through the one open file, because closing another on the same path would drop the lock.
+    """
+
+    file: TextIO
+
+    def note(self, run_id: str) -> None:
+        """Writes down a flow run that this process runs."""
+        self.file.write(f"{run_id}\n")
+        self.file.flush()
 
 
 @dataclass(frozen=True)
@@ -166,6 +204,23 @@ def _waiting_events() -> int:
     return sum(subscription._queue.qsize() for topic in topics for subscription in list(topic._subscriptions))
 
 
+def _crash(url: str, run_id: str) -> None:
+    """Marks a flow run as crashed whose process is gone; raises OSError if this server cannot do that now."""
+    why = "The command ended without a word: it was killed, or its machine went down. Run it again to go on."
+    body = json.dumps({"state": {"type": "CRASHED", "name": "Crashed", "message": why}, "force": False}).encode()
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(  # noqa: S310
+        f"{url}/api/flow_runs/{run_id}/set_state", body, {"Content-Type": "application/json"}
+    )
+    try:
+        direct.open(
+            request, timeout=CRASH_TIMEOUT
+        ).close()  # a run that has ended stays as it is: the server sees to it
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.NOT_FOUND:  # deleted in the UI
+            raise
+
+
 def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerState) -> None:
     published = False
     used = busy = time.monotonic()
@@ -174,6 +229,8 @@ def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerSta
             if server.started and not published:
                 home.publish(state)
                 published = True
+            if server.started:
+                home.bury(partial(_crash, state.url))
             now = time.monotonic()
             if home.has_users():
                 used = busy = now

@@ -1,6 +1,5 @@
 """What each verb of the command line does."""
 
-import os
 import shlex
 import sys
 import time
@@ -9,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flows.compose import Request, request
+from flows.recorded import recorded
 from flows.server import prefect_api
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
@@ -21,8 +21,7 @@ def compare(overrides: Sequence[str]) -> int:
     """Run a comparison, with a private Prefect server unless one is configured."""
     asked = request(overrides)
     _comparison(asked)
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
-    with prefect_api() as api:
+    with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
         from flows.compare import run_comparison
         from flows.window import RunFailed

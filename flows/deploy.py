@@ -1,0 +1,200 @@
+"""``modeldiff deploy``: a comparison as a deployment on a work pool, with a form, a schedule, limits and notices."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from flows.compose import Request, composed, parse_request
+from flows.recorded import ENVIRONMENT
+from flows.server import prefect_api
+from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_core.identity import plain
+from modeldiff_core.study.config import Settings, config_error
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+
+class DeploymentSettings(Settings):
+    """Where and when a deployed comparison runs; see conf/deployment/standard.yaml."""
+
+    pool: str = Field(min_length=1)
+    name: str | None = Field(None, pattern=r"^[^/%&><]+$")
+    queue: str | None = None
+    cron: str | None = None
+    interval: Annotated[float, Field(ge=60)] | None = None
+    timezone: str = "UTC"
+    tags: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    runs: Annotated[int, Field(ge=1)] | None = None
+    runs_a_gpu: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, cron: str | None) -> str | None:
+        from prefect.client.schemas.schedules import CronSchedule
+
+        if cron is not None:
+            try:
+                CronSchedule(cron=cron)
+            except ValidationError as error:
+                raise ValueError('a cron expression such as "0 3 * * *"') from error
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, timezone: str) -> str:
+        from zoneinfo import available_timezones
+
+        if timezone not in available_timezones():
+            raise ValueError("a time zone such as Europe/Berlin")
+        return timezone
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.cron is not None and self.interval is not None:
+            raise ConfigError("deployment.interval", "no interval beside a cron schedule", self.interval)
+        return self
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What was asked to be deployed."""
+
+    request: Request
+    settings: DeploymentSettings
+
+    @property
+    def name(self) -> str:
+        return self.settings.name or self.request.study.name
+
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters as JSON; the store's root as a URL, since workers stand in other folders."""
+        asked = self.request
+        return {
+            "study": asked.study.model_dump(mode="json"),
+            "store": plain(replace(asked.store, root=asked.store.url)),
+            "runner": asked.runner.model_dump(mode="json"),
+        }
+
+
+def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
+    """Register the comparison on a work pool, with what watches over its runs, and say how to start one."""
+    asked = asked_deployment(overrides)
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigError(
+            "PREFECT_API_URL", "the API of a Prefect server that stays", "nothing",
+            "Start one (prefect server start, or docker/compose.yaml) and set the variable",
+        )  # fmt: skip
+    from flows.heartbeats import crash_when_silent, put_automation
+
+    with prefect_api() as api:
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            check_pool(client, asked.settings, api.api_url)
+            notices = _notices(client, notify)
+            register(client, asked)
+            for automation in (crash_when_silent(), *notices):
+                put_automation(client, automation)
+        print(f"compare/{asked.name} is deployed on {asked.settings.pool}: {api.ui_url}/deployments")
+    print(f"Start a run:    prefect deployment run 'compare/{asked.name}'")
+    print(f"Start a worker: prefect worker start --pool {asked.settings.pool}")
+    return 0
+
+
+def asked_deployment(overrides: Sequence[str]) -> Deployed:
+    """Compose and validate; raises ConfigError for what no worker could carry out."""
+    content = composed(overrides, "+deployment=standard")
+    try:
+        settings = DeploymentSettings.model_validate(content.pop("deployment"))
+    except ValidationError as error:
+        raise config_error(error, prefix="deployment.") from error
+    asked = parse_request(content)
+    if asked.store.url.startswith("memory://"):
+        raise ConfigError("store.root", "a store that workers reach", asked.store.root)
+    _check_paths(asked.study.dataset.options())
+    return Deployed(asked, settings)
+
+
+def check_pool(client: "SyncPrefectClient", settings: DeploymentSettings, api_url: str) -> None:
+    """Raises ConfigError if the server has no such work pool or queue; deployments are taken without either."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        client.read_work_pool(settings.pool)
+    except ObjectNotFound:
+        pools = ", ".join(sorted(pool.name for pool in client.read_work_pools())) or "none yet"
+        raise ConfigError(
+            "deployment.pool", f"a work pool of {api_url} ({pools})", settings.pool,
+            f"Create it: prefect work-pool create --type process {settings.pool}",
+        ) from None  # fmt: skip
+    if settings.queue is None:
+        return
+    try:
+        client.read_work_queue_by_name(settings.queue, work_pool_name=settings.pool)
+    except ObjectNotFound:
+        hint = f"Create it: prefect work-queue create --pool {settings.pool} {settings.queue}"
+        raise ConfigError("deployment.queue", f"a queue of {settings.pool}", settings.queue, hint) from None
+
+
+def register(client: "SyncPrefectClient", asked: Deployed) -> None:
+    """Create the deployment, or renew the one of its name, and the limits of the GPUs that it names."""
+    from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
+    from prefect.schedules import Cron, Interval
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.compare import compare
+    from flows.turns import gpu_limits
+    from tasks.policy import result_storage
+
+    settings = asked.settings
+    schedules = []
+    if settings.cron is not None:
+        schedules.append(Cron(settings.cron, timezone=settings.timezone))
+    if settings.interval is not None:
+        schedules.append(Interval(settings.interval))
+    block = result_storage(asked.request.store)
+    environment = {
+        **ENVIRONMENT,
+        "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": f"{block.get_block_type_slug()}/{block._block_document_name}",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    }
+    study = asked.request.study
+    deployment = RunnerDeployment.from_flow(
+        compare,
+        name=asked.name,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        parameters=asked.parameters(),
+        enforce_parameter_schema=True,
+        description=f"{study.algorithm_a.name} against {study.algorithm_b.name}",
+        tags=[study.name, study.algorithm_a.name, study.algorithm_b.name, *settings.tags],
+        schedules=schedules,
+        concurrency_limit=settings.runs,
+        work_pool_name=settings.pool,
+        work_queue_name=settings.queue,
+        job_variables={"env": environment},
+    )
+    try:
+        deployment.apply()
+    except DeploymentApplyError as error:
+        raise ModelDiffError(f"{asked.name} could not be deployed on {settings.pool}: {error}") from error
+    for name in gpu_limits(settings.pool, asked.request.runner.devices):
+        client.upsert_global_concurrency_limit_by_name(name, settings.runs_a_gpu)
+
+
+def _notices(client: "SyncPrefectClient", block: str | None) -> Sequence[Any]:
+    if block is None:
+        return ()
+    from flows.notices import notices
+
+    return notices(client, block)
+
+
+def _check_paths(options: Mapping[str, Any]) -> None:
+    for key, value in options.items():
+        if isinstance(value, str) and not Path(value).is_absolute() and Path(value).exists():
+            raise ConfigError(f"dataset.{key}", "an absolute path, since workers stand in other folders", value)

@@ -1,0 +1,37 @@
+"""Runs of the command line on a Prefect server, private or not, that sees when their process is killed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.server import ApiAddress, prefect_api
+
+HEARTBEAT = "30"
+"""Seconds between two signs of life of a run, the least that Prefect allows."""
+ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT}
+"""For every process that runs flows."""
+
+
+@contextmanager
+def recorded() -> Iterator[ApiAddress]:
+    """The Prefect API to run flows on; their logs go there and only errors to the terminal."""
+    for name, value in {**ENVIRONMENT, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}.items():
+        os.environ.setdefault(name, value)
+    with prefect_api() as api:
+        if not api.private:
+            _watch()
+        yield api
+
+
+def _watch() -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from flows.heartbeats import crash_when_silent, put_automation
+
+    try:
+        with get_client(sync_client=True) as client:
+            put_automation(client, crash_when_silent())
+    except PrefectHTTPStatusError as error:
+        print(f"modeldiff: warning: if this run is killed it stays running in the UI: {error}", file=sys.stderr)

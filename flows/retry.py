@@ -1,0 +1,79 @@
+"""``modeldiff retry``: run a flow run again under its own name; stages find in the store what is done."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from flows.recorded import recorded
+from modeldiff_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+SHOWN = 5
+
+
+def retry(run: str) -> int:
+    """Hand a deployment's run to a worker again, or run that of a command here; 0 if it is handed over or completed."""
+    with recorded() as api:
+        from prefect.client.orchestration import get_client
+        from prefect.states import AwaitingRetry
+
+        with get_client(sync_client=True) as client:
+            found = _found(client, run)
+            state = found.state
+            if state is None or not state.is_final() or state.is_completed():
+                what = state.name if state else "not begun"
+                raise ConfigError("RUN", "a run that failed, crashed or was cancelled", f"{found.name} ({what})")
+            local = found.deployment_id is None
+            client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
+            if not local:
+                print(
+                    f"{found.name} waits for a worker of {found.work_pool_name}: {api.ui_url}/runs/flow-run/{found.id}"
+                )
+                return 0
+            print(f"Prefect UI: {api.ui_url}/runs/flow-run/{found.id}", flush=True)
+            return _run_here(client.read_flow_run(found.id))
+
+
+def _run_here(found: "FlowRun") -> int:
+    from prefect.flow_engine import run_flow
+
+    from flows.compare import compare, configured
+
+    asked = compare.validate_parameters(found.parameters)
+    done: Any = run_flow(
+        configured(asked["store"], asked["runner"]), flow_run=found, parameters=asked, return_type="state"
+    )
+    if done.is_completed():
+        result = done.result()
+        print(*result["findings"], f"Report: {result['url']}", sep="\n")
+        return 0
+    print(f"modeldiff: {done.message}\nRetry with: modeldiff retry {found.id}", file=sys.stderr)
+    return 1
+
+
+def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
+    """The run of that id, or the latest of that name; raises ConfigError that names runs that can be retried."""
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    latest = FlowRunSort.START_TIME_DESC
+    wanted = FlowRunFilter.model_validate({"id": {"any_": [run]}} if _is_id(run) else {"name": {"any_": [run]}})
+    if found := client.read_flow_runs(flow_run_filter=wanted, sort=latest, limit=1):
+        return found[0]
+    stopped = FlowRunFilter.model_validate({"state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}})
+    names = [
+        f"{one.name} ({one.id})" for one in client.read_flow_runs(flow_run_filter=stopped, sort=latest, limit=SHOWN)
+    ]
+    hint = f"Runs that can be: {', '.join(names)}" if names else "No run failed, crashed or was cancelled."
+    raise ConfigError("RUN", "the name or id of a flow run", run, hint)
+
+
+def _is_id(run: str) -> bool:
+    try:
+        UUID(run)
+    except ValueError:
+        return False
+    return True

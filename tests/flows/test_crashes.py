@@ -1,0 +1,133 @@
+"""A flow run whose process is killed is marked as crashed: by the private server, and by heartbeats on any other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.supervisor import Home
+from tests.flows.conftest import wait_for
+from tests.prefect_server import PrefectServer, prefect_server
+
+RUN = """
+import sys, time
+{before}
+with prefect_api() as api:
+    from prefect import flow
+    from flows.server import note_run
+
+    @flow(name="compare", on_running=[note_run])
+    def compare(seconds):
+        from prefect.runtime import flow_run
+        print(api.api_url, flow_run.id, flush=True)
+        time.sleep(seconds)
+
+    compare(float(sys.argv[1]))
+    time.sleep(float(sys.argv[2]))
+"""
+PRIVATE = RUN.format(before="from flows.server import prefect_api")
+HEARTBEATS = RUN.format(
+    before="""
+from prefect import flow_engine
+flow_engine.MINIMUM_HEARTBEAT_INTERVAL = 1
+flow_engine.BaseFlowRunEngine.heartbeat_seconds = 2
+from flows.server import prefect_api
+"""
+)
+
+
+def start(script: str, environment: dict[str, str], runs: float, stays: float = 0) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(runs), str(stays)], env=environment, stdout=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def begun(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    assert process.stdout
+    api, run_id = process.stdout.readline().split()
+    return api, run_id
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def state(api: str, run_id: str) -> str:
+    with urllib.request.urlopen(f"{api}/flow_runs/{run_id}", timeout=20) as answer:
+        return str(json.load(answer)["state_name"])
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[dict[str, str]]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    yield {**kept, "MODELDIFF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [])[1:] == ["-m", "flows.supervisor", str(tmp_path)]:
+            process.kill()
+
+
+def test_the_private_server_sees_a_killed_command_at_once_and_the_next_one_what_was_killed_with_it(
+    private: dict[str, str], tmp_path: Path
+) -> None:
+    alive = start(PRIVATE, private, 600)
+    api, living = begun(alive)
+    ended = start(PRIVATE, private, 0, 600)
+    killed = start(PRIVATE, private, 600)
+    _, ended_run = begun(ended)
+    _, killed_run = begun(killed)
+    wait_for(lambda: state(api, ended_run) == "Completed", 30, "the end of the short run")
+    assert state(api, killed_run) == "Running"
+    kill(killed)
+    kill(ended)
+    wait_for(lambda: state(api, killed_run) == "Crashed", 20, "the mark")
+    assert state(api, living) == "Running"
+    server = Home(tmp_path).state()
+    assert server
+    psutil.Process(server.pid).kill()
+    kill(alive)
+    again = start(PRIVATE, private, 600)
+    api, new = begun(again)
+    wait_for(lambda: state(api, living) == "Crashed", 20, "the mark by the next server")
+    assert state(api, ended_run) == "Completed"
+    assert state(api, new) == "Running"
+    kill(again)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    with prefect_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+AUTOMATION = """
+from datetime import timedelta
+from prefect.client.orchestration import get_client
+from flows.heartbeats import crash_when_silent, put_automation
+with get_client(sync_client=True) as client:
+    for seconds in (60, 10):
+        put_automation(client, crash_when_silent(timedelta(seconds=seconds)))
+"""
+
+
+def test_any_server_misses_the_heartbeats_of_a_killed_run(server: PrefectServer) -> None:
+    subprocess.run([sys.executable, "-c", AUTOMATION], env=server.environment, check=True, timeout=120)
+    (automation,) = server.ask("automations/filter", {})
+    assert automation["trigger"]["within"] == 10
+    killed, alive, ended = (start(HEARTBEATS, server.environment, seconds) for seconds in (600, 600, 8))
+    runs = [begun(process)[1] for process in (killed, alive, ended)]
+    ended.wait(60)
+    kill(killed)
+    assert server.state(runs[0]) == "Running"
+    wait_for(lambda: server.state(runs[0]) == "Crashed", 60, "the mark")
+    assert server.state(runs[1]) == "Running"
+    assert server.state(runs[2]) == "Completed"
+    kill(alive)

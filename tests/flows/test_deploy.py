@@ -1,0 +1,231 @@
+"""Deployments: registered on a real server behind a password, run by a real worker, cancelled and retried."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flows.cli import main
+from tests.flows.conftest import SMALL, Commands, wait_for
+from tests.prefect_server import PrefectServer, prefect_server
+
+SHARDS = 16
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    with prefect_server(tmp_path_factory.mktemp("server")) as server:
+        server.ask("work_pools/", {"name": "here", "type": "process", "base_job_template": process_template()})
+        yield server
+
+
+def process_template() -> dict[str, Any]:
+    from prefect.workers.process import ProcessWorker
+
+    return ProcessWorker.get_default_base_job_template()
+
+
+@pytest.fixture(scope="module")
+def here(server: PrefectServer) -> Commands:
+    return Commands({**server.environment, "PYTHONPATH": os.environ.get("PYTHONPATH", os.getcwd())}, server.folder)
+
+
+@pytest.fixture
+def worker(here: Commands) -> Iterator[None]:
+    """In a folder of its own, with nothing but the package and the server's address."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "here", "--type", "process"]
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+    with (here.folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env={**here.environment, **settings}, cwd="/", stdout=log, stderr=log, start_new_session=True
+        )
+        yield
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def deployment(server: PrefectServer, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = server.ask(f"deployments/name/compare/{name}")
+    return found
+
+
+def descendants_named(words: str) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if words in " ".join(p.info["cmdline"] or [])]
+
+
+def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
+    server: PrefectServer, here: Commands, worker: None, tmp_path: Path
+) -> None:
+    done = here.run("deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "deployment.tags=[mine]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = deployment(server, "digits_watermark")
+    assert found["entrypoint"] == "flows.compare.compare"
+    assert {"mine", "digits_watermark"} <= set(found["tags"])
+    form = found["parameter_openapi_schema"]
+    study = form["definitions"]["StudyConfig"]["properties"]
+    assert form["properties"].keys() == {"study", "store", "runner"}
+    assert {"dataset", "algorithm_a", "subsets"} <= study.keys()
+
+    run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
+    shards = "trainings/*/*/shards/*.safetensors"
+    wait_for(lambda: bool(list(tmp_path.glob(shards))), 120, "a shard")
+    server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    wait_for(lambda: server.state(run["id"]) == "Cancelled", 60, "the cancellation")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}
+    assert 1 <= len(before) < SHARDS, "cancelled too late to show anything"
+    wait_for(lambda: not descendants_named("prefect.engine"), 30, "the end of the flow's process")
+    verified = here.run("verify", *SMALL, f"store.root={tmp_path}")
+    assert "0 damaged, 0 foreign" in verified.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}, "workers went on"
+
+    again = here.run("retry", run["name"] if run["name"].startswith("compare") else run["id"])
+    assert again.returncode == 0, again.stderr
+    assert "waits for a worker of here" in again.stdout
+    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
+    assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
+    assert len(list(tmp_path.glob(shards))) == SHARDS
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    assert list(tmp_path.glob("comparisons/*/report/index.html"))
+    refused = here.run("retry", run["id"])
+    assert refused.returncode == 2
+    assert "expected a run that failed, crashed or was cancelled" in refused.stderr
+
+
+def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(
+    server: PrefectServer, here: Commands, tmp_path: Path
+) -> None:
+    import urllib.error
+
+    assert here.run("deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=checked",
+                    ).returncode == 0  # fmt: skip
+    found = deployment(server, "checked")
+    wrong = {**found["parameters"]["study"], "subsets": {"models": "many"}}
+    with pytest.raises(urllib.error.HTTPError, match="409"):
+        server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {"study": wrong}})
+
+
+def test_schedules_and_limits_are_renewed_with_the_deployment(
+    server: PrefectServer, here: Commands, tmp_path: Path
+) -> None:
+    asked = ["deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=nightly"]
+    gpus = ["runner.devices=[cuda:0,cuda:1]", "deployment.runs_a_gpu=2", "deployment.runs=3"]
+    at_three = ["deployment.cron='0 3 * * *'", "deployment.timezone=Europe/Berlin"]
+    assert here.run(*asked, *gpus, *at_three).returncode == 0
+    found = deployment(server, "nightly")
+    (schedule,) = found["schedules"]
+    assert schedule["schedule"]["cron"] == "0 3 * * *"
+    assert schedule["schedule"]["timezone"] == "Europe/Berlin"
+    assert found["global_concurrency_limit"]["limit"] == 3
+    limits = {limit["name"]: limit["limit"] for limit in server.ask("v2/concurrency_limits/filter", {})}
+    assert limits.items() >= {"modeldiff.here.cuda:0": 2, "modeldiff.here.cuda:1": 2}.items()
+    assert here.run(*asked, "deployment.interval=3600").returncode == 0
+    (schedule,) = deployment(server, "nightly")["schedules"]
+    assert schedule["schedule"]["interval"] == 3600
+    assert here.run(*asked).returncode == 0
+    assert deployment(server, "nightly")["schedules"] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("deployment.pool=nowhere", ["deployment.pool", "(here)", "nowhere", "prefect work-pool create"]),
+        ("deployment.queue=nowhere", ["deployment.queue", "a queue of here", "nowhere"]),
+        ("deployment.cron=daily", ["deployment.cron", "0 3 * * *", "daily"]),
+        ("deployment.interval=5", ["deployment.interval", "60", "5"]),
+        ("deployment.timezone=Mars", ["deployment.timezone", "Mars"]),
+        ("deployment.nonsense=1", ["deployment.nonsense"]),
+        ("store.root=memory://x", ["store.root", "memory://x"]),
+    ],
+)
+def test_what_cannot_be_deployed_is_said_at_once(
+    server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], override: str,
+    words: list[str],
+) -> None:  # fmt: skip
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME"):
+        monkeypatch.setenv(name, server.environment[name])
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
+    try:
+        assert main(["deploy", "deployment.pool=here", override]) == 2
+    finally:
+        monkeypatch.undo()
+        refresh_global_settings_context()
+    message = capsys.readouterr().err
+    assert all(word in message for word in words), message
+    assert message.count("\n") == 1
+
+
+def test_a_wrong_password_no_server_and_an_unknown_run(
+    server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], here: Commands
+) -> None:
+    asked = ["deploy", "deployment.pool=here"]
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert main(asked) == 2
+    assert "PREFECT_API_URL: expected the API of a Prefect server that stays" in capsys.readouterr().err
+    monkeypatch.setenv("PREFECT_API_URL", server.api)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "operator:guessed")
+    assert main(asked) == 2
+    assert "the credentials in PREFECT_API_AUTH_STRING are wrong" in capsys.readouterr().err
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert main(asked) == 2
+    assert "No connection" in capsys.readouterr().err
+    unknown = here.run("retry", "compare nothing")
+    assert unknown.returncode == 2
+    assert "RUN: expected the name or id of a flow run, got 'compare nothing'" in unknown.stderr
+
+
+class _Hook(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.server.told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+SAVE = """
+import sys
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+CustomWebhookNotificationBlock(name="team", url=sys.argv[1], json_data={"text": "{{subject}} | {{body}}"}).save("team")
+"""
+ENDS = """
+from prefect import flow
+@flow(name="compare", flow_run_name="compare {study}")
+def compare(study):
+    if study == "doomed":
+        raise ValueError("out of luck")
+compare("fine")
+compare("doomed", return_state=True)
+"""
+
+
+def test_notices_of_failure_and_completion_reach_a_webhook(
+    server: PrefectServer, here: Commands, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hook) as hook:
+        hook.told = told  # type: ignore[attr-defined]
+        threading.Thread(target=hook.serve_forever, args=(0.01,), daemon=True).start()
+        asked = ["deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "--notify"]
+        unknown = here.run(*asked, "slack-webhook/nobody")
+        assert unknown.returncode == 2
+        assert "--notify: expected kind/name of a notification block" in unknown.stderr
+        url = f"http://127.0.0.1:{hook.server_port}"
+        subprocess.run([sys.executable, "-c", SAVE, url], env=here.environment, check=True, timeout=120)
+        done = here.run(*asked, "custom-webhook/team")
+        assert done.returncode == 0, done.stderr
+        subprocess.run([sys.executable, "-c", ENDS], env=here.environment, check=True, timeout=120)
+        wait_for(lambda: len(told) >= 2, 60, "both notices")
+        hook.shutdown()
+    assert any("compare fine: Completed" in text for text in told)
+    assert any("compare doomed: Failed" in text and "out of luck" in text for text in told)

@@ -1,0 +1,91 @@
+"""A Prefect server as an operator runs it: a process of its own on loopback, behind a password."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.servers import free_ports
+
+PASSWORD = "operator:secret-of-the-tests-51c0"
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """Where it is, and the environment with which commands and workers find it."""
+
+    folder: Path
+    port: int
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "AWS_"))}
+        return kept | {
+            "PREFECT_API_URL": self.api,
+            "PREFECT_API_AUTH_STRING": PASSWORD,
+            "PREFECT_HOME": str(self.folder / "client"),
+            "MODELDIFF_HOME": str(self.folder / "home"),
+            "DO_NOT_TRACK": "1",
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def ask(self, path: str, body: object = None, method: str | None = None) -> Any:
+        token = base64.b64encode(PASSWORD.encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.api}/{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def state(self, run_id: str) -> str:
+        return str(self.ask(f"flow_runs/{run_id}")["state_name"])
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[PrefectServer]:
+    """A server that looks for silent runs every second, until the block ends."""
+    server = PrefectServer(folder, free_ports())
+    settings = {
+        "PREFECT_HOME": str(folder / "server"),
+        "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+    }
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(server.port)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, env={**kept, **settings}, cwd=folder, stdout=log, stderr=log)
+    try:
+        _wait(server, process)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(server: PrefectServer, process: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            server.ask("admin/version")
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"the server did not start: {(server.folder / 'server.log').read_text()[-2000:]}")
