@@ -15,6 +15,7 @@ VERBS = {
     "plan": "what a comparison would run: shards done and missing, and the time that takes",
     "compare": "run a comparison from training to report",
     "deploy": "register a comparison on a work pool of a Prefect server, with a form, schedules, limits and notices",
+    "sweep": "run a study over a grid of overrides: +sweep.KEY=[VALUE,VALUE]",
     "status": "what the store holds of a comparison",
     "report": "draw the report of a finished comparison again",
     "counterfactual": "train without the examples that datamodels call most helpful, and see whether they were right",

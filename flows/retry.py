@@ -26,29 +26,34 @@ def retry(run: str) -> int:
             if state is None or not state.is_final() or state.is_completed():
                 what = state.name if state else "not begun"
                 raise ConfigError("RUN", "a run that failed, crashed or was cancelled", f"{found.name} ({what})")
-            local = found.deployment_id is None
+            flow = client.read_flow(found.flow_id).name
+            if flow not in ("compare", "sweep"):
+                raise ConfigError("RUN", "a run of compare or sweep", f"{found.name} (of {flow})")
+            local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
             client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
             if not local:
-                print(
-                    f"{found.name} waits for a worker of {found.work_pool_name}: {api.ui_url}/runs/flow-run/{found.id}"
-                )
+                print(f"{found.name} waits for a worker of {found.work_pool_name}: {page}")
                 return 0
-            print(f"Prefect UI: {api.ui_url}/runs/flow-run/{found.id}", flush=True)
-            return _run_here(client.read_flow_run(found.id))
+            print(f"Prefect UI: {page}", flush=True)
+            return _run_here(flow, client.read_flow_run(found.id))
 
 
-def _run_here(found: "FlowRun") -> int:
+def _run_here(flow: str, found: "FlowRun") -> int:
     from prefect.flow_engine import run_flow
 
     from flows.compare import compare, configured
+    from flows.sweep import sweep
+    from tasks.policy import result_storage
 
-    asked = compare.validate_parameters(found.parameters)
-    done: Any = run_flow(
-        configured(asked["store"], asked["runner"]), flow_run=found, parameters=asked, return_type="state"
+    asked = (compare if flow == "compare" else sweep).validate_parameters(found.parameters)
+    ours = (
+        configured(asked["store"], asked["runner"])
+        if flow == "compare"
+        else sweep.with_options(result_storage=result_storage(asked["store"]))
     )
+    done: Any = run_flow(ours, flow_run=found, parameters=asked, return_type="state")
     if done.is_completed():
-        result = done.result()
-        print(*result["findings"], f"Report: {result['url']}", sep="\n")
+        print(*done.result()["findings"], sep="\n")
         return 0
     print(f"modeldiff: {done.message}\nRetry with: modeldiff retry {found.id}", file=sys.stderr)
     return 1

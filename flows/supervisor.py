@@ -2,9 +2,9 @@
 
 Started as `python -m flows.supervisor HOME` by flows.server. Who uses the server, and whether there is one, is told by
 POSIX record locks alone: a lock belongs to one process, no fork inherits it, and the kernel drops it however the
-process ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the next start. A lease
-also names the flow runs of its holder, so that those of a killed command are marked as crashed, at once or, if the
-server was killed too, by the next one.
+process ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the next start.
+A lease also names the flow runs of its holder, so that those of a killed command are marked as crashed, at once or, if
+the server was killed too, by the next one.
 """
 
 import fcntl
@@ -213,11 +213,9 @@ def _crash(url: str, run_id: str) -> None:
         f"{url}/api/flow_runs/{run_id}/set_state", body, {"Content-Type": "application/json"}
     )
     try:
-        direct.open(
-            request, timeout=CRASH_TIMEOUT
-        ).close()  # a run that has ended stays as it is: the server sees to it
+        direct.open(request, timeout=CRASH_TIMEOUT).close()  # the server leaves a run that has ended as it is
     except urllib.error.HTTPError as error:
-        if error.code != HTTPStatus.NOT_FOUND:  # deleted in the UI
+        if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:  # below: deleted in the UI, nothing to mark
             raise
 
 

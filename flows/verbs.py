@@ -8,8 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from flows.compose import Request, request
+from flows.grid import grid
 from flows.recorded import recorded
 from flows.server import prefect_api
+from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.inventory import held, results, shard_sets, shard_sets_among
@@ -34,6 +36,30 @@ def compare(overrides: Sequence[str]) -> int:
     for line in result["findings"]:
         print(line)
     print(f"Report: {result['url']}")
+    return 0
+
+
+def sweep(overrides: Sequence[str]) -> int:
+    """Run a study over a grid of overrides, one comparison after the other; what is done is not run again."""
+    asked = grid(overrides)
+    first = asked[0].request
+    for point in asked:
+        try:
+            _comparison(point.request)
+        except ConfigError as error:
+            words = f"{error.hint} (at {point.words})".strip()
+            raise ConfigError(error.key, error.expected, error.got, words) from error
+    with recorded() as api:
+        print(f"Prefect UI: {api.ui_url}", flush=True)
+        from flows.sweep import run_sweep
+        from flows.window import RunFailed
+
+        try:
+            result = run_sweep([(point.words, point.request.study) for point in asked], first.store, first.runner)
+        except RunFailed as error:
+            print(f"modeldiff: {error}\nResume with: modeldiff sweep {shlex.join(overrides)}", file=sys.stderr)
+            return 1
+    print(*result["findings"], sep="\n")
     return 0
 
 

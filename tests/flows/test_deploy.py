@@ -35,7 +35,7 @@ def process_template() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def here(server: PrefectServer) -> Commands:
-    return Commands({**server.environment, "PYTHONPATH": os.environ.get("PYTHONPATH", os.getcwd())}, server.folder)
+    return Commands({**server.environment, "PYTHONPATH": os.environ.get("PYTHONPATH", str(Path.cwd()))}, server.folder)
 
 
 @pytest.fixture
