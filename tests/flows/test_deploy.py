@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect.context import refresh_global_settings_context
 
 from flows.cli import main
 from tests.flows.conftest import SMALL, Commands, wait_for
@@ -52,6 +54,17 @@ def worker(here: Commands) -> Iterator[None]:
         process.wait()
 
 
+@pytest.fixture
+def client_here(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process is a client of the server too: commands in it are quicker than in one of their own."""
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME", "NO_PROXY"):
+        monkeypatch.setenv(name, server.environment[name])
+    refresh_global_settings_context()
+    yield
+    monkeypatch.undo()
+    refresh_global_settings_context()
+
+
 def deployment(server: PrefectServer, name: str) -> dict[str, Any]:
     found: dict[str, Any] = server.ask(f"deployments/name/compare/{name}")
     return found
@@ -86,7 +99,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert "0 damaged, 0 foreign" in verified.stdout
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}, "workers went on"
 
-    again = here.run("retry", run["name"] if run["name"].startswith("compare") else run["id"])
+    again = here.run("retry", run["id"])
     assert again.returncode == 0, again.stderr
     assert "waits for a worker of here" in again.stdout
     wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
@@ -99,26 +112,24 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert "expected a run that failed, crashed or was cancelled" in refused.stderr
 
 
-def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(
-    server: PrefectServer, here: Commands, tmp_path: Path
-) -> None:
-    import urllib.error
-
-    assert here.run("deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=checked",
-                    ).returncode == 0  # fmt: skip
+@pytest.mark.usefixtures("client_here")
+def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(server: PrefectServer, tmp_path: Path) -> None:
+    assert main(["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=checked"]) == 0
     found = deployment(server, "checked")
-    wrong = {**found["parameters"]["study"], "subsets": {"models": "many"}}
-    with pytest.raises(urllib.error.HTTPError, match="409"):
-        server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {"study": wrong}})
+    for wrong in ({"subsets": {"models": "many"}}, {"code": "os.system"}):
+        study = {**found["parameters"]["study"], **wrong}
+        with pytest.raises(urllib.error.HTTPError, match="409"):
+            server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {"study": study}})
+    run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
+    server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}})
 
 
-def test_schedules_and_limits_are_renewed_with_the_deployment(
-    server: PrefectServer, here: Commands, tmp_path: Path
-) -> None:
-    asked = ["deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=nightly"]
+@pytest.mark.usefixtures("client_here")
+def test_schedules_and_limits_are_renewed_with_the_deployment(server: PrefectServer, tmp_path: Path) -> None:
+    asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=nightly"]
     gpus = ["runner.devices=[cuda:0,cuda:1]", "deployment.runs_a_gpu=2", "deployment.runs=3"]
     at_three = ["deployment.cron='0 3 * * *'", "deployment.timezone=Europe/Berlin"]
-    assert here.run(*asked, *gpus, *at_three).returncode == 0
+    assert main([*asked, *gpus, *at_three]) == 0
     found = deployment(server, "nightly")
     (schedule,) = found["schedules"]
     assert schedule["schedule"]["cron"] == "0 3 * * *"
@@ -126,10 +137,10 @@ def test_schedules_and_limits_are_renewed_with_the_deployment(
     assert found["global_concurrency_limit"]["limit"] == 3
     limits = {limit["name"]: limit["limit"] for limit in server.ask("v2/concurrency_limits/filter", {})}
     assert limits.items() >= {"modeldiff.here.cuda:0": 2, "modeldiff.here.cuda:1": 2}.items()
-    assert here.run(*asked, "deployment.interval=3600").returncode == 0
+    assert main([*asked, "deployment.interval=3600"]) == 0
     (schedule,) = deployment(server, "nightly")["schedules"]
     assert schedule["schedule"]["interval"] == 3600
-    assert here.run(*asked).returncode == 0
+    assert main(asked) == 0
     assert deployment(server, "nightly")["schedules"] == []
 
 
@@ -145,27 +156,18 @@ def test_schedules_and_limits_are_renewed_with_the_deployment(
         ("store.root=memory://x", ["store.root", "memory://x"]),
     ],
 )
+@pytest.mark.usefixtures("client_here")
 def test_what_cannot_be_deployed_is_said_at_once(
-    server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], override: str,
-    words: list[str],
-) -> None:  # fmt: skip
-    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME"):
-        monkeypatch.setenv(name, server.environment[name])
-    from prefect.context import refresh_global_settings_context
-
-    refresh_global_settings_context()
-    try:
-        assert main(["deploy", "deployment.pool=here", override]) == 2
-    finally:
-        monkeypatch.undo()
-        refresh_global_settings_context()
+    capsys: pytest.CaptureFixture[str], override: str, words: list[str]
+) -> None:
+    assert main(["deploy", "deployment.pool=here", override]) == 2
     message = capsys.readouterr().err
     assert all(word in message for word in words), message
     assert message.count("\n") == 1
 
 
-def test_a_wrong_password_no_server_and_an_unknown_run(
-    server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], here: Commands
+def test_a_wrong_password_and_no_server(
+    server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["deploy", "deployment.pool=here"]
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -178,9 +180,12 @@ def test_a_wrong_password_no_server_and_an_unknown_run(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert main(asked) == 2
     assert "No connection" in capsys.readouterr().err
-    unknown = here.run("retry", "compare nothing")
-    assert unknown.returncode == 2
-    assert "RUN: expected the name or id of a flow run, got 'compare nothing'" in unknown.stderr
+
+
+@pytest.mark.usefixtures("client_here")
+def test_an_unknown_run_is_no_run_to_retry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["retry", "compare nothing"]) == 2
+    assert "RUN: expected the name or id of a flow run, got 'compare nothing'" in capsys.readouterr().err
 
 
 class _Hook(BaseHTTPRequestHandler):
@@ -209,23 +214,53 @@ compare("doomed", return_state=True)
 """
 
 
+@pytest.mark.usefixtures("client_here")
 def test_notices_of_failure_and_completion_reach_a_webhook(
-    server: PrefectServer, here: Commands, tmp_path: Path
+    server: PrefectServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     told: list[str] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), _Hook) as hook:
         hook.told = told  # type: ignore[attr-defined]
         threading.Thread(target=hook.serve_forever, args=(0.01,), daemon=True).start()
-        asked = ["deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "--notify"]
-        unknown = here.run(*asked, "slack-webhook/nobody")
-        assert unknown.returncode == 2
-        assert "--notify: expected kind/name of a notification block" in unknown.stderr
+        asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=noticed", "--notify"]
+        assert main([*asked, "slack-webhook/nobody"]) == 2
+        assert "--notify: expected kind/name of a notification block" in capsys.readouterr().err
         url = f"http://127.0.0.1:{hook.server_port}"
-        subprocess.run([sys.executable, "-c", SAVE, url], env=here.environment, check=True, timeout=120)
-        done = here.run(*asked, "custom-webhook/team")
-        assert done.returncode == 0, done.stderr
-        subprocess.run([sys.executable, "-c", ENDS], env=here.environment, check=True, timeout=120)
+        subprocess.run([sys.executable, "-c", SAVE, url], env=server.environment, check=True, timeout=120)
+        assert main([*asked, "custom-webhook/team"]) == 0
+        subprocess.run([sys.executable, "-c", ENDS], env=server.environment, check=True, timeout=120)
         wait_for(lambda: len(told) >= 2, 60, "both notices")
         hook.shutdown()
     assert any("compare fine: Completed" in text for text in told)
     assert any("compare doomed: Failed" in text and "out of luck" in text for text in told)
+
+
+TURNS = """
+import sys, time
+from types import SimpleNamespace
+from unittest.mock import patch
+from flows.turns import turns_on_gpus
+run = SimpleNamespace(flow_run=SimpleNamespace(work_pool_name="here"))
+with patch("flows.turns.FlowRunContext.get", lambda: run), turns_on_gpus(sys.argv[1:]):
+    print(time.time())
+    time.sleep(4)
+    print(time.time())
+"""
+
+
+@pytest.mark.usefixtures("client_here")
+def test_runs_take_turns_on_a_gpu_and_not_on_another(server: PrefectServer, tmp_path: Path) -> None:
+    asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=turns"]
+    assert main([*asked, "runner.devices=[cuda:5,cuda:6]"]) == 0
+    users = [
+        subprocess.Popen(
+            [sys.executable, "-c", TURNS, *devices], env=server.environment, stdout=subprocess.PIPE, text=True
+        )
+        for devices in (["cuda:5"], ["cuda:5", "cuda:6"], ["cuda:7"], ["cpu"])
+    ]
+    times = [tuple(map(float, user.communicate(timeout=120)[0].split())) for user in users]
+    assert all(ended - began >= 4 for began, ended in times)
+    (first_began, first_ended), (second_began, second_ended), *others = times
+    assert second_began >= first_ended or first_began >= second_ended
+    latest_start = max(began for began, _ in others)
+    assert latest_start < max(first_ended, second_ended), "another GPU does not wait"

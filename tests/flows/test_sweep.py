@@ -23,7 +23,7 @@ def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
     assert [study.subsets.fraction for study in studies] == [0.3, 0.3, 0.5, 0.5]
     assert {study.algorithm_a.name for study in studies} == {"a, b"}
     assert studies[0].algorithm_b.recipe != studies[1].algorithm_b.recipe
-    assert points[0].words == "subsets.fraction=0.3 algorithm@algorithm_b=mlp algorithm_a.name='a, b'"
+    assert points[0].words == "subsets.fraction=0.3 algorithm@algorithm_b=mlp algorithm_a.name=a\\,\\ b"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""The services of docker/compose.yaml, started by their own commands in a clean folder, and their own health checks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+import yaml
+
+from tests.flows.conftest import wait_for
+from tests.servers import free_ports
+
+DOCKER = Path(__file__).parents[1] / "docker"
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+SECRETS = {
+    "PREFECT_AUTH": "operator:tests",
+    "POSTGRES_PASSWORD": "tests",
+    "S3_ACCESS_KEY": "key",
+    "S3_SECRET_KEY": "secret-of-tests",
+}
+
+
+class Services:
+    """Starts services with what differs outside a network of containers: names, ports, and SQLite for Postgres."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = {"9000": str(free_ports()), "4200": "", "8080": ""}
+        self.ports["4200"], self.ports["8080"] = (str(free_ports()) for _ in range(2))
+
+    def outside(self, words: str) -> str:
+        for port, ours in self.ports.items():
+            words = words.replace(port, ours)
+        return words.replace("0.0.0.0", "127.0.0.1").replace("//server:", "//127.0.0.1:")
+
+    def environment(self, name: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "AWS_"))}
+        given = {}
+        for key, value in SERVICES[name]["environment"].items():
+            for secret, chosen in SECRETS.items():
+                if f"${{{secret}:?" in value:
+                    value = value[: value.index("${")] + chosen + value[value.index("}") + 1 :]
+            given[key] = self.outside(value)
+        given.pop("PREFECT_API_DATABASE_CONNECTION_URL", None)
+        places = os.pathsep.join([str(DOCKER), str(Path(sys.executable).parent), kept.get("PATH", "")])
+        own = {"PREFECT_HOME": str(self.folder / name), "PREFECT_WORKER_WEBSERVER_PORT": self.ports["8080"]}
+        return {**kept, **given, **own, "S3_PORT": self.ports["9000"], "PATH": places, "NO_PROXY": "127.0.0.1"}
+
+    @contextmanager
+    def running(self, name: str, *command: str) -> Iterator[None]:
+        words = [self.outside(word) for word in SERVICES[name].get("entrypoint", command)]
+        log = self.folder / f"{name}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                words, env=self.environment(name), cwd=self.folder, stdout=file, stderr=file, start_new_session=True
+            )
+        try:
+            wait_for(lambda: process.poll() is not None or self.healthy(name), 120, f"health of {name}")
+            assert process.poll() is None, log.read_text(errors="replace")[-2000:]
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def healthy(self, name: str) -> bool:
+        kind, *words = SERVICES[name]["healthcheck"]["test"]
+        assert kind == "CMD"
+        done = subprocess.run(
+            [self.outside(word) for word in words], env=self.environment(name), stderr=subprocess.DEVNULL, timeout=30
+        )
+        return done.returncode == 0
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    return Services(tmp_path)
+
+
+def test_the_s3_server_takes_its_own_key_only(services: Services) -> None:
+    data = services.folder / "data"
+    data.mkdir()
+    assert not services.healthy("s3")
+    with services.running("s3", "s3-server.sh", str(data)):
+        endpoint = f"http://127.0.0.1:{services.ports['9000']}"
+        settings = {"endpoint_url": endpoint, "use_listings_cache": False, "skip_instance_cache": True}
+        bucket = SERVICES["s3"]["environment"]["BUCKET"]
+        fs = s3fs.S3FileSystem(key="key", secret="secret-of-tests", **settings)
+        fs.pipe_file(f"{bucket}/object", b"whole")
+        assert fs.cat_file(f"{bucket}/object") == b"whole"
+        with pytest.raises(PermissionError):
+            s3fs.S3FileSystem(key="key", secret="guessed", **settings).cat_file(f"{bucket}/object")
+        assert (data / "s3.json").stat().st_mode & 0o077 == 0
+
+
+def test_the_server_and_a_worker_become_healthy_and_the_worker_makes_its_pool(services: Services) -> None:
+    with services.running("server"), services.running("worker"):
+        found = subprocess.run(
+            [sys.executable, "-m", "prefect", "work-pool", "inspect", "modeldiff"],
+            env=services.environment("worker"), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        assert "type='process'" in found.stdout
+        lines = (services.folder / "worker.log").read_text().splitlines()
+        assert any("Worker" in json.loads(line)["message"] for line in lines if line.startswith("{"))
+    assert not services.healthy("worker")
