@@ -1,5 +1,6 @@
 """Deployments: registered on a real server behind a password, run by a real worker, cancelled and retried."""
 
+import json
 import os
 import signal
 import subprocess
@@ -45,6 +46,7 @@ def worker(here: Commands) -> Iterator[None]:
     """In a folder of its own, with nothing but the package and the server's address."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "here", "--type", "process"]
     settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+    settings["PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER"] = "json"
     with (here.folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             command, env={**here.environment, **settings}, cwd="/", stdout=log, stderr=log, start_new_session=True
@@ -107,6 +109,8 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert len(list(tmp_path.glob(shards))) == SHARDS
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert list(tmp_path.glob("comparisons/*/report/index.html"))
+    logged = [json.loads(line) for line in (here.folder / "worker.log").read_text().splitlines() if line[:1] == "{"]
+    assert any(entry["msg"] == "%d of %d shards done before, %d to train" for entry in logged)
     refused = here.run("retry", run["id"])
     assert refused.returncode == 2
     assert "expected a run that failed, crashed or was cancelled" in refused.stderr

@@ -72,7 +72,7 @@ def test_points_share_what_they_can_one_that_fails_stops_none_and_nothing_is_don
     first = commands.run(*asked, rates, "+sweep.comparison.components=[3]")
     assert first.returncode == 1
     assert "1 of 2 comparisons failed" in first.stderr
-    assert "learning_rate=1e12 comparison.components=3" in first.stderr
+    assert "learning_rate=1000000000000.0 comparison.components=3" in first.stderr
     assert "Resume with: modeldiff sweep" in first.stderr
     assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 1
     shards = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trainings/*/*/shards/*.safetensors")}
