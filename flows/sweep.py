@@ -13,6 +13,7 @@ from flows.window import RunFailed
 from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import results
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import StudyConfig
 from tasks.policy import result_storage
@@ -50,10 +51,12 @@ def sweep(
 
 def _found(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
     """A row of the table: what the store holds of a point, after its comparison was run if something was missing."""
-    comparison, objects = Comparison.of(study), ObjectStore(store)
-    done = all(reference.complete(objects) for reference in (*results(comparison).values(), comparison.report))
+    objects = ObjectStore(store)
+    now = current_round(objects, Comparison.of(study))
+    done = now.last and all(r.complete(objects) for r in (*results(now.comparison).values(), now.comparison.report))
     if not done:
         run_comparison(study, store, runner)
+    comparison = current_round(objects, Comparison.of(study)).comparison
     summary = read_record(objects, comparison.summary.record)
     return {
         "status": "done before" if done else "done",

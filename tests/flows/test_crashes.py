@@ -21,13 +21,15 @@ import sys, time
 {before}
 with prefect_api() as api:
     from prefect import flow
+    from flows.cancelling import stopped_when_cancelled
     from flows.server import note_run
 
     @flow(name="compare", on_running=[note_run])
     def compare(seconds):
         from prefect.runtime import flow_run
         print(api.api_url, flow_run.id, flush=True)
-        time.sleep(seconds)
+        with stopped_when_cancelled():
+            time.sleep(seconds)
 
     compare(float(sys.argv[1]))
     time.sleep(float(sys.argv[2]))
@@ -61,6 +63,13 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+def cancel(api: str, run_id: str) -> None:
+    """As the UI does."""
+    body = json.dumps({"state": {"type": "CANCELLING", "name": "Cancelling"}}).encode()
+    asked = urllib.request.Request(f"{api}/flow_runs/{run_id}/set_state", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(asked, timeout=20).close()
+
+
 def state(api: str, run_id: str) -> str:
     with urllib.request.urlopen(f"{api}/flow_runs/{run_id}", timeout=20) as answer:
         return str(json.load(answer)["state_name"])
@@ -75,7 +84,7 @@ def private(tmp_path: Path) -> Iterator[dict[str, str]]:
             process.kill()
 
 
-def test_the_private_server_sees_a_killed_command_at_once_and_the_next_one_what_was_killed_with_it(
+def test_the_private_server_sees_who_was_killed_or_cancelled_and_the_next_one_what_was_killed_with_it(
     private: dict[str, str], tmp_path: Path
 ) -> None:
     alive = start(PRIVATE, private, 600)
@@ -89,6 +98,12 @@ def test_the_private_server_sees_a_killed_command_at_once_and_the_next_one_what_
     kill(killed)
     kill(ended)
     wait_for(lambda: state(api, killed_run) == "Crashed", 20, "the mark")
+    cancelled = start(PRIVATE, private, 600)
+    _, cancelled_run = begun(cancelled)
+    cancel(api, cancelled_run)
+    assert cancelled.wait(60) != 0, "interrupted as by Ctrl-C"
+    cancelled.communicate()
+    assert state(api, cancelled_run) == "Cancelled"
     assert state(api, living) == "Running"
     server = Home(tmp_path).state()
     assert server
