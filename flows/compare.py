@@ -5,6 +5,9 @@ from itertools import product
 from typing import Any, cast
 
 from prefect import Flow, flow, get_run_logger, tags
+from prefect.client.schemas.objects import State
+from prefect.exceptions import CancelledRun
+from prefect.states import Cancelled
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import publish
@@ -38,7 +41,7 @@ REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
 
 
-def configured(store: StoreSettings, runner: RunnerConfig) -> Flow[..., dict[str, Any]]:
+def configured(store: StoreSettings, runner: RunnerConfig) -> Flow[..., dict[str, Any] | State[Any]]:
     """The flow with a thread for each task in the window, in front of the runner's slots."""
     most = 2 * len(runner.slots(max(runner.processes)))
     threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=most))
@@ -46,9 +49,9 @@ def configured(store: StoreSettings, runner: RunnerConfig) -> Flow[..., dict[str
 
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
-    """Run the flow of a comparison from this process."""
+    """Run the flow of a comparison from this process; raises CancelledRun if that is what became of it."""
     with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
-        return configured(store, runner)(study=study, store=store, runner=runner)
+        return cast(dict[str, Any], configured(store, runner)(study=study, store=store, runner=runner))
 
 
 @flow(
@@ -58,28 +61,31 @@ def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfi
     persist_result=True,
     on_running=[note_run],
 )
-def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
+def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any] | State[Any]:
     """Compare two learning algorithms from training to report; gives the summary's place and findings."""
     comparison, warnings = resolve(Request(study, store, runner))
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
-    with (
-        stopped_when_cancelled(),
-        turns_on_gpus(runner.devices),
-        open_slots(runner.slots(), runner.execution()) as slots,
-    ):
-        while not (now := current_round(ObjectStore(store), comparison)).last:
-            step = _Run(now.comparison, store, slots, runner)
-            step.train()
-            step.follow()
-        run = _Run(now.comparison, store, slots, runner)
-        run.train()
-        run.consolidate()
-        run.follow()
-        run.analyse()
-        run.search()
-        result = run.report()
+    try:
+        with (
+            stopped_when_cancelled(),
+            turns_on_gpus(runner.devices),
+            open_slots(runner.slots(), runner.execution()) as slots,
+        ):
+            while not (now := current_round(ObjectStore(store), comparison)).last:
+                step = _Run(now.comparison, store, slots, runner)
+                step.train()
+                step.follow()
+            run = _Run(now.comparison, store, slots, runner)
+            run.train()
+            run.consolidate()
+            run.follow()
+            run.analyse()
+            run.search()
+            result = run.report()
+    except CancelledRun as error:
+        return Cancelled(message=str(error))
     publish(now.comparison, run.objects, result)
     return result
 

@@ -1,9 +1,12 @@
 """The flow of a sweep: comparisons one after the other as its subflows, and a table of what they found."""
 
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.exceptions import CancelledRun
+from prefect.states import Cancelled
 
 from flows.cancelling import stopped_when_cancelled
 from flows.compare import run_comparison
@@ -20,29 +23,32 @@ from tasks.policy import result_storage
 
 
 def run_sweep(points: list[tuple[str, StudyConfig]], store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
-    """Run the flow of a sweep from this process; points: the words and the study of each."""
+    """Run the flow of a sweep from this process; points: the words and the study of each. Raises as run_comparison."""
     name = points[0][1].name
-    result: dict[str, Any] = sweep.with_options(result_storage=result_storage(store))(name, points, store, runner)
-    return result
+    configured = sweep.with_options(result_storage=result_storage(store))
+    return cast(dict[str, Any], configured(name, points, store, runner))
 
 
 @flow(name="sweep", flow_run_name="sweep {name}", result_serializer="json", persist_result=True, on_running=[note_run])
 def sweep(
     name: str, points: list[tuple[str, StudyConfig]], store: StoreSettings, runner: RunnerConfig
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Compare at every point; one that fails never stops the others, and what is complete is not run again."""
     logger = get_run_logger()
     rows: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
-    with stopped_when_cancelled():
-        for words, study in points:
-            try:
-                rows.append({"point": words, **_found(study, store, runner)})
-            except (ModelDiffError, OSError) as error:
-                logger.error("%s: %s", words, error)
-                failures[words] = str(error)
-                rows.append({"point": words, "status": f"failed: {error}"})
-            _show(name, rows)
+    try:
+        with stopped_when_cancelled():
+            for words, study in points:
+                try:
+                    rows.append({"point": words, **_found(study, store, runner)})
+                except (ModelDiffError, OSError) as error:
+                    logger.error("%s: %s", words, error)
+                    failures[words] = str(error)
+                    rows.append({"point": words, "status": f"failed: {error}"})
+                _show(name, rows)
+    except CancelledRun as error:  # this run, or one of its comparisons
+        return Cancelled(message=str(error))
     if failures:
         lines = "\n".join(f"  {words}: {why}" for words, why in failures.items())
         raise RunFailed(f"{len(failures)} of {len(points)} comparisons failed:\n{lines}")

@@ -25,12 +25,14 @@ def compare(overrides: Sequence[str]) -> int:
     _comparison(asked)
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
+        from prefect.exceptions import CancelledRun
+
         from flows.compare import run_comparison
         from flows.window import RunFailed
 
         try:
             result = run_comparison(asked.study, asked.store, asked.runner)
-        except RunFailed as error:
+        except (RunFailed, CancelledRun) as error:
             print(f"modeldiff: {error}\nResume with: modeldiff compare {shlex.join(overrides)}", file=sys.stderr)
             return 1
     for line in result["findings"]:
@@ -51,12 +53,14 @@ def sweep(overrides: Sequence[str]) -> int:
             raise ConfigError(error.key, error.expected, error.got, words) from error
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
+        from prefect.exceptions import CancelledRun
+
         from flows.sweep import run_sweep
         from flows.window import RunFailed
 
         try:
             result = run_sweep([(point.words, point.request.study) for point in asked], first.store, first.runner)
-        except RunFailed as error:
+        except (RunFailed, CancelledRun) as error:
             print(f"modeldiff: {error}\nResume with: modeldiff sweep {shlex.join(overrides)}", file=sys.stderr)
             return 1
     print(*result["findings"], sep="\n")
