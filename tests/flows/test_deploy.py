@@ -20,7 +20,9 @@ from flows.cli import main
 from tests.flows.conftest import SMALL, Commands, wait_for
 from tests.prefect_server import PrefectServer, prefect_server
 
-SHARDS = 16
+LONGER = *SMALL, "subsets.models=960", "runner.workers=1"
+"""A study that is still being trained when its cancellation arrives."""
+SHARDS = 2 * (24 + 2)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def descendants_named(words: str) -> list[psutil.Process]:
 def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     server: PrefectServer, here: Commands, worker: None, tmp_path: Path
 ) -> None:
-    done = here.run("deploy", *SMALL, f"store.root={tmp_path}", "deployment.pool=here", "deployment.tags=[mine]")
+    done = here.run("deploy", *LONGER, f"store.root={tmp_path}", "deployment.pool=here", "deployment.tags=[mine]")
     assert done.returncode == 0, done.stdout + done.stderr
     found = deployment(server, "digits_watermark")
     assert found["entrypoint"] == "flows.compare.compare"
@@ -97,7 +99,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}
     assert 1 <= len(before) < SHARDS, "cancelled too late to show anything"
     wait_for(lambda: not descendants_named("prefect.engine"), 30, "the end of the flow's process")
-    verified = here.run("verify", *SMALL, f"store.root={tmp_path}")
+    verified = here.run("verify", *LONGER, f"store.root={tmp_path}")
     assert "0 damaged, 0 foreign" in verified.stdout
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}, "workers went on"
 
@@ -245,7 +247,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 from flows.turns import turns_on_gpus
 run = SimpleNamespace(flow_run=SimpleNamespace(work_pool_name="here"))
-with patch("flows.turns.FlowRunContext.get", lambda: run), turns_on_gpus(sys.argv[1:]):
+with patch("flows.turns.FlowRunContext", SimpleNamespace(get=lambda: run)), turns_on_gpus(sys.argv[1:]):
     print(time.time())
     time.sleep(4)
     print(time.time())
