@@ -1,17 +1,17 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow, get_run_logger, tags
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import publish
 from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
 from flows.resolve import resolve
-from flows.window import Call, Outcome, run_window
-from modeldiff_core.errors import ModelDiffError
+from flows.runners import Call, Runner, open_runner
+from flows.window import Outcome, run_window
+from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
@@ -22,7 +22,6 @@ from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_
 from modeldiff_core.study import StudyConfig
 from tasks import datamodels, directions, effects, matrices, probe, report, train
 from tasks.policy import fresh, result_storage
-from tasks.slots import Slots, open_slots
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
@@ -33,10 +32,8 @@ class RunFailed(ModelDiffError):
 
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
-    """Run the flow with a thread for each task in the window, in front of the runner's slots."""
-    most = 2 * len(runner.slots(max(runner.processes)))
-    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=most))
-    configured = compare.with_options(task_runner=threads, result_storage=result_storage(store))
+    """Run the flow with its results beside the study's own objects."""
+    configured = compare.with_options(result_storage=result_storage(store))
     with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
         result: dict[str, Any] = configured(study=study, store=store, runner=runner)
     return result
@@ -49,8 +46,8 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     logger = get_run_logger()
     for warning in warnings:
         logger.warning(warning)
-    with open_slots(runner.slots(), runner.execution()) as slots:
-        run = _Run(comparison, store, slots, runner)
+    with open_runner(runner, store) as places:
+        run = _Run(comparison, store, places, runner)
         run.train()
         run.consolidate()
         run.analyse()
@@ -62,8 +59,8 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
 class _Run:
     """One pass over the stages of a comparison; what is complete in the store is not computed again."""
 
-    def __init__(self, comparison: Comparison, store: StoreSettings, slots: Slots, runner: RunnerConfig) -> None:
-        self.slots, self.runner = slots, runner
+    def __init__(self, comparison: Comparison, store: StoreSettings, places: Runner, runner: RunnerConfig) -> None:
+        self.places, self.runner = places, runner
         self.comparison = comparison
         self.study = comparison.study
         self.store: dict[str, Any] = _json(store)
@@ -73,10 +70,11 @@ class _Run:
 
     def train(self) -> None:
         """Train the shards that the store lacks; raises RunFailed that lists those that could not be."""
+        sets = shard_sets(self.objects, self.comparison)
+        self._guard(sum(len(s.missing) for s in sets))
         for training in self.comparison.trainings:
             if not self.objects.exists(f"{training.prefix}/training.json"):
                 write_record(self.objects, f"{training.prefix}/training.json", training.record())
-        sets = shard_sets(self.objects, self.comparison)
         total = sum(s.wanted * s.models_in_shard for s in sets)
         before = sum(len(s.done) * s.models_in_shard for s in sets)
         done, wanted = sum(len(s.done) for s in sets), sum(s.wanted for s in sets)
@@ -148,6 +146,16 @@ class _Run:
         findings = read_record(self.objects, summary.record)["findings"]
         return {"summary": summary.record, "url": self.objects.url(page.record), "findings": findings}
 
+    def _guard(self, missing: int) -> None:
+        """Raise ConfigError for more shards than a run may submit: Prefect's server records each of them for good."""
+        if missing > self.runner.max_shards:
+            raise ConfigError(
+                "runner.max_shards",
+                f"at least {missing}, the shards that are missing",
+                self.runner.max_shards,
+                "Raise it; or raise subsets.shard_size in a study that is not begun, so that a shard takes minutes",
+            )
+
     def _probe(self, sets: list[ShardSet]) -> None:
         """Measure how to train each kind of shard, one after the other so that they do not disturb each other.
 
@@ -159,18 +167,19 @@ class _Run:
                 label = self._label(shards.label)
                 arguments = {
                     "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
+                    "execution": self.runner.execution(),
                 }  # fmt: skip
                 name = f"{label} {shards.kind} probe"
                 found = self._run([Call(name, probe.probe, arguments)], progress).results[name]
                 seconds = found["seconds_a_model"] * len(shards.missing) * shards.models_in_shard
                 longest, processes = max((longest, processes), (seconds, found["processes"]))
-        self.slots.add(self.runner.slots(processes)[len(self.slots.devices) :])
+        self.places.widen(processes)
 
     def _shard(self, shards: ShardSet, index: int) -> Call:
         label = self._label(shards.label)
         arguments = {
             "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
-            "index": index,
+            "index": index, "execution": self.runner.execution(), "limit": self.runner.shard_timeout_s,
         }  # fmt: skip
         return Call(f"{label} {shards.kind} shard {index}", train.train_shard, arguments, shards.models_in_shard)
 
@@ -179,7 +188,8 @@ class _Run:
         for pair in self.comparison.effects():
             for label, effect in zip("ab", pair, strict=True):
                 name = f"{self._label(label)} effect of {effect.test.name}"
-                arguments = {"label": name, "store": self.store, "effect": effect.to_json()}
+                arguments = {"label": name, "store": self.store, "effect": effect.to_json(),
+                             "execution": self.runner.execution()}  # fmt: skip
                 calls.append(self._cached(name, effects.measure_effect, effect.reference, arguments))
         return calls
 
@@ -212,7 +222,7 @@ class _Run:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        outcome = run_window(calls, 2 * len(self.slots.devices), lambda call: progress.advance(call.units))
+        outcome = run_window(calls, self.places, lambda call: progress.advance(call.units))
         if outcome.failures:
             lines = "\n".join(f"  {name}: {why}" for name, why in outcome.failures.items())
             raise RunFailed(f"{len(outcome.failures)} tasks of {self.study.name} failed:\n{lines}")

@@ -54,12 +54,12 @@ def napping(execution: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_added_slots_work_at_the_same_time() -> None:
-    slots = Slots(["cpu"], {})
+    slots = Slots(["cpu"])
     try:
         slots.add(["cpu:0"])
         with ThreadPoolExecutor(2) as threads:
             for _ in range(2):  # the first round starts the processes
-                one, other = threads.map(lambda _: slots.run(napping, on_device=True), range(2))
+                one, other = threads.map(lambda _: slots.run(napping, execution={}), range(2))
         assert {one["device"], other["device"]} == {"cpu", "cpu:0"}
         assert one["process"] != other["process"]
         assert max(one["began"], other["began"]) < min(one["ended"], other["ended"])
