@@ -8,10 +8,10 @@ from prefect import flow, get_run_logger, tags
 from flows.artifacts import publish
 from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
-from flows.resolve import resolve
+from flows.resolve import check_shards, resolve
 from flows.runners import Call, Runner, open_runner
 from flows.window import Outcome, run_window
-from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
@@ -71,7 +71,7 @@ class _Run:
     def train(self) -> None:
         """Train the shards that the store lacks; raises RunFailed that lists those that could not be."""
         sets = shard_sets(self.objects, self.comparison)
-        self._guard(sum(len(s.missing) for s in sets))
+        check_shards(sets, self.runner)
         for training in self.comparison.trainings:
             if not self.objects.exists(f"{training.prefix}/training.json"):
                 write_record(self.objects, f"{training.prefix}/training.json", training.record())
@@ -145,16 +145,6 @@ class _Run:
             self._run([self._cached("report", report.write_report, page, arguments)], progress)
         findings = read_record(self.objects, summary.record)["findings"]
         return {"summary": summary.record, "url": self.objects.url(page.record), "findings": findings}
-
-    def _guard(self, missing: int) -> None:
-        """Raise ConfigError for more shards than a run may submit: Prefect's server records each of them for good."""
-        if missing > self.runner.max_shards:
-            raise ConfigError(
-                "runner.max_shards",
-                f"at least {missing}, the shards that are missing",
-                self.runner.max_shards,
-                "Raise it; or raise subsets.shard_size in a study that is not begun, so that a shard takes minutes",
-            )
 
     def _probe(self, sets: list[ShardSet]) -> None:
         """Measure how to train each kind of shard, one after the other so that they do not disturb each other.

@@ -17,8 +17,11 @@ from modeldiff_core.store import ObjectStore, StoreSettings
 
 def compare(overrides: Sequence[str]) -> int:
     """Run a comparison, with a private Prefect server unless one is configured."""
+    from flows.resolve import check_shards
+
     asked = request(overrides)
-    _comparison(asked)
+    comparison, store = _comparison(asked)
+    check_shards(shard_sets(store, comparison), asked.runner)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     with prefect_api() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import torch
 from pydantic import ValidationError
 
 from flows.cli import main
 from flows.compose import RunnerConfig
-from tasks.slots import Slots
+from tasks.slots import OutOfTime, Slots, run_stage
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,36 @@ def napping(execution: dict[str, Any]) -> dict[str, Any]:
     began = time.time()
     time.sleep(0.5)
     return {"process": os.getpid(), "device": execution["device"], "began": began, "ended": time.time()}
+
+
+def hanging(seconds: float) -> dict[str, Any]:
+    ended = time.monotonic() + seconds
+    while time.monotonic() < ended:
+        time.sleep(0.01)
+    return {"process": os.getpid()}
+
+
+def test_a_stage_that_takes_too_long_is_ended_and_its_slot_goes_on() -> None:
+    slots = Slots(["cpu"])
+    try:
+        before = psutil.Process(slots.run(hanging, 0.0)["process"])
+        began = time.monotonic()
+        with pytest.raises(OutOfTime, match=r"runner\.shard_timeout_s = 0\.5 s"):
+            slots.run(hanging, 100.0, limit=0.5)
+        assert time.monotonic() - began < 20
+        assert psutil.wait_procs([before], 10)[1] == [], "the stage's process is gone"
+        assert slots.run(hanging, 0.0, limit=60)["process"] != before.pid
+    finally:
+        slots.close()
+
+
+def test_without_slots_a_stage_runs_here_with_one_thread_and_the_same_limit() -> None:
+    torch.set_num_threads(2)
+    assert run_stage(hanging, 0.0)["process"] == os.getpid()
+    assert torch.get_num_threads() == 1
+    assert run_stage(napping, execution={"device": "cuda:0"})["device"] == "cuda:0"
+    with pytest.raises(OutOfTime, match=r"runner\.shard_timeout_s = 0\.5 s"):
+        run_stage(hanging, 100.0, limit=0.5)
 
 
 def test_added_slots_work_at_the_same_time() -> None:
