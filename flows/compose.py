@@ -68,9 +68,14 @@ class RunnerConfig(Settings):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """What works at the same time: every CPU worker, or every device, however many processes it has."""
+        """What works at the same time here: every CPU worker, or every device, however many processes it has.
+
+        Of a cluster elsewhere, whose workers only it can count, one.
+        """
         if self.devices == ("cpu",):
-            return ("cpu",) * (self.workers or os.cpu_count() or 1)
+            device = "cuda:0" if self.shard_gpus else "cpu"
+            elsewhere = self.address is not None
+            return (device,) * (self.workers or (1 if elsewhere or self.shard_gpus else os.cpu_count()) or 1)
         return self.devices
 
     def slots(self, processes: int | None = None) -> tuple[str, ...]:

@@ -44,6 +44,12 @@ def unreachable(address: str, cause: Exception, how: str) -> ConfigError:
     return ConfigError("runner.address", how, address, f"{type(cause).__name__}: {cause}")
 
 
+def not_installed(runner: RunnerConfig, cause: Exception) -> ConfigError:
+    """The error of a worker that could not even be asked."""
+    last = str(cause).strip().split("\n")[-1]
+    return ConfigError("runner.address", "workers on which modeldiff is installed", runner.address, last)
+
+
 def check_gpus(runner: RunnerConfig, offered: float, remedy: str) -> None:
     """Raise ConfigError if no worker has the GPU that a shard takes: its tasks would wait for ever."""
     if runner.shard_gpus > offered:

@@ -14,6 +14,7 @@ from flows.runners.cluster import (
     check_gpus,
     check_workers,
     installed,
+    not_installed,
     questions,
     unreachable,
 )
@@ -109,7 +110,5 @@ def _places(client: Any, runner: RunnerConfig, store: StoreSettings) -> int:
     try:
         check_workers(client.run(look, **questions(runner, store)))
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            "runner.address", "workers on which modeldiff is installed", runner.address, str(error)
-        ) from error
+        raise not_installed(runner, error) from error
     return sum(int(gpus / runner.shard_gpus) for gpus in offered) if runner.shard_gpus else len(workers)

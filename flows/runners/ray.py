@@ -8,7 +8,15 @@ from typing import Any
 from prefect.futures import PrefectFuture
 
 from flows.compose import RunnerConfig
-from flows.runners.cluster import check_address, check_gpus, check_workers, installed, questions, unreachable
+from flows.runners.cluster import (
+    check_address,
+    check_gpus,
+    check_workers,
+    installed,
+    not_installed,
+    questions,
+    unreachable,
+)
 from flows.runners.runner import Call, Runner
 from modeldiff_core.store import StoreSettings
 from tasks.cluster import look
@@ -57,7 +65,10 @@ def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
         has = ray.cluster_resources()
         check_gpus(runner, has.get("GPU", 0), "Ray counts them where a node starts: ray start --num-gpus N")
         asked = ray.remote(look).options(num_gpus=runner.shard_gpus).remote(**questions(runner, store))
-        check_workers({"of Ray": ray.get(asked)})
+        try:
+            check_workers({"of Ray": ray.get(asked)})
+        except ray.exceptions.RayError as error:
+            raise not_installed(runner, error) from error
         shares = has.get("GPU", 0) / runner.shard_gpus if runner.shard_gpus else has["CPU"]
         with prefect_ray.RayTaskRunner() as tasks:
             yield RayRunner(tasks, int(min(shares, has["CPU"])), runner.shard_gpus)

@@ -2,14 +2,19 @@
 
 import hashlib
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow, task
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.compose import RunnerConfig, request
-from flows.runners import open_runner
+from flows.runners import Call, open_runner
 from flows.runners.cluster import check_workers, installed
+from flows.runners.dask import DaskRunner
+from flows.window import run_window
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
@@ -71,6 +76,43 @@ def test_a_cluster_gives_the_same_bits(commands: Commands, local: dict[str, str]
     assert done.returncode == 0, done.stderr
     assert f"0 of {SHARDS} shards done before" in done.stdout
     assert fingerprints(tmp_path) == local
+
+
+@task
+def place(index: int, execution: dict[str, Any] | None = None) -> dict[str, Any]:
+    from distributed import get_worker
+
+    time.sleep(0.2)
+    return {"worker": get_worker().name}
+
+
+@flow
+def places(address: str, calls: list[Call]) -> set[str]:
+    from prefect_dask import DaskTaskRunner
+
+    with DaskTaskRunner(address=address) as tasks:
+        outcome = run_window(calls, DaskRunner(tasks, 2, shard_gpus=1), lambda call: None)
+    assert not outcome.failures
+    return {result["worker"] for result in outcome.results.values()}
+
+
+def test_what_computes_on_a_gpu_goes_to_the_workers_that_have_one(commands: Commands) -> None:
+    pytest.importorskip("prefect_dask")
+    from distributed import Scheduler, SpecCluster, Worker
+
+    here = {"host": "127.0.0.1", "dashboard": False}
+    workers = {
+        "with a GPU": {"cls": Worker, "options": {**here, "nthreads": 1, "resources": {"GPU": 1}}},
+        "without": {"cls": Worker, "options": {**here, "nthreads": 1}},
+    }
+    with (
+        SpecCluster(scheduler={"cls": Scheduler, "options": {**here, "port": 0}}, workers=workers) as cluster,
+        temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+    ):
+        on_device = [Call(f"{i}", place, {"index": i, "execution": {}}) for i in range(6)]
+        assert places(cluster.scheduler_address, on_device) == {"with a GPU"}
+        elsewhere = [Call(f"{i}", place, {"index": i}) for i in range(6)]
+        assert places(cluster.scheduler_address, elsewhere) == {"with a GPU", "without"}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("transformations.watermark.target_class=10", ["transformations.watermark.target_class", "0..9"]),
         ("transformations.watermark.parameters.top=6", ["transformations.watermark.parameters", "8×8"]),
         ("runner.devices=[cuda:0]", ["runner.devices", "cuda:0"]),
-        ("runner.address=tcp://127.0.0.1:9", ["runner.address", "runner=dask"]),
+        ("+runner.address=tcp://127.0.0.1:9", ["runner.address", "runner=dask"]),
         ("runner.max_shards=43", ["runner.max_shards", "at least 44, the shards that are missing, got 43"]),
         ("nonsense=1", ["nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
