@@ -9,8 +9,9 @@ TORCH := torch==2.13.0
 demo: .venv/demo
 	$(BIN)/modeldiff compare study=digits_watermark
 
+# A file's tests stay together, so that they share what they have trained.
 test: .venv/test lint types contract
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/test
 	$(BIN)/ruff check

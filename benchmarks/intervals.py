@@ -42,6 +42,11 @@ def rare(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return ((rng.random(shape) < 0.1) - 0.1) / 0.3
 
 
+def heavy(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Student's t with 4 degrees of freedom, scaled to deviation 1: margins have no bounds, and outliers."""
+    return rng.standard_t(4, size=shape) / np.sqrt(2)
+
+
 @dataclass(frozen=True)
 class Case:
     """Deviations of the models', the images' and the interaction's part, and how each of them is distributed."""
@@ -72,6 +77,7 @@ CASES = (
     Case("skewed models", 0.1, 0.1, 0.1, of_models=skewed),
     Case("skewed images", 0.02, 0.2, 0.1, of_images=skewed),
     Case("one image in ten reacts", 0.02, 0.2, 0.1, of_images=rare),
+    Case("margins: heavy tails", 1.0, 3.0, 1.0, of_models=heavy, of_images=heavy),
 )
 SIZES = ((20, 200), (20, 500), (10, 100), (5, 50))
 

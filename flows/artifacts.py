@@ -54,6 +54,23 @@ def publish(comparison: Comparison, store: ObjectStore, result: dict[str, Any]) 
             key=f"{key}-effects",
             description="Mean change of a class probability at full intensity",
         )
+    if summary["found"]:
+        create_table_artifact(
+            [
+                {
+                    "transformation": t["name"],
+                    "class": "own" if t["class"] is None else t["class"],
+                    "along": ", ".join(f"{d['side']} {d['index'] + 1}" for d in t["along"]),
+                    f"effect, {names['a']}": round(t["effect"]["a"], 4),
+                    f"effect, {names['b']}": round(t["effect"]["b"], 4),
+                    "adjusted p": t["p_adjusted"],
+                    "confirmed": "yes" if t["distinguishing"] else "no",
+                }
+                for t in summary["found"]
+            ],
+            key=f"{key}-found",
+            description="What the search put to the test, on images and models that had not chosen it",
+        )
     for name in sorted(store.sizes(f"{comparison.folder}/report/figures")):
         if name.endswith(".png"):
             data = base64.b64encode(store.read(name)).decode()

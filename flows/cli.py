@@ -16,6 +16,7 @@ VERBS = {
     "compare": "run a comparison from training to report",
     "status": "what the store holds of a comparison",
     "report": "draw the report of a finished comparison again",
+    "counterfactual": "train without the examples that datamodels call most helpful, and see whether they were right",
     "ui": "serve the history of runs until interrupted",
     "verify": "read everything that a comparison refers to and name what is damaged, foreign, missing or stray",
     "verify-adopted": "the same of a comparison of what is in the store",
@@ -73,6 +74,10 @@ def implementation(verb: str) -> Callable[..., int]:
         from flows.verify import verify, verify_adopted
 
         return {"verify": verify, "verify-adopted": verify_adopted}[verb]
+    if verb == "counterfactual":
+        from flows.counterfactual import counterfactual
+
+        return counterfactual
     if verb in ("adopt", "export", "compare-adopted"):
         from flows.adopted import adopt, compare_adopted, export
 

@@ -1,6 +1,7 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from prefect import flow, get_run_logger, tags
@@ -10,25 +11,27 @@ from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
 from flows.resolve import check_shards, resolve
 from flows.runners import Call, Runner, open_runner
-from flows.window import Outcome, run_window
-from modeldiff_core.errors import ModelDiffError
+from flows.window import Outcome, RunFailed, run_window
+from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
+from modeldiff_core.stages.gram import fits_store, gram_reference
 from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.regression import Regression
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
+from modeldiff_core.stages.search import BOTH, Search, searches
+from modeldiff_core.stages.summary import descriptions, significant_entries
+from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
-from tasks import datamodels, directions, effects, matrices, probe, report, train
+from tasks import curve, datamodels, directions, effects, matrices, probe, report, search, train
 from tasks.policy import fresh, result_storage
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
-
-
-class RunFailed(ModelDiffError):
-    """Some tasks failed for good; names them and says how to go on."""
 
 
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
@@ -47,12 +50,18 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     for warning in warnings:
         logger.warning(warning)
     with open_runner(runner, store) as places:
-        run = _Run(comparison, store, places, runner)
+        while not (now := current_round(ObjectStore(store), comparison)).last:
+            step = _Run(now.comparison, store, places, runner)
+            step.train()
+            step.follow()
+        run = _Run(now.comparison, store, places, runner)
         run.train()
         run.consolidate()
+        run.follow()
         run.analyse()
+        run.search()
         result = run.report()
-    publish(comparison, run.objects, result)
+    publish(now.comparison, run.objects, result)
     return result
 
 
@@ -88,18 +97,42 @@ class _Run:
 
     def consolidate(self) -> None:
         """Gather the shards of each algorithm; shards that turn out damaged are trained again."""
-        for _ in range(REPAIRS):
-            calls = []
+        models = self.study.subsets.models
+
+        def lacking() -> Iterable[Call]:
             for label, training in zip("ab", self.comparison.trainings, strict=True):
-                if not matrix_reference(training, self.study.subsets.models).complete(self.objects):
+                if not matrix_reference(training, models).complete(self.objects):
                     arguments = {
                         "label": self._label(label), "store": self.store, "training": training.to_json(),
-                        "models": self.study.subsets.models,
+                        "models": models,
                     }  # fmt: skip
-                    calls.append(Call(label, matrices.consolidate_matrix, arguments))
+                    yield Call(label, matrices.consolidate_matrix, arguments)
+
+        self._gather("matrices", "gathering margins", lacking)
+
+    def follow(self) -> None:
+        """Take the learning curve of each algorithm as far as its models go."""
+        models = self.study.subsets.models
+
+        def lacking() -> Iterable[Call]:
+            for label, training in zip("ab", self.comparison.trainings, strict=True):
+                followed = Curve.of(self.study, training)
+                if not followed.complete(self.objects, models):
+                    arguments = {
+                        "label": self._label(label), "store": self.store, "curve": followed.to_json(),
+                        "budget": models,
+                    }  # fmt: skip
+                    yield Call(label, curve.learning_curve, arguments)
+
+        self._gather("curve", "learning curves", lacking)
+
+    def _gather(self, key: str, words: str, lacking: Callable[[], Iterable[Call]]) -> None:
+        """Run what is lacking of each algorithm's shards; those that turn out damaged are trained again."""
+        for _ in range(REPAIRS):
+            calls = list(lacking())
             if not calls:
                 return
-            with StageProgress("matrices", "gathering margins", len(calls)) as progress:
+            with StageProgress(key, words, len(calls)) as progress:
                 outcome = self._run(calls, progress)
             damaged = {label: result["damaged"] for label, result in outcome.results.items() if result["damaged"]}
             if not damaged:
@@ -113,19 +146,22 @@ class _Run:
 
     def analyse(self) -> None:
         """Regress, score, find directions and their null, and measure effects; each as soon as it can be."""
-        comparison = self.comparison
-        blocks: list[Call] = []
-        for label, training in zip("ab", comparison.trainings, strict=True):
-            for half, part in ((None, "all models"), (0, "even models"), (1, "odd models")):
-                fit = comparison.regression(training, half)
-                if fit.reference.complete(self.objects):
-                    continue
-                words = f"{self._label(label)} {part}"
-                for start, stop in fit.blocks:
-                    arguments = {
-                        "label": words, "store": self.store, "regression": fit.to_json(), "start": start, "stop": stop,
-                    }  # fmt: skip
-                    blocks.append(Call(f"{words} {start}-{stop}", datamodels.regress, arguments))
+        missing = {
+            f"{self._label(label)} {name}": fit
+            for (label, name), fit in self.comparison.regressions().items()
+            if not fit.reference.complete(self.objects)
+        }
+        counting = list(self._count_calls(missing))
+        if counting:
+            with StageProgress("masks", "counting masks", len(counting)) as progress:
+                self._run(counting, progress)
+        blocks = [
+            Call(
+                f"{words} {start}-{stop}", datamodels.regress,
+                {"label": words, "store": self.store, "regression": fit.to_json(), "start": start, "stop": stop},
+            )
+            for words, fit in missing.items() for start, stop in fit.blocks
+        ]  # fmt: skip
         measured = list(self._effect_calls())
         with StageProgress("datamodels", "datamodels and effects", len(blocks) + len(measured)) as progress:
             self._run([*blocks, *measured], progress)
@@ -135,6 +171,18 @@ class _Run:
         judged = [*self._score_calls(), *self._direction_calls()]
         with StageProgress("directions", "directions and null", len(judged)) as progress:
             self._run(judged, progress)
+
+    def search(self) -> None:
+        """Describe the ends of significant directions and search for transformations along them."""
+        entries = significant_entries(self.objects, self.comparison)
+        along = searches(self.study, self.comparison.trainings, self.comparison.pair, entries)
+        first = [*self._description_calls(entries), *self._proposal_calls(along)]
+        if not first:
+            return
+        with StageProgress("search", "subpopulations and search", len(first) + 4 * len(along)) as progress:
+            self._run(first, progress)
+            self._run(self._search_calls(along, "rank", search.rank), progress)
+            self._run(self._search_calls(along, "confirm", search.confirm), progress)
 
     def report(self) -> dict[str, Any]:
         """Write the summary and the report; gives their places and the findings."""
@@ -183,22 +231,33 @@ class _Run:
                 calls.append(self._cached(name, effects.measure_effect, effect.reference, arguments))
         return calls
 
+    def _count_calls(self, regressions: Mapping[str, Regression]) -> Iterable[Call]:
+        """The masks of these regressions, each once, whichever algorithms and estimators share them."""
+        calls: dict[str, Call] = {}
+        for words, fit in regressions.items():
+            if isinstance(fit.estimator, FromMasks) and fit.estimator.uses_counts:
+                matrix = MarginMatrix.open(self.objects, fit.matrix.key)
+                where = gram_reference(matrix, fit.first, fit.half)
+                arguments = {"label": words, "store": self.store, "regression": fit.to_json()}
+                if where.record not in calls and fits_store(matrix):
+                    calls[where.record] = self._cached(words, datamodels.count_masks, where, arguments)
+        return calls.values()
+
     def _finish_calls(self) -> Iterable[Call]:
-        for regression in self.comparison.regressions():
+        for regression in self.comparison.regressions().values():
             key = regression.reference.key
             arguments = {"label": key.rsplit("/", 1)[-1], "store": self.store, "regression": regression.to_json()}
             yield self._cached(key, datamodels.finish_datamodels, regression.reference, arguments)
 
     def _score_calls(self) -> Iterable[Call]:
         models = self.study.ensemble.models
-        for label, training in zip("ab", self.comparison.trainings, strict=True):
-            fit = self.comparison.regression(training, None)
+        for (label, kind), (training, fit) in self.comparison.scored().items():
             arguments = {
-                "label": self._label(label), "store": self.store, "training": training.to_json(),
+                "label": f"{self._label(label)} {kind}", "store": self.store, "training": training.to_json(),
                 "regression": fit.to_json(), "ensemble_models": models,
             }  # fmt: skip
             reference = score_reference(training, fit, models)
-            yield self._cached(f"{label} score", datamodels.score_datamodels, reference, arguments)
+            yield self._cached(f"{label} {kind} score", datamodels.score_datamodels, reference, arguments)
 
     def _direction_calls(self) -> Iterable[Call]:
         pair = self.comparison.pair
@@ -208,15 +267,32 @@ class _Run:
             where = pair.null_block(block)
             yield self._cached(f"null block {block}", directions.null_block, where, {**arguments, "block": block})
 
+    def _description_calls(self, entries: list[dict[str, Any]]) -> Iterable[Call]:
+        for spec in descriptions(self.comparison, entries):
+            name = f"{self.study.name} ends of direction {spec.side} {spec.index + 1}"
+            arguments = {"label": name, "store": self.store, "description": spec.to_json()}
+            yield self._cached(name, search.describe, spec.reference, arguments)
+
+    def _proposal_calls(self, along: list[Search]) -> Iterable[Call]:
+        for spec in along:
+            name = f"{self.study.name} candidates along {spec.side} {spec.index + 1}"
+            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json()}
+            yield self._cached(name, search.propose, spec.proposed, arguments)
+
+    def _search_calls(self, along: list[Search], verb: str, task: Any) -> Iterable[Call]:
+        """Ranking or confirmation along each direction, on A and on B."""
+        for spec, which in product(along, BOTH):
+            name = f"{self._label(which)} {verb} along {spec.side} {spec.index + 1}"
+            reference = spec.candidates(which) if verb == "rank" else spec.finalists(which)
+            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json(), "which": which,
+                         "execution": self.runner.execution()}  # fmt: skip
+            yield self._cached(name, task, reference, arguments)
+
     def _cached(self, name: str, task: Any, reference: Reference, arguments: dict[str, Any]) -> Call:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        outcome = run_window(calls, self.places, lambda call: progress.advance(call.units))
-        if outcome.failures:
-            lines = "\n".join(f"  {name}: {why}" for name, why in outcome.failures.items())
-            raise RunFailed(f"{len(outcome.failures)} tasks of {self.study.name} failed:\n{lines}")
-        return outcome
+        return run_window(calls, self.places, lambda call: progress.advance(call.units)).succeeded(self.study.name)
 
     def _label(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"

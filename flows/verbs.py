@@ -11,7 +11,9 @@ from typing import Any
 from flows.compose import Request, request
 from flows.server import prefect_api
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.inventory import ShardSet, held, results, shard_sets, shard_sets_among
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, StoreSettings
 
 MANY = 1000
@@ -26,11 +28,12 @@ def compare(overrides: Sequence[str]) -> int:
 
     asked = request(overrides)
     comparison, store = _comparison(asked)
-    check_shards(shard_sets(store, comparison), asked.runner)
+    check_shards(shard_sets(store, current_round(store, comparison).comparison), asked.runner)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     with prefect_api() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
-        from flows.compare import RunFailed, run_comparison
+        from flows.compare import run_comparison
+        from flows.window import RunFailed
 
         try:
             result = run_comparison(asked.study, asked.store, asked.runner)
@@ -66,6 +69,8 @@ def plan(overrides: Sequence[str]) -> int:
             if found["processes"] > 1:
                 line += f" with {found['processes']} processes on a device"
         print(line)
+    for line in _learned(comparison, store):
+        print(line)
     missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
     print(f"{len(missing)} results to compute after training" + (f": {', '.join(missing[:4])} …" if missing else ""))
     if elsewhere:
@@ -78,7 +83,7 @@ def plan(overrides: Sequence[str]) -> int:
 def status(overrides: Sequence[str]) -> int:
     """Say what the store holds, from one listing of each folder that the study uses."""
     asked = request(overrides)
-    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    comparison, store = _stored(asked)
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     keys = held(store, comparison)
     for shards in shard_sets_among(keys, comparison):
@@ -94,7 +99,7 @@ def status(overrides: Sequence[str]) -> int:
 def report(overrides: Sequence[str]) -> int:
     """Draw the report of a finished comparison again."""
     asked = request(overrides)
-    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    comparison, store = _stored(asked)
     missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
     if missing:
         print(
@@ -106,7 +111,7 @@ def report(overrides: Sequence[str]) -> int:
     from modeldiff_core.stages.summary import write_summary
 
     settings = _plain(asked.store)
-    study = asked.study.model_dump(mode="json")
+    study = comparison.study.model_dump(mode="json")
     write_summary(settings, study)
     write_report(settings, study)
     print(f"Report: {store.url(comparison.report.record)}")
@@ -141,6 +146,25 @@ def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:
     for warning in warnings:
         print(f"modeldiff: warning: {warning}", file=sys.stderr)
     return comparison, ObjectStore(asked.store)
+
+
+def _learned(comparison: Comparison, store: ObjectStore) -> list[str]:
+    """What the learning curves in the store say of more models; nothing where there are none."""
+    from modeldiff_core.report.learning import learning_words
+
+    subsets, said = comparison.study.subsets, []
+    for training in comparison.trainings:
+        curve = read_curve(store, Curve.of(comparison.study, training), subsets.models)
+        if curve is not None:
+            wished = subsets.rounds.wished_score
+            said.append(learning_words(training.algorithm.name, curve, subsets.evaluation_models, wished))
+    return said
+
+
+def _stored(asked: Request) -> tuple[Comparison, ObjectStore]:
+    """The comparison as far as the rounds of an adaptive study have come."""
+    store = ObjectStore(asked.store)
+    return current_round(store, Comparison.of(asked.study)).comparison, store
 
 
 def _plain(settings: StoreSettings) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages import verify as stage
 from modeldiff_core.stages.adopted import AdoptedComparison
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import AdoptedStudy
 
@@ -23,7 +24,8 @@ Walk = Callable[[Callable[[int, int], None]], tuple[stage.Finding, ...]]
 def verify(overrides: Sequence[str], repair: bool = False) -> int:
     """Say what is damaged, foreign, missing or stray of a study; 0 if nothing is left of it, 1 otherwise."""
     asked = request(overrides)
-    comparison, store = Comparison.of(asked.study), ObjectStore(asked.store)
+    store = ObjectStore(asked.store)
+    comparison = current_round(store, Comparison.of(asked.study)).comparison
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     return _told(store, lambda told: stage.verify(store, comparison, told), ("verify", "compare"), overrides, repair)
 

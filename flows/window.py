@@ -9,8 +9,13 @@ from typing import Any
 from prefect.futures import PrefectFuture
 
 from flows.runners import Call, Runner
+from modeldiff_core.errors import ModelDiffError
 
 Finished = queue.SimpleQueue[tuple[Call, PrefectFuture[Any]]]
+
+
+class RunFailed(ModelDiffError):
+    """Some tasks failed for good; names them and says how to go on."""
 
 
 @dataclass
@@ -19,6 +24,13 @@ class Outcome:
 
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+
+    def succeeded(self, study: str) -> "Outcome":
+        """The outcome itself; raises RunFailed that lists what failed of the study, if anything did."""
+        if self.failures:
+            lines = "\n".join(f"  {name}: {why}" for name, why in self.failures.items())
+            raise RunFailed(f"{len(self.failures)} tasks of {study} failed:\n{lines}")
+        return self
 
 
 def run_window(calls: Iterable[Call], runner: Runner, done: Callable[[Call], None]) -> Outcome:

@@ -4,10 +4,19 @@ from typing import Any
 
 from prefect import task
 
+from modeldiff_core.stages import gram
 from modeldiff_core.stages.regress import finish_regression, regress_block
 from modeldiff_core.stages.score import score
 from tasks.policy import CACHED, RETRIES
 from tasks.slots import run_stage
+
+
+@task(name="count masks", task_run_name="{label} masks counted", tags=["datamodels"], **CACHED)
+def count_masks(
+    label: str, reference: dict[str, Any], store: dict[str, Any], regression: dict[str, Any]
+) -> dict[str, Any]:
+    """Count how often training examples are left in together, once for all blocks."""
+    return run_stage(gram.count_masks, store, regression)
 
 
 @task(name="regress", task_run_name="{label} datamodels of targets {start}-{stop}", tags=["datamodels"], **RETRIES)

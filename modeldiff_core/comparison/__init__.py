@@ -1,22 +1,36 @@
 """Residual datamodels, their principal directions, and what is real about them."""
 
-from modeldiff_core.comparison.crossfit import CrossFit, cross_fit
-from modeldiff_core.comparison.pca import ResidualPCA, residual_pca, variance_along
-from modeldiff_core.comparison.permutation import Pairs, common_fits, p_values, permuted_differences
+from modeldiff_core.comparison.crossfit import CrossFit, cross_fit, subpopulation_overlap
+from modeldiff_core.comparison.pca import ResidualPCA, residual_crossfit, residual_pca, variance_along
+from modeldiff_core.comparison.permutation import (
+    CommonFits,
+    Method,
+    Pairs,
+    common_fits,
+    p_values,
+    permuted_differences,
+)
+from modeldiff_core.comparison.power import NEAR, models_needed
 from modeldiff_core.comparison.residuals import residual, similarity
 from modeldiff_core.comparison.subpopulations import extremes
 
 __all__ = [
+    "NEAR",
+    "CommonFits",
     "CrossFit",
+    "Method",
     "Pairs",
     "ResidualPCA",
     "common_fits",
     "cross_fit",
     "extremes",
+    "models_needed",
     "p_values",
     "permuted_differences",
     "residual",
+    "residual_crossfit",
     "residual_pca",
     "similarity",
+    "subpopulation_overlap",
     "variance_along",
 ]

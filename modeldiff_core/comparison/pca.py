@@ -4,89 +4,140 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from modeldiff_core.comparison.residuals import check_attributions, normalised, residual
+from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
+from modeldiff_core.comparison.residuals import blocks, check_attributions, explained, residual_rows
 from modeldiff_core.errors import ConfigError
 
-EXACT_TARGETS = 3000
-"""Up to this many targets (or training examples) the eigenproblem of the smaller Gram matrix is solved exactly."""
+Weights = Float[np.ndarray, "targets train"]
+Other = Float[np.ndarray, "rows columns"]
+"""Should have the shape of the first matrix, and is told so by name if it has not."""
 
 
 @dataclass(frozen=True)
 class ResidualPCA:
-    """Principal directions of residual datamodels, by decreasing variance of the residuals.
+    """Directions of residual datamodels, the most important first.
 
-    directions: unit vectors. projections: of the residual datamodels (not centred) on them. explained_variance_a,
-    explained_variance_b: variance over targets of A's and of B's row-normalised datamodels along each direction, as
-    a share of at most 1.
+    directions: unit vectors. projections: of the residual datamodels (not centred) on them, 0 for excluded targets.
+    explained_variance_a, explained_variance_b: variance over targets of A's and of B's row-normalised datamodels along
+    each direction, as a share of at most 1. excluded: targets left out, whose datamodel under A or under B is all zero.
     """
 
     directions: Float[np.ndarray, "components train"]
     projections: Float[np.ndarray, "targets components"]
     explained_variance_a: Float[np.ndarray, " components"]
     explained_variance_b: Float[np.ndarray, " components"]
+    excluded: Bool[np.ndarray, " targets"]
 
 
 def residual_pca(
-    theta_a: Float[np.ndarray, "targets train"],
-    theta_b: Float[np.ndarray, "targets train"],
-    n_components: int,
-    *,
-    normalize: bool = True,
+    theta_a: Weights, theta_b: Other, n_components: int, *, normalize: bool = True, device: str = "cpu"
 ) -> ResidualPCA:
     """Centred PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
 
     normalize: rows to unit length first (the paper); without it, the public package's variant, in which targets
-    with large weights count more. A direction's sign is fixed so that its largest entry is positive.
+    with large weights count more. device: of the arithmetic. The residuals are held there once; nothing of size
+    train × train is, beyond eigen.EXACT_SIDE. A direction's sign is fixed so that its largest entry is positive.
 
-    Raises ConfigError for shapes that differ, values that are not finite, or more components than targets.
+    Raises ConfigError for shapes that differ, values that are not finite, or more components than targets that some
+    training example explains under both.
     """
-    check_attributions(theta_a, theta_b)
-    limit = min(len(theta_a) - 1, theta_a.shape[1])
-    if not 1 <= n_components <= limit:
-        raise ConfigError("comparison.components", f"between 1 and {limit} for these targets", n_components)
-    a = normalised(theta_a) if normalize else theta_a
-    b = normalised(theta_b) if normalize else theta_b
-    difference = residual(a, b)
-    directions = principal_directions(difference, n_components)
-    return ResidualPCA(
-        directions,
-        difference @ directions.T,
-        variance_along(theta_a, directions),
-        variance_along(theta_b, directions),
-    )
+    return compare_parts((theta_a,), (theta_b,), n_components, normalize=normalize, device=device)
 
 
-def principal_directions(
-    rows: Float[np.ndarray, "targets train"], n_components: int
+def residual_crossfit(
+    theta_a: tuple[Weights, Weights],
+    theta_b: tuple[Weights, Weights],
+    n_components: int,
+    *,
+    normalize: bool = True,
+    device: str = "cpu",
+) -> ResidualPCA:
+    """Directions of the cross-covariance of two disjoint parts' residuals, in which estimation noise cancels.
+
+    With R₁, R₂ the centred residuals from two disjoint parts of the models, the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of
+    the largest eigenvalues. In expectation that is PCA of the residuals without the noise that either part adds.
+    Projections and variances are of the mean of both parts' row-normalised datamodels. Otherwise as residual_pca.
+    """
+    return compare_parts(theta_a, theta_b, n_components, normalize=normalize, device=device)
+
+
+def compare_parts(
+    parts_a: tuple[Weights, ...], parts_b: tuple[Other, ...], n_components: int, *, normalize: bool, device: str
+) -> ResidualPCA:
+    """Directions from the datamodels of one part of the models (PCA) or of two (their cross-covariance)."""
+    for a, b in zip(parts_a, parts_b, strict=True):
+        check_attributions(a, b)
+    check_attributions(parts_a[0], parts_a[-1])
+    kept = np.logical_and.reduce([explained(a, b) for a, b in zip(parts_a, parts_b, strict=True)])
+    _check_components(n_components, int(kept.sum()), parts_a[0].shape)
+    directions, own = _directions(parts_a, parts_b, n_components, kept, normalize=normalize, device=device)
+    projections = np.zeros((len(kept), n_components), own.dtype)
+    projections[kept] = own
+    variances = [
+        np.nan_to_num(np.mean([projected(theta, directions) for theta in parts], 0)[kept]).var(0)
+        for parts in (parts_a, parts_b)
+    ]
+    return ResidualPCA(directions, projections, variances[0], variances[1], ~kept)
+
+
+def find_directions(
+    parts_a: tuple[Weights, ...], parts_b: tuple[Weights, ...], n_components: int, *, normalize: bool = True
 ) -> Float[np.ndarray, "components train"]:
-    """Unit directions of largest variance of the rows around their mean, by the smaller of the two Gram matrices.
-
-    Above EXACT_TARGETS a randomised subspace iteration (Halko et al. 2011; 6 passes, 20 extra directions) from a
-    fixed start.
-    """
-    x = torch.from_numpy(rows - rows.mean(0))
-    if min(x.shape) > EXACT_TARGETS:
-        generator = torch.Generator().manual_seed(0)
-        basis = torch.randn(x.shape[1], n_components + 20, generator=generator, dtype=x.dtype)
-        for _ in range(6):
-            basis = torch.linalg.qr(x.T @ (x @ basis)).Q
-        _, _, small = torch.linalg.svd(x @ basis, full_matrices=False)
-        v = (small @ basis.T)[:n_components]
-    elif x.shape[0] <= x.shape[1]:
-        _, vectors = torch.linalg.eigh(x @ x.T)
-        v = vectors[:, -n_components:].flip(1).T @ x
-    else:
-        _, vectors = torch.linalg.eigh(x.T @ x)
-        v = vectors[:, -n_components:].flip(1).T
-    v = v / v.norm(dim=1, keepdim=True).clamp(min=torch.finfo(v.dtype).tiny)
-    largest = v.gather(1, v.abs().argmax(1, keepdim=True))
-    return np.asarray((v * torch.where(largest < 0, -1.0, 1.0)).contiguous().numpy())
+    """The directions alone, of whatever targets there are; what too few of them leave open is arbitrary."""
+    kept = np.logical_and.reduce([explained(a, b) for a, b in zip(parts_a, parts_b, strict=True)])
+    return _directions(parts_a, parts_b, n_components, kept, normalize=normalize, device="cpu")[0]
 
 
 def variance_along(
-    theta: Float[np.ndarray, "targets train"], directions: Float[np.ndarray, "components train"]
+    theta: Weights, directions: Float[np.ndarray, "components train"]
 ) -> Float[np.ndarray, " components"]:
-    """Variance over targets of row-normalised datamodels projected on each direction."""
-    return np.asarray((normalised(theta) @ directions.T).var(0))
+    """Variance of row-normalised datamodels projected on each direction, over targets whose row is not zero; else 0."""
+    projections = projected(theta, directions)
+    kept = ~np.isnan(projections[:, 0])
+    return np.asarray(projections[kept].var(0) if kept.any() else np.zeros(len(directions), projections.dtype))
+
+
+def projected(
+    theta: Weights, directions: Float[np.ndarray, "components train"]
+) -> Float[np.ndarray, "targets components"]:
+    """Row-normalised datamodels projected on each direction; NaN for a row of zeros."""
+    parts = []
+    for rows in blocks(*theta.shape):
+        part = theta[rows].astype(directions.dtype)
+        length = np.sqrt(np.einsum("ij,ij->i", part, part))
+        parts.append((part @ directions.T) / np.where(length > 0, length, np.nan)[:, None].astype(part.dtype))
+    return np.concatenate(parts)
+
+
+def _directions(
+    parts_a: tuple[Weights, ...],
+    parts_b: tuple[Weights, ...],
+    n_components: int,
+    kept: Bool[np.ndarray, " targets"],
+    *,
+    normalize: bool,
+    device: str,
+) -> tuple[Float[np.ndarray, "components train"], Float[np.ndarray, "kept components"]]:
+    """Directions, and the kept targets' mean projections on them before centring."""
+    chosen = np.flatnonzero(kept)
+    rows, means = [], []
+    for a, b in zip(parts_a, parts_b, strict=True):
+        rows.append(residual_rows(a, b, chosen, normalize=normalize, device=device))
+        means.append(rows[-1].sum(0, dtype=torch.float64).div(max(1, len(chosen))).to(rows[-1].dtype))
+        rows[-1] -= means[-1]
+    directions = leading_eigenvectors(CrossCovariance(rows[0], rows[-1]), n_components).to(rows[0].dtype)
+    own = torch.stack([x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]).mean(0)
+    return directions.cpu().numpy(), own.cpu().numpy()
+
+
+def _check_components(n_components: int, kept: int, shape: tuple[int, ...]) -> None:
+    """Raise ConfigError for more components than the kept targets around their mean, or the training examples, span."""
+    limit = min(kept - 1, shape[1])
+    if 1 <= n_components <= limit:
+        return
+    left_out = f" ({shape[0] - kept} of {shape[0]} have datamodels of zeros alone)" if kept < shape[0] else ""
+    if limit < 1:
+        raise ConfigError("targets", f"two or more that training examples explain{left_out}", kept)
+    raise ConfigError("comparison.components", f"between 1 and {limit} for these targets{left_out}", n_components)

@@ -1,39 +1,88 @@
 """The null: how large a cross-fitted difference grows between algorithms that do not differ.
 
 If A and B do not differ, exchanging the two margins of a model changes nothing but chance. So the labels A and B are
-swapped at random for each model number, the datamodels of both halves are fitted anew at the mean λ of the real fits,
-and the same statistic is taken (a permutation test; exact for the paired design, in which A and B share masks).
+swapped at random for each model number, the datamodels of both halves are fitted anew with what the real fits chose
+(the lasso at their mean λ), and the same statistic is taken (a permutation test; exact for the paired design, in which
+A and B share masks).
+
+Each target's mean margin under A and under B is taken away before the exchange. No datamodel depends on it, but where A
+is surer of a target than B in all models alike, exchanging that too would be noise that no regression can explain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
-from modeldiff_core.comparison.crossfit import Halves, cross_fit
-from modeldiff_core.datamodels.lasso import solve
-from modeldiff_core.datamodels.moments import moments
+from modeldiff_core.comparison.crossfit import CrossFit, Halves, Parts, cross_fit
+from modeldiff_core.datamodels.protocol import Counts, Refit
 from modeldiff_core.identity import generator
 
-NULL_GAP = 1e-2
-"""Relative duality gap of the refits; the statistic's own spread is far larger."""
+Method = Literal["pca", "crossfit"]
+"""Directions of a half from PCA of its residuals, or from the cross-covariance of those of its two quarters."""
+Swaps = tuple[Bool[np.ndarray, " models"], Bool[np.ndarray, " models"]]
+"""Of the models of either half, those whose A and B are exchanged."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Margins of A and of B on one half of the model numbers, and where their refits start."""
+    """Margins of A and of B on one half of the model numbers, and how they are fitted anew.
+
+    counts: co-occurrence counts of the masks, where A and B share them and somebody has counted.
+    """
 
     masks_a: Bool[np.ndarray, "models train"]
     masks_b: Bool[np.ndarray, "models train"]
     margins_a: Float[np.ndarray, "models targets"]
     margins_b: Float[np.ndarray, "models targets"]
-    lambdas: Float[np.ndarray, " targets"]
-    start: Float[np.ndarray, "targets train"]
+    refit: Refit
+    counts: Counts | None = None
+
+    def half(self, which: int) -> "Pairs":
+        """Every other model, from number `which` on, fitted with the same choices."""
+        part = slice(which, None, 2)
+        return replace(
+            self,
+            masks_a=self.masks_a[part],
+            masks_b=self.masks_b[part],
+            margins_a=self.margins_a[part],
+            margins_b=self.margins_b[part],
+            counts=None,
+        )
+
+
+@dataclass(frozen=True)
+class CommonFits:
+    """A's and B's datamodels of both halves, fitted alike, and what the directions of each half are found from."""
+
+    a: Halves
+    b: Halves
+    parts_a: Parts
+    parts_b: Parts
+
+    def compare(
+        self,
+        n_components: int,
+        reference: Float[np.ndarray, "components train"] | None = None,
+        *,
+        reverse: bool = False,
+        normalize: bool = True,
+    ) -> CrossFit:
+        """Cross-fitted variances of the directions of A on B, or reversed of B on A ("a" is then B)."""
+        sides = ((self.a, self.parts_a), (self.b, self.parts_b))
+        (one, from_one), (other, from_other) = sides[::-1] if reverse else sides
+        return cross_fit(one, other, n_components, reference, parts=(from_one, from_other), normalize=normalize)
 
 
 def permuted_differences(
-    halves: tuple[Pairs, Pairs], n_components: int, permutations: range, seed: int
+    halves: tuple[Pairs, Pairs],
+    n_components: int,
+    permutations: range,
+    seed: int,
+    *,
+    method: Method = "pca",
+    normalize: bool = True,
 ) -> Float[np.ndarray, "permutations sides components"]:
     """Cross-fitted differences of each side (A−B, then B−A) under random exchanges of A and B.
 
@@ -41,46 +90,52 @@ def permuted_differences(
     """
     out = np.empty((len(permutations), 2, n_components), np.float32)
     for row, permutation in enumerate(permutations):
-        a, b = common_fits(
-            halves,
-            tuple(
-                generator("permutation", seed, permutation, h).random(len(half.masks_a)) < 0.5
-                for h, half in enumerate(halves)
-            ),
+        first, second = (
+            generator("permutation", seed, permutation, h).random(len(half.masks_a)) < 0.5
+            for h, half in enumerate(halves)
         )
-        out[row, 0] = cross_fit(a, b, n_components).difference
-        out[row, 1] = cross_fit(b, a, n_components).difference
+        fits = common_fits(halves, (first, second), method=method)
+        for side, reverse in enumerate((False, True)):
+            out[row, side] = fits.compare(n_components, reverse=reverse, normalize=normalize).difference
     return out
 
 
-def common_fits(
-    halves: tuple[Pairs, Pairs], swaps: tuple[Bool[np.ndarray, " models"], ...] | None = None
-) -> tuple[Halves, Halves]:
-    """A's and B's datamodels of both halves at one λ a target, after exchanging A and B where `swaps` says so.
+def common_fits(halves: tuple[Pairs, Pairs], swaps: Swaps | None = None, *, method: Method = "pca") -> CommonFits:
+    """A's and B's datamodels of both halves, fitted alike, after exchanging A and B where `swaps` says so.
 
-    The real fits are compared at the same common λ as the exchanged ones: at a λ of its own for each algorithm they
-    would differ by more than the null knows of.
+    The real fits are compared at the same common choices (the lasso's λ) as the exchanged ones: at a λ of its own for
+    each algorithm they would differ by more than the null knows of.
     """
-    fits = [_fits(half, None if swaps is None else swaps[h]) for h, half in enumerate(halves)]
-    return (fits[0][0], fits[1][0]), (fits[0][1], fits[1][1])
+    swapped = (None, None) if swaps is None else swaps
+    (a0, b0), (a1, b1) = (_fits(half, swap) for half, swap in zip(halves, swapped, strict=True))
+    if method == "pca":
+        return CommonFits((a0, a1), (b0, b1), ((a0,), (a1,)), ((b0,), (b1,)))
+    quarters = [
+        [_fits(half.half(q), None if swap is None else swap[q::2]) for q in (0, 1)]
+        for half, swap in zip(halves, swapped, strict=True)
+    ]
+    (a00, b00), (a01, b01), (a10, b10), (a11, b11) = (*quarters[0], *quarters[1])
+    return CommonFits((a0, a1), (b0, b1), ((a00, a01), (a10, a11)), ((b00, b01), (b10, b11)))
 
 
 def _fits(
     half: Pairs, swap: Bool[np.ndarray, " models"] | None
 ) -> tuple[Float[np.ndarray, "targets train"], Float[np.ndarray, "targets train"]]:
-    exchanged = np.zeros(len(half.masks_a), dtype=bool) if swap is None else swap
-    start = torch.from_numpy(half.start).T.contiguous()
-    lambdas = torch.from_numpy(half.lambdas)
-    fits = []
-    for mine, other, mine_masks, other_masks in (
-        (half.margins_a, half.margins_b, half.masks_a, half.masks_b),
-        (half.margins_b, half.margins_a, half.masks_b, half.masks_a),
-    ):
-        y = torch.from_numpy(np.where(exchanged[:, None], other, mine))
-        x = torch.from_numpy(np.where(exchanged[:, None], other_masks, mine_masks)).float()
-        weights, _ = solve(moments(x, y), lambdas, start, NULL_GAP)
-        fits.append(weights.T.contiguous().numpy())
-    return fits[0], fits[1]
+    if swap is None:
+        return (
+            half.refit(half.masks_a, half.margins_a, half.counts),
+            half.refit(half.masks_b, half.margins_b, half.counts),
+        )
+    exchanged = swap[:, None]
+    margins_a, margins_b = half.margins_a - half.margins_a.mean(0), half.margins_b - half.margins_b.mean(0)
+    return (
+        half.refit(
+            np.where(exchanged, half.masks_b, half.masks_a), np.where(exchanged, margins_b, margins_a), half.counts
+        ),
+        half.refit(
+            np.where(exchanged, half.masks_a, half.masks_b), np.where(exchanged, margins_a, margins_b), half.counts
+        ),
+    )
 
 
 def p_values(

@@ -1,9 +1,16 @@
 """Residual datamodels: what A's datamodels hold that B's do not explain."""
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from modeldiff_core.errors import ConfigError
+
+PIECE = 2**20
+"""Entries of a matrix that are held in float64 at once."""
 
 
 def normalised(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "targets train"]:
@@ -21,9 +28,39 @@ def residual(
     Raises ConfigError for matrices of different shapes or with values that are not finite.
     """
     check_attributions(theta_a, theta_b)
-    power = np.einsum("ij,ij->i", theta_b, theta_b)
-    share = np.divide(np.einsum("ij,ij->i", theta_a, theta_b), power, out=np.zeros_like(power), where=power > 0)
-    return np.asarray(theta_a - share[:, None] * theta_b)
+    rows = residual_rows(theta_a, theta_b, np.arange(len(theta_a)), normalize=False)
+    return np.asarray(rows.numpy())
+
+
+def residual_rows(
+    theta_a: Float[np.ndarray, "targets train"],
+    theta_b: Float[np.ndarray, "targets train"],
+    chosen: np.ndarray,
+    *,
+    normalize: bool,
+    device: str = "cpu",
+) -> Float[Tensor, "chosen train"]:
+    """Residuals of the chosen targets on a device, computed in float64 by blocks and kept in the inputs' precision.
+
+    normalize: A's rows to unit length first; the length of B's does not matter. Half precision is kept as float32.
+    """
+    precision = torch.float64 if theta_a.dtype == theta_b.dtype == np.float64 else torch.float32
+    out = torch.empty(len(chosen), theta_a.shape[1], dtype=precision, device=device)
+    tiny = torch.finfo(torch.float64).tiny
+    for rows in blocks(len(chosen), theta_a.shape[1]):
+        a, b = (torch.from_numpy(theta[chosen[rows]]).to(device).double() for theta in (theta_a, theta_b))
+        if normalize:
+            a /= a.norm(dim=1, keepdim=True).clamp(min=tiny)
+        share = (a * b).sum(1, keepdim=True) / b.square().sum(1, keepdim=True).clamp(min=tiny)
+        out[rows] = a.sub_(b.mul_(share)).to(precision)
+    return out
+
+
+def explained(
+    theta_a: Float[np.ndarray, "targets train"], theta_b: Float[np.ndarray, "targets train"]
+) -> Bool[np.ndarray, " targets"]:
+    """Targets that some training example explains under A and some under B: neither row is all zero."""
+    return np.asarray(theta_a.any(1) & theta_b.any(1))
 
 
 def similarity(
@@ -38,6 +75,14 @@ def check_attributions(theta_a: np.ndarray, theta_b: np.ndarray) -> None:
     if theta_a.ndim != 2 or theta_a.shape != theta_b.shape:
         raise ConfigError("theta_b", f"a matrix [targets, train] of shape {theta_a.shape}", theta_b.shape)
     for name, theta in (("theta_a", theta_a), ("theta_b", theta_b)):
-        finite = np.isfinite(theta).all(1)
-        if not finite.all():
-            raise ConfigError(name, "finite values", f"target {int(np.argmin(finite))} with values that are not")
+        for rows in blocks(*theta.shape):
+            finite = np.isfinite(theta[rows]).all(1)
+            if not finite.all():
+                target = rows.start + int(np.argmin(finite))
+                raise ConfigError(name, "finite values", f"target {target} with values that are not")
+
+
+def blocks(targets: int, train: int) -> Iterator[slice]:
+    """Slices of targets that hold about PIECE entries each."""
+    step = max(1, PIECE // max(1, train))
+    return (slice(start, min(start + step, targets)) for start in range(0, targets, step))

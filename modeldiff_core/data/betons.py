@@ -87,6 +87,8 @@ def write_beton(examples: Examples, path: Path, *, jpeg: bool = False) -> None:
     for name, column in examples.metadata.items():
         if not name.isascii() or not 0 < len(name) < NAME_BYTES or name in OWN:
             raise DataError(f"{path}: metadata {name!r}: a beton's columns have names of 1 to 15 ASCII characters")
+        if column.ndim != 1:
+            raise DataError(f"{path}: metadata {name!r}: a beton holds one value an example, not masks")
         if column.dtype.hasobject:
             raise DataError(f"{path}: metadata {name!r}: holds Python objects; use numbers or fixed-width text")
     fields = ffcv_module("fields")

@@ -14,12 +14,13 @@ from modeldiff_core.errors import DataError
 class Examples:
     """Images [examples, height, width, channels] in 0..255, a class index each, and named columns about them.
 
+    A column holds one value an example, or a mask [height, width] of it.
     beton: path of an FFCV file that begins with the same images in the same order, if there is one.
     """
 
     images: UInt8[np.ndarray, "examples height width channels"]
     labels: Int[np.ndarray, " examples"]
-    metadata: Mapping[str, Shaped[np.ndarray, " examples"]] = field(default_factory=dict)
+    metadata: Mapping[str, Shaped[np.ndarray, "examples ..."]] = field(default_factory=dict)
     beton: str | None = None
 
     def __len__(self) -> int:

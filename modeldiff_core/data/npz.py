@@ -15,7 +15,8 @@ from modeldiff_core.errors import ConfigError, DataError
 class Npz:
     """A NumPy archive with arrays x_train, y_train, x_test, y_test and optionally classes (names).
 
-    Images are uint8 in 0..255 or floats in 0..1; labels are class indices.
+    Images are uint8 in 0..255 or floats in 0..1; labels are class indices. Any other pair NAME_train, NAME_test becomes
+    a metadata column: one value an example, or a mask [examples, height, width].
     """
 
     path: str
@@ -52,10 +53,23 @@ class Npz:
         for part, size in (("train", self.n_train), ("test", self.n_test)):
             images = as_pixels(arrays[f"x_{part}"], f"{path}: x_{part}")
             labels = as_labels(arrays[f"y_{part}"], len(images), len(classes), f"{path}: y_{part}")
-            examples = Examples(images, labels)
+            examples = Examples(images, labels, _columns(arrays, part, len(images), path))
             parts.append(chosen(examples, size, self.seed, f"dataset.n_{part}"))
         if parts[0].images.shape[1:] != parts[1].images.shape[1:]:
             raise DataError(
                 f"{path}: training images are {parts[0].images.shape[1:]}, test images {parts[1].images.shape[1:]}"
             )
         return planted(Dataset(parts[0], parts[1], classes), self.plant)
+
+
+def _columns(arrays: dict[str, np.ndarray], part: str, count: int, path: Path) -> dict[str, np.ndarray]:
+    """Metadata of a part; raises DataError for a column that is not there in both parts or of another length."""
+    names = {name.rpartition("_")[0] for name in arrays if name.endswith(("_train", "_test"))} - {"x", "y"}
+    columns = {}
+    for name in sorted(names):
+        column = arrays.get(f"{name}_{part}")
+        if column is None or column.shape[:1] != (count,) or column.ndim not in (1, 3):
+            shape = "missing" if column is None else f"of shape {column.shape}"
+            raise DataError(f"{path}: metadata {name}_{part} is {shape}, expected one value or mask for {count} images")
+        columns[name] = column
+    return columns

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from modeldiff_core.data.cues import Cue
 from modeldiff_core.data.examples import Dataset, Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
@@ -45,16 +46,31 @@ class Watermark:
 
 @dataclass(frozen=True)
 class Plant:
-    """A watermark on a share of the examples of one class, drawn from `seed`; recorded in metadata 'planted'."""
+    """A feature on a share of the examples of one class, drawn from `seed`; recorded in metadata 'planted'.
+
+    watermark or cue: what they carry, one of the two.
+    """
 
     label: int
     fraction: float
-    watermark: Watermark
+    watermark: Watermark | None = None
     seed: int = 0
+    cue: Cue | None = None
 
     def __post_init__(self) -> None:
+        if (self.watermark is None) == (self.cue is None):
+            given = "neither" if self.cue is None else "both"
+            raise ConfigError("dataset.plant", "a watermark or a cue, one of the two", given)
         if not 0 < self.fraction <= 1:
             raise ConfigError("dataset.plant.fraction", "a number in (0, 1]", self.fraction)
+
+    def stamp(
+        self, images: UInt8[np.ndarray, "n height width channels"]
+    ) -> UInt8[np.ndarray, "n height width channels"]:
+        """Copies of the images that carry the feature."""
+        feature = self.watermark or self.cue
+        assert feature is not None
+        return feature.stamp(images)
 
     def apply(self, examples: Examples, part: str) -> Examples:
         """Stamp round(fraction · count) examples of the class; `part` keeps train and test draws apart."""
@@ -68,8 +84,8 @@ class Plant:
         order = generator("plant", self.seed, part).permutation(len(of_class))
         chosen = np.sort(of_class[order[:share]])
         images = examples.images.copy()
-        images[chosen] = self.watermark.stamp(images[chosen])
-        planted = np.zeros(len(examples), dtype=bool)
+        images[chosen] = self.stamp(images[chosen])
+        planted = np.array(examples.metadata.get("planted", np.zeros(len(examples), dtype=bool)))
         planted[chosen] = True
         return Examples(images, examples.labels, {**examples.metadata, "planted": planted})
 

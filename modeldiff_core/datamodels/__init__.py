@@ -1,7 +1,22 @@
-"""Estimators of attributions from masks and margins."""
+"""Estimators of attributions: from masks and margins, or from models trained on all data."""
 
+from modeldiff_core.datamodels.estimators import ESTIMATORS
 from modeldiff_core.datamodels.lasso import fit_lasso
+from modeldiff_core.datamodels.least_squares import fit_least_squares
+from modeldiff_core.datamodels.means import fit_difference_in_means
+from modeldiff_core.datamodels.protocol import Estimator, FromCheckpoints, FromMasks, Refit
 from modeldiff_core.datamodels.result import Datamodels
 from modeldiff_core.datamodels.ridge import fit_ridge
 
-__all__ = ["Datamodels", "fit_lasso", "fit_ridge"]
+__all__ = [
+    "ESTIMATORS",
+    "Datamodels",
+    "Estimator",
+    "FromCheckpoints",
+    "FromMasks",
+    "Refit",
+    "fit_difference_in_means",
+    "fit_lasso",
+    "fit_least_squares",
+    "fit_ridge",
+]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from modeldiff_core.datamodels.design import Design, GramDesign, PackedDesign, gram_megabytes
+from modeldiff_core.datamodels.design import Design, GramDesign, PackedDesign
 from modeldiff_core.datamodels.folds import held_out
 from modeldiff_core.datamodels.gram import check_gram, counts_of, on_device
 from modeldiff_core.datamodels.moments import Moments, TargetMoments, check_regression_input
@@ -29,7 +29,7 @@ def fit_lasso(
     gap_tolerance: float = 1e-4,
     memory_budget_mb: int | float = 16384,
     precise: bool = False,
-    gram: Float[np.ndarray, "rows columns"] | Float[Tensor, "rows columns"] | None = None,
+    gram: Float[np.ndarray, "left right"] | Float[Tensor, "left right"] | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> Datamodels:
@@ -99,7 +99,7 @@ def _bounds(targets: int, device: torch.device) -> list[tuple[int, int]]:
 
 def _design(
     x: Int8[Tensor, "models train"],
-    gram: Float[np.ndarray, "rows columns"] | Float[Tensor, "rows columns"] | None,
+    gram: Float[np.ndarray, "left right"] | Float[Tensor, "left right"] | None,
     memory_budget_mb: int | float,
 ) -> Design:
     """From counts if they fit, from the masks' bits otherwise; whether counts are at hand makes no difference."""
@@ -109,6 +109,15 @@ def _design(
     if gram_megabytes(len(x), x.shape[1], x.device) > memory_budget_mb:
         return PackedDesign.pack(x)
     return GramDesign(len(x), counts_of(x) if counts is None else counts)
+
+
+def gram_megabytes(models: int, train: int, device: torch.device) -> float:
+    """Peak memory of the lasso with counts, but for what grows with the number of targets.
+
+    Five matrices [train, train] while counts are subtracted, the masks, and a chunk's weights and margins on the way.
+    """
+    chunk = CHUNK.get(device.type, CHUNK["cpu"]) * (128 * train + 64 * models)
+    return (20 * train**2 + models * train + chunk) / 2**20
 
 
 class _Chunk:

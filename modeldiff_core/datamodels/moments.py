@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
-from modeldiff_core.datamodels.design import GramDesign
+from modeldiff_core.datamodels.design import GramDesign, row_sums
 from modeldiff_core.datamodels.gram import counts_of
 from modeldiff_core.datamodels.whole import Scale, Sums, sums
 from modeldiff_core.errors import ConfigError
@@ -43,11 +43,6 @@ class TargetMoments:
     ) -> Float[Tensor, " targets"]:
         """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
         return self.margin_mean - row_sums(weights.double() * mask_mean)
-
-
-def row_sums(values: Float[Tensor, "targets train"]) -> Float[Tensor, " targets"]:
-    """Row sums; a single row is added up in the order in which it would be among others."""
-    return values.sum(1) if len(values) > 1 else values.expand(2, -1).sum(1)[:1]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 
-from modeldiff_core.datamodels.design import MODELS, Design, in_groups
-from modeldiff_core.datamodels.moments import TargetMoments, row_sums
+from modeldiff_core.datamodels.design import MODELS, Design, in_groups, row_sums
+from modeldiff_core.datamodels.moments import TargetMoments
 from modeldiff_core.datamodels.solver import Problem, solve_rows
 
 PATH_GAP = 1e-2

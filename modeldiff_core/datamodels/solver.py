@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from modeldiff_core.datamodels.design import Design
-from modeldiff_core.datamodels.moments import row_sums
+from modeldiff_core.datamodels.design import Design, row_sums
 
 CHECK_EVERY = 2
 """Iterations after which targets that have reached their gap are looked for."""
@@ -24,7 +23,7 @@ MAX_ITERATIONS = 20000
 """A multiple of both, so that the last gap is a fresh one."""
 SINGLE_GAP = 1e-3
 """Relative gaps of this size or more are reached, and believed, in float32; smaller ones in float64."""
-CHUNK = {"cpu": 256, "cuda": 8192}
+CHUNK = {"cpu": 256, "cuda": 4096}
 """Targets that are worked on together: as many as the processor's cache holds."""
 
 

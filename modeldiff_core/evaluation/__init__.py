@@ -1,5 +1,21 @@
 """How good attributions are."""
 
-from modeldiff_core.evaluation.lds import Score, linear_datamodeling_score, score_with_interval
+from modeldiff_core.evaluation.lds import (
+    Score,
+    Scores,
+    TargetScores,
+    linear_datamodeling_score,
+    score_with_interval,
+    scores_with_intervals,
+    target_scores,
+)
 
-__all__ = ["Score", "linear_datamodeling_score", "score_with_interval"]
+__all__ = [
+    "Score",
+    "Scores",
+    "TargetScores",
+    "linear_datamodeling_score",
+    "score_with_interval",
+    "scores_with_intervals",
+    "target_scores",
+]

@@ -3,11 +3,45 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.evaluation.ranks import average_ranks
+from modeldiff_core.evaluation.ranks import average_ranks, rank_correlation
 from modeldiff_core.identity import generator
+
+Columns = Float[np.ndarray, "models targets"]
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """How well each target's margin is predicted over held-out models.
+
+    spearman: correlation of ranks, the linear datamodeling score. pearson: correlation. Both are 0 where the margin or
+    its prediction is constant. r2: 1 − MSE/variance, which also asks for the right scale and level and has no lower
+    bound; 0 where the margin is constant.
+    """
+
+    spearman: Float[np.ndarray, " targets"]
+    pearson: Float[np.ndarray, " targets"]
+    r2: Float[np.ndarray, " targets"]
+
+
+def target_scores(
+    weights: Float[np.ndarray, "targets train"],
+    bias: Float[np.ndarray, " targets"],
+    masks: Bool[np.ndarray, "models train"],
+    margins: Float[np.ndarray, "rows targets"],
+) -> TargetScores:
+    """Spearman, Pearson and R² of every target between true margins and predictions mask·w + b.
+
+    Raises ConfigError for fewer than 3 models or lengths that differ.
+    """
+    predicted = _predictions(weights, bias, masks, margins)
+    return TargetScores(
+        spearman=rank_correlation(predicted, margins),
+        pearson=correlation(_double(predicted), _double(margins)),
+        r2=_explained(_double(predicted), _double(margins), np.full((1, len(masks)), 1 / len(masks)))[0],
+    )
 
 
 def linear_datamodeling_score(
@@ -21,18 +55,15 @@ def linear_datamodeling_score(
     0 for a target whose prediction or margin does not vary. Raises ConfigError for fewer than 3 models or lengths
     that differ.
     """
-    if len(masks) != len(margins):
-        raise ConfigError("margins", f"a row for each of {len(masks)} masks", len(margins))
-    if len(masks) < 3:
-        raise ConfigError("subsets.evaluation_models", "3 or more", len(masks))
-    return correlation(average_ranks(masks.astype(np.float32) @ weights.T + bias), average_ranks(margins))
+    predicted = _predictions(weights, bias, masks, margins)
+    return rank_correlation(predicted, margins)
 
 
 def correlation(
     x: Float[np.ndarray, "models targets"], y: Float[np.ndarray, "models targets"]
 ) -> Float[np.ndarray, " targets"]:
     """Pearson correlation of matching columns; 0 where one of them is constant."""
-    x, y = x - x.mean(0), y - y.mean(0)
+    x, y = _centred(x), _centred(y)
     product = np.einsum("ij,ij->j", x, y)
     scale = np.sqrt(np.einsum("ij,ij->j", x, x) * np.einsum("ij,ij->j", y, y))
     return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
@@ -40,11 +71,26 @@ def correlation(
 
 @dataclass(frozen=True)
 class Score:
-    """Mean score over targets with its 95 % interval."""
+    """Mean score over targets with 95 % intervals.
+
+    ci_low, ci_high: over models and targets, both drawn anew. over_targets: for other targets and these held-out
+    models. over_models: for other held-out models and these targets.
+    """
 
     mean: float
     ci_low: float
     ci_high: float
+    over_targets: tuple[float, float]
+    over_models: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The three mean scores of datamodels."""
+
+    spearman: Score
+    pearson: Score
+    r2: Score
 
 
 def score_with_interval(
@@ -56,29 +102,106 @@ def score_with_interval(
     draws: int = 200,
     seed: int = 0,
 ) -> Score:
-    """Mean score with a 95 % percentile bootstrap over held-out models and over targets, drawn together.
+    """Mean linear datamodeling score with 95 % percentile bootstraps over held-out models, targets, and both.
 
-    Ranks are taken once, not in every draw: the drawn models' own ranks are nearly a monotone map of these, and the
-    correlation of a draw costs a hundredth so.
+    Ranks are taken once, not in every draw: the drawn models' own ranks are nearly a monotone map of these, and all
+    draws together are then a few matrix products.
     """
-    predictions = masks.astype(np.float32) @ weights.T + bias
-    mean = float(linear_datamodeling_score(weights, bias, masks, margins).mean())
-    x, y = average_ranks(predictions), average_ranks(margins)
-    rng = generator("lds", seed)
-    n_models, n_targets = margins.shape
-    means = np.empty(draws)
-    for draw in range(draws):
-        count = rng.multinomial(n_models, np.full(n_models, 1 / n_models)).astype(np.float64)
-        chosen = rng.multinomial(n_targets, np.full(n_targets, 1 / n_targets)).astype(np.float64)
-        means[draw] = _weighted_correlation(x, y, count / n_models) @ chosen / n_targets
+    predicted = _predictions(weights, bias, masks, margins)
+    return _correlated(average_ranks(predicted), average_ranks(margins), _Draws.of(margins, draws, seed))
+
+
+def scores_with_intervals(
+    weights: Float[np.ndarray, "targets train"],
+    bias: Float[np.ndarray, " targets"],
+    masks: Bool[np.ndarray, "models train"],
+    margins: Float[np.ndarray, "models targets"],
+    *,
+    draws: int = 200,
+    seed: int = 0,
+) -> Scores:
+    """Mean Spearman (as ``score_with_interval``), Pearson and R², each with its intervals from the same draws."""
+    predicted = _predictions(weights, bias, masks, margins)
+    drawn = _Draws.of(margins, draws, seed)
+    x, y = _double(predicted), _double(margins)
+    once = np.full((1, len(masks)), 1 / len(masks))
+    return Scores(
+        spearman=_correlated(average_ranks(predicted), average_ranks(margins), drawn),
+        pearson=_correlated(x, y, drawn),
+        r2=_interval(_explained(x, y, once)[0], _explained(x, y, drawn.models), drawn.targets),
+    )
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """How often each model and each target is drawn in each bootstrap draw, as shares that sum to 1."""
+
+    models: Float[np.ndarray, "draws models"]
+    targets: Float[np.ndarray, "draws targets"]
+
+    @classmethod
+    def of(cls, margins: Columns, draws: int, seed: int) -> "_Draws":
+        rng = generator("lds", seed)
+        both = [[rng.multinomial(n, np.full(n, 1 / n)) / n for n in margins.shape] for _ in range(draws)]
+        return cls(np.stack([of_models for of_models, _ in both]), np.stack([of_targets for _, of_targets in both]))
+
+
+def _correlated(x: Columns, y: Columns, drawn: _Draws) -> Score:
+    return _interval(correlation(x, y), _weighted_correlation(x, y, drawn.models), drawn.targets)
+
+
+def _interval(
+    scores: Float[np.ndarray, " targets"],
+    drawn: Float[np.ndarray, "draws targets"],
+    shares: Float[np.ndarray, "draws targets"],
+) -> Score:
+    """scores: of all models. drawn: of each draw's models. shares: of each target in each draw."""
+    low, high = _percentiles(np.einsum("dt,dt->d", drawn, shares))
+    return Score(float(scores.mean()), low, high, _percentiles(shares @ scores), _percentiles(drawn.mean(1)))
+
+
+def _percentiles(means: Float[np.ndarray, " draws"]) -> tuple[float, float]:
     low, high = np.quantile(means, [0.025, 0.975])
-    return Score(mean, float(low), float(high))
+    return float(low), float(high)
 
 
 def _weighted_correlation(
-    x: Float[np.ndarray, "models targets"], y: Float[np.ndarray, "models targets"], weight: Float[np.ndarray, " models"]
-) -> Float[np.ndarray, " targets"]:
+    x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]
+) -> Float[np.ndarray, "draws targets"]:
+    x, y = _centred(x), _centred(y)  # so that little is lost when the draws' own means are taken off
     mean_x, mean_y = weight @ x, weight @ y
     covariance = weight @ (x * y) - mean_x * mean_y
     scale = np.sqrt(np.clip((weight @ x**2 - mean_x**2) * (weight @ y**2 - mean_y**2), 0, None))
     return np.asarray(np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0))
+
+
+def _explained(x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, "draws targets"]:
+    """1 − MSE/variance of y; 0 where y does not vary."""
+    error = weight @ (y - x) ** 2
+    y = _centred(y)
+    variance = weight @ y**2 - (weight @ y) ** 2
+    varies = variance > 1e-12 * (y**2).max(0)  # a draw may hold one model alone
+    return np.asarray(1 - np.divide(error, variance, out=np.ones_like(error), where=varies))
+
+
+def _centred(values: Columns) -> Columns:
+    """Without the mean; exactly zero where a column is constant."""
+    values = values - values[:1]
+    return np.asarray(values - values.mean(0))
+
+
+def _predictions(
+    weights: Float[np.ndarray, "targets train"],
+    bias: Float[np.ndarray, " targets"],
+    masks: Bool[np.ndarray, "models train"],
+    margins: Shaped[np.ndarray, "rows targets"],
+) -> Columns:
+    if len(masks) != len(margins):
+        raise ConfigError("margins", f"a row for each of {len(masks)} masks", len(margins))
+    if len(masks) < 3:
+        raise ConfigError("subsets.evaluation_models", "3 or more", len(masks))
+    return np.asarray(masks.astype(np.float32) @ weights.T + bias)
+
+
+def _double(values: Columns) -> Columns:
+    return values.astype(np.float64)

@@ -8,6 +8,7 @@ from modeldiff_core.data import Examples
 from modeldiff_core.report.ends import End, class_counts, ends, shares
 from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
 from modeldiff_core.report.galleries import Tile, end_row, gallery, sheet
+from modeldiff_core.report.subpopulations import SharedView, shared_view
 from modeldiff_core.report.words import direction_name, number, probability, side_name, variance
 
 SHOWN, SHOWN_FAINT = 12, 6  # images at an end of a significant direction, and of one that is not
@@ -22,6 +23,7 @@ class EndView:
     counts: str
     shares: list[str]
     tiles: list[Tile]
+    shared: SharedView | None
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndVie
             counts=class_counts(end, examples, facts.classes),
             shares=shares(end, examples),
             tiles=gallery(end, examples, facts.classes, noun, measure),
+            shared=shared_view(direction.ends.get((of, end.sign))),
         )
         for end in both
     ]

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from modeldiff_core.report.facts import EffectFacts, ReportFacts
-from modeldiff_core.report.figures import Plot, effect_limits, effect_plot
+from modeldiff_core.report.dose_response import dose_response_plot, margin_limits, probability_limits
+from modeldiff_core.report.facts import CurveFacts, EffectFacts, ReportFacts
+from modeldiff_core.report.figures import Plot
 from modeldiff_core.report.galleries import Row, sheet
 from modeldiff_core.report.images import image_uri, is_pixel_art
-from modeldiff_core.report.words import points, probability, slug
+from modeldiff_core.report.words import margins, points, probability, slug
 
 PAIRS = 6  # images shown without and with the transformation
 
@@ -38,52 +40,78 @@ class EffectView:
     b: str
     difference: str
     p_adjusted: str
+    margin_a: str
+    margin_b: str
+    margin_difference: str
+    margin_p_adjusted: str
     images: int
-    plot: Plot
+    along: str
+    plot: Plot | None
     pairs: list[PairView]
 
 
-def effect_views(facts: ReportFacts) -> list[EffectView]:
+def effect_views(effects: tuple[EffectFacts, ...]) -> list[EffectView]:
     """Effects in their order, distinguishing ones first; plots of one transformation share one scale."""
-    views = [_view(effect, at, facts.effects) for at, effect in enumerate(facts.effects)]
+    views = [_view(effect, at, effects) for at, effect in enumerate(effects)]
     return sorted(views, key=lambda view: not view.distinguishing)
 
 
 def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...]) -> EffectView:
     full = int(np.argmax(effect.intensities))
     alike = [other for other in effects if other.name == effect.name]
+
+    def at_full(curve: CurveFacts) -> tuple[float, float, float]:
+        return float(curve.effect[full]), float(curve.low[full]), float(curve.high[full])
+
     return EffectView(
         stem=_stem(effect, at),
-        anchor=f"effect-{at + 1}",
+        anchor=f"{_kind(effect)}-{at + 1}",
         name=effect.name,
         description=effect.description,
         whose="own class" if effect.class_name is None else f"class {effect.class_name}",
         intensity=f"{effect.intensities[full]:g}",
         distinguishing=effect.distinguishing,
-        a=points(*(float(part[full]) for part in (effect.a.effect, effect.a.low, effect.a.high))),
-        b=points(*(float(part[full]) for part in (effect.b.effect, effect.b.low, effect.b.high))),
+        a=points(*at_full(effect.a)),
+        b=points(*at_full(effect.b)),
         difference=points(effect.difference, effect.difference_low, effect.difference_high),
         p_adjusted=probability(effect.p_adjusted),
+        margin_a=margins(*at_full(effect.margin_a)),
+        margin_b=margins(*at_full(effect.margin_b)),
+        margin_difference=margins(
+            effect.margin_difference, effect.margin_difference_low, effect.margin_difference_high
+        ),
+        margin_p_adjusted=probability(effect.margin_p_adjusted),
         images=effect.images,
-        plot=effect_plot(effect, effect_limits(alike)),
+        along=effect.along,
+        plot=dose_response_plot(effect, probability_limits(alike), margin_limits(alike)) if _shown(effect) else None,
         pairs=[
             PairView(image_uri(before), image_uri(after), is_pixel_art(before))
             for before, after in zip(effect.before[:PAIRS], effect.after[:PAIRS], strict=True)
+            if _shown(effect)
         ],
     )
 
 
 def _stem(effect: EffectFacts, at: int) -> str:
     whose = "own-class" if effect.class_name is None else slug(effect.class_name)
-    return f"effect-{at + 1:02d}-{slug(effect.name)}-{whose}"
+    return f"{_kind(effect)}-{at + 1:02d}-{slug(effect.name)}-{whose}"
+
+
+def _kind(effect: EffectFacts) -> str:
+    return "found" if effect.along else "effect"
+
+
+def _shown(effect: EffectFacts) -> bool:
+    """Of what a search put to the test only the confirmed is drawn; the rest stands in the table."""
+    return effect.distinguishing or not effect.along
 
 
 def effect_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
     """Images without and with each transformation, with their file names."""
-    for at, effect in enumerate(facts.effects):
+    for at, effect in chain(enumerate(facts.effects), enumerate(facts.found)):
         rows = [
             Row(heading, list(images[:PAIRS]), [""] * len(images[:PAIRS]))
             for heading, images in (("without", effect.before), ("with, at full intensity", effect.after))
         ]
-        if len(effect.before):
+        if len(effect.before) and _shown(effect):
             yield f"figures/{_stem(effect, at)}-images.png", sheet(effect.name, rows)

@@ -44,8 +44,8 @@ def class_counts(end: End, examples: Examples, classes: tuple[str, ...], most: i
 
 def flags(examples: Examples) -> Mapping[str, Bool[np.ndarray, " examples"]]:
     """The metadata columns that are true or false for each example."""
-    columns: Mapping[str, Shaped[np.ndarray, " examples"]] = examples.metadata
-    return {name: column for name, column in columns.items() if column.dtype == np.bool_}
+    columns: Mapping[str, Shaped[np.ndarray, "examples ..."]] = examples.metadata
+    return {name: column for name, column in columns.items() if column.dtype == np.bool_ and column.ndim == 1}
 
 
 def shares(end: End, examples: Examples) -> list[str]:

@@ -1,13 +1,14 @@
 """Everything that a report shows, gathered before anything is drawn."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from modeldiff_core.data import Examples
+from modeldiff_core.evaluation.law import LearningCurve
 
 Side = Literal["a-b", "b-a"]
 
@@ -29,11 +30,47 @@ class AlgorithmFacts:
 
 
 @dataclass(frozen=True)
+class EstimatorScore:
+    """How well one estimator's attributions predict one algorithm's unseen models; seconds: NaN if nobody measured."""
+
+    mean: float
+    low: float
+    high: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EstimatorFacts:
+    """An estimator of attributions. source: what it takes, in words. used: whether the comparison rests on it."""
+
+    name: str
+    source: str
+    used: bool
+    a: EstimatorScore
+    b: EstimatorScore
+
+
+@dataclass(frozen=True)
+class EndFacts:
+    """What the `size` examples furthest out at one end share, in sentences and as images in pixel values.
+
+    difference: of their mean image from that of other examples of the same classes; error: its standard error.
+    """
+
+    size: int
+    words: tuple[str, ...]
+    mean_image: Float[np.ndarray, "height width channels"]
+    difference: Float[np.ndarray, "height width channels"]
+    error: Float[np.ndarray, "height width channels"]
+
+
+@dataclass(frozen=True)
 class DirectionFacts:
     """One direction of one side, by decreasing in-sample variance (`index` from 0).
 
     variance_a, variance_b: variance along the direction measured on models that did not choose it (cross-fitted).
     in_sample_a, in_sample_b: the same on the models that chose it (the published check, optimistic).
+    ends: what they share, by part (targets, train) and sign (positive, negative), where it was looked at.
     null_p: chance of such a difference between algorithms that do not differ. stability: |cosine| between the
     direction's versions from two disjoint halves of the models. significant: passes the study's threshold.
     """
@@ -49,11 +86,12 @@ class DirectionFacts:
     significant: bool
     projections: Float[np.ndarray, " targets"]
     weights: Float[np.ndarray, " train"]
+    ends: Mapping[tuple[str, str], EndFacts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CurveFacts:
-    """Mean change of a class probability over intensities with its confidence interval, for one algorithm."""
+    """Mean change of a probability or margin over intensities with its confidence interval, for one algorithm."""
 
     effect: Float[np.ndarray, " intensities"]
     low: Float[np.ndarray, " intensities"]
@@ -64,7 +102,8 @@ class CurveFacts:
 class EffectFacts:
     """One transformation and class; `class_name` None means each image's own class.
 
-    before, after: a few images without and with the transformation at full intensity.
+    before, after: a few images without and with the transformation at full intensity. along: the directions that a
+    search proposed it for; empty for one that the study named.
     """
 
     name: str
@@ -81,6 +120,25 @@ class EffectFacts:
     images: int
     before: UInt8[np.ndarray, "shown height width channels"]
     after: UInt8[np.ndarray, "shown height width channels"]
+    margin_a: CurveFacts
+    margin_b: CurveFacts
+    margin_difference: float
+    margin_difference_low: float
+    margin_difference_high: float
+    margin_p_adjusted: float
+    along: str = ""
+
+
+@dataclass(frozen=True)
+class LearningFacts:
+    """How both algorithms' scores grew with the models behind them.
+
+    held: models kept for evaluation, which count among those trained. wished: the score that was wished for, if any.
+    """
+
+    curves: tuple[LearningCurve, LearningCurve]
+    held: int
+    wished: float | None
 
 
 @dataclass(frozen=True)
@@ -88,8 +146,11 @@ class ReportFacts:
     """A whole comparison.
 
     null: differences of variance that arise between algorithms that do not differ (the noise floor).
+    found: what a search put to the test on images and models that had not chosen it.
     train, targets: the examples behind the columns and rows of the datamodels.
-    command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study.
+    estimators: those whose scores are set side by side; empty where there is one alone.
+    command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study. learning: None where
+    only the final models are known.
     """
 
     study: str
@@ -108,3 +169,6 @@ class ReportFacts:
     versions: Mapping[str, str]
     findings: tuple[str, ...]
     command: tuple[str, ...] = ()
+    learning: LearningFacts | None = None
+    estimators: tuple[EstimatorFacts, ...] = ()
+    found: tuple[EffectFacts, ...] = ()

@@ -1,4 +1,4 @@
-"""The plots: variances of directions, and effects of transformations."""
+"""The plot of the variances of directions, and how every plot is drawn."""
 
 import io
 import math
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from modeldiff_core.report.facts import DirectionFacts, EffectFacts, ReportFacts
+from modeldiff_core.report.facts import DirectionFacts, ReportFacts
 from modeldiff_core.report.theme import DARK, LIGHT, Theme
 from modeldiff_core.report.words import direction_name
 
@@ -76,8 +76,9 @@ def _saved(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _axes(figure: Figure, theme: Theme) -> Axes:
-    axes = figure.add_subplot(facecolor=theme.paper)
+def new_axes(figure: Figure, theme: Theme, place: tuple[int, int, int] = (1, 1, 1)) -> Axes:
+    """Axes in the house's style; place: rows, columns and number from 1, as add_subplot counts."""
+    axes = figure.add_subplot(*place, facecolor=theme.paper)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(theme.faint)
     axes.tick_params(colors=theme.muted, labelsize=SMALL, length=3, width=0.8)
@@ -98,7 +99,7 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
     bottom = min(0.0, min(finite) * 1.12) - 0.03 * top
 
     def paint(figure: Figure, theme: Theme) -> None:
-        axes = _axes(figure, theme)
+        axes = new_axes(figure, theme)
         axes.set(xlim=(bottom, top), ylim=(bottom, top), aspect="equal")
         ends = np.array([bottom, top])
         if math.isfinite(floor):
@@ -217,65 +218,3 @@ def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, them
         else:
             if direction.significant:
                 put(direction, *PLACES[0])
-
-
-def effect_limits(effects: Sequence[EffectFacts]) -> tuple[float, float]:
-    """Range of percentage points that holds every band of the effects, zero, and at least ten points."""
-    ends = np.concatenate([part * 100 for e in effects for c in (e.a, e.b) for part in (c.low, c.high, c.effect)])
-    ends = ends[np.isfinite(ends)]
-    low, high = min(0.0, float(ends.min(initial=0))), max(0.0, float(ends.max(initial=0)))
-    spare = max(0.0, 10 - (high - low)) / 2 + 0.06 * (high - low)
-    return low - spare, high + spare
-
-
-def effect_plot(effect: EffectFacts, limits: tuple[float, float], width: int = 400, height: int = 270) -> Plot:
-    """Change of the class probability in percentage points over intensity, A and B, with 95 % bands."""
-    order = np.argsort(effect.intensities, kind="stable")
-    intensities = effect.intensities[order]
-    whose = "own class" if effect.class_name is None else effect.class_name
-
-    def paint(figure: Figure, theme: Theme) -> None:
-        axes = _axes(figure, theme)
-        axes.set_ylim(limits)
-        axes.axhline(0, color=theme.muted, linewidth=0.9, zorder=1)
-        axes.grid(axis="y", color=theme.line, linewidth=0.7, zorder=0)
-        last: list[tuple[float, str, str]] = []
-        for name, curve, colour, marker in (("A", effect.a, theme.a, "o"), ("B", effect.b, theme.b, "s")):
-            mean, low, high = (part[order] * 100 for part in (curve.effect, curve.low, curve.high))
-            if len(order) == 1:
-                apart = intensities + (-0.08 if name == "A" else 0.08)
-                reach = np.clip([mean - low, high - mean], 0, None)
-                axes.errorbar(apart, mean, reach, color=colour, marker=marker, ms=6, lw=1.6, capsize=4)
-            else:
-                axes.fill_between(intensities, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
-                axes.plot(intensities, mean, color=colour, marker=marker, ms=4, lw=1.6, zorder=3)
-            last.append((float(mean[-1]), name, colour))
-        if len(order) == 1:
-            axes.set_xlim(intensities[0] - 0.6, intensities[0] + 0.6)
-            for (value, name, colour), aside in zip(last, (-0.13, 0.13), strict=True):
-                axes.text(
-                    intensities[0] + aside, value, name, color=colour, va="center",
-                    ha="right" if aside < 0 else "left", fontsize=MEDIUM, fontweight="bold",
-                )  # fmt: skip
-        else:
-            _end_labels(axes, last, limits)
-        axes.set_xticks(intensities[:: max(1, math.ceil(len(order) / 6))])
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_xlabel("intensity", color=theme.ink, fontsize=MEDIUM)
-        axes.set_title(
-            f"change of P({whose}), percentage points", color=theme.muted, fontsize=SMALL, loc="left", parse_math=False
-        )
-
-    return plot(paint, width, height)
-
-
-def _end_labels(axes: Axes, last: list[tuple[float, str, str]], limits: tuple[float, float]) -> None:
-    """Name each line at its right end, pushed apart where the ends almost meet."""
-    (low, *_), (high, *_) = sorted(last)
-    need = 0.075 * (limits[1] - limits[0])
-    push = max(0.0, need - (high - low)) / 2
-    for place, (value, name, colour) in enumerate(sorted(last)):
-        axes.annotate(
-            name, (1, value + (push if place else -push)), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", color=colour, va="center", fontsize=MEDIUM, fontweight="bold",
-        )  # fmt: skip

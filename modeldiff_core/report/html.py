@@ -13,9 +13,11 @@ from markupsafe import Markup
 
 from modeldiff_core.report.directions import direction_sheets, side_view
 from modeldiff_core.report.effects import effect_sheets, effect_views
+from modeldiff_core.report.estimators import estimator_rows
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
+from modeldiff_core.report.learning import learning_plot, learning_words
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import ABSENT, SIDES, flat, number, percent, variance
 
@@ -37,9 +39,12 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     """
     out: dict[str, bytes] = {}
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
-    effects = effect_views(facts)
+    effects, found = effect_views(facts.effects), effect_views(facts.found)
+    learning = learning_plot(facts.learning) if facts.learning else None
     plots = {"variance": wide} if wide else {}
-    for stem, drawn in (plots | {view.stem: view.plot for view in effects}).items():
+    if learning:
+        plots["learning-curve"] = learning
+    for stem, drawn in (plots | {view.stem: view.plot for view in (*effects, *found) if view.plot}).items():
         out[f"figures/{stem}.png"] = drawn.png
         out[f"figures/{stem}.svg"] = drawn.light
     out |= dict(direction_sheets(facts))
@@ -58,7 +63,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
     page = environment.get_template("page.html.jinja").render(
         facts=facts,
-        style=Markup(_style((folder / "page.css").read_text("utf-8"))),  # noqa: S704 - our own file
+        style=Markup(style()),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         variance_wide=wide,
@@ -66,10 +71,14 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         measures=_measures(facts.a, facts.b),
         differing=differing,
         common=common,
+        estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),
         sides=[side_view(facts, side) for side in SIDES],
         effects=effects,
+        found=found,
+        learning=learning,
+        learned=_learned(facts),
         dataset=flat(facts.dataset),
         fraction=_fraction(facts),
         config=json.dumps(facts.config, indent=2, ensure_ascii=False, default=str),
@@ -78,7 +87,9 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     return {"index.html": page.encode(), **dict(sorted(out.items()))}
 
 
-def _style(sheet: str) -> str:
+def style() -> str:
+    """The style sheet of our pages, with the colours of both themes."""
+    sheet = (files(__package__) / "page.css").read_text("utf-8")
     return f":root{{{LIGHT.css()}}}\n@media (prefers-color-scheme: dark){{:root{{{DARK.css()}}}}}\n{sheet}"
 
 
@@ -105,6 +116,15 @@ def _measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
             lambda one: f"{number(one.lds_mean)} [{number(one.lds_low)}, {number(one.lds_high)}]",
         ),
     ]
+
+
+def _learned(facts: ReportFacts) -> list[str]:
+    """What the learning curves say."""
+    if facts.learning is None:
+        return []
+    names = (facts.a.name, facts.b.name)
+    held, wished = facts.learning.held, facts.learning.wished
+    return [learning_words(n, c, held, wished) for n, c in zip(names, facts.learning.curves, strict=True)]
 
 
 def _models(one: AlgorithmFacts) -> str:

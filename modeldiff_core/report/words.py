@@ -31,6 +31,11 @@ def points(value: float, low: float, high: float) -> str:
     return f"{number(value, 1, signed=True, scale=100)} [{number(low, 1, scale=100)}, {number(high, 1, scale=100)}]"
 
 
+def margins(value: float, low: float, high: float) -> str:
+    """A change of a margin with its interval: '+4.12 [3.89, 4.34]'."""
+    return f"{number(value, signed=True)} [{number(low)}, {number(high)}]"
+
+
 def variance(value: float) -> str:
     """Four decimals, or five where four would leave one digit."""
     return number(value, 4 if abs(value) >= 0.001 else 5)
@@ -41,6 +46,12 @@ def probability(value: float) -> str:
     if not math.isfinite(value):
         return ABSENT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """A time in minutes: '< 0.01 min', '0.34 min' or '12.4 min'; a dash where it is not known."""
+    text = "< 0.01" if seconds < 0.6 else number(seconds / 60, 2 if seconds < 600 else 1)
+    return text if text == ABSENT else f"{text}\u00a0min"
 
 
 def side_name(side: Side) -> str:

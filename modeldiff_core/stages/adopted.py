@@ -18,18 +18,28 @@ from modeldiff_core.comparison import extremes, residual_pca, similarity
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.adopt import check_sizes
-from modeldiff_core.stages.comparison import HALVES
+from modeldiff_core.stages.comparison import HALVES, PARTS, plain_settings
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, SIDES, Pair, find_directions, null_block
 from modeldiff_core.stages.references import Reference, refer
-from modeldiff_core.stages.regress import Regression, finish_regression, read_blocks, regress_block
+from modeldiff_core.stages.regress import finish_regression, read_blocks, regress_block
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_datamodels
 from modeldiff_core.stages.stored import Stored, find_stored
-from modeldiff_core.stages.summary import Findings, about_datamodels, about_directions, direction_entries
+from modeldiff_core.stages.summary import (
+    Findings,
+    about_datamodels,
+    about_directions,
+    direction_entries,
+    estimator_entries,
+    estimator_scores,
+    lds_entry,
+)
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy
+from modeldiff_core.study.check_estimators import check_estimators
 
-VERSION = 1
+VERSION = 2
 LEAST_FITTED = 20
 """Fewest models that a regression is fitted on."""
 
@@ -59,6 +69,7 @@ class AdoptedComparison:
         if study.dataset is not None:
             check_sizes(load_dataset(study.dataset), a.n_train, a.n_targets, "dataset", "dataset")
         if a.kind == "margins":
+            check_estimators(study.regression, (), a.n_train)
             if a.models != b.models:
                 hint = "Models are exchanged one for one to find what chance does: adopt equally many of both"
                 raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
@@ -69,8 +80,8 @@ class AdoptedComparison:
     @property
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
-        settings = self.study.model_dump(include={"comparison", "regression", "evaluation_models"}, mode="json")
-        settings["regression"].pop("block_size")
+        asked = self.study.model_dump(include={"comparison", "evaluation_models"}, mode="json")
+        settings = plain_settings(asked, self.study.regression)
         return digest({"version": VERSION, "sources": self._digests, "settings": settings})
 
     @property
@@ -88,14 +99,15 @@ class AdoptedComparison:
         """What directions of margins are found from."""
         fits = [tuple(self._regression(side, half) for half in HALVES) for side in (self.a, self.b)]
         (a, a0, a1), (b, b0, b1) = fits
-        return Pair((a, a0, a1), (b, b0, b1), self.study.comparison.components, self.study.comparison.seed)
+        return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
 
     @property
     def directions(self) -> Reference:
         """Where the directions stand, of margins or of attributions."""
         if self.a.kind == "margins":
             return self.pair.directions
-        identity = {"version": VERSION, "scores": self._digests, "components": self.study.comparison.components}
+        settings = self.study.comparison.model_dump(include={"components", "normalize"})
+        identity = {"version": VERSION, "scores": self._digests, **settings}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     @property
@@ -108,9 +120,20 @@ class AdoptedComparison:
     def _digests(self) -> list[str]:
         return [side.reference.digest for side in (self.a, self.b)]
 
-    def _regression(self, side: Stored, half: int | None) -> Regression:
-        settings = self.study.regression.model_dump()
-        return Regression(side.reference, side.folder, side.n_targets, self.study.evaluation_models, half, settings)
+    def scored(self) -> dict[tuple[str, str], Regression]:
+        """The regressions that are scored, by algorithm (a or b) and kind of estimator."""
+        config, sides = self.study.regression, (("a", self.a), ("b", self.b))
+        return {
+            (n, kind): self._regression(s, None, kind) for kind in (config.estimator, *config.also) for n, s in sides
+        }
+
+    def _regression(self, side: Stored, half: int | None, kind: str = "") -> Regression:
+        config = self.study.regression
+        kind = kind or config.estimator
+        return Regression(
+            side.reference, side.folder, side.n_targets, self.study.evaluation_models, half, kind,
+            config.settings_of(kind), config.block_size,
+        )  # fmt: skip
 
 
 def compare_adopted(
@@ -144,8 +167,10 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
     ]
     permutations = comparison.study.comparison.permutations
     null = np.concatenate(draws)[:permutations].ravel() if draws else np.empty(0, np.float32)
-    a, b = (read_record(store, score_reference(fits[0]).record) for fits in (pair.a, pair.b))
-    return Findings(_directions(store, comparison), null, (a, b), ())
+    config, fits = comparison.study.regression, comparison.scored()
+    scores = {name: read_record(store, score_reference(fit).record) for name, fit in fits.items()}
+    own = scores["a", config.estimator], scores["b", config.estimator]
+    return Findings(_directions(store, comparison), null, own, (), estimator_scores(store, config, fits, scores))
 
 
 def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
@@ -155,16 +180,17 @@ def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
         return [("directions", partial(_find_directions_of_scores, store, comparison))] if lacking else []
     settings: Any = plain(store.settings)
     pair, steps = comparison.pair, list[Step]()
-    for label, fits in (("a", pair.a), ("b", pair.b)):
-        for fit, part in zip(fits, ("all models", "even models", "odd models"), strict=True):
-            if fit.reference.complete(store):
-                continue
+    own = comparison.study.regression.estimator
+    named = [(f"{label}, {PARTS[fit.half]}", fit) for label, fits in (("a", pair.a), ("b", pair.b)) for fit in fits]
+    named += [(f"{label}, {kind}", fit) for (label, kind), fit in comparison.scored().items() if kind != own]
+    for name, fit in named:
+        if not fit.reference.complete(store):
             for start, stop in fit.blocks:
-                name = f"datamodels of {label}, {part}, targets {start}-{stop}"
-                steps.append((name, partial(regress_block, settings, fit.to_json(), start, stop)))
-            steps.append((f"datamodels of {label}", partial(finish_regression, settings, fit.to_json())))
-        if not score_reference(fits[0]).complete(store):
-            steps.append((f"scores of {label}", partial(_score, store, fits[0])))
+                step = partial(regress_block, settings, fit.to_json(), start, stop)
+                steps.append((f"datamodels of {name}, targets {start}-{stop}", step))
+            steps.append((f"datamodels of {name}", partial(finish_regression, settings, fit.to_json())))
+        if fit.half is None and not score_reference(fit).complete(store):
+            steps.append((f"scores of {name}", partial(_score, store, fit)))
     if not pair.directions.complete(store):
         steps.append(("directions", partial(find_directions, settings, pair.to_json())))
     for block in comparison.null_blocks:
@@ -183,12 +209,14 @@ def _find_directions_of_scores(store: ObjectStore, comparison: AdoptedComparison
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side in SIDES:
         first, second = side.split("-")
-        found = residual_pca(theta[first], theta[second], comparison.study.comparison.components)
+        settings = comparison.study.comparison
+        found = residual_pca(theta[first], theta[second], settings.components, normalize=settings.normalize)
         arrays |= {
             f"{side}.directions": found.directions,
             f"{side}.projections": found.projections,
             f"{side}.in_sample_{first}": found.explained_variance_a,
             f"{side}.in_sample_{second}": found.explained_variance_b,
+            "excluded": found.excluded,
         }
     reference = comparison.directions
     write_tensors(store, reference.record, TensorObject(arrays, {"directions": reference.digest}, {}))
@@ -218,6 +246,8 @@ def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[s
                     "null_p": 1.0,
                     "p_adjusted": 1.0,
                     "stability": None,
+                    "overlap": None,
+                    "models_needed": None,
                     "significant": False,
                     "top_targets": most.tolist(),
                     "bottom_targets": least.tolist(),
@@ -235,9 +265,10 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         findings = read_adopted_findings(store, comparison)
         directions, entries = findings.directions, direction_entries(study.comparison, findings)
         scores: tuple[dict[str, Any], ...] = findings.scores
-        said = [about_directions(study.comparison, entries, a, b), about_datamodels(findings, a, b)]
+        tested = about_directions(study.comparison, entries, a, b, study.comparison.permutations)
+        said, estimators = [tested, about_datamodels(findings, a, b)], estimator_entries(findings)
     else:
-        directions, scores = _directions(store, comparison), ({}, {})
+        directions, scores, estimators = _directions(store, comparison), ({}, {}), {}
         entries = _untested_entries(comparison, directions.arrays)
         said = [
             f"Directions between {a} and {b} were not tested against chance: ready attributions do not tell how noisy "
@@ -255,8 +286,10 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
             }
             for (label, side), score in zip(sides.items(), scores, strict=True)
         },
-        "lds": {label: score.get("lds") for label, score in zip(sides, scores, strict=True)},
+        "lds": {label: lds_entry(score) if score else None for label, score in zip(sides, scores, strict=True)},
+        **estimators,
         "similarity": float(directions.arrays["similarity"].mean()),
+        "excluded_targets": np.flatnonzero(directions.arrays["excluded"]).tolist(),
         "directions": entries,
         "transformations": [],
         "findings": [said[0], no_models, *said[1:]],

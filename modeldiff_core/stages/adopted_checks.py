@@ -12,6 +12,7 @@ from modeldiff_core.stages.checks import (
     datamodel_checks,
     departure,
     digested,
+    gram_checks,
     matrix_check,
     other_check,
     report_checks,
@@ -33,9 +34,11 @@ def adopted_checks(store: ObjectStore, comparison: AdoptedComparison, keys: Coll
             yield Check(check.key, check.run, ())
     a, pair = comparison.a, comparison.pair if comparison.a.kind == "margins" else None
     if pair is not None:
-        for fit in {fit.reference.key: fit for fit in (*pair.a, *pair.b)}.values():
+        fits = {fit.reference.key: fit for fit in (*pair.a, *pair.b, *comparison.scored().values())}.values()
+        for fit in fits:
             yield from datamodel_checks(store, fit.reference, fit.targets, a.n_train, keys)
-        for scores in {ref.record: ref for ref in (score_reference(pair.a[0]), score_reference(pair.b[0]))}.values():
+        yield from gram_checks(store, fits, a.n_train, keys)
+        for scores in {ref.record: ref for ref in map(score_reference, comparison.scored().values())}.values():
             yield Check(scores.record, partial(digested, store, scores.record, scores.digest), (scores.record,))
     count = comparison.study.comparison.components
     shapes: dict[str, tuple[int, ...]] = {"similarity": (a.n_targets,)}

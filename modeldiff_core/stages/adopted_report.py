@@ -7,7 +7,7 @@ from modeldiff_core.report import render
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.stages.adopted import AdoptedComparison, read_adopted_findings
 from modeldiff_core.stages.references import Reference
-from modeldiff_core.stages.report import direction_facts, versions, write_files
+from modeldiff_core.stages.report import direction_facts, estimator_facts, versions, write_files
 from modeldiff_core.stages.stored import Stored
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import load_dataset, target_examples
@@ -46,6 +46,10 @@ def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),
+        estimators=tuple(
+            estimator_facts(one, one.kind == study.regression.estimator, study.evaluation_models)
+            for one in findings.estimators
+        ),
         command=("modeldiff", "compare-adopted", f"name={study.name}", f"a={study.a}", f"b={study.b}"),
     )
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +14,17 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import differences, plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
+from modeldiff_core.stages.enrichment import PARTS, SIGNS
+from modeldiff_core.stages.gram import gram_reference
 from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.report import FILES
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.stages.summary import build_summary, effects_table, read_findings
+from modeldiff_core.stages.search import BOTH, searches
+from modeldiff_core.stages.summary import build_summary, descriptions, effects_table, read_findings, significant_entries
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard, read_tensors, shard_key
 from modeldiff_core.store.tensors import Arrays
 from modeldiff_core.store.verify import check_matrix
@@ -111,11 +116,13 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         matrix = matrix_reference(training, study.subsets.models)
         sizes = study.subsets.models, len(training.load().train), training.targets
         yield matrix_check(store, matrix, training.identity, sizes, keys)
+        yield from _curve_checks(store, Curve.of(study, training), study.subsets.models)
     n_train = len(comparison.trainings[0].load().train)
-    for regression in {fit.reference.key: fit for fit in comparison.regressions()}.values():
+    for regression in {fit.reference.key: fit for fit in comparison.regressions().values()}.values():
         yield from datamodel_checks(store, regression.reference, regression.targets, n_train, keys)
-    for training in distinct(comparison):
-        scores = score_reference(training, comparison.regression(training, None), study.ensemble.models)
+    yield from gram_checks(store, comparison.regressions().values(), n_train, keys)
+    scored = {score_reference(*both, study.ensemble.models) for both in comparison.scored().values()}
+    for scores in sorted(scored, key=lambda reference: reference.record):
         yield Check(scores.record, partial(digested, store, scores.record, scores.digest), (scores.record,))
     targets, count = comparison.trainings[0].targets, pair.components
     shapes: dict[str, tuple[int, ...]] = {"similarity": (targets,)}
@@ -126,6 +133,7 @@ def result_checks(store: ObjectStore, comparison: Comparison, keys: Collection[s
         yield tensor_check(store, pair.null_block(block), "null", {"differences": (NULL_BLOCK, len(SIDES), count)})
     for effect in {effect.reference.key: effect for both in comparison.effects() for effect in both}.values():
         yield _effect_check(store, effect)
+    yield from _search_checks(store, comparison)
     yield from _ending_checks(store, comparison, keys)
 
 
@@ -155,6 +163,19 @@ def matrix_check(
     return Check(reference.record, run, (reference.record, *groups))
 
 
+def _curve_checks(store: ObjectStore, curve: Curve, models: int) -> Iterator[Check]:
+    """The points of a learning curve; every later one was computed from a point that is not sound."""
+    sizes = curve.sizes(models)
+    n_train = len(curve.training.load().train)
+    for at, size in enumerate(sizes):
+        reference, weights = curve.point(size), curve.weights_key(size)
+        identity = {"curve": reference.digest}
+        scores, fitted = {"scores": (curve.followed,)}, {"weights": (curve.followed, n_train)}
+        later = tuple(key for s in sizes[at:] for key in (curve.point(s).record, curve.weights_key(s)))
+        yield Check(reference.record, partial(_tensors, store, reference.record, identity, scores), later)
+        yield Check(weights, partial(_tensors, store, weights, identity, fitted), later)
+
+
 def datamodel_checks(
     store: ObjectStore, reference: Reference, n_targets: int, n_train: int, keys: Collection[str]
 ) -> Iterator[Check]:
@@ -168,6 +189,23 @@ def datamodel_checks(
         shapes = {"weights": (targets, n_train), "bias": (targets,)}
         run = partial(_tensors, store, key, {"datamodels": reference.digest}, shapes, shapes)
         yield Check(key, run, (reference.record, key))
+
+
+def gram_checks(
+    store: ObjectStore, regressions: Iterable[Regression], n_train: int, keys: Collection[str]
+) -> Iterator[Check]:
+    """Counts of these regressions' masks as far as they are kept: what lacks them counts again."""
+    found: dict[str, Reference] = {}
+    for regression in regressions:
+        try:
+            matrix = MarginMatrix.open(store, regression.matrix.key)
+            reference = gram_reference(matrix, regression.first, regression.half)
+        except (FileNotFoundError, DamagedObject, LookupError, TypeError):
+            continue  # what is wrong with the matrix is said of it
+        if reference.record in keys:
+            found[reference.record] = reference
+    for reference in found.values():
+        yield tensor_check(store, reference, "gram", {"counts": (n_train, n_train)})
 
 
 def _blocks(store: ObjectStore, reference: Reference, n_targets: int) -> dict[str, int]:
@@ -199,12 +237,31 @@ def _effect_check(store: ObjectStore, effect: Effect) -> Check:
 
     def run() -> None:
         images = effect.images()
-        shapes = {"changes": (len(effect.test.intensities), effect.models, len(images)), "images": images.shape}
+        shape = (len(effect.test.intensities), effect.models, len(images))
+        shapes = {"changes": shape, "margins": shape, "images": images.shape}
         arrays = _tensors(store, reference.record, {"effect": reference.digest}, shapes)
         if not np.array_equal(arrays["images"], images):
             raise DamagedObject(f"{store.url(reference.record)}: measured on other images than those chosen")
 
     return Check(reference.record, run, (reference.record,))
+
+
+def _search_checks(store: ObjectStore, comparison: Comparison) -> Iterator[Check]:
+    """What the ends of significant directions share, and the searches along them."""
+    try:
+        entries = significant_entries(store, comparison)
+    except (DamagedObject, FileNotFoundError):
+        return  # what is wrong with the directions or their null is said of them
+    image = comparison.trainings[0].load().image_shape
+    for spec in descriptions(comparison, entries):
+        names = (f"{part}.{sign}.{name}" for part in PARTS for sign in SIGNS for name in ("difference", "error"))
+        yield tensor_check(store, spec.reference, "subpopulations", dict.fromkeys(names, image))
+    for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+        proposed = search.proposed
+        yield Check(proposed.record, partial(digested, store, proposed.record, proposed.digest), (proposed.record,))
+        for which in BOTH:
+            yield tensor_check(store, search.candidates(which), "candidates", {})
+            yield tensor_check(store, search.finalists(which), "finalists", {})
 
 
 def _ending_checks(store: ObjectStore, comparison: Comparison, keys: Collection[str]) -> Iterator[Check]:

@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
+from modeldiff_core.datamodels import FromCheckpoints, FromMasks
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.consolidate import matrix_reference
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, Pair
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.references import Reference
-from modeldiff_core.stages.regress import Regression
-from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
+from modeldiff_core.stages.regression import Checkpoints, Regression
+from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
+from modeldiff_core.study.config import RegressionConfig
 
 HALVES = (None, 0, 1)
-VERSION = 1
+PARTS = {None: "all models", 0: "even models", 1: "odd models"}
+VERSION = 2
 """Raised by hand when the same results are summarised differently."""
 
 
@@ -36,7 +39,7 @@ class Comparison:
             {
                 "version": VERSION,
                 "trainings": [t.identity for t in self.trainings],
-                "settings": plain_settings(settings),
+                "settings": plain_settings(settings, self.study.regression),
             }
         )
 
@@ -55,32 +58,68 @@ class Comparison:
         """Where the report's page stands, written after all its figures."""
         return Reference(self.folder, self.digest, f"{self.folder}/report/index.html")
 
-    def regression(self, training: Training, half: int | None) -> Regression:
-        """The regression of a training on all its models or on a half of them."""
+    def regression(self, training: Training, half: int | None, kind: str = "") -> Regression:
+        """The regression of a training on all its models or on a half of them; kind: of another estimator than its own.
+
+        An estimator from checkpoints takes the models trained on all data, or every other of them.
+        """
+        config = self.study.regression
+        kind = kind or config.estimator
+        estimator = build_estimator(config, kind)
+        models = Checkpoints(training.to_json(), self.study.ensemble.models)
         return Regression(
             matrix=matrix_reference(training, self.study.subsets.models),
             folder=training.prefix,
             targets=training.targets,
             first=self.study.subsets.evaluation_models,
             half=half,
-            settings=self.study.regression.model_dump(),
+            kind=kind,
+            settings=config.settings_of(kind),
+            block_size=config.block_size,
+            checkpoints=models if isinstance(estimator, FromCheckpoints) else None,
         )
 
-    def regressions(self) -> list[Regression]:
-        """All regressions: both algorithms, all models and both halves."""
-        return [self.regression(training, half) for training in self.trainings for half in HALVES]
+    def regressions(self) -> dict[tuple[str, str], Regression]:
+        """All regressions by algorithm (a or b) and what a person would call them.
+
+        Both algorithms on all models and on both halves, and every other estimator on all models.
+        """
+        return {
+            (label, name): fit
+            for label, training in zip("ab", self.trainings, strict=True)
+            for name, fit in [
+                *((PARTS[half], self.regression(training, half)) for half in HALVES),
+                *((kind, self.regression(training, None, kind)) for kind in self.study.regression.also),
+            ]
+        }
+
+    def scored(self) -> dict[tuple[str, str], tuple[Training, Regression]]:
+        """The regressions that are scored, by algorithm and kind of estimator."""
+        config = self.study.regression
+        return {
+            (label, kind): (training, self.regression(training, None, kind))
+            for label, training in zip("ab", self.trainings, strict=True)
+            for kind in (config.estimator, *config.also)
+        }
 
     @property
     def pair(self) -> Pair:
         """What directions are found from."""
         fits = [tuple(self.regression(training, half) for half in HALVES) for training in self.trainings]
         (a, a0, a1), (b, b0, b1) = fits
-        return Pair((a, a0, a1), (b, b0, b1), self.study.comparison.components, self.study.comparison.seed)
+        return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
+
+    @property
+    def permutations(self) -> int:
+        """Random exchanges of A and B; none where the estimator takes no margins that could be exchanged."""
+        config = self.study.regression
+        exchangeable = isinstance(build_estimator(config, config.estimator), FromMasks)
+        return self.study.comparison.permutations if exchangeable else 0
 
     @property
     def null_blocks(self) -> range:
         """Blocks of the permutation null."""
-        return range(-(-self.study.comparison.permutations // NULL_BLOCK))
+        return range(-(-self.permutations // NULL_BLOCK))
 
     def effects(self) -> list[tuple[Effect, Effect]]:
         """A's and B's effect of every transformation."""
@@ -92,7 +131,13 @@ class Comparison:
         ]
 
 
-def plain_settings(settings: dict[str, Any]) -> object:
-    """The study's settings without what decides no number."""
-    settings = {**settings, "regression": {k: v for k, v in settings["regression"].items() if k != "block_size"}}
-    return plain(settings)
+def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> object:
+    """Settings without what decides no number, and without a choice of estimators where it is the lasso alone."""
+    own = build_estimator(regression, "lasso").identity()
+    kinds = [regression.estimator, *regression.also]
+    if kinds != ["lasso"]:
+        own["estimators"] = [{"kind": kind, "settings": build_estimator(regression, kind).identity()} for kind in kinds]
+    if "subsets" in settings:
+        subsets = {name: value for name, value in settings["subsets"].items() if name not in ("adaptive", "rounds")}
+        settings = {**settings, "subsets": subsets}
+    return plain({**settings, "regression": own})

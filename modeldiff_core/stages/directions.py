@@ -5,26 +5,54 @@ from typing import Any
 
 import numpy as np
 
-from modeldiff_core.comparison import Pairs, common_fits, cross_fit, permuted_differences, residual_pca, similarity
+from modeldiff_core.comparison import (
+    CommonFits,
+    Method,
+    Pairs,
+    common_fits,
+    permuted_differences,
+    residual_crossfit,
+    residual_pca,
+    similarity,
+    subpopulation_overlap,
+)
+from modeldiff_core.datamodels import FromMasks
+from modeldiff_core.stages.gram import counts_of
 from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.stages.regress import Regression, read_datamodels, rows_used
+from modeldiff_core.stages.regress import read_datamodels
+from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_tensors
+from modeldiff_core.study.config import ComparisonConfig
 
-VERSION = 2
+VERSION = 3
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
 """Permutations in one object of the null."""
 FOLDER = "comparisons"
+Fits = tuple[Regression, Regression, Regression]
+"""One algorithm's regressions on all models, on the even and on the odd ones."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The regressions of A and of B: on all models, and on each half."""
+    """The regressions of A and of B, on all models and on each half, and how their directions are found.
 
-    a: tuple[Regression, Regression, Regression]
-    b: tuple[Regression, Regression, Regression]
+    method: 'pca' of the residuals of all models, or 'crossfit': from the cross-covariance of the halves' residuals.
+    normalize: rows to unit length before residuals are taken. top: targets at each end of a direction.
+    """
+
+    a: Fits
+    b: Fits
     components: int
     seed: int
+    method: Method
+    normalize: bool
+    top: int
+
+    @classmethod
+    def of(cls, a: Fits, b: Fits, settings: ComparisonConfig) -> "Pair":
+        """The pair under a study's settings."""
+        return cls(a, b, **settings.model_dump(include={"components", "seed", "method", "normalize", "top"}))
 
     @property
     def digests(self) -> dict[str, list[str]]:
@@ -34,38 +62,46 @@ class Pair:
     @property
     def directions(self) -> Reference:
         """Where the directions stand."""
-        identity = {"version": VERSION, **self.digests, "components": self.components}
+        identity = {"version": VERSION, **self.digests, **self._way, "top": self.top}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     def null_block(self, block: int) -> Reference:
         """Where block number `block` of the null stands; the number of permutations is no part of it."""
         halves = {name: digests[1:] for name, digests in self.digests.items()}
-        identity = {"version": VERSION, **halves, "components": self.components, "seed": self.seed}
+        identity = {"version": VERSION, **halves, **self._way, "seed": self.seed}
         return refer(FOLDER, "null", identity, record=f"{{key}}/{block:05d}.safetensors")
+
+    @property
+    def _way(self) -> dict[str, Any]:
+        return {"components": self.components, "method": self.method, "normalize": self.normalize}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a worker in another process."""
-        return {
-            "a": [r.to_json() for r in self.a], "b": [r.to_json() for r in self.b], "components": self.components,
-            "seed": self.seed,
-        }  # fmt: skip
+        sides = {"a": [r.to_json() for r in self.a], "b": [r.to_json() for r in self.b]}
+        return {**sides, **self._way, "seed": self.seed, "top": self.top}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Pair":
         """What to_json gave."""
         a, b = ([Regression.from_json(r) for r in content[side]] for side in ("a", "b"))
-        return cls((a[0], a[1], a[2]), (b[0], b[1], b[2]), content["components"], content["seed"])
+        settings = {name: value for name, value in content.items() if name not in ("a", "b")}
+        return cls((a[0], a[1], a[2]), (b[0], b[1], b[2]), **settings)
 
 
 def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
-    """Residual PCA on all models and the cross-fitted variances of its directions, for both sides."""
+    """Directions from all models and the cross-fitted variances of each, for both sides."""
     objects, spec = open_store(store), Pair.from_json(pair)
-    theta = {"a": read_datamodels(objects, spec.a[0]).weights, "b": read_datamodels(objects, spec.b[0]).weights}
-    halves = dict(zip("ab", common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2))), strict=True))
+    fits = {"a": spec.a, "b": spec.b}
+    theta = {name: read_datamodels(objects, own[0]).weights for name, own in fits.items()}
+    common = _common(objects, spec)
+    halves = {"a": common.a, "b": common.b}
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side, (first, second) in zip(SIDES, (("a", "b"), ("b", "a")), strict=True):
-        found = residual_pca(theta[first], theta[second], spec.components)
-        fit = cross_fit(halves[first], halves[second], spec.components, found.directions)
+        if spec.method == "pca":
+            found = residual_pca(theta[first], theta[second], spec.components, normalize=spec.normalize)
+        else:
+            found = residual_crossfit(halves[first], halves[second], spec.components, normalize=spec.normalize)
+        fit = common.compare(spec.components, found.directions, reverse=first == "b", normalize=spec.normalize)
         # From here on "a" is algorithm A again, whichever side the direction is of.
         variance = {first: fit.variance_a, second: fit.variance_b}
         in_sample = {first: found.explained_variance_a, second: found.explained_variance_b}
@@ -73,8 +109,10 @@ def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, An
             f"{side}.directions": found.directions,
             f"{side}.projections": found.projections,
             f"{side}.stability": fit.stability,
+            f"{side}.overlap": subpopulation_overlap(halves[first], halves[second], fit, spec.top),
             **{f"{side}.variance_{name}": variance[name] for name in ("a", "b")},
             **{f"{side}.in_sample_{name}": in_sample[name] for name in ("a", "b")},
+            "excluded": found.excluded,
         }
     facts = {"components": spec.components}
     write_tensors(objects, spec.directions.record, TensorObject(arrays, {"directions": spec.directions.digest}, facts))
@@ -87,21 +125,36 @@ def null_block(store: dict[str, Any], pair: dict[str, Any], block: int) -> dict[
     reference = spec.null_block(block)
     halves = (_pairs(objects, spec, 1), _pairs(objects, spec, 2))
     permutations = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
-    arrays = {"differences": permuted_differences(halves, spec.components, permutations, spec.seed)}
+    differences = permuted_differences(
+        halves, spec.components, permutations, spec.seed, method=spec.method, normalize=spec.normalize
+    )
+    arrays = {"differences": differences}
     write_tensors(objects, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
     return reference.to_json()
 
 
+def _common(objects: ObjectStore, spec: Pair) -> CommonFits:
+    """Datamodels of both halves, fitted alike where they come from masks and margins, else as they are."""
+    if isinstance(spec.a[0].estimator, FromMasks):
+        return common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2)), method=spec.method)
+    (a0, a1), (b0, b1) = ([read_datamodels(objects, fit).weights for fit in fits[1:]] for fits in (spec.a, spec.b))
+    return CommonFits((a0, a1), (b0, b1), ((a0,), (a1,)), ((b0,), (b1,)))
+
+
 def _pairs(objects: ObjectStore, spec: Pair, which: int) -> Pairs:
     fits = spec.a[which], spec.b[which]
+    estimator = fits[0].estimator
+    assert isinstance(estimator, FromMasks)
     matrices = [MarginMatrix.open(objects, fit.matrix.key) for fit in fits]
-    keep = np.logical_and(*(rows_used(m, fit.first, fit.half) for m, fit in zip(matrices, fits, strict=True)))
-    a, b = (read_datamodels(objects, fit) for fit in fits)
+    used = [rows_used(m, fit.first, fit.half) for m, fit in zip(matrices, fits, strict=True)]
+    keep = np.logical_and(*used)
+    masks = [matrix.masks()[keep] for matrix in matrices]
+    shared = np.array_equal(keep, used[0]) and np.array_equal(masks[0], masks[1])
     return Pairs(
-        masks_a=matrices[0].masks()[keep],
-        masks_b=matrices[1].masks()[keep],
+        masks_a=masks[0],
+        masks_b=masks[1],
         margins_a=matrices[0].margins()[keep],
         margins_b=matrices[1].margins()[keep],
-        lambdas=(a.lambdas + b.lambdas) / 2,
-        start=(a.weights + b.weights) / 2,
+        refit=estimator.common(*(read_datamodels(objects, fit) for fit in fits)),
+        counts=counts_of(objects, fits[0], masks[0]) if shared and estimator.uses_counts else None,
     )

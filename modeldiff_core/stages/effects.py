@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.references import Reference, open_store, refer
@@ -12,9 +12,16 @@ from modeldiff_core.stages.train import load_ensemble
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
 from modeldiff_core.study import Training, shards_of
 from modeldiff_core.training import Execution
-from modeldiff_core.transformations import EffectSettings, TransformationTest, build, eligible_images, measure
+from modeldiff_core.transformations import (
+    Changes,
+    EffectSettings,
+    TransformationTest,
+    build_on,
+    eligible_images,
+    measure,
+)
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -67,24 +74,29 @@ class Effect:
 
 
 def measure_effect(store: dict[str, Any], effect: dict[str, Any], execution: dict[str, Any]) -> dict[str, Any]:
-    """Store changes of the class probability [intensities, models, images]."""
+    """Store changes of the class's probability and margin [intensities, models, images]."""
     objects, spec = open_store(store), Effect.from_json(effect)
     chosen = spec.images()
     targets = spec.training.task().targets
-    images, labels = targets.images[chosen], targets.labels[chosen]
-    height, width, channels = images.shape[1:]
-    transformation = build(spec.test, (height, width, channels))
+    shown = targets.select(chosen)
+    transformation = build_on(spec.test, shown)
     parts = []
     for index in range(shards_of(spec.models, spec.training.ensemble_shard_size)):
         models, _ = load_ensemble(store, spec.training, index, Execution(**execution))
-        parts.append(measure(models, transformation, images, labels, spec.test.intensities, spec.test.target_class))
-    changes = np.concatenate(parts, axis=1)[:, : spec.models].astype(np.float32)
-    content = TensorObject({"changes": changes, "images": chosen}, {"effect": spec.reference.digest}, {})
+        parts.append(
+            measure(models, transformation, shown.images, shown.labels, spec.test.intensities, spec.test.target_class)
+        )
+    arrays = {
+        "changes": np.concatenate([part.probability for part in parts], axis=1)[:, : spec.models].astype(np.float32),
+        "margins": np.concatenate([part.margin for part in parts], axis=1)[:, : spec.models].astype(np.float32),
+        "images": chosen,
+    }
+    content = TensorObject(arrays, {"effect": spec.reference.digest}, {})
     write_tensors(objects, spec.reference.record, content)
     return spec.reference.to_json()
 
 
-def read_changes(store: ObjectStore, effect: Effect) -> Float[np.ndarray, "intensities models images"]:
-    """Stored changes of the class probability, checked."""
-    content = read_tensors(store, effect.reference.record, {"effect": effect.reference.digest})
-    return content.arrays["changes"]
+def read_changes(store: ObjectStore, effect: Effect) -> Changes:
+    """Stored changes of the class's probability and margin, checked."""
+    arrays = read_tensors(store, effect.reference.record, {"effect": effect.reference.digest}).arrays
+    return Changes(arrays["changes"], arrays["margins"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import FOLDER
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.score import score_reference
@@ -64,12 +65,13 @@ def results(comparison: Comparison) -> dict[str, Reference]:
     study, pair = comparison.study, comparison.pair
     named: dict[str, Reference] = {}
     for label, training in zip("ab", comparison.trainings, strict=True):
+        named[f"{label} learning curve"] = Curve.of(study, training).point(study.subsets.models)
         named[f"{label} margins"] = matrix_reference(training, study.subsets.models)
-        for half, part in ((None, "all models"), (0, "even models"), (1, "odd models")):
-            named[f"{label} datamodels, {part}"] = comparison.regression(training, half).reference
-        named[f"{label} scores"] = score_reference(
-            training, comparison.regression(training, None), study.ensemble.models
-        )
+    for (label, part), regression in comparison.regressions().items():
+        named[f"{label} datamodels, {part}"] = regression.reference
+    for (label, kind), (training, regression) in comparison.scored().items():
+        name = f"{label} scores" if kind == study.regression.estimator else f"{label} scores, {kind}"
+        named[name] = score_reference(training, regression, study.ensemble.models)
     named["directions"] = pair.directions
     for block in comparison.null_blocks:
         named[f"null block {block}"] = pair.null_block(block)

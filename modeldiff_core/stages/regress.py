@@ -1,13 +1,18 @@
 """Stage: datamodels of one block of targets, and their assembly."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
-from modeldiff_core.datamodels import Datamodels, fit_lasso
-from modeldiff_core.stages.references import Reference, open_store, refer
+from modeldiff_core.datamodels import Datamodels, FromCheckpoints, FromMasks
+from modeldiff_core.datamodels.protocol import Weights
+from modeldiff_core.stages.gram import counts_of, fits_store, gram_reference
+from modeldiff_core.stages.references import Reference, open_store
+from modeldiff_core.stages.regression import Checkpoints, Regression, rows_used
+from modeldiff_core.stages.times import read_time, write_time
+from modeldiff_core.stages.train import checkpoint_weights
 from modeldiff_core.store import (
     MarginMatrix,
     ObjectStore,
@@ -17,68 +22,9 @@ from modeldiff_core.store import (
     write_record,
     write_tensors,
 )
+from modeldiff_core.study import Training, shards_of
 
-VERSION = 1
 FIELDS = ("weights", "bias", "lambdas", "duality_gap", "validation_r2")
-
-
-@dataclass(frozen=True)
-class Regression:
-    """One regression: a matrix, the models of it that are used, and the settings of the lasso.
-
-    first: models before it are kept for evaluation. half: 0 or 1 takes every other model, None all.
-    """
-
-    matrix: Reference
-    folder: str
-    targets: int
-    first: int
-    half: int | None
-    settings: dict[str, Any]
-
-    @property
-    def reference(self) -> Reference:
-        """Where its datamodels stand."""
-        settings = {name: value for name, value in self.settings.items() if name != "block_size"}
-        identity = {
-            "version": VERSION, "matrix": self.matrix.digest, "first": self.first, "half": self.half, "lasso": settings,
-        }  # fmt: skip
-        return refer(self.folder, "datamodels", identity, record="{key}/record.json")
-
-    @property
-    def blocks(self) -> list[tuple[int, int]]:
-        """First and last + 1 target of each block."""
-        size = self.settings["block_size"]
-        return [(start, min(start + size, self.targets)) for start in range(0, self.targets, size)]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        return {
-            "matrix": self.matrix.to_json(), "folder": self.folder, "targets": self.targets, "first": self.first,
-            "half": self.half, "settings": self.settings,
-        }  # fmt: skip
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Regression":
-        """What to_json gave."""
-        return cls(**{**content, "matrix": Reference(**content["matrix"])})
-
-
-def rows_used(matrix: MarginMatrix, first: int, half: int | None) -> Bool[np.ndarray, " models"]:
-    """Models of a matrix that a regression uses: from `first` on, of one half if asked, and not diverged."""
-    keep = matrix.valid()
-    number = np.arange(len(keep))
-    keep &= number >= first
-    return keep if half is None else keep & (number % 2 == half)
-
-
-def read_rows(
-    store: ObjectStore, regression: Regression, start: int, stop: int
-) -> tuple[Bool[np.ndarray, "models train"], Float[np.ndarray, "models targets"]]:
-    """Masks and margins that a regression uses, for targets start..stop−1."""
-    matrix = MarginMatrix.open(store, regression.matrix.key)
-    keep = rows_used(matrix, regression.first, regression.half)
-    return matrix.masks()[keep], matrix.margins(start, stop)[keep]
 
 
 def block_key(reference: Reference, start: int, stop: int) -> str:
@@ -87,14 +33,18 @@ def block_key(reference: Reference, start: int, stop: int) -> str:
 
 
 def regress_block(store: dict[str, Any], regression: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    """Fit and store one block unless it is there."""
+    """Fit and store one block unless it is there, and beside it the seconds that it took."""
     objects, spec = open_store(store), Regression.from_json(regression)
     key = block_key(spec.reference, start, stop)
     if not objects.exists(key):
-        masks, margins = read_rows(objects, spec, start, stop)
-        settings = {name: value for name, value in spec.settings.items() if name != "block_size"}
-        fitted = fit_lasso(masks, margins, **settings)
+        estimator = spec.estimator
+        if isinstance(estimator, FromMasks):
+            fitted, seconds = _fit(objects, spec, estimator, start, stop)
+        else:
+            assert isinstance(estimator, FromCheckpoints)
+            fitted, seconds = _attribute(objects, spec, estimator)
         arrays = {name: getattr(fitted, name) for name in FIELDS}
+        write_time(objects, key, seconds)
         write_tensors(objects, key, TensorObject(arrays, {"datamodels": spec.reference.digest}, {}))
     return {"key": key}
 
@@ -105,6 +55,17 @@ def finish_regression(store: dict[str, Any], regression: dict[str, Any]) -> dict
     blocks = [block_key(spec.reference, *block) for block in spec.blocks]
     write_record(objects, spec.reference.record, {**spec.to_json(), "digest": spec.reference.digest, "blocks": blocks})
     return spec.reference.to_json()
+
+
+def seconds_taken(store: ObjectStore, spec: Regression) -> float | None:
+    """Seconds of all blocks of complete datamodels and of counting the masks; None where some were not measured."""
+    keys = list(read_record(store, spec.reference.record)["blocks"])
+    if isinstance(spec.estimator, FromMasks) and spec.estimator.uses_counts:
+        matrix = MarginMatrix.open(store, spec.matrix.key)
+        keys += [gram_reference(matrix, spec.first, spec.half).record] if fits_store(matrix) else []
+    taken = [read_time(store, key) for key in keys]
+    known = [seconds for seconds in taken if seconds is not None]
+    return sum(known) if len(known) == len(taken) else None
 
 
 def read_datamodels(store: ObjectStore, regression: Regression) -> Datamodels:
@@ -118,3 +79,38 @@ def read_blocks(store: ObjectStore, reference: Reference) -> Datamodels:
     identity = {"datamodels": reference.digest}
     parts = [read_tensors(store, key, identity).arrays for key in record["blocks"]]
     return Datamodels(**{name: np.concatenate([part[name] for part in parts]) for name in FIELDS})
+
+
+def _fit(store: ObjectStore, spec: Regression, estimator: FromMasks, start: int, stop: int) -> tuple[Datamodels, float]:
+    """Datamodels of targets start..stop−1, and the seconds of the fit alone."""
+    matrix = MarginMatrix.open(store, spec.matrix.key)
+    keep = rows_used(matrix, spec.first, spec.half)
+    masks, margins = matrix.masks()[keep], matrix.margins(start, stop)[keep]
+    counts = counts_of(store, spec, masks) if estimator.uses_counts else None
+    began = time.process_time()
+    fit = estimator.prepare(masks, counts)
+    chunk = estimator.chunk or stop - start
+    parts = [fit(np.ascontiguousarray(margins[:, at : at + chunk])) for at in range(0, stop - start, chunk)]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
+    return Datamodels(**joined), time.process_time() - began
+
+
+def _attribute(store: ObjectStore, spec: Regression, estimator: FromCheckpoints) -> tuple[Datamodels, float]:
+    """Datamodels of all targets, and the seconds that they took."""
+    assert spec.checkpoints is not None
+    training = Training.from_json(spec.checkpoints.training)
+    task = training.task()
+    began = time.process_time()
+    found = estimator.attribute(task, _checkpoints(store, training, spec.checkpoints, spec.half))
+    return found, time.process_time() - began
+
+
+def _checkpoints(
+    store: ObjectStore, training: Training, checkpoints: Checkpoints, half: int | None
+) -> Iterator[Weights]:
+    """Weights of the models of a half (or of all), a shard at a time."""
+    for index in range(shards_of(checkpoints.models, training.ensemble_shard_size)):
+        number = index * training.ensemble_shard_size + np.arange(training.ensemble_shard_size)
+        chosen = (number < checkpoints.models) & ((number % 2 == half) if half is not None else True)
+        if chosen.any():
+            yield {name: array[chosen] for name, array in checkpoint_weights(store, training, index).items()}

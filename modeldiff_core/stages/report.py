@@ -1,28 +1,45 @@
 """Stage: draw the report of a finished comparison."""
 
 import hashlib
+import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from modeldiff_core.identity import plain
 from modeldiff_core.report import render
-from modeldiff_core.report.facts import AlgorithmFacts, CurveFacts, DirectionFacts, EffectFacts, ReportFacts
+from modeldiff_core.report.facts import (
+    AlgorithmFacts,
+    CurveFacts,
+    DirectionFacts,
+    EffectFacts,
+    EndFacts,
+    EstimatorFacts,
+    EstimatorScore,
+    LearningFacts,
+    ReportFacts,
+)
+from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.references import open_store
-from modeldiff_core.stages.summary import Findings, read_findings
+from modeldiff_core.stages.summary import EstimatorScores, Findings, read_findings
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import parse_study
-from modeldiff_core.transformations import build
+from modeldiff_core.transformations import Interval, Judged, TransformationTest, build_on, eligible_images
+from modeldiff_core.transformations.search import image_halves
 
 FILES = "files.json"
 """Record of a report's checksums."""
 
 SHOWN = 6
 """Pairs of images before and after a transformation."""
+BRIEF = 160
+"""Characters of a transformation's parameters that are shown."""
 
 
 def write_report(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
@@ -78,13 +95,34 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         similarity=summary["similarity"],
         directions=direction_facts(summary["directions"], findings),
         null=findings.null,
-        effects=tuple(_effects(comparison, findings)),
+        effects=tuple(
+            _effect(comparison, one, of_a.images())
+            for (of_a, _), one in zip(comparison.effects(), findings.effects, strict=True)
+        ),
         train=task.train,
         targets=task.targets,
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),
+        learning=_learning(store, comparison),
+        estimators=_estimators(comparison, findings),
+        found=tuple(
+            _effect(
+                comparison,
+                one,
+                _held_out(comparison, one),
+                ", ".join(direction_name(search.side, search.index) for search in along),
+            )
+            for along, one in findings.found
+        ),
     )
+
+
+def _learning(store: ObjectStore, comparison: Comparison) -> LearningFacts | None:
+    """Both learning curves, as far as they are in the store."""
+    subsets = comparison.study.subsets
+    a, b = (read_curve(store, Curve.of(comparison.study, t), subsets.models) for t in comparison.trainings)
+    return LearningFacts((a, b), subsets.evaluation_models, subsets.rounds.wished_score) if a and b else None
 
 
 def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[DirectionFacts, ...]:
@@ -102,9 +140,40 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
             significant=entry["significant"],
             projections=findings.side(entry["side"], "projections")[:, entry["index"]],
             weights=findings.side(entry["side"], "directions")[entry["index"]],
+            ends=_ends(findings, entry),
         )
         for entry in entries
     )
+
+
+def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFacts, ...]:
+    study, full = comparison.study, f"{comparison.study.ensemble.models:,} models on all data"
+    own, held = study.regression.estimator, study.subsets.evaluation_models
+    sources = {kind: full if fit.checkpoints else "" for (_, kind), (_, fit) in comparison.scored().items()}
+    return tuple(estimator_facts(one, one.kind == own, held, sources[one.kind]) for one in findings.estimators)
+
+
+def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str = "") -> EstimatorFacts:
+    """One estimator's line; held: models kept from it; source: what it is made from if not the other subset models."""
+    a, b = (
+        EstimatorScore(
+            scores["lds"]["mean"], scores["lds"]["ci_low"], scores["lds"]["ci_high"],
+            math.nan if seconds is None else seconds,
+        )
+        for scores, seconds in zip(found.scores, found.seconds, strict=True)
+    )  # fmt: skip
+    models = " and ".join(dict.fromkeys(f"{scores['models'] - held:,}" for scores in found.scores))
+    return EstimatorFacts(found.kind, source or f"{models} subset models", used, a, b)
+
+
+def _ends(findings: Findings, entry: dict[str, Any]) -> dict[tuple[str, str], EndFacts]:
+    return {
+        (part, sign): EndFacts(end.facts["size"], tuple(end.facts["words"]), end.mean_image, end.difference, end.error)
+        for spec, described in findings.descriptions
+        if (spec.side, spec.index) == (entry["side"], entry["index"])
+        for part, ends in described.items()
+        for sign, end in ends.items()
+    }
 
 
 def versions() -> dict[str, str]:
@@ -118,38 +187,54 @@ def _recipe(comparison: Comparison, which: int) -> dict[str, object]:
     return recipe
 
 
-def _effects(comparison: Comparison, findings: Findings) -> list[EffectFacts]:
+def _held_out(comparison: Comparison, one: Judged) -> Int[np.ndarray, " images"]:
+    """Images of the confirming half that the transformation is shown on."""
+    targets, study = comparison.trainings[0].task().targets, comparison.study
+    _, half = image_halves(len(targets), study.search.seed)
+    target_class, settings = one.measured.test.target_class, study.effects
+    chosen = eligible_images(targets.labels[half], {}, target_class, settings.max_images, settings.seed)
+    return np.asarray(half[chosen])
+
+
+def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " images"], along: str = "") -> EffectFacts:
+    """What was measured of a transformation on the images at these positions, and the first of them."""
     targets = comparison.trainings[0].task().targets
     classes = comparison.trainings[0].load().classes
-    height, width, channels = targets.images.shape[1:]
-    out = []
-    for of_a, _ in comparison.effects():
-        rows = [row for row in findings.effects if row["name"] == of_a.test.name]
-        last = rows[-1]
-        before = targets.images[of_a.images()[:SHOWN]]
-        transformation = build(of_a.test, (height, width, channels))
-        parameters = ", ".join(f"{name} {value}" for name, value in of_a.test.parameters.items())
-        out.append(
-            EffectFacts(
-                name=of_a.test.name,
-                description=f"{of_a.test.kind} ({parameters})" if parameters else of_a.test.kind,
-                class_name=None if of_a.test.target_class is None else classes[of_a.test.target_class],
-                intensities=np.array(of_a.test.intensities),
-                a=_curve(rows, "a"),
-                b=_curve(rows, "b"),
-                difference=last["difference"],
-                difference_low=last["low"],
-                difference_high=last["high"],
-                p_adjusted=last["p_adjusted"],
-                distinguishing=last["distinguishing"],
-                images=last["images"],
-                before=before,
-                after=transformation(before, of_a.test.intensities[-1]),
-            )
-        )
-    return out
+    measured, test = one.measured, one.measured.test
+    shown = targets.select(images[:SHOWN])
+    difference, margin = measured.probability.difference[-1], measured.margin.difference[-1]
+    return EffectFacts(
+        name=test.name,
+        description=_described(test),
+        class_name=None if test.target_class is None else classes[test.target_class],
+        intensities=np.array(test.intensities),
+        a=_curve(measured.probability.a),
+        b=_curve(measured.probability.b),
+        difference=difference.mean,
+        difference_low=difference.low,
+        difference_high=difference.high,
+        p_adjusted=one.p_probability,
+        distinguishing=one.distinguishing,
+        images=measured.images,
+        before=shown.images,
+        after=build_on(test, shown)(shown.images, test.intensities[-1]),
+        margin_a=_curve(measured.margin.a),
+        margin_b=_curve(measured.margin.b),
+        margin_difference=margin.mean,
+        margin_difference_low=margin.low,
+        margin_difference_high=margin.high,
+        margin_p_adjusted=one.p_margin,
+        along=along,
+    )
 
 
-def _curve(rows: list[dict[str, Any]], name: str) -> CurveFacts:
-    effect, low, high = (np.array([row[f"{part}_{name}"] for row in rows]) for part in ("effect", "low", "high"))
+def _described(test: TransformationTest) -> str:
+    """Kind and parameters; of a long one, such as a patch's pixels, only its beginning."""
+    parameters = ", ".join(f"{name} {value}" for name, value in test.parameters.items())
+    brief = parameters if len(parameters) <= BRIEF else f"{parameters[:BRIEF]}…"
+    return f"{test.kind} ({brief})" if brief else test.kind
+
+
+def _curve(intervals: Sequence[Interval]) -> CurveFacts:
+    effect, low, high = (np.array([getattr(i, part) for i in intervals]) for part in ("mean", "low", "high"))
     return CurveFacts(effect, low, high)

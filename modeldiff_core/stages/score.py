@@ -1,17 +1,19 @@
 """Stage: how good the models are, and how well their datamodels predict unseen ones."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from modeldiff_core.evaluation import score_with_interval
+from modeldiff_core.evaluation import scores_with_intervals
 from modeldiff_core.identity import digest
 from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.stages.regress import Regression, read_datamodels
+from modeldiff_core.stages.regress import read_datamodels
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_tensors, shard_key, write_record
 from modeldiff_core.study import Training, shards_of
 
-VERSION = 1
+VERSION = 2
 
 
 def score_reference(spec: Training, regression: Regression, ensemble_models: int) -> Reference:
@@ -44,17 +46,23 @@ def score(
 
 
 def score_datamodels(store: ObjectStore, fit: Regression) -> dict[str, Any]:
-    """What the matrix and its datamodels alone say: their score, and how many models there are and how accurate."""
+    """What the matrix and its datamodels alone say: their score, and how many models there are and how accurate.
+
+    largest_gap: null for estimators that have no duality gap.
+    """
     matrix = MarginMatrix.open(store, fit.matrix.key)
     margins, valid = matrix.margins(), matrix.valid()
     held = valid & (np.arange(len(valid)) < fit.first)
     fitted = read_datamodels(store, fit)
-    lds = score_with_interval(fitted.weights, fitted.bias, matrix.masks()[held], margins[held])
+    gap = float(fitted.duality_gap.max())
+    scores = scores_with_intervals(fitted.weights, fitted.bias, matrix.masks()[held], margins[held])
     return {
-        "lds": {"mean": lds.mean, "ci_low": lds.ci_low, "ci_high": lds.ci_high},
+        "lds": asdict(scores.spearman),
+        "pearson": asdict(scores.pearson),
+        "r2": asdict(scores.r2),
         "subset_accuracy": float((margins[valid] > 0).mean()),
         "models": int(valid.sum()),
         "diverged": int((~valid).sum()),
-        "largest_gap": float(fitted.duality_gap.max()),
+        "largest_gap": gap if np.isfinite(gap) else None,
         "non_zero": float((fitted.weights != 0).mean()),
     }

@@ -16,11 +16,13 @@ GROUP = re.compile(rf"(?P<group>(?P<matrix>margins-{DIGEST})\.{DIGEST}\.zarr)/(?
 BLOCK = re.compile(rf"(?P<folder>datamodels-(?P<digest>{DIGEST}))/targets-\d{{6,}}-\d{{6,}}\.safetensors")
 RECORDS = re.compile(
     rf"training\.json|(margins|scores)-{DIGEST}\.json|datamodels-{DIGEST}/record\.json|effects-{DIGEST}\.safetensors"
-    rf"|probes/[a-z]+-{DIGEST}\.json"
+    rf"|datamodels-{DIGEST}/targets-\d{{6,}}-\d{{6,}}\.time\.json|probes/[a-z]+-{DIGEST}\.json"
+    rf"|curve-{DIGEST}/\d{{6,}}(\.weights)?\.safetensors|counterfactual-{DIGEST}\.safetensors"
 )
 COMPARED = re.compile(
     r"study\.json|summary\.json|effects\.parquet|directions\.csv"
     r"|report/(files\.json|index\.html|figures/[a-z0-9-]+\.(png|svg))"
+    rf"|counterfactual-{DIGEST}\.json|counterfactual-{DIGEST}/(index\.html|scatter\.(png|svg))"
 )
 NULL = re.compile(r"\d{5}\.safetensors")
 

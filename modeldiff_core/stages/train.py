@@ -10,6 +10,7 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages.probe import tuned_execution
 from modeldiff_core.stages.references import open_store
 from modeldiff_core.store import (
+    ObjectStore,
     Shard,
     StoreSettings,
     TensorObject,
@@ -77,7 +78,7 @@ def load_ensemble(
 ) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
     """The full-data models of one shard and their logits; models without stored weights are trained again."""
     content = read_tensors(open_store(store), shard_key(spec.ensemble, index), spec.identity)
-    weights = {n.removeprefix(WEIGHTS): a for n, a in content.arrays.items() if n.startswith(WEIGHTS)}
+    weights = _weights(content)
     task = spec.task()
     if weights:
         height, width, channels = task.train.images.shape[1:]
@@ -86,3 +87,12 @@ def load_ensemble(
         first = int(str(content.facts["first"]))
         models, _ = train_ensemble(task, range(first, first + len(content.arrays["logits"])), execution)
     return models, content.arrays["logits"]
+
+
+def checkpoint_weights(store: ObjectStore, spec: Training, index: int) -> dict[str, Float[np.ndarray, "models ..."]]:
+    """The stored weights of the full-data models of one shard; empty for an algorithm that stores none."""
+    return _weights(read_tensors(store, shard_key(spec.ensemble, index), spec.identity))
+
+
+def _weights(content: TensorObject) -> dict[str, Float[np.ndarray, "models ..."]]:
+    return {n.removeprefix(WEIGHTS): a for n, a in content.arrays.items() if n.startswith(WEIGHTS)}

@@ -26,6 +26,7 @@ from modeldiff_core.stages.checks import (
 )
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.directions import FOLDER
+from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.stages.strays import Folders, Loose, Stray, unexplained
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.store.verify import every_object, left_probes
@@ -79,8 +80,8 @@ def verify_adopted(
 
 
 def _keys(store: ObjectStore, folders: Iterable[str]) -> frozenset[str]:
-    """Everything in these folders and in that of comparisons, and what probes left."""
-    return frozenset(left_probes(store).union(*(every_object(store, folder) for folder in (*folders, FOLDER))))
+    """Everything in these folders, in those of comparisons and of counts, and what probes left."""
+    return frozenset(left_probes(store).union(*(every_object(store, folder) for folder in (*folders, FOLDER, GRAMS))))
 
 
 def _walk(

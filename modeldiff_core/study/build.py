@@ -1,15 +1,17 @@
 """From configuration to objects: datasets and algorithms, each error with its full key."""
 
 import dataclasses
+import json
 from functools import lru_cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from modeldiff_core.data import SOURCES, Dataset
+from modeldiff_core.datamodels import ESTIMATORS, Estimator
 from modeldiff_core.errors import ConfigError, DataError
 from modeldiff_core.identity import canonical_json, plain
-from modeldiff_core.study.config import STRICT, AlgorithmConfig, DatasetConfig, config_error
+from modeldiff_core.study.config import STRICT, AlgorithmConfig, DatasetConfig, RegressionConfig, config_error
 from modeldiff_core.training import ALGORITHMS, Algorithm
 
 T = TypeVar("T")
@@ -65,6 +67,26 @@ def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:
     return build_settings(cls, config.recipe, f"{key}.recipe")
 
 
+def build_estimator(config: RegressionConfig, kind: str, key: str = "regression.estimator") -> Estimator:
+    """The estimator of that kind with the settings that it was given; `key`: where the kind was asked for."""
+    return estimator_of(kind, config.settings_of(kind), key)
+
+
+def estimator_of(kind: str, settings: dict[str, Any], key: str = "regression.estimator") -> Estimator:
+    """The estimator of a kind and its settings, kept for later calls in the same process."""
+    return _cached_estimator(kind, canonical_json(settings), key)
+
+
+@lru_cache(maxsize=64)
+def _cached_estimator(kind: str, encoded: str, key: str) -> Estimator:
+    try:
+        cls = ESTIMATORS.get(kind)
+    except ConfigError as error:
+        raise ConfigError(key, error.expected, error.got, error.hint) from error
+    place = "regression" if kind == "lasso" else f"regression.settings.{kind}"
+    return build_settings(cls, json.loads(encoded), place)
+
+
 def load_dataset(config: DatasetConfig) -> Dataset:
     """The dataset that a configuration names, kept in memory for later calls in the same process."""
     return _cached_dataset(canonical_json({"kind": config.kind, **config.options()}))
@@ -72,8 +94,6 @@ def load_dataset(config: DatasetConfig) -> Dataset:
 
 @lru_cache(maxsize=4)
 def _cached_dataset(encoded: str) -> Dataset:
-    import json
-
     options = json.loads(encoded)
     kind = options.pop("kind")
     source = build_settings(SOURCES.get(kind), options, "dataset")

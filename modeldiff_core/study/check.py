@@ -3,11 +3,13 @@
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study.build import build_algorithm
+from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
 from modeldiff_core.study.trainings import Training
 from modeldiff_core.subsets.sampler import probability_of_missing_a_class
 from modeldiff_core.training import SizedAlgorithm
-from modeldiff_core.transformations import build
+from modeldiff_core.transformations import build_on
+from modeldiff_core.transformations.search import check_models
 
 CHANCE = 0.01
 """Largest chance, over all models, that some subset misses some class."""
@@ -42,6 +44,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             f"A subset of {sampler.size} misses class {data.classes[rarest]!r} ({count} training examples), or "
             f"another, with chance {chance:.2g}; take a larger fraction or more examples of the class",
         )
+    if study.search.directions:
+        check_models(study.ensemble.models)
     seen: set[str] = set()
     for test in study.transformations:
         if test.name in seen:
@@ -51,8 +55,9 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             raise ConfigError(
                 f"transformations.{test.name}.target_class", f"a class in 0..{len(data.classes) - 1}", test.target_class
             )
-        build(test, data.image_shape)
+        build_on(test, data.test)
     _check_algorithms(data, trainings, (sampler.size, len(data.train)))
+    check_estimators(study.regression, trainings, len(data.train))
     warnings = []
     settings = study.comparison
     tests = 2 * settings.components

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations import EffectSettings, TransformationTest
+from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """No unknown keys, and only numbers that have a canonical encoding."""
@@ -38,10 +38,23 @@ class AlgorithmConfig(Settings):
     recipe: dict[str, Any] = Field(default_factory=dict, description="settings of that kind of algorithm")
 
 
+class RoundsConfig(Settings):
+    """Nested prefixes of the models, each `growth` times the one before: points of the curve, rounds of training.
+
+    targets: how many are drawn to follow the score. least_gain: adaptive training stops when a round raises the score
+    of neither algorithm by as much. wished_score: the curve says how many models it takes.
+    """
+
+    growth: Annotated[float, Field(gt=1, le=4)] = 1.2
+    targets: Annotated[int, Field(ge=2)] = 100
+    least_gain: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    wished_score: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
 class SubsetConfig(Settings):
     """The subset design. The first `evaluation_models` models are kept from every regression.
 
-    paired: A and B are trained on the same masks.
+    paired: A and B are trained on the same masks. adaptive: `models` is the most that are trained, in rounds.
     """
 
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -50,6 +63,13 @@ class SubsetConfig(Settings):
     models: Annotated[int, Field(ge=1)] = 1000
     evaluation_models: Annotated[int, Field(ge=3)] = 100
     paired: bool = True
+    adaptive: bool = False
+    rounds: RoundsConfig = RoundsConfig()
+
+    def settled(self, models: int) -> "SubsetConfig":
+        """The plain design with so many models that an adaptive one comes down to."""
+        rounds = self.rounds.model_copy(update={"least_gain": RoundsConfig().least_gain})
+        return self.model_copy(update={"models": models, "adaptive": False, "rounds": rounds})
 
 
 class EnsembleConfig(Settings):
@@ -60,23 +80,44 @@ class EnsembleConfig(Settings):
 
 
 class RegressionConfig(Settings):
-    """The lasso of every target; see fit_lasso. block_size: targets fitted together."""
+    """How attributions are estimated. block_size: targets in one task, rounded up to whole chunks.
 
+    estimator: the kind that the comparison uses. also: kinds that are fitted and scored beside it.
+    settings: of other kinds than the lasso, by kind; the lasso's own stand here, see fit_lasso.
+    """
+
+    estimator: str = "lasso"
+    also: tuple[str, ...] = ()
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     n_lambdas: Annotated[int, Field(ge=1)] = 20
     lambda_min_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.01
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    folds: Annotated[int, Field(ge=0)] = 0
     gap_tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    memory_budget_mb: Annotated[int, Field(gt=0)] = 16384
+    precise: bool = False
     block_size: Annotated[int, Field(ge=1)] = 400
     seed: int = 0
+
+    def settings_of(self, kind: str) -> dict[str, Any]:
+        """The settings that were given for an estimator."""
+        if kind != "lasso":
+            return dict(self.settings.get(kind, {}))
+        return self.model_dump(exclude={"estimator", "also", "settings", "block_size"})
 
 
 class ComparisonConfig(Settings):
     """Directions: how many a side, and when one counts as real.
 
+    method: 'pca' of the residual datamodels of all models, as published, or 'crossfit': eigenvectors of the
+    cross-covariance of the residuals of two disjoint halves of the models, in which estimation noise cancels.
+    normalize: rows to unit length first, as published; without it, the public package's variant.
     permutations: random exchanges of A and B behind the p-values; 0 leaves every direction untested (p = 1).
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
+    method: Literal["pca", "crossfit"] = "pca"
+    normalize: bool = True
     components: Annotated[int, Field(ge=1)] = 8
     permutations: Annotated[int, Field(ge=0)] = 24
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -97,6 +138,7 @@ class StudyConfig(Settings):
     regression: RegressionConfig = RegressionConfig()
     comparison: ComparisonConfig = ComparisonConfig()
     effects: EffectSettings = EffectSettings()
+    search: SearchSettings = SearchSettings()
     transformations: tuple[TransformationTest, ...] = ()
 
     def algorithm(self, which: Literal["a", "b"]) -> AlgorithmConfig:

@@ -42,9 +42,12 @@ class SubsetSampler:
         """Masks of the given models; row r is the mask of model ``models[r]`` whatever else is asked for."""
         masks = np.zeros((len(models), self.n_train), dtype=bool)
         for row, model in enumerate(models):
-            members = generator("mask", self.seed, int(model)).permutation(self.n_train)[: self.size]
-            masks[row, members] = True
+            masks[row, self.order(int(model))[: self.size]] = True
         return masks
+
+    def order(self, model: int) -> Int[np.ndarray, " train"]:
+        """The model's random order of all training examples; its subset is the first of them."""
+        return generator("mask", self.seed, model).permutation(self.n_train)
 
 
 def probability_of_missing_a_class(

@@ -22,6 +22,7 @@ from modeldiff_core.training.descent import network_inputs
 from modeldiff_core.training.devices import available_device, fast_arithmetic, out_of_memory, peak_memory
 from modeldiff_core.training.features import Backbone, is_frozen
 from modeldiff_core.training.ffcv_source import BetonSource, choose_source
+from modeldiff_core.training.gradients import TorchModels, head_modules, network_modules
 from modeldiff_core.training.native import Layout, layout_of, native_evaluator, native_library, train_native
 from modeldiff_core.training.normalisation import Normalisation, check_channels, from_subsets, given, normalisation_of
 from modeldiff_core.training.operations import draws_per_image, shape_after
@@ -112,6 +113,19 @@ class Sgd(Recipe):
         own = Normalisation(state.pop(MEAN), state.pop(SCALE)) if from_subsets(self) else given(self, device)
         evaluator = _evaluator(net, _stack(self.network, shape, n_classes), _native(self, shape, n_classes, execution))
         return NetworkModels(self, evaluator, state, own)
+
+    def torch_models(
+        self,
+        weights: Mapping[str, Float[np.ndarray, "models ..."]],
+        image_shape: Shape,
+        n_classes: int,
+        execution: Execution,
+    ) -> TorchModels:
+        """The networks with stored weights as torch modules."""
+        models = self.load(weights, image_shape, n_classes, execution)
+        return (
+            head_modules(models) if isinstance(models, HeadModels) else network_modules(models, image_shape, n_classes)
+        )
 
 
 class _Job:

@@ -6,8 +6,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation
+from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,44 @@ def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transf
     Raises ConfigError naming ``transformations.<name>.kind`` or ``transformations.<name>.parameters.<field>``.
     """
     key = f"transformations.{test.name}"
+    transformation = _made(test.kind, test.parameters, f"{key}.kind", f"{key}.parameters")
     try:
-        # Any, because a protocol says neither what settings make it nor that it is a dataclass.
-        kind: Any = TRANSFORMATIONS.get(test.kind)
-    except ConfigError as error:
-        raise _moved(error, f"{key}.kind") from error
-    settings = _settings(kind, test.parameters, f"{key}.parameters")
-    try:
-        transformation: Transformation = kind(**settings)
         transformation.check(image_shape)
     except ConfigError as error:
-        raise _moved(error, f"{key}.parameters{error.key.removeprefix('transformations')}") from error
+        raise _moved(error, f"{key}.parameters") from error
+    return transformation
+
+
+def build_on(test: TransformationTest, examples: Examples) -> Transformation:
+    """The transformation that a candidate names, checked against the examples that it will be given, and of them alone.
+
+    Raises ConfigError like `build`, and where the examples lack what it needs, such as masks.
+    """
+    height, width, channels = examples.images.shape[1:]
+    transformation = build(test, (height, width, channels))
+    try:
+        return on_examples(transformation, examples)
+    except ConfigError as error:
+        raise _moved(error, f"transformations.{test.name}.parameters") from error
+
+
+def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) -> Transformation:
+    try:
+        # Any, because a protocol says neither what settings make it nor that it is a dataclass.
+        kind: Any = TRANSFORMATIONS.get(name)
+    except ConfigError as error:
+        raise ConfigError(kind_key, error.expected, error.got, error.hint) from error
+    settings = _settings(kind, parameters, key)
+    try:
+        transformation: Transformation = kind(**settings)
+    except ConfigError as error:
+        raise _moved(error, key) from error
     return transformation
 
 
 def _moved(error: ConfigError, key: str) -> ConfigError:
-    return ConfigError(key, error.expected, error.got, error.hint)
+    """The error with the key of what was configured in place of the library's own."""
+    return ConfigError(f"{key}{error.key.removeprefix('transformations')}", error.expected, error.got, error.hint)
 
 
 def _settings(kind: Any, parameters: Mapping[str, object], key: str) -> dict[str, object]:
@@ -69,14 +92,30 @@ def _settings(kind: Any, parameters: Mapping[str, object], key: str) -> dict[str
     settings: dict[str, object] = {}
     for name, described in known.items():
         if name in parameters:
-            value = parameters[name]
-            value = tuple(value) if isinstance(value, list) else value
-            if not _fits(value, types[name]):
-                raise ConfigError(f"{key}.{name}", _readable(types[name]), parameters[name])
-            settings[name] = float(cast(float, value)) if types[name] is float else value
+            annotation, value = types[name], _tuples(parameters[name])
+            if annotation == tuple[Transformation, ...]:
+                value = _steps(value, f"{key}.{name}")
+            elif not _fits(value, annotation):
+                raise ConfigError(f"{key}.{name}", _readable(annotation), parameters[name])
+            settings[name] = float(cast(float, value)) if annotation is float else value
         elif described.default is MISSING and described.default_factory is MISSING:
             raise ConfigError(f"{key}.{name}", _readable(types[name]), None, "This parameter has no default.")
     return settings
+
+
+def _tuples(value: object) -> object:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _steps(value: object, key: str) -> tuple[Transformation, ...]:
+    """Transformations given as {kind, parameters} each."""
+    made = []
+    for number, step in enumerate(value if isinstance(value, tuple) else (value,)):
+        where = f"{key}.{number}"
+        if not isinstance(step, Mapping) or not step.keys() <= {"kind", "parameters"} or "kind" not in step:
+            raise ConfigError(where, "a transformation as {kind, parameters}", step)
+        made.append(_made(str(step["kind"]), step.get("parameters", {}), f"{where}.kind", f"{where}.parameters"))
+    return tuple(made)
 
 
 def _fits(value: object, annotation: object) -> bool:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, Shaped, UInt8
 from scipy.special import softmax
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.library import Transformation
 
@@ -43,7 +45,7 @@ class EffectSettings:
 
 def eligible_images(
     labels: Int[np.ndarray, " images"],
-    metadata: Mapping[str, Shaped[np.ndarray, " images"]],
+    metadata: Mapping[str, Shaped[np.ndarray, "images ..."]],
     target_class: int | None,
     max_images: int,
     seed: int,
@@ -67,13 +69,25 @@ def eligible_images(
     return np.sort(positions[order[:max_images]])
 
 
-def probability_change(
+@dataclass(frozen=True)
+class Changes:
+    """What a transformation changes for every model and image: the probability of a class, in −1..1, and its margin.
+
+    The margin of a class is its logit minus the largest other logit, unbounded, so it still moves where models are so
+    sure that probabilities cannot.
+    """
+
+    probability: Float[np.ndarray, "*intensities models images"]
+    margin: Float[np.ndarray, "*intensities models images"]
+
+
+def changes(
     before: Float[np.ndarray, "models images classes"],
     after: Float[np.ndarray, "models images classes"],
     labels: Int[np.ndarray, " images"],
     target_class: int | None,
-) -> Float[np.ndarray, "models images"]:
-    """Softmax probability of a class from the logits `after` minus that from the logits `before`, in −1..1.
+) -> Changes:
+    """Probability (softmax) and margin of a class from the logits `after` minus those from the logits `before`.
 
     The class is `target_class`, or each image's own label for None. Raises ConfigError for a class that is not there.
     """
@@ -81,15 +95,18 @@ def probability_change(
     if target_class is not None and not 0 <= target_class < n_classes:
         raise ConfigError("transformations.target_class", f"a class in 0..{n_classes - 1}", target_class)
     classes = labels if target_class is None else np.full_like(labels, target_class)
-    change: np.ndarray = _probability(after, classes) - _probability(before, classes)
-    return change
+    (p0, m0), (p1, m1) = _outputs(before, classes), _outputs(after, classes)
+    return Changes(p1 - p0, m1 - m0)
 
 
-def _probability(
+def _outputs(
     logits: Float[np.ndarray, "models images classes"], classes: Int[np.ndarray, " images"]
-) -> Float[np.ndarray, "models images"]:
-    chosen: np.ndarray = softmax(logits.astype(np.float64), axis=2)[:, np.arange(len(classes)), classes]
-    return chosen
+) -> tuple[Float[np.ndarray, "models images"], Float[np.ndarray, "models images"]]:
+    """Probability and margin of each image's class."""
+    exact = logits.astype(np.float64)
+    probability = softmax(exact, axis=2)[:, np.arange(len(classes)), classes]
+    margin = correct_class_margin(torch.from_numpy(exact), torch.from_numpy(classes))
+    return probability, margin.numpy()
 
 
 def measure(
@@ -99,19 +116,20 @@ def measure(
     labels: Int[np.ndarray, " images"],
     intensities: Sequence[float],
     target_class: int | None,
-) -> Float[np.ndarray, "intensities models images"]:
-    """Change of the class probability of every model on every image at every intensity, against the images as they are.
+    before: Float[np.ndarray, "models images classes"] | None = None,
+) -> Changes:
+    """Changes [intensities, models, images] of every model on every image, against the images as they are.
 
-    effect[intensity, model, image] = p_model(class | F(image, intensity)) − p_model(class | image); the effect of the
-    transformation is its mean over models and images.
+    change[intensity, model, image] = y_model(F(image, intensity)) − y_model(image), y the probability or the margin of
+    the class; the effect of the transformation is its mean over models and images. before: logits on the images as they
+    are, where they are at hand.
     """
-    before = models.logits(images)
-    return np.stack(
-        [
-            probability_change(before, models.logits(transformation(images, intensity)), labels, target_class)
-            for intensity in intensities
-        ]
-    )
+    untouched = models.logits(images) if before is None else before
+    found = [
+        changes(untouched, models.logits(transformation(images, intensity)), labels, target_class)
+        for intensity in intensities
+    ]
+    return Changes(np.stack([c.probability for c in found]), np.stack([c.margin for c in found]))
 
 
 def is_distinguishing(

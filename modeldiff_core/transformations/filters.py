@@ -1,14 +1,13 @@
 """Transformations of the whole image's texture: noise, blur, contrast and spatial frequencies."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-from modeldiff_core.identity import generator
-from modeldiff_core.transformations.pixels import AnyShape, Images, blend, require, to_pixels
+from modeldiff_core.subpopulations.statistics import luminance, radius
+from modeldiff_core.transformations.pixels import AnyShape, Images, blend, generator_of, require, to_pixels
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,7 @@ class Noise(AnyShape):
     def __call__(self, images: Images, intensity: float) -> Images:
         noise = np.empty(images.shape, dtype=np.float32)
         for image, out in zip(images, noise, strict=True):
-            content = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
-            generator("noise", self.seed, content).standard_normal(dtype=np.float32, out=out)
+            generator_of(image, "noise", self.seed).standard_normal(dtype=np.float32, out=out)
         return to_pixels(images + np.float32(255 * self.deviation * intensity) * noise)
 
 
@@ -61,6 +59,17 @@ class Contrast(AnyShape):
 
 
 @dataclass(frozen=True)
+class Grey:
+    """Draws every pixel towards its own luminance; a picture in grey at full intensity. For images in colour."""
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        require(image_shape[2] == 3, "kind", "images in colour for grey", f"images of {image_shape[2]} channel(s)")
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        return blend(images, luminance(images)[..., None], intensity)
+
+
+@dataclass(frozen=True)
 class _Frequencies(AnyShape):
     """cutoff: spatial frequency in cycles per pixel; 0.5 is the finest that a row of pixels can hold."""
 
@@ -68,10 +77,6 @@ class _Frequencies(AnyShape):
 
     def __post_init__(self) -> None:
         require(0 < self.cutoff < 0.5, "cutoff", "cycles per pixel in (0, 0.5)", self.cutoff)
-
-    def _radius(self, height: int, width: int) -> np.ndarray:
-        radius: np.ndarray = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-        return radius
 
     def _keep(self, images: Images, kept: Bool[np.ndarray, "frequencies half"], intensity: float) -> Images:
         spectrum = np.fft.rfft2(images.astype(np.float32), axes=(1, 2)) * kept[:, :, None]
@@ -83,7 +88,7 @@ class LowPass(_Frequencies):
     """Keeps the frequencies up to the cutoff (cycles per pixel): shapes without texture."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        return self._keep(images, self._radius(*images.shape[1:3]) <= self.cutoff, intensity)
+        return self._keep(images, radius(*images.shape[1:3]) <= self.cutoff, intensity)
 
 
 @dataclass(frozen=True)
@@ -91,5 +96,28 @@ class HighPass(_Frequencies):
     """Keeps the mean and the frequencies above the cutoff (cycles per pixel): texture without shapes."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        radius = self._radius(*images.shape[1:3])
-        return self._keep(images, (radius > self.cutoff) | (radius == 0), intensity)
+        frequencies = radius(*images.shape[1:3])
+        return self._keep(images, (frequencies > self.cutoff) | (frequencies == 0), intensity)
+
+
+@dataclass(frozen=True)
+class Band(AnyShape):
+    """Multiplies the amplitude of the spatial frequencies above `low` and up to `high` (cycles per pixel).
+
+    gain: the factor at full intensity, 1 + (gain − 1)·intensity between; 0 takes the band out, 2 doubles it.
+    """
+
+    low: float
+    high: float
+    gain: float = 2.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.low < self.high, "high", "more than low, both cycles per pixel of 0 or more", self.high)
+        require(self.gain >= 0 and self.gain != 1, "gain", "0 or more and not 1", self.gain)
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        frequencies = radius(*images.shape[1:3])
+        inside = (frequencies > self.low) & (frequencies <= self.high)
+        spectrum = np.fft.rfft2(images.astype(np.float32), axes=(1, 2))
+        spectrum[:, inside] *= 1 + (self.gain - 1) * intensity
+        return to_pixels(np.fft.irfft2(spectrum, s=images.shape[1:3], axes=(1, 2)))

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.transformations.pixels import AnyShape, Images, require_pixel, to_pixels
+from modeldiff_core.training.crops import window
+from modeldiff_core.transformations.pixels import AnyShape, Images, require, require_pixel, to_pixels
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,38 @@ class Rotate(AnyShape):
             cval=self.fill,
         )
         return to_pixels(turned)
+
+
+@dataclass(frozen=True)
+class Crop(AnyShape):
+    """Enlarges a part of the image to the whole of it, bilinear, in whole pixels.
+
+    share: of the height and of the width that is left at full intensity. row, column: where that part lies, 0 at the
+    top or left, 1 at the bottom or right.
+    """
+
+    share: float = 0.75
+    row: float = 0.5
+    column: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(0 < self.share < 1, "share", "a number in (0, 1)", self.share)
+        for field in ("row", "column"):
+            require(0 <= getattr(self, field) <= 1, field, "a number in [0, 1]", getattr(self, field))
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        height, width = images.shape[1:3]
+        left = 1 - (1 - self.share) * intensity
+        rows, columns = max(1, round(left * height)), max(1, round(left * width))
+        if (rows, columns) == (height, width):
+            return images.copy()
+
+        def everywhere(value: int) -> torch.Tensor:
+            return torch.full((len(images),), value)
+
+        top, left_edge = round(self.row * (height - rows)), round(self.column * (width - columns))
+        shown = window(
+            torch.from_numpy(images.astype(np.float32)), everywhere(top), everywhere(left_edge), everywhere(rows),
+            everywhere(columns), height, width,
+        )  # fmt: skip
+        return to_pixels(shown.numpy())

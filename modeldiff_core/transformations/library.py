@@ -4,13 +4,25 @@ A transformation is a frozen dataclass whose fields are its settings. Register a
 ``modeldiff.transformations`` and configurations can name it as ``kind``.
 """
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from modeldiff_core.data import Examples
 from modeldiff_core.registry import Registry
-from modeldiff_core.transformations.filters import Blur, Contrast, HighPass, LowPass, Noise
-from modeldiff_core.transformations.geometry import Rotate, Translate
-from modeldiff_core.transformations.patches import Occlusion, Patch, Tint, WatermarkPatch
-from modeldiff_core.transformations.pixels import Images
+from modeldiff_core.transformations.backgrounds import Background
+from modeldiff_core.transformations.filters import Band, Blur, Contrast, Grey, HighPass, LowPass, Noise
+from modeldiff_core.transformations.geometry import Crop, Rotate, Translate
+from modeldiff_core.transformations.paper import (
+    BlackWhiteTexture,
+    Face,
+    PolkaDots,
+    Rectangle,
+    SpiderWeb,
+    YellowSquare,
+)
+from modeldiff_core.transformations.patches import Occlusion, Patch, Stamp, Tint, WatermarkPatch
+from modeldiff_core.transformations.patterns import Pattern, Texture
+from modeldiff_core.transformations.pixels import Images, require
 
 
 @runtime_checkable
@@ -29,20 +41,71 @@ class Transformation(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsExamples(Protocol):
+    """A transformation that needs more of an example than its pixels, such as a mask in its metadata."""
+
+    def on(self, examples: Examples) -> Transformation:
+        """F of these examples, in their order; raises ConfigError if they lack what it needs."""
+        ...
+
+
+def on_examples(transformation: Transformation, examples: Examples) -> Transformation:
+    """The transformation, told of the examples whose images it will be given, if it wants to know."""
+    return transformation.on(examples) if isinstance(transformation, KnowsExamples) else transformation
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Several transformations, one after the other, each at the same intensity."""
+
+    steps: tuple[Transformation, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.steps) > 0, "steps", "one transformation or more", self.steps)
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        for step in self.steps:
+            step.check(image_shape)
+
+    def on(self, examples: Examples) -> "Chain":
+        """The chain of these examples."""
+        return Chain(tuple(on_examples(step, examples) for step in self.steps))
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        for step in self.steps:
+            images = step(images, intensity)
+        return images
+
+
 TRANSFORMATIONS: Registry[type[Transformation]] = Registry(
     "modeldiff.transformations",
     "transformations.kind",
     {
+        "background": Background,
+        "band": Band,
+        "black_white_texture": BlackWhiteTexture,
         "blur": Blur,
+        "chain": Chain,
         "contrast": Contrast,
+        "crop": Crop,
+        "face": Face,
+        "grey": Grey,
         "high_pass": HighPass,
         "low_pass": LowPass,
         "noise": Noise,
         "occlude": Occlusion,
         "patch": Patch,
+        "pattern": Pattern,
+        "polka_dots": PolkaDots,
+        "rectangle": Rectangle,
         "rotate": Rotate,
+        "spider_web": SpiderWeb,
+        "stamp": Stamp,
+        "texture": Texture,
         "tint": Tint,
         "translate": Translate,
         "watermark": WatermarkPatch,
+        "yellow_square": YellowSquare,
     },
 )

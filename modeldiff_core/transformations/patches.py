@@ -6,10 +6,23 @@ import numpy as np
 
 from modeldiff_core.data import Watermark
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.subpopulations.statistics import LUMINANCE
 from modeldiff_core.transformations.pixels import Images, Region, blend, require, require_pixel
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Brightness of red, green and blue (ITU-R BT.601): what a colour is on a grey image."""
+Pixel = int | tuple[int, int, int]
+"""One value for all channels, or red, green and blue; 0..255."""
+
+
+def require_colour(field: str, value: Pixel) -> None:
+    """Raise ConfigError unless every part of the field is a pixel value."""
+    for part in (value,) if isinstance(value, int) else value:
+        require_pixel(field, part)
+
+
+def check_colour(value: Pixel, image_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError for red, green and blue on images that do not have them."""
+    if not isinstance(value, int) and image_shape[2] != 3:
+        raise ConfigError("transformations", f"one value for images of {image_shape[2]} channel(s)", value)
 
 
 def _fill_block(region: Region, images: Images, filling: np.ndarray | int, intensity: float) -> Images:
@@ -31,20 +44,53 @@ class WatermarkPatch(Region):
 class Patch(Region):
     """Blends a block of one colour in; value: 0..255 for all channels, or red, green and blue."""
 
-    value: int | tuple[int, int, int] = 255
+    value: Pixel = 255
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for value in (self.value,) if isinstance(self.value, int) else self.value:
-            require_pixel("value", value)
+        require_colour("value", self.value)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         super().check(image_shape)
-        if not isinstance(self.value, int) and image_shape[2] != 3:
-            raise ConfigError("transformations", f"one value for images of {image_shape[2]} channel(s)", self.value)
+        check_colour(self.value, image_shape)
 
     def __call__(self, images: Images, intensity: float) -> Images:
         return _fill_block(self, images, np.asarray(self.value), intensity)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Blends a small picture in with its top left corner at (top, left); pasted whole at full intensity.
+
+    pixels: rows of pixels, each one value for all channels or red, green and blue. The search proposes what the images
+    of a subpopulation have at one place in this form, so that it can be written into a configuration.
+    """
+
+    top: int
+    left: int
+    pixels: tuple[tuple[Pixel, ...], ...]
+
+    def __post_init__(self) -> None:
+        for field in ("top", "left"):
+            require(getattr(self, field) >= 0, field, "0 or more pixels", getattr(self, field))
+        widths = {len(row) for row in self.pixels}
+        require(len(widths) == 1 and 0 not in widths, "pixels", "rows of equal length, at least one pixel", self.pixels)
+        for row in self.pixels:
+            for pixel in row:
+                require_colour("pixels", pixel)
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        Region(self.top, self.left, len(self.pixels), len(self.pixels[0])).check(image_shape)
+        for row in self.pixels:
+            for pixel in row:
+                check_colour(pixel, image_shape)
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        values = [
+            [(pixel,) * images.shape[3] if isinstance(pixel, int) else pixel for pixel in row] for row in self.pixels
+        ]
+        region = Region(self.top, self.left, len(self.pixels), len(self.pixels[0]))
+        return _fill_block(region, images, np.array(values), intensity)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """What every transformation does with pixels: blend, round, and stay inside the image."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import generator
 
 Images = UInt8[np.ndarray, "images height width channels"]
 
@@ -33,6 +35,12 @@ def require(holds: bool, field: str, expected: str, got: object) -> None:
 def require_pixel(field: str, value: int) -> None:
     """Raise ConfigError unless the field is a pixel value."""
     require(0 <= value <= 255, field, "a pixel value in 0..255", value)
+
+
+def generator_of(image: UInt8[np.ndarray, "height width channels"], purpose: str, seed: int) -> np.random.Generator:
+    """Random numbers for one image: a pure function of purpose, seed and pixels, whatever batch the image stands in."""
+    content = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
+    return generator(purpose, seed, content)
 
 
 class AnyShape:

@@ -1,4 +1,4 @@
-"""Means over models and images with their uncertainty, tests of a difference, and many tests at once.
+"""Means over models and images with their uncertainty, and tests of a difference.
 
 The expectation of an effect is over inputs and over training randomness (arXiv 2211.12491), so both the models and
 the images are a sample: change[m, i] = μ + a_m + b_i + e_mi with independent parts of unknown variances.
@@ -64,7 +64,7 @@ def _sample(changes: Float[np.ndarray, "models images"]) -> _Sample:
         raise ConfigError("effects.max_images", "at least 2 images", n_images)
     finite = np.isfinite(changes).all(axis=1)
     if not finite.all():
-        raise Diverged(f"effects: model {int(np.argmin(finite))} has changes of probability that are not finite")
+        raise Diverged(f"effects: model {int(np.argmin(finite))} has changes that are not finite")
     # Measured from one of the values, so that equal values have a variance of exactly 0.
     origin = float(changes[0, 0])
     x = changes.astype(np.float64) - origin
@@ -133,14 +133,3 @@ def difference_test(
 
 def _half_width(error: float, freedom: float, level: float) -> float:
     return 0.0 if error == 0 else error * float(stdtrit(freedom, (1 + level) / 2))
-
-
-def holm(p: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
-    """Holm's adjusted p: the k-th smallest of n becomes max over j ≤ k of (n − j + 1)·p_(j), at most 1.
-
-    Rejecting what is at most α errs at all with chance at most α, however the tests depend on each other.
-    """
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return adjusted

@@ -47,12 +47,32 @@ def test_the_watermark_is_found(commands: Commands, root: Path) -> None:
     assert effects["watermark"]["effect"]["a"] >= 0.3
     assert abs(effects["watermark"]["effect"]["b"]) <= 0.03
     assert [e["name"] for e in found["transformations"] if e["distinguishing"]] == ["watermark"]
+    confirmed = [e for e in found["found"] if e["distinguishing"]]
+    assert confirmed, "the search finds a transformation by itself"
+    exact = [e for e in confirmed if e["kind"] == "stamp" and holds_the_watermark(e["parameters"])]
+    assert exact, "and one of them is the planted watermark in its corner"
+    assert exact[0]["class"] == 8
+    assert exact[0]["effect"]["a"] >= 0.3
+    ends = found["directions"][0]["subpopulations"]
+    said = [line for end in ends.values() for line in end["targets"]["words"]]
+    assert any(line.startswith("planted: ") for line in said)
+
+
+def holds_the_watermark(parameters: dict[str, Any]) -> bool:
+    """Whether the white pixels of the planted block, at least, lie where it was planted."""
+    pixels = {
+        (parameters["top"] + row, parameters["left"] + column): value
+        for row, line in enumerate(parameters["pixels"])
+        for column, value in enumerate(line)
+    }
+    return all(pixels.get(white) == 255 for white in ((0, 0), (1, 1), (2, 0)))
 
 
 def test_nothing_is_found_between_seeds(commands: Commands, root: Path) -> None:
     """A is trained once for both studies; B differs in its seeds alone, so only chance is left."""
     found, comparison = run(commands, root, "digits_null")
     assert not any(e["distinguishing"] for e in found["transformations"])
+    assert not any(e["distinguishing"] for e in found["found"])
     effects = {e["name"]: e for e in found["transformations"]}
     assert effects["watermark"]["effect"]["a"] >= 0.3
     assert effects["watermark"]["effect"]["b"] >= 0.3

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeldiff_core.comparison import CrossFit, cross_fit, extremes, residual_pca, variance_along
-from modeldiff_core.comparison.crossfit import half_directions, matched
+from modeldiff_core.comparison.crossfit import matched, subpopulation_overlap
+from modeldiff_core.comparison.subpopulations import shared_extremes
 
 SEEDS = range(40)
 COMPONENTS = 4
@@ -68,7 +69,7 @@ def test_variances_are_those_of_the_other_half(halves: Callable[..., Any]) -> No
 def test_a_reference_orders_the_directions(halves: Callable[..., Any]) -> None:
     """In whatever order and with whatever signs the directions of all models come."""
     study = halves(3, strength=6.0)
-    base = half_directions(study.a, study.b, COMPONENTS)[0]
+    base = residual_pca(study.a[0], study.b[0], COMPONENTS).directions
     plain = cross_fit(study.a, study.b, COMPONENTS)
     order = np.array([2, 0, 3, 1])
     referred = cross_fit(study.a, study.b, COMPONENTS, -base[order])
@@ -113,3 +114,25 @@ def test_extremes_are_the_ends_of_the_sorted_values(values: list[float], count: 
 def test_extremes_of_equal_values_are_always_the_same() -> None:
     top, bottom = extremes(np.array([1.0, 3.0, 3.0, 0.0, 0.0, 2.0]), 2)
     assert (top.tolist(), bottom.tolist()) == ([2, 1], [3, 4])
+
+
+def test_a_real_subpopulation_is_found_again_and_noise_is_not(halves: Callable[..., Any]) -> None:
+    real, noise = [], []
+    for seed in range(8):
+        study = halves(seed, strength=8.0)
+        overlap = subpopulation_overlap(study.a, study.b, cross_fit(study.a, study.b, COMPONENTS), 6)
+        assert overlap.shape == (COMPONENTS,)
+        assert ((overlap >= 0) & (overlap <= 1)).all()
+        real.append(overlap[0])
+        study = halves(seed)
+        noise.append(subpopulation_overlap(study.a, study.b, cross_fit(study.a, study.b, COMPONENTS), 6).mean())
+    assert np.mean(real) > 0.7
+    assert np.mean(noise) < 0.45
+    assert np.mean(real) > 2 * np.mean(noise) > 0
+
+
+def test_overlap_is_a_count() -> None:
+    one, other = np.arange(10.0), np.array([9.0, 1, 2, 3, 4, 5, 6, 7, 8, 0])
+    assert shared_extremes(one, one, 3) == 1
+    assert shared_extremes(one, -one, 3) == 0
+    assert shared_extremes(one, other, 2) == 0.5

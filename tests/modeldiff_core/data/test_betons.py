@@ -147,6 +147,9 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     objects = np.array([{}, [], None], object)
     with pytest.raises(DataError, match="holds Python objects"):
         betons.write_beton(Examples(grey.images, grey.labels, {"o": objects}), tmp_path / "some.beton")
+    masks = np.zeros((3, 4, 4), dtype=bool)
+    with pytest.raises(DataError, match="one value an example, not masks"):
+        betons.write_beton(Examples(grey.images, grey.labels, {"mask": masks}), tmp_path / "some.beton")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,9 +1,12 @@
 """Planted features: the exact pixels, the share, the record, and the same draw every time."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from modeldiff_core.data import Dataset, Examples, Plant, Watermark
+from modeldiff_core.data.cues import Negative
 from modeldiff_core.data.plants import planted
 from modeldiff_core.errors import ConfigError
 
@@ -98,3 +101,26 @@ def test_a_share_that_marks_nothing_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         Plant(1, 0.01, MARK).apply(grey(), "train")
     assert caught.value.key == "dataset.plant.fraction"
+
+
+def test_any_cue_can_be_planted() -> None:
+    before, cue = grey(), Negative(0.5)
+    after = Plant(1, 0.5, cue=cue).apply(before, "train")
+    chosen = after.metadata["planted"]
+    assert chosen.sum() == 10
+    np.testing.assert_array_equal(after.images[chosen], cue.stamp(before.images[chosen]))
+    np.testing.assert_array_equal(Plant(1, 0.5, MARK).apply(before, "train").metadata["planted"], chosen)
+
+
+def test_a_second_plant_adds_to_the_first() -> None:
+    once = Plant(1, 0.5, MARK).apply(grey(), "train")
+    twice = Plant(2, 0.25, cue=Negative(0.5)).apply(once, "train")
+    assert twice.metadata["planted"].sum() == 15
+    assert twice.metadata["planted"][once.metadata["planted"]].all()
+
+
+@pytest.mark.parametrize("given", [{}, {"watermark": MARK, "cue": Negative()}])
+def test_a_plant_has_one_feature(given: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="a watermark or a cue") as caught:
+        Plant(1, 0.5, **given)
+    assert caught.value.key == "dataset.plant"

@@ -99,6 +99,23 @@ def test_npz_grey_floats_and_class_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.train.images[..., 0], np.round(grey["x_train"] * 255))
 
 
+def test_npz_carries_metadata_and_masks_along(tmp_path: Path) -> None:
+    columns = {
+        "place_train": np.arange(30) % 2,
+        "place_test": np.arange(12) % 2,
+        "mask_train": np.indices((30, 4, 4))[0] > 14,
+        "mask_test": np.indices((12, 4, 4))[1] > 1,
+    }
+    part = Npz(archive(tmp_path, **columns), n_train=12, n_test=6).load()
+    whole = Npz(archive(tmp_path, **columns)).load()
+    assert sorted(whole.train.metadata) == ["mask", "place"]
+    np.testing.assert_array_equal(whole.test.metadata["mask"], columns["mask_test"])
+    position = [int(np.flatnonzero((whole.train.images == image).all((1, 2, 3)))[0]) for image in part.train.images]
+    np.testing.assert_array_equal(part.train.metadata["place"], columns["place_train"][position])
+    np.testing.assert_array_equal(part.train.metadata["mask"], columns["mask_train"][position])
+    assert whole.fingerprint != Npz(archive(tmp_path)).load().fingerprint
+
+
 NAN = np.zeros((12, 4, 4))
 NAN[7, 1, 2] = np.nan
 
@@ -116,6 +133,8 @@ NAN[7, 1, 2] = np.nan
         ({"classes": np.array(["a", "b"])}, r"y_train: label 2 of image 2 is not in 0\.\.1"),
         ({"x_test": np.zeros((12, 5, 4, 3), np.uint8)}, r"training images are \(4, 4, 3\), test images \(5, 4, 3\)"),
         ({"x_test": None, "y_test": None}, "lacks x_test, y_test; it holds x_train, y_train"),
+        ({"place_train": np.zeros(30)}, "metadata place_test is missing"),
+        ({"place_train": np.zeros(29), "place_test": np.zeros(12)}, r"metadata place_train is of shape \(29,\)"),
         ({"y_train": np.array([{"a": 1}] * 30, object)}, "not a readable NumPy archive .*pickle"),
     ],
 )

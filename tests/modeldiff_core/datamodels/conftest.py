@@ -42,3 +42,16 @@ def planted() -> Callable[..., Problem]:
         return Problem(masks, margins.astype(np.float32), weights, bias)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def awkward() -> Callable[[np.ndarray], np.ndarray]:
+    """Masks in which examples 0, 1 and 2 are duplicates, 3 is in all subsets and 4 in none."""
+
+    def make(masks: np.ndarray) -> np.ndarray:
+        changed = masks.copy()
+        changed[:, 1] = changed[:, 2] = changed[:, 0]
+        changed[:, 3], changed[:, 4] = True, False
+        return changed
+
+    return make

@@ -1,6 +1,7 @@
 """The lasso against scikit-learn's in float64, the optimality conditions, and planted weights."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ import torch
 from sklearn.linear_model import Lasso
 
 from modeldiff_core.datamodels import Datamodels, fit_lasso
-from modeldiff_core.datamodels.lasso import lambda_max, solve
+from modeldiff_core.datamodels.design import PackedDesign
+from modeldiff_core.datamodels.folds import held_out
+from modeldiff_core.datamodels.gram import co_occurrence
+from modeldiff_core.datamodels.lasso import gram_megabytes, lambda_max, solve
 from modeldiff_core.datamodels.moments import moments, validation_split
 from modeldiff_core.errors import ConfigError
 
@@ -212,6 +216,102 @@ def test_targets_do_not_influence_each_other(planted: Callable[..., Any]) -> Non
     np.testing.assert_allclose(alone.weights[0], together.weights[4], atol=1e-3)
 
 
+FIELDS = ("weights", "bias", "lambdas", "duality_gap", "validation_r2")
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+@pytest.mark.parametrize("budget", [1000, 0.001], ids=["counts", "bits"])
+def test_the_size_of_blocks_and_counts_at_hand_change_no_bit(
+    planted: Callable[..., Any], folds: int, budget: float
+) -> None:
+    problem = planted(160, 60, targets=40, noise=1.0)
+    options: dict[str, Any] = {"folds": folds, "memory_budget_mb": budget}
+    whole = fit_lasso(problem.masks, problem.margins, **options)
+    assert len(set(whole.lambdas)) == 40
+    assert whole.weights.any(1).mean() > 0.9
+    given = fit_lasso(problem.masks, problem.margins, gram=co_occurrence(problem.masks), **options)
+    bounds = [0, 1, 3, 36, 40]
+    parts = [fit_lasso(problem.masks, problem.margins[:, i:j], **options) for i, j in pairwise(bounds)]
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(given, name), getattr(whole, name))
+        np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
+
+
+@DESIGNS
+@pytest.mark.parametrize("options", [{"memory_budget_mb": 0.001}, {"precise": True}], ids=["bits", "precise"])
+def test_other_ways_to_the_solution_of_scikit_learn(
+    planted: Callable[..., Any], models: int, train: int, fraction: float, options: dict[str, Any]
+) -> None:
+    problem = planted(models, train, fraction, noise=0.3)
+    fit = fit_lasso(problem.masks, problem.margins, gap_tolerance=1e-6, **options)
+    assert fit.duality_gap.max() <= 1e-6
+    assert (np.abs(fit.weights).max(1) > 0.1).sum() >= 2
+    for target in range(3):
+        _, excess, best = suboptimality(problem.masks, problem.margins, fit, target)
+        assert -1e-7 < excess < 2e-6
+        np.testing.assert_allclose(fit.weights[target], best.coef_, atol=1e-3 * max(1, np.abs(best.coef_).max()))
+
+
+def test_the_budget_decides_whether_counts_are_kept(
+    planted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = planted(60, 40)
+    foreseen = gram_megabytes(60, 40, torch.device("cpu"))
+    packed: list[int] = []
+    pack = PackedDesign.pack
+    monkeypatch.setattr(PackedDesign, "pack", lambda x: packed.append(len(x)) or pack(x))
+    fit_lasso(problem.masks, problem.margins, memory_budget_mb=1.01 * foreseen)
+    assert packed == []
+    fit_lasso(problem.masks, problem.margins, memory_budget_mb=0.99 * foreseen)
+    assert packed == [60]
+
+
+def test_the_float64_check_agrees_with_the_usual_mix_of_precisions(planted: Callable[..., Any]) -> None:
+    problem = planted(300, 60, targets=40, noise=1.0)
+    usual, precise = (fit_lasso(problem.masks, problem.margins, gap_tolerance=1e-8, precise=p) for p in (False, True))
+    same = usual.lambdas == precise.lambdas
+    assert same.mean() >= 0.9, "paths stop at a gap of 1e-2, so few of the choices may differ"
+    assert usual.weights[same].any(1).mean() > 0.9
+    np.testing.assert_allclose(usual.weights[same], precise.weights[same], atol=1e-3)
+
+
+def test_folds_choose_the_penalty_of_least_error_over_all_models(planted: Callable[..., Any]) -> None:
+    """The path of each fold by scikit-learn, on the grid of all models."""
+    problem = planted(120, 30, targets=4, noise=1.0)
+    fit = fit_lasso(problem.masks, problem.margins, folds=4, n_lambdas=8, seed=5)
+    x, y = problem.masks.astype(float), problem.margins.astype(float)
+    top = np.abs((x - x.mean(0)).T @ (y - y.mean(0))).max(0) / 120
+    for target in range(4):
+        grid = top[target] * 0.01 ** (np.arange(8) / 7)
+        errors = np.zeros(8)
+        for held in held_out(120, 4, 0.1, 5):
+            keep = np.setdiff1d(np.arange(120), held)
+            for k, penalty in enumerate(grid):
+                model = oracle(problem.masks[keep], problem.margins[keep, target], penalty)
+                errors[k] += np.square(y[held, target] - model.predict(x[held])).sum()
+        assert 0 < np.argmin(errors) < 7
+        near = errors <= 1.01 * errors.min()
+        assert np.isclose(grid, fit.lambdas[target], rtol=1e-5)[near].any()
+        spread = np.square(y[:, target] - y[:, target].mean()).sum()
+        assert fit.validation_r2[target] == pytest.approx(1 - errors.min() / spread, abs=0.02)
+    assert fit.duality_gap.max() <= 1e-4
+
+
+def test_the_certificate_holds_for_the_weights_that_are_returned(planted: Callable[..., Any]) -> None:
+    """From masks and margins in float64, without moments."""
+    problem = planted(400, 150, targets=20, noise=1.0)
+    fit = fit_lasso(problem.masks, problem.margins)
+    assert (fit.duality_gap > 1e-5).mean() > 0.5
+    x = problem.masks - problem.masks.mean(0)
+    y = problem.margins.astype(float) - problem.margins.astype(float).mean(0)
+    w, penalty = fit.weights.T.astype(float), fit.lambdas.astype(float)
+    residual = y - x @ w
+    primal = np.square(residual).mean(0) / 2 + penalty * np.abs(w).sum(0)
+    point = residual * np.minimum(1, penalty / np.abs(x.T @ residual / 400).max(0))
+    dual = (point * y).mean(0) - np.square(point).mean(0) / 2
+    np.testing.assert_allclose((primal - dual) / primal, fit.duality_gap, rtol=0.05, atol=1e-6)
+
+
 def test_predict_is_a_sum_over_the_examples_left_in() -> None:
     rng = np.random.default_rng(0)
     weights, bias = rng.normal(size=(3, 7)).astype(np.float32), rng.normal(size=3).astype(np.float32)
@@ -242,6 +342,12 @@ NAN[[7, 9], 1] = np.nan
         (MASKS, MARGINS, {"n_lambdas": 0}, "regression.n_lambdas", "got 0"),
         (MASKS, MARGINS, {"lambda_min_ratio": 0.0}, "regression.lambda_min_ratio", "got 0.0"),
         (MASKS, MARGINS, {"lambda_min_ratio": 1.0}, "regression.lambda_min_ratio", "got 1.0"),
+        (MASKS, MARGINS, {"lambda_min_ratio": 3.0}, "regression.lambda_min_ratio", "goes down from λ_max"),
+        (MASKS, MARGINS, {"folds": 21}, "regression.folds", "no more folds than the 20 models, got 21"),
+        (MASKS, MARGINS, {"folds": 1}, "regression.folds", "got 1"),
+        (MASKS, MARGINS, {"memory_budget_mb": 0}, "regression.memory_budget_mb", "got 0"),
+        (MASKS, MARGINS, {"gram": np.zeros((6, 6), np.float32)}, "gram", "training example 0"),
+        (MASKS, MARGINS, {"gram": np.zeros((5, 5), np.float32)}, "gram", "(6, 6)"),
         (MASKS, MARGINS, {"gap_tolerance": 0.0}, "regression.gap_tolerance", "got 0.0"),
         (MASKS, MARGINS, {"gap_tolerance": float("nan")}, "regression.gap_tolerance", "got nan"),
     ],
@@ -255,7 +361,9 @@ def test_wrong_requests_are_refused_by_key(
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"n_lambdas": 1}, {"validation_fraction": 0.9}, {"validation_fraction": 0.01}])
+@pytest.mark.parametrize(
+    "options", [{"n_lambdas": 1}, {"validation_fraction": 0.9}, {"validation_fraction": 0.01}, {"folds": 20}]
+)
 def test_extreme_but_valid_requests_are_answered(options: dict[str, Any]) -> None:
     fit = fit_lasso(MASKS, MARGINS, **options)
     assert np.isfinite(fit.weights).all()

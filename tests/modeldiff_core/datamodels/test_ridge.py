@@ -9,8 +9,12 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
 from modeldiff_core.datamodels import fit_ridge
+from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.moments import validation_split
+from modeldiff_core.datamodels.ridge import Ridge as OurRidge
 from modeldiff_core.errors import ConfigError
+
+Awkward = Callable[[np.ndarray], np.ndarray]
 
 
 @pytest.mark.parametrize(("models", "train"), [(300, 50), (50, 90)])
@@ -27,10 +31,42 @@ def test_weights_are_those_of_scikit_learn(
     )
     scale = np.abs(best.coef_).max()
     assert scale > 0.01
-    np.testing.assert_allclose(fit.weights, best.coef_, atol=1e-4 * scale)
-    np.testing.assert_allclose(fit.bias, best.intercept_, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(fit.weights, best.coef_, atol=1e-6 * scale)
+    np.testing.assert_allclose(fit.bias, best.intercept_, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(fit.predict(problem.masks), best.predict(problem.masks), rtol=1e-5, atol=1e-5)
     assert (fit.lambdas == np.float32(penalty)).all()
     assert np.isnan(fit.duality_gap).all()
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(("models", "train"), [(80, 40), (40, 80), (60, 60)])
+def test_ill_conditioned_masks(
+    planted: Callable[..., Any], awkward: Awkward, models: int, train: int, fraction: float
+) -> None:
+    """Examples that are always or never left in have weight 0, duplicates share theirs."""
+    problem = planted(models, train, fraction)
+    masks = awkward(problem.masks)
+    fit = fit_ridge(masks, problem.margins, penalties=(0.003,))
+    best = Ridge(alpha=0.003 * models, solver="svd").fit(masks.astype(float), problem.margins.astype(float))
+    np.testing.assert_allclose(fit.weights, best.coef_, atol=1e-6 * np.abs(best.coef_).max())
+    np.testing.assert_allclose(fit.bias, best.intercept_, rtol=1e-6, atol=1e-6)
+    assert np.abs(fit.weights[:, 3:5]).max() < 1e-12
+    assert fit.weights[:, 0].any()
+    np.testing.assert_allclose(fit.weights[:, 1], fit.weights[:, 0], rtol=1e-5)
+
+
+def test_both_algorithms_are_refitted_at_one_penalty(planted: Callable[..., Any]) -> None:
+    """A's and B's exchanged margins are then treated alike, and counts that are known change nothing."""
+    problem, other = planted(200, 40, noise=0.1), planted(200, 40, noise=3.0)
+    a, b = (OurRidge().prepare(p.masks, None)(p.margins) for p in (problem, other))
+    assert (a.lambdas < b.lambdas).all()
+    refit = OurRidge().common(a, b)
+    found = refit(problem.masks, problem.margins, None)
+    for target in range(3):
+        alpha = 200 * np.sqrt(float(a.lambdas[target]) * float(b.lambdas[target]))
+        best = Ridge(alpha=alpha).fit(problem.masks.astype(float), problem.margins[:, target].astype(float))
+        np.testing.assert_allclose(found[target], best.coef_, atol=1e-6 * np.abs(best.coef_).max())
+    np.testing.assert_array_equal(refit(problem.masks, problem.margins, co_occurrence(problem.masks)), found)
 
 
 def test_the_penalty_is_the_one_of_least_error_on_held_out_models(planted: Callable[..., Any]) -> None:

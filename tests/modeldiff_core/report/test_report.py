@@ -11,14 +11,20 @@ from PIL import Image
 
 from modeldiff_core.data import Examples, Plant, Watermark
 from modeldiff_core.data.digits import Digits
-from modeldiff_core.report import AlgorithmFacts, CurveFacts, DirectionFacts, EffectFacts, ReportFacts, render
+from modeldiff_core.report import AlgorithmFacts, CurveFacts, DirectionFacts, EffectFacts, EndFacts, ReportFacts, render
+from modeldiff_core.report.dose_response import margin_limits, probability_limits
 from modeldiff_core.report.ends import class_counts, ends
-from modeldiff_core.report.figures import effect_limits, noise_floor
+from modeldiff_core.report.figures import noise_floor
 from modeldiff_core.report.images import tile
+from modeldiff_core.report.subpopulations import difference_picture
 from modeldiff_core.report.words import flat, number, percent, probability
 
 PLANT = Plant(8, 0.7, Watermark(0, 0, 2, 3))
 INTENSITIES = np.array([0.0, 0.5, 1.0])
+END = EndFacts(
+    7, ("planted: 6 of 7 (8.1 % of all), p < 0.001", "brighter by 9 [5, 12] than other images of the same classes"),
+    np.full((8, 8, 1), 90.0), np.linspace(-40, 120, 64).reshape(8, 8, 1), np.full((8, 8, 1), 12.5),
+)  # fmt: skip
 VOID = {"meta", "link", "img", "source", "br"}
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -87,10 +93,13 @@ def direction(side: str, index: int, train: Examples, targets: Examples, signifi
         side=side, index=index, variance_a=a, variance_b=b, in_sample_a=a + 0.009, in_sample_b=b + 0.002,
         null_p=0.004 if significant else 0.43, stability=0.91, significant=significant,
         projections=pattern(targets), weights=weights / np.linalg.norm(weights),
+        ends={("targets", "positive"): END} if planted else {},
     )  # fmt: skip
 
 
-def effect(name: str, class_name: str | None, top: float, images: np.ndarray, intensities=INTENSITIES) -> EffectFacts:
+def effect(
+    name: str, class_name: str | None, top: float, images: np.ndarray, intensities=INTENSITIES, along: str = ""
+) -> EffectFacts:
     def curve(height: float) -> CurveFacts:
         mean = height * np.sqrt(intensities)
         return CurveFacts(mean, mean - 0.02, mean + 0.02)
@@ -99,7 +108,9 @@ def effect(name: str, class_name: str | None, top: float, images: np.ndarray, in
         name=name, description="A checker in the corner.", class_name=class_name, intensities=intensities,
         a=curve(top), b=curve(0.005), difference=top - 0.005, difference_low=top - 0.03, difference_high=top + 0.02,
         p_adjusted=0.0002 if top > 0.1 else 0.6, distinguishing=top > 0.1, images=90,
-        before=images, after=PLANT.watermark.stamp(images),
+        before=images, after=PLANT.watermark.stamp(images), margin_a=curve(10 * top), margin_b=curve(0.1),
+        margin_difference=10 * top - 0.1, margin_difference_low=10 * top - 0.3, margin_difference_high=10 * top,
+        margin_p_adjusted=0.0001, along=along,
     )  # fmt: skip
 
 
@@ -123,6 +134,10 @@ def facts() -> ReportFacts:
         effects=(effect("dim", None, 0.01, data.test.images[:3]), effect("checker", "8", 0.57, data.test.images[:4])),
         train=data.train, targets=data.test, config={"subsets": {"fraction": 0.5}, "seed": 7},
         versions={"torch": "2.13.0"}, findings=("The mark moves A & not B.",),
+        found=(
+            effect("strongest patch", "8", 0.44, data.test.images[:3], along="A−B 1, B−A 2"),
+            effect("less contrast", None, 0.02, data.test.images[:3], along="B−A 1"),
+        ),
     )  # fmt: skip
 
 
@@ -148,8 +163,9 @@ def test_every_image_is_inside_the_page_has_words_and_decodes(page):
             with Image.open(io.BytesIO(content)) as picture:
                 picture.load()
                 assert picture.size == (112, 112)
-    assert kinds["image/svg+xml"] == 3  # variance and two effects
-    assert kinds["image/png"] == 2 * (2 * 2 * 12) + 2 * (2 * 2 * 6) + 2 * (3 + 4)
+    assert kinds["image/svg+xml"] == 4  # variance, two effects and one that was found
+    # Galleries, what one end shares, and pairs of the effects and of the one that was found.
+    assert kinds["image/png"] == 2 * (2 * 2 * 12) + 2 * (2 * 2 * 6) + 3 + 2 * (3 + 4 + 3)
 
 
 def test_nothing_is_loaded_from_elsewhere(page, files):
@@ -164,7 +180,7 @@ def test_nothing_is_loaded_from_elsewhere(page, files):
 
 
 def test_the_same_facts_give_the_same_bytes(facts, files):
-    few = replace(facts, effects=facts.effects[:1], directions=facts.directions[:1])
+    few = replace(facts, effects=facts.effects[:1], directions=facts.directions[:1], found=())
     first, second = render(few), render(few)
     assert len(first) > 4
     assert first == second
@@ -181,6 +197,7 @@ def test_names_are_text_and_never_markup(facts):
         findings=(evil,),
         directions=facts.directions[:1],
         effects=(replace(facts.effects[1], name=evil, class_name=evil, description=evil),),
+        found=(),
         config={evil: "</code><img src=x>"},
     )
     out = render(hostile)
@@ -239,6 +256,37 @@ def test_a_direction_says_what_its_ends_share(facts, page):
     assert "in-sample 0.0200" in words
 
 
+def test_an_end_says_and_shows_what_its_images_share(page):
+    words = page.words("direction-a-b-1")
+    assert "What the 7 furthest share:" in words
+    assert "brighter by 9 [5, 12] than other images of the same classes" in words
+    assert "difference to ±120" in words
+    assert "furthest share" not in page.words("direction-b-a-1")
+    picture = difference_picture(END.difference)
+    assert picture[0, 0, 2] > picture[0, 0, 0], "darker is blue"
+    assert picture[-1, -1, 0] > picture[-1, -1, 2], "brighter is red"
+    nearest = np.unravel_index(np.abs(END.difference[..., 0]).argmin(), (8, 8))
+    assert picture[nearest].min() > 250, "no difference is white"
+    colour = np.zeros((2, 2, 3))
+    colour[0, 0, 1] = -30
+    np.testing.assert_array_equal(difference_picture(colour)[0], [[128, 0, 128], [128, 128, 128]])
+
+
+def test_only_what_the_search_confirmed_is_drawn(page, files):
+    effects = page.words("effects")
+    assert "1 of 2 was confirmed." in effects
+    assert "Along A−B 1, B−A 2." in effects
+    assert "strongest patch → class 8 distinguishing" in effects
+    assert "less contrast B−A 1 own class" in effects
+    assert "+4.40 [4.10, 4.40]" not in effects
+    assert "+4.30 [4.10, 4.40]" in effects
+    assert [name for name in files if "found" in name] == [
+        "figures/found-01-strongest-patch-8-images.png",
+        "figures/found-01-strongest-patch-8.png",
+        "figures/found-01-strongest-patch-8.svg",
+    ]
+
+
 def test_the_tables_tell_settings_scores_and_effects(page):
     words = page.words("algorithms")
     assert words.index("kind erase, top 0") < words.index("settings in common") < words.index("network.kind")
@@ -259,7 +307,9 @@ def test_the_tables_tell_settings_scores_and_effects(page):
 
 
 def test_a_comparison_without_directions_and_effects_is_still_a_page(facts):
-    out = render(replace(facts, directions=(), effects=(), null=np.zeros(0), findings=(), versions={}, config={}))
+    out = render(
+        replace(facts, directions=(), effects=(), found=(), null=np.zeros(0), findings=(), versions={}, config={})
+    )
     assert list(out) == ["index.html"]
     page = Page(out["index.html"])
     assert not page.all("img")
@@ -274,7 +324,9 @@ def test_many_directions_photographs_and_a_single_intensity(facts):
     many = tuple(replace(facts.directions[1], index=index, null_p=float("nan")) for index in range(25))
     single = effect("tint", None, 0.4, photos[:2], np.array([3.0]))
     page = Page(
-        render(replace(facts, targets=targets, directions=many, effects=(single,), null=np.zeros(0)))["index.html"]
+        render(replace(facts, targets=targets, directions=many, effects=(single,), found=(), null=np.zeros(0)))[
+            "index.html"
+        ]
     )
     assert len([a for a in page.all("details") if a.get("id")]) == 10
     assert "15 more that are not significant" in page.words("directions")
@@ -307,11 +359,14 @@ def test_an_end_holds_only_its_own_sign_furthest_first():
 
 def test_scales_hold_what_they_show(facts):
     assert noise_floor(facts) == pytest.approx(0.0019)  # |uniform on ±0.002| has its 95 % quantile at 0.0019
-    low, high = effect_limits(facts.effects)
+    low, high = probability_limits(facts.effects)
     assert low < -2
     assert 59 < high < 65
-    low, high = effect_limits(facts.effects[:1])
+    low, high = probability_limits(facts.effects[:1])
     assert high - low >= 10  # chance is not blown up to the height of a figure
+    low, high = margin_limits(facts.effects)
+    assert low < 0
+    assert 5.72 < high < 6.2
 
 
 def test_words_for_numbers_and_settings():

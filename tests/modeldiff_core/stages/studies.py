@@ -5,13 +5,16 @@ from typing import Any
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import consolidate
+from modeldiff_core.stages.curve import Curve, follow_curve
 from modeldiff_core.stages.directions import find_directions, null_block
 from modeldiff_core.stages.effects import measure_effect
+from modeldiff_core.stages.enrichment import describe
 from modeldiff_core.stages.inventory import shard_sets
 from modeldiff_core.stages.regress import finish_regression, regress_block
 from modeldiff_core.stages.report import write_report
 from modeldiff_core.stages.score import score
-from modeldiff_core.stages.summary import write_summary
+from modeldiff_core.stages.search import measure_finalists, propose_candidates, rank_candidates, searches
+from modeldiff_core.stages.summary import descriptions, significant_entries, write_summary
 from modeldiff_core.stages.train import SHARD_WORKERS
 from modeldiff_core.store import ObjectStore, StoreSettings, write_record
 from modeldiff_core.study import parse_study
@@ -52,20 +55,29 @@ def run(store: ObjectStore, comparison: Comparison) -> None:
     for training in comparison.trainings:
         if not comparison.regression(training, None).matrix.complete(store):
             assert not consolidate(settings, training.to_json(), comparison.study.subsets.models)["damaged"]
-    for regression in comparison.regressions():
-        if not regression.reference.complete(store):
-            for block in regression.blocks:
-                regress_block(settings, regression.to_json(), *block)
-            finish_regression(settings, regression.to_json())
-    for training in comparison.trainings:
-        regression = comparison.regression(training, None)
-        score(settings, training.to_json(), regression.to_json(), comparison.study.ensemble.models)
+        curve = Curve.of(comparison.study, training)
+        assert not follow_curve(settings, curve.to_json(), comparison.study.subsets.models)["damaged"]
+    for fit in comparison.regressions().values():
+        if not fit.reference.complete(store):
+            for block in fit.blocks:
+                regress_block(settings, fit.to_json(), *block)
+            finish_regression(settings, fit.to_json())
+    for training, fit in comparison.scored().values():
+        score(settings, training.to_json(), fit.to_json(), comparison.study.ensemble.models)
     for pair in comparison.effects():
         for effect in pair:
             measure_effect(settings, effect.to_json(), execution)
     find_directions(settings, comparison.pair.to_json())
     for block in comparison.null_blocks:
         null_block(settings, comparison.pair.to_json(), block)
+    entries = significant_entries(store, comparison)
+    for spec in descriptions(comparison, entries):
+        describe(settings, spec.to_json())
+    for search in searches(comparison.study, comparison.trainings, comparison.pair, entries):
+        propose_candidates(settings, search.to_json())
+        for stage in (rank_candidates, measure_finalists):
+            for which in ("a", "b"):
+                stage(settings, search.to_json(), which, execution)
     if not comparison.summary.complete(store):
         write_summary(settings, study)
     if not comparison.report.complete(store):

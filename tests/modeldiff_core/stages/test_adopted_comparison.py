@@ -146,7 +146,7 @@ def test_exported_and_adopted_margins_give_the_numbers_of_the_study(tmp_path: Pa
         key = consolidate(settings, training.to_json(), study.study.subsets.models)["key"]
         export(store, Export(key=key, to=str(tmp_path / side)))
         keys[side] = adopt(there, Adoption(name=side, folder=str(tmp_path / side))).key
-    for regression in study.regressions():
+    for regression in study.regressions().values():
         for block in regression.blocks:
             regress_block(settings, regression.to_json(), *block)
         finish_regression(settings, regression.to_json())

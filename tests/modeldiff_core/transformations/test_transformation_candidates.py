@@ -5,7 +5,8 @@ import pytest
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import Transformation, TransformationTest, build
 from modeldiff_core.transformations.filters import Blur, Noise
-from modeldiff_core.transformations.patches import Patch, WatermarkPatch
+from modeldiff_core.transformations.library import Chain
+from modeldiff_core.transformations.patches import Patch, Stamp, WatermarkPatch
 
 BLOCK = {"top": 1, "left": 2, "height": 3, "width": 2}
 
@@ -24,6 +25,20 @@ def test_parameters_become_settings(kind: str, parameters: dict[str, object], ex
     assert build(TransformationTest("mark", kind, parameters=parameters), (8, 8, 3)) == expected
 
 
+def test_a_chain_is_built_step_by_step() -> None:
+    steps = [{"kind": "noise"}, {"kind": "patch", "parameters": {**BLOCK, "value": 7}}]
+    assert build(TransformationTest("both", "chain", parameters={"steps": steps}), (8, 8, 3)) == Chain(
+        (Noise(), Patch(1, 2, 3, 2, 7))
+    )
+
+
+def test_a_stamp_is_made_of_nested_lists() -> None:
+    stamp = build(
+        TransformationTest("s", "stamp", parameters={"top": 0, "left": 1, "pixels": [[1, [2, 3, 4]]]}), (8, 8, 3)
+    )
+    assert stamp == Stamp(0, 1, ((1, (2, 3, 4)),))
+
+
 @pytest.mark.parametrize(
     ("kind", "parameters", "key", "said"),
     [
@@ -37,6 +52,22 @@ def test_parameters_become_settings(kind: str, parameters: dict[str, object], ex
         ("patch", BLOCK | {"value": [1, 2]}, "transformations.mark.parameters.value", "tuple[int, int, int]"),
         ("patch", BLOCK | {"value": [1, 2, "3"]}, "transformations.mark.parameters.value", "tuple[int, int, int]"),
         ("patch", {"top": 1, "left": 2, "height": 3}, "transformations.mark.parameters.width", "no default"),
+        ("chain", {"steps": [{"kind": "sparkle"}]}, "transformations.mark.parameters.steps.0.kind", "watermark"),
+        (
+            "chain",
+            {"steps": [{"kind": "noise"}, {"kind": "blur", "parameters": {"sigma": -1}}]},
+            "transformations.mark.parameters.steps.1.parameters.sigma",
+            "more than 0",
+        ),
+        ("chain", {"steps": [{"sort": "blur"}]}, "transformations.mark.parameters.steps.0", "{kind, parameters}"),
+        ("stamp", {"top": 0, "left": 0, "pixels": [[0.5]]}, "transformations.mark.parameters.pixels", "tuple"),
+        (
+            "stamp",
+            {"top": 7, "left": 0, "pixels": [[1], [2]]},
+            "transformations.mark.parameters",
+            "a block inside 8×8 images",
+        ),
+        ("texture", {"low": 0.01, "high": 0.02}, "transformations.mark.parameters.high", "8×8 images can hold"),
         ("patch", BLOCK | {"top": 6}, "transformations.mark.parameters", "a block inside 8×8 images"),
     ],
 )

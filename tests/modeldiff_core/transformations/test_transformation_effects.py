@@ -8,10 +8,10 @@ import pytest
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import (
     EffectSettings,
+    changes,
     eligible_images,
     is_distinguishing,
     measure,
-    probability_change,
 )
 from modeldiff_core.transformations.patches import Patch
 
@@ -38,25 +38,30 @@ def softmax(logits: np.ndarray) -> list[float]:
 
 
 @pytest.mark.parametrize("target_class", [None, 1])
-def test_changes_are_differences_of_softmax(target_class: int | None) -> None:
+def test_changes_are_differences_of_softmax_and_of_margins(target_class: int | None) -> None:
     before, after = RNG.normal(size=(2, 4, 5, 3))
-    change = probability_change(before, after, LABELS, target_class)
-    assert np.abs(change).min() > 1e-3
+    change = changes(before, after, LABELS, target_class)
+    assert np.abs(change.probability).min() > 1e-3
+    assert np.abs(change.margin).min() > 1e-3
     for model, image in np.ndindex(4, 5):
         c = LABELS[image] if target_class is None else target_class
         expected = softmax(after[model, image])[c] - softmax(before[model, image])[c]
-        assert change[model, image] == pytest.approx(expected, abs=1e-12)
+        assert change.probability[model, image] == pytest.approx(expected, abs=1e-12)
+        margins = [z[c] - max(z[k] for k in range(3) if k != c) for z in (before[model, image], after[model, image])]
+        assert change.margin[model, image] == pytest.approx(margins[1] - margins[0], abs=1e-12)
 
 
 def test_large_logits_do_not_overflow() -> None:
     before, after = np.zeros((1, 1, 2), np.float32), np.array([[[4000.0, -4000.0]]], np.float32)
-    assert probability_change(before, after, np.array([0]), None)[0, 0] == 0.5
+    found = changes(before, after, np.array([0]), None)
+    assert found.probability[0, 0] == 0.5
+    assert found.margin[0, 0] == 8000
 
 
 @pytest.mark.parametrize("target_class", [-1, 3])
 def test_a_class_that_is_not_there_is_refused(target_class: int) -> None:
     with pytest.raises(ConfigError, match=r"a class in 0\.\.2") as caught:
-        probability_change(np.zeros((1, 5, 3)), np.zeros((1, 5, 3)), LABELS, target_class)
+        changes(np.zeros((1, 5, 3)), np.zeros((1, 5, 3)), LABELS, target_class)
     assert caught.value.key == "transformations.target_class"
 
 
@@ -64,13 +69,14 @@ def test_a_class_that_is_not_there_is_refused(target_class: int) -> None:
 def test_effects_are_measured_at_every_intensity_against_the_images_as_they_are(target_class: int | None) -> None:
     models, patch = LinearModels(), Patch(0, 0, 2, 2, 255)
     effects = measure(models, patch, IMAGES, LABELS, (0.0, 0.4, 1.0), target_class)
-    assert effects.shape == (3, 3, 5)
-    np.testing.assert_array_equal(effects[0], 0)
-    assert np.abs(effects[2]).min() > 1e-4
+    assert effects.probability.shape == effects.margin.shape == (3, 3, 5)
+    np.testing.assert_array_equal(effects.probability[0], 0)
+    assert np.abs(effects.probability[2]).min() > 1e-4
     for at, intensity in enumerate((0.0, 0.4, 1.0)):
         after = models.logits(patch(IMAGES, intensity))
-        expected = probability_change(models.logits(IMAGES), after, LABELS, target_class)
-        np.testing.assert_array_equal(effects[at], expected)
+        expected = changes(models.logits(IMAGES), after, LABELS, target_class)
+        np.testing.assert_array_equal(effects.probability[at], expected.probability)
+        np.testing.assert_array_equal(effects.margin[at], expected.margin)
 
 
 def test_images_of_the_class_and_images_that_carry_the_feature_are_left_out() -> None:

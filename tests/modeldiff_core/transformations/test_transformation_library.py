@@ -11,24 +11,43 @@ from hypothesis import strategies as st
 from modeldiff_core.data import Watermark
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import TRANSFORMATIONS, Transformation
-from modeldiff_core.transformations.filters import Blur, Contrast, HighPass, LowPass, Noise
-from modeldiff_core.transformations.geometry import Rotate, Translate
-from modeldiff_core.transformations.patches import Occlusion, Patch, Tint, WatermarkPatch
+from modeldiff_core.transformations.filters import Band, Blur, Contrast, Grey, HighPass, LowPass, Noise
+from modeldiff_core.transformations.geometry import Crop, Rotate, Translate
+from modeldiff_core.transformations.library import Chain
+from modeldiff_core.transformations.paper import BlackWhiteTexture, PolkaDots, Rectangle, SpiderWeb, YellowSquare
+from modeldiff_core.transformations.patches import Occlusion, Patch, Stamp, Tint, WatermarkPatch
+from modeldiff_core.transformations.patterns import Pattern, Texture
 
 EXAMPLES: dict[str, Transformation] = {
+    "band": Band(0.1, 0.3),
+    "black_white_texture": BlackWhiteTexture(4),
     "blur": Blur(1.5),
+    "chain": Chain((Translate(1, 1), Tint(200, 30, 90))),
     "contrast": Contrast(0.8),
+    "crop": Crop(0.5, row=0.0),
+    "grey": Grey(),
     "high_pass": HighPass(0.2),
     "low_pass": LowPass(0.2),
     "noise": Noise(0.1, seed=3),
     "occlude": Occlusion(1, 0, 3, 4),
     "patch": Patch(0, 1, 2, 2, 200),
+    "pattern": Pattern("stripes", period=4),
+    "polka_dots": PolkaDots(0.3),
+    "rectangle": Rectangle(5),
     "rotate": Rotate(20.0, fill=10),
+    "spider_web": SpiderWeb(0.4, seed=2),
+    "stamp": Stamp(1, 2, ((0, 255), (200, 7))),
+    "texture": Texture(0.1, 0.4),
     "tint": Tint(200, 30, 90),
     "translate": Translate(2, -4, fill=7),
     "watermark": WatermarkPatch(2, 1, 3, 3),
+    "yellow_square": YellowSquare(),
 }
 KINDS = sorted(EXAMPLES)
+COLOUR = {"grey", "yellow_square"}
+"""Kinds for images in colour."""
+ELSEWHERE = {"background", "face"}
+"""Kinds that need a mask or a file: see test_backgrounds."""
 
 
 def smooth(channels: int = 3) -> np.ndarray:
@@ -39,24 +58,25 @@ def smooth(channels: int = 3) -> np.ndarray:
 
 def test_every_built_in_kind_is_tried_here() -> None:
     assert {kind: type(example) for kind, example in EXAMPLES.items()} == {
-        kind: TRANSFORMATIONS.get(kind) for kind in TRANSFORMATIONS.names()
+        kind: TRANSFORMATIONS.get(kind) for kind in TRANSFORMATIONS.names() if kind not in ELSEWHERE
     }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(
-    shape=st.tuples(st.integers(1, 3), st.integers(5, 9), st.integers(5, 9), st.sampled_from([1, 3])),
+    shape=st.tuples(st.integers(1, 3), st.integers(8, 12), st.integers(8, 12), st.sampled_from([1, 3])),
     seed=st.integers(0, 1000),
 )
 def test_intensity_0_is_the_identity(kind: str, shape: tuple[int, int, int, int], seed: int) -> None:
-    images = np.random.default_rng(seed).integers(0, 256, size=shape, dtype=np.uint8)
+    size = (*shape[:3], 3) if kind in COLOUR else shape
+    images = np.random.default_rng(seed).integers(0, 256, size=size, dtype=np.uint8)
     np.testing.assert_array_equal(EXAMPLES[kind](images, 0.0), images)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_more_intensity_changes_more_and_the_images_given_stay(kind: str, channels: int) -> None:
-    images = smooth(channels)
+    images = smooth(3 if kind in COLOUR else channels)
     before = images.copy()
     half, full = (EXAMPLES[kind](images, intensity) for intensity in (0.5, 1.0))
     np.testing.assert_array_equal(images, before)
@@ -193,6 +213,71 @@ def test_the_passes_part_coarse_from_fine_waves() -> None:
     assert np.abs(LowPass(0.25)(turned, 1.0) - np.swapaxes(coarse, 1, 2)).max() <= 2
 
 
+def test_a_stamp_is_pasted_pixel_by_pixel() -> None:
+    images = smooth()
+    changed = Stamp(2, 3, ((7, (1, 2, 3)), ((9, 8, 7), 250)))(images, 1.0)
+    assert changed[1, 2:4, 3:5].tolist() == [[[7, 7, 7], [1, 2, 3]], [[9, 8, 7], [250, 250, 250]]]
+    changed[:, 2:4, 3:5] = images[:, 2:4, 3:5]
+    np.testing.assert_array_equal(changed, images)
+
+
+def test_grey_is_luminance_and_a_chain_goes_one_after_the_other() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    expected = np.rint(images @ np.array([0.299, 0.587, 0.114]))
+    for channel in range(3):
+        assert np.abs(Grey()(images, 1.0)[..., channel] - expected).max() <= 1
+    chain = Chain((Translate(0, 1, fill=9), Grey()))
+    np.testing.assert_array_equal(chain(images, 1.0), Grey()(Translate(0, 1, fill=9)(images, 1.0), 1.0))
+    with pytest.raises(ConfigError, match="images in colour"):
+        chain.check((4, 4, 1))
+
+
+def test_a_band_is_multiplied_and_the_rest_stays() -> None:
+    both, coarse = waves(30, 20).astype(int), waves(30, 0).astype(int)
+    fine = both - coarse
+    assert np.abs(Band(0.25, 0.5, gain=2.0)(waves(30, 20), 1.0) - (both + fine)).max() <= 2
+    assert np.abs(Band(0.25, 0.5, gain=0.0)(waves(30, 20), 1.0) - coarse).max() <= 2
+    assert np.abs(Band(0.25, 0.5, gain=2.0)(waves(30, 20), 0.5) - (both + fine / 2)).max() <= 2
+
+
+def test_a_crop_enlarges_its_part_of_the_image() -> None:
+    images = np.zeros((1, 8, 8, 1), dtype=np.uint8)
+    images[0, :4, 4:] = 200
+    assert (Crop(0.5, row=0.0, column=1.0)(images, 1.0) == 200).all()
+    assert (Crop(0.5, row=1.0, column=0.0)(images, 1.0) == 0).all()
+    ramp = np.broadcast_to(10 * np.arange(8, dtype=np.uint8)[:, None, None], (1, 8, 8, 1)).copy()
+    expected = [20, 22.5, 27.5, 32.5, 37.5, 42.5, 47.5, 50]
+    assert np.abs(Crop(0.5)(ramp, 1.0)[0, :, 3, 0] - expected).max() <= 0.5
+    np.testing.assert_array_equal(Crop(0.5)(ramp, 0.02), ramp)
+
+
+def test_patterns_repeat_and_are_blended() -> None:
+    images = np.full((1, 16, 16, 1), 100, dtype=np.uint8)
+    stripes = Pattern("stripes", period=4, opacity=0.4)(images, 0.5)[0, :, :, 0]
+    assert stripes[3].tolist() == [80, 80, 131, 131] * 4
+    checker = Pattern("checker", period=4, opacity=1.0)(images, 1.0)[0, :, :, 0]
+    assert checker[:3, :4].tolist() == [[0, 0, 255, 255]] * 2 + [[255, 255, 0, 0]]
+    dots = Pattern("polka_dots", period=8, opacity=1.0, light=(9, 8, 7))(np.repeat(images, 3, axis=3), 1.0)
+    assert dots[0, 3:5, 3:5].reshape(-1, 3).tolist() == [[9, 8, 7]] * 4
+    np.testing.assert_array_equal(dots[0, :8, :8], dots[0, :8, 8:])
+    np.testing.assert_array_equal(dots[0, 8:, 4:12], dots[0, :8, :8])
+    assert 0.15 < (dots[..., 0] == 9).mean() < 0.4
+
+
+def test_a_texture_has_its_band_and_amplitude_and_is_the_same_on_every_image() -> None:
+    images = np.full((2, 40, 48, 1), 128, dtype=np.uint8)
+    added = Texture(0.1, 0.2, amplitude=0.1, seed=1)(images, 1.0)[..., 0].astype(float) - 128
+    np.testing.assert_array_equal(added[0], added[1])
+    assert added[0].std() == pytest.approx(25.5, rel=0.02)
+    power = np.abs(np.fft.fft2(added[0])) ** 2
+    radius = np.hypot(np.fft.fftfreq(40)[:, None], np.fft.fftfreq(48))
+    assert power[(radius > 0.1) & (radius <= 0.2)].sum() > 0.99 * power.sum()
+    other = Texture(0.1, 0.2, amplitude=0.1, seed=2)(images, 1.0)[0, ..., 0].astype(float) - 128
+    assert abs(np.corrcoef(other.ravel(), added[0].ravel())[0, 1]) < 0.3
+    with pytest.raises(ConfigError, match="a band that 8×8 images can hold"):
+        Texture(0.01, 0.02).check((8, 8, 1))
+
+
 @pytest.mark.parametrize(
     ("transformation", "shape", "said"),
     [
@@ -228,6 +313,19 @@ def test_images_that_do_not_suit_are_refused(
         (lambda: Noise(0.0), "deviation"),
         (lambda: Blur(-1.0), "sigma"),
         (lambda: Contrast(1.1), "loss"),
+        (lambda: Band(0.3, 0.2), "high"),
+        (lambda: Band(0.1, 0.2, gain=1.0), "gain"),
+        (lambda: Chain(()), "steps"),
+        (lambda: Crop(1.0), "share"),
+        (lambda: Crop(0.5, row=1.2), "row"),
+        (lambda: Pattern("web", period=1), "period"),
+        (lambda: Pattern("web", light=300), "light"),
+        (lambda: Stamp(0, 0, ((1, 2), (3,))), "pixels"),
+        (lambda: Stamp(0, 0, ((1, 256),)), "pixels"),
+        (lambda: Texture(amplitude=0.0), "amplitude"),
+        (lambda: SpiderWeb(0.0), "delta"),
+        (lambda: Rectangle(2), "size"),
+        (lambda: BlackWhiteTexture(3), "size"),
         (lambda: LowPass(0.0), "cutoff"),
         (lambda: HighPass(0.5), "cutoff"),
         (lambda: Translate(fill=-1), "fill"),

@@ -1,0 +1,126 @@
+"""Check that adaptive rounds stop near the models at which the full learning curve reaches the threshold.
+
+For each study all models of the budget are trained, each algorithm's learning curve is followed to its end, and the
+law of the whole curve says at how many models a round's gain falls under `least_gain`; a study needs the larger number
+of its two algorithms. Adaptive rounds see the curve only as far as they have come. Both are set side by side, with what
+the law fitted to the first half of the models says of the score at the end.
+
+    python benchmarks/adaptive.py [folder of the store, a temporary one by default]
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from time import perf_counter
+
+import numpy as np
+from scipy.optimize import brentq
+
+from flows.compose import request
+from modeldiff_core.evaluation.law import FittedCurve, LearningCurve
+from modeldiff_core.evaluation.rounds import enough
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, follow_curve, read_curve
+from modeldiff_core.stages.train import train_subset_shard
+from modeldiff_core.store import ObjectStore, StoreSettings, done_shards
+from modeldiff_core.study import shards_of
+
+STUDIES = (
+    ("digits_watermark", ("subsets.models=4000",)),
+    ("digits_sklearn", ("subsets.models=2500",)),
+)
+THRESHOLDS = (0.015, 0.01, 0.0075)
+"""Larger ones are reached before the law has the points that it needs."""
+
+
+def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list[LearningCurve]]:
+    """Train what is missing of a study's subset models, and follow both curves to the end."""
+    comparison, objects, settings = Comparison.of(request(overrides).study), ObjectStore(store), asdict(store)
+    budget, began = comparison.study.subsets.models, perf_counter()
+    with ProcessPoolExecutor() as workers:
+        jobs = [
+            workers.submit(train_subset_shard, settings, training.to_json(), index, {"device": "cpu", "stack": 50})
+            for training in comparison.trainings
+            for index in range(shards_of(budget, training.shard_size))
+            if index not in done_shards(objects, training.subsets)
+        ]
+        for number, job in enumerate(jobs, 1):
+            job.result()
+            if number % 10 == 0 or number == len(jobs):
+                print(f"{overrides[0]}: {number} of {len(jobs)} shards, {perf_counter() - began:.0f} s", flush=True)
+        specs = [Curve.of(comparison.study, training) for training in comparison.trainings]
+        for job in [workers.submit(follow_curve, settings, spec.to_json(), budget) for spec in specs]:
+            assert not job.result()["damaged"]
+    print(f"{overrides[0]}: curves followed, {perf_counter() - began:.0f} s", flush=True)
+    found = [read_curve(objects, spec, budget) for spec in specs]
+    return comparison, [curve for curve in found if curve is not None]
+
+
+def needed(curve: LearningCurve, growth: float, least_gain: float) -> float:
+    """Fitted models at which the gain of a round, by the law of the whole curve, falls to least_gain."""
+    law = FittedCurve.of(curve).law
+    low, high = float(law.first), float(curve.models[-1]) * 10
+
+    def excess(models: float) -> float:
+        return law.score(models) - law.score(models / growth) - least_gain
+
+    return low if excess(low) < 0 else float(brentq(excess, low, high)) if excess(high) < 0 else high
+
+
+def stopped(both: list[LearningCurve], growth: float, least_gain: float) -> int:
+    """Fitted models at which adaptive rounds stop, which see one point more at a time."""
+    for end in range(1, len(both[0].models) + 1):
+        if enough([LearningCurve(c.models[:end], c.scores[:end]) for c in both], growth, least_gain):
+            break
+    return int(both[0].models[end - 1])
+
+
+def rows(store: StoreSettings) -> Iterator[str]:
+    """One line of the table a study and threshold."""
+    for study, changes in STUDIES:
+        comparison, both = curves(store, [f"study={study}", *changes])
+        subsets = comparison.study.subsets
+        growth, held = subsets.rounds.growth, subsets.evaluation_models
+        for curve, name in zip(both, "AB", strict=True):
+            part = curve.models <= curve.models[-1] / 2
+            end = FittedCurve.of(LearningCurve(curve.models[part], curve.scores[part])).score(float(curve.models[-1]))
+            print(
+                f"{study} {name}: {curve.means[0]:.3f} to {curve.means[-1]:.3f}, largest fall from a point to the next "
+                f"{max(0.0, float(-np.diff(curve.means).min())):.4f}; the end by the law of the first half "
+                f"{end.value:.3f} [{end.low:.3f}, {end.high:.3f}]",
+                flush=True,
+            )
+        for least_gain in THRESHOLDS:
+            full = max(needed(c, growth, least_gain) for c in both) + held
+            stop = stopped(both, growth, least_gain) + held
+            if full > subsets.models:
+                continue
+            yield f"| {study} | {least_gain:g} | {full:,.0f} | {stop:,} | {stop / full - 1:+.0%} |"
+
+
+def main() -> None:
+    """Print each line as it is found, then the table."""
+    began = perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        store = StoreSettings(sys.argv[1] if len(sys.argv) > 1 else folder)
+        table = []
+        for row in rows(store):
+            table.append(row)
+            print(row, flush=True)
+    print(f"\n{datetime.now(UTC):%Y-%m-%d} · {os.cpu_count()} cores, {platform.machine()}")
+    print(f"{perf_counter() - began:.0f} s\n")
+    print("| study | least gain a round | models by the full curve | adaptive stops at | difference |")
+    print("|---|---|---|---|---|")
+    print("\n".join(table))
+
+
+if __name__ == "__main__":
+    main()

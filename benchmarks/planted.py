@@ -1,0 +1,222 @@
+"""A battery of planted differences and of null studies: what is found, and how often something is found in nothing.
+
+    python -m benchmarks.planted [--out FILE] [--only KIND ...] [--data digits fashion] [--seeds 2] [--nulls 10]
+                                 [--ways ridge-pca ridge-crossfit ...] [--table]
+
+The rule, fixed before any result: a plant is *found* if one of the first three significant directions of side A−B (by
+index) separates, among the test images of the plant's class, those that carry the cue from those that do not with an
+area under the ROC curve of at least 0.9, by its signed projection, either sign. Of a kind with several cues the first
+three directions must find as many as there are, up to three. A *false alarm* is a null study with any significant
+direction on either side. Significant: Holm over both sides' directions, at most 0.05, as in every study.
+
+Null studies compare A with A under other seeds, on data that carry a plant: with A's masks (paired) and with others.
+One JSON line a finished study is appended to --out; what is there already is not computed again.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import kstest
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+
+from benchmarks.planted_kinds import DATASETS, KINDS, LARGE, SMALL, Sample, sample
+from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Outcome, compare
+from modeldiff_core.margins import correct_class_margin
+from modeldiff_core.subsets import SubsetSampler
+from modeldiff_core.training import Execution
+from modeldiff_core.training.settings import Network
+from modeldiff_core.training.sgd import Sgd
+
+MODELS, LAUNCH = {SMALL: 800, LARGE: 1000}, 100
+FIRST, AUC = 3, 0.9
+RECIPES = {
+    data: Sgd(network=Network("mlp", (32,)), epochs=epochs, learning_rate=rate, weight_decay=0.005)
+    for data, epochs, rate in zip(DATASETS, (10, 10), (0.05, 0.02), strict=True)
+}
+Spec = dict[str, Any]
+
+
+def margins(recipe: Sgd, sample: Sample, which: str, models: int, seed: int, subset_seed: int) -> Margins:
+    """Masks, and margins of subset models on the test images."""
+    train = sample.train_a if which == "a" else sample.train_b
+    labels = torch.from_numpy(sample.test.labels)
+    masks = SubsetSampler(len(train), 0.5, subset_seed).masks(range(models))
+    parts = []
+    for first in range(0, models, LAUNCH):
+        numbers = range(first, min(first + LAUNCH, models))
+        trained = recipe.train(train, 10, masks[numbers.start : numbers.stop], numbers, seed, Execution(stack=50))
+        parts.append(correct_class_margin(torch.from_numpy(trained.logits(sample.test.images)), labels).numpy())
+    return Margins(masks, np.concatenate(parts))
+
+
+def study(spec: Spec, ways: list[str], models: int | None = None) -> dict[str, Any]:
+    """Train, compare in every way, and judge: everything that the tables need."""
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        return _study(spec, ways, models or MODELS[spec["data"]])
+
+
+def _study(spec: Spec, ways: list[str], models: int) -> dict[str, Any]:
+    began = time.process_time()
+    made, recipe, null = sample(spec["data"], spec["kind"], spec["seed"]), RECIPES[spec["data"]], spec["null"]
+    a = margins(recipe, made, "a", models, 1, spec["seed"])
+    if null is None:
+        b = margins(recipe, made, "b", models, 1, spec["seed"])
+    else:
+        b = margins(recipe, made, "a", models, 2, spec["seed"] + (0 if null == "paired" else 1_000_003))
+    trained = time.process_time()
+    record: dict[str, Any] = {**spec, "accuracy": {n: float((y.margins > 0).mean()) for n, y in (("a", a), ("b", b))}}
+    record["train_seconds"] = trained - began
+    record["ways"] = {}
+    for way in ways:
+        began = time.process_time()
+        tested = compare(a, b, way)
+        record["ways"][way] = {**judged(tested, made), "seconds": time.process_time() - began}
+    return record
+
+
+def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
+    """What a way found: differences, p, and of each cue the AUC of every direction of side A−B."""
+    aucs = [
+        [_auc(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]
+        for truth in made.truths
+    ]
+    first = [i for i, p in enumerate(tested.p_adjusted[0]) if p <= 0.05][:FIRST]
+    hits = sum(any(row[i] >= AUC for i in first) for row in aucs)
+    return {
+        "difference": tested.difference.round(6).tolist(),
+        "p": tested.p.round(5).tolist(),
+        "p_adjusted": tested.p_adjusted.round(5).tolist(),
+        "study_p": tested.study_p,
+        "stability": tested.stability.round(3).tolist(),
+        "noise": float(tested.noise),
+        "auc": np.round(aucs, 3).tolist(),
+        "significant": [int((row <= 0.05).sum()) for row in tested.p_adjusted],
+        "cues_found": hits,
+        "found": bool(aucs) and hits >= min(len(aucs), FIRST),
+    }
+
+
+def _auc(carries: np.ndarray, projection: np.ndarray) -> float:
+    auc = float(roc_auc_score(carries, projection))
+    return max(auc, 1 - auc)
+
+
+def battery(only: list[str], data: list[str], seeds: int, nulls: int) -> Iterator[Spec]:
+    """All studies: each kind on each data set for each seed, and null studies in both designs."""
+    for seed in range(seeds):
+        for kind in KINDS:
+            for name in data:
+                if not only or kind in only:
+                    yield {"data": name, "kind": kind, "seed": seed, "null": None}
+    kinds = list(KINDS)
+    for seed in range(nulls if not only or "null" in only else 0):
+        for name in data:
+            for design in ("paired", "independent"):
+                yield {"data": name, "kind": kinds[seed % len(kinds)], "seed": 1000 + seed, "null": design}
+
+
+def table(records: list[dict[str, Any]], ways: list[str]) -> str:
+    """Markdown: plants found by kind and data set for each way, and false alarms by design."""
+    plants, nulls = ([r for r in records if (r["null"] is None) == planted] for planted in (True, False))
+    lines = ["| planted | " + " | ".join(ways) + " |", "|---|" + "---|" * len(ways)]
+
+    def share(rows: list[dict[str, Any]], way: str, holds: str) -> str:
+        done = [r["ways"][way] for r in rows if way in r["ways"]]
+        if not done:
+            return "—"
+        hits = sum(bool(r["found"]) if holds == "found" else sum(r["significant"]) > 0 for r in done)
+        return f"{hits}/{len(done)}"
+
+    for kind in KINDS:
+        for name in DATASETS:
+            rows = [r for r in plants if r["kind"] == kind and r["data"] == name]
+            if rows:
+                lines.append(f"| {kind}, {name} | " + " | ".join(share(rows, w, "found") for w in ways) + " |")
+    lines.append("| **found (goal 90 %)** | " + " | ".join(share(plants, w, "found") for w in ways) + " |")
+    for design in ("paired", "independent"):
+        rows = [r for r in nulls if r["null"] == design]
+        cells = [f"{share(rows, w, 'alarm')}, KS p {_uniform(rows, w)}" for w in ways]
+        lines.append(f"| null studies, {design}: false alarms (goal 5 %) | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _uniform(rows: list[dict[str, Any]], way: str) -> str:
+    """Kolmogorov–Smirnov p of the studies' p-values against uniform, each spread evenly over its step of 1/(1 + n)."""
+    p = np.array([r["ways"][way]["study_p"] for r in rows if way in r["ways"]])
+    if len(p) < 5:
+        return "—"
+    spread = np.random.default_rng(0).random(len(p)) / (1 + PERMUTATIONS)
+    return f"{kstest(p - spread, 'uniform').pvalue:.2f}"
+
+
+def missed(records: list[dict[str, Any]], way: str) -> str:
+    """For each plant that a way missed: which AUC its directions had, and how many of them were significant."""
+    lines = []
+    for r in records:
+        own = r["ways"].get(way)
+        if r["null"] is None and own and not own["found"]:
+            best = [max(row) for row in own["auc"]]
+            lines.append(
+                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {own['significant'][0]} significant; best AUC of "
+                f"{COMPONENTS} directions {', '.join(f'{x:.2f}' for x in best)}"
+            )
+    return "\n".join(lines) or "- none"
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The finished studies."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def key(record: Spec) -> tuple[Any, ...]:
+    """What makes a study the one it is."""
+    return record["data"], record["kind"], record["seed"], record["null"]
+
+
+def main() -> None:
+    """Run what is missing, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("planted.jsonl"))
+    parser.add_argument("--only", nargs="*", default=[], help="kinds, or 'null'")
+    parser.add_argument("--data", nargs="*", default=list(DATASETS), choices=DATASETS)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--nulls", type=int, default=10, help="null studies a data set and design")
+    parser.add_argument("--ways", nargs="*", default=["ridge-pca", "ridge-crossfit"])
+    parser.add_argument("--models", type=int, help=f"an algorithm; by default {MODELS}")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="print the tables of what is finished")
+    options = parser.parse_args()
+    done = {key(r) for r in read(options.out)}
+    todo = [] if options.table else [
+        s for s in battery(options.only, options.data, options.seeds, options.nulls) if key(s) not in done
+    ]  # fmt: skip
+    with ProcessPoolExecutor(options.workers) as pool:
+        results = pool.map(study, todo, [options.ways] * len(todo), [options.models] * len(todo))
+        for number, record in enumerate(results, 1):
+            with options.out.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            said = "; ".join(
+                f"{way} {'found' if own['found'] else own['significant']}, {own['seconds']:.0f} s"
+                for way, own in record["ways"].items()
+            )
+            name = f"{record['data']}, {record['kind']}, seed {record['seed']}, null {record['null']}"
+            print(f"{number}/{len(todo)} {name}: {said}", flush=True)
+    records = read(options.out)
+    ways = sorted({way for r in records for way in r["ways"]})
+    print("\n" + table(records, ways))
+    for way in ways:
+        print(f"\nMissed by {way}:\n{missed(records, way)}")
+    print(f"\nModels an algorithm: {options.models or MODELS}; {PERMUTATIONS} permutations.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, 'ridge-pca' say.
+
+All go through the platform's cross-fitting and permutation null. Ridge is taken at one penalty for all targets, so
+that a refit is one product with a matrix that depends on the masks alone and is kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from modeldiff_core.comparison import (
+    Method,
+    Pairs,
+    common_fits,
+    p_values,
+    permuted_differences,
+    residual_crossfit,
+    residual_pca,
+)
+from modeldiff_core.datamodels import fit_lasso, fit_ridge
+from modeldiff_core.datamodels.estimators import Lasso
+from modeldiff_core.datamodels.protocol import Counts, Refit
+from modeldiff_core.transformations import holm
+
+COMPONENTS, PERMUTATIONS = 8, 24
+
+
+@dataclass(frozen=True)
+class Margins:
+    """One algorithm's masks and margins."""
+
+    masks: Bool[np.ndarray, "models train"]
+    margins: Float[np.ndarray, "models targets"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Differences of both sides (A−B, then B−A), their p, and the projections on the directions of side A−B.
+
+    study_p: of the largest difference against the largest of each permutation; uniform where nothing differs.
+    """
+
+    difference: Float[np.ndarray, "sides components"]
+    p: Float[np.ndarray, "sides components"]
+    p_adjusted: Float[np.ndarray, "sides components"]
+    stability: Float[np.ndarray, "sides components"]
+    projections: Float[np.ndarray, "targets components"]
+    study_p: float
+    noise: float
+
+
+class KeptRidge:
+    """Refits by ridge at one penalty: weights = (G + λI)⁻¹(X − x̄)ᵀ/m · Y, the matrix kept for each set of masks."""
+
+    def __init__(self, penalty: float) -> None:
+        self.penalty = penalty
+        self.kept: dict[bytes, np.ndarray] = {}
+
+    def __call__(
+        self, masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "models targets"],
+        counts: Counts | None = None,
+    ) -> Float[np.ndarray, "targets train"]:  # fmt: skip
+        name = np.packbits(masks).tobytes()
+        if name not in self.kept:
+            x = masks.astype(np.float64)
+            x -= x.mean(0)
+            gram = x.T @ x / len(x) + self.penalty * np.eye(x.shape[1])
+            solved = np.linalg.solve(gram, x.T / len(x)).astype(np.float32)
+            if len(self.kept) >= 8:
+                self.kept.pop(next(iter(self.kept)))
+            self.kept[name] = solved
+        return np.ascontiguousarray((self.kept[name] @ margins).T)
+
+
+def compare(a: Margins, b: Margins, way: str) -> Outcome:
+    """Directions of both sides from all models, their cross-fitted differences, and p from exchanges of A and B."""
+    estimator, method = way.split("-")
+    assert method in ("pca", "crossfit")
+    kind: Method = "pca" if method == "pca" else "crossfit"
+    rows = [slice(h, None, 2) for h in (0, 1)]
+    refits, whole = _refits(a, b, rows, estimator)
+    halves = [
+        Pairs(a.masks[r], b.masks[r], a.margins[r], b.margins[r], refit) for r, refit in zip(rows, refits, strict=True)
+    ]
+    pair = (halves[0], halves[1])
+    common = common_fits(pair, method=kind)
+    null = permuted_differences(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind)
+    theta = {"a": (whole(a.masks, a.margins, None), common.a), "b": (whole(b.masks, b.margins, None), common.b)}
+    fits, projections = [], None
+    for first, second in (("a", "b"), ("b", "a")):
+        (all_one, one), (all_other, other) = theta[first], theta[second]
+        if kind == "pca":
+            found = residual_pca(all_one, all_other, COMPONENTS)
+        else:
+            found = residual_crossfit(one, other, COMPONENTS)
+        projections = found.projections if projections is None else projections
+        fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b"))
+    assert projections is not None
+    difference = np.stack([fit.difference for fit in fits])
+    p = p_values(difference.ravel(), null.ravel())
+    return Outcome(
+        difference,
+        p.reshape(difference.shape),
+        holm(p).reshape(difference.shape),
+        np.stack([fit.stability for fit in fits]),
+        projections,
+        float(p_values(np.array([difference.max()]), null.max((1, 2)))[0]),
+        float(null.std()),
+    )
+
+
+def _refits(a: Margins, b: Margins, rows: list[slice], estimator: str) -> tuple[list[Refit], Refit]:
+    """How both halves are fitted anew, and how all models are."""
+    if estimator == "ridge":
+        chosen = [fit_ridge(one.masks, one.margins, penalties=(0.03, 0.1, 0.3, 1.0)).lambdas for one in (a, b)]
+        refit = KeptRidge(float(np.exp(np.mean(np.log(chosen)))))
+        return [refit, refit], refit
+    assert estimator == "lasso"
+    settings = Lasso(n_lambdas=12, gap_tolerance=1e-2)
+    halves = []
+    for part in (*rows, slice(None)):
+        fits = [fit_lasso(one.masks[part], one.margins[part], n_lambdas=12, gap_tolerance=1e-2) for one in (a, b)]
+        halves.append(settings.common(*fits))
+    return halves[:2], halves[2]

@@ -1,0 +1,90 @@
+"""The page of a counterfactual check: predicted against actual changes, one point a target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from modeldiff_core.evaluation.counterfactual import Agreement
+from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
+from modeldiff_core.report.html import style
+from modeldiff_core.report.images import data_uri
+from modeldiff_core.report.theme import Theme
+from modeldiff_core.report.words import number
+
+
+@dataclass(frozen=True)
+class RemovalFacts:
+    """Changes of margin of one algorithm when each target's most helpful examples are removed."""
+
+    name: str
+    predicted: Float[np.ndarray, "models targets"]
+    actual: Float[np.ndarray, "models targets"]
+    agreement: Agreement
+
+
+def render_counterfactual(
+    study: str, top_k: int, fraction: float, targets: Sequence[int], facts: Sequence[RemovalFacts]
+) -> dict[str, bytes]:
+    """File names to contents: `scatter.png`, `scatter.svg` and, last, `index.html`, which needs no other file."""
+    drawn = scatter_plot(facts)
+    environment = Environment(
+        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
+    page = environment.get_template("counterfactual.html.jinja").render(
+        study=study,
+        top_k=top_k,
+        fraction=f"{fraction:.0%}",
+        models=len(facts[0].actual),
+        style=Markup(style()),  # noqa: S704 - our own file
+        plot=drawn,
+        rows=[_row(one) for one in facts],
+        names=[one.name for one in facts],
+        changes=[
+            (target, [(number(one.predicted[:, i].mean()), number(one.actual[:, i].mean())) for one in facts])
+            for i, target in enumerate(targets)
+        ],
+    )
+    return {"scatter.png": drawn.png, "scatter.svg": drawn.light, "index.html": page.encode()}
+
+
+def scatter_plot(facts: Sequence[RemovalFacts], width: int = 560, height: int = 480) -> Plot:
+    """Mean actual against mean predicted change of each target, A and B, with the standard error over models."""
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        axes = new_axes(figure, theme)
+        axes.axhline(0, color=theme.line, linewidth=0.8, zorder=0)
+        axes.axvline(0, color=theme.line, linewidth=0.8, zorder=0)
+        for one, name, colour, marker in zip(facts, "AB", (theme.a, theme.b), "os", strict=True):
+            error = one.actual.std(0, ddof=1) / np.sqrt(len(one.actual))
+            axes.errorbar(
+                one.predicted.mean(0), one.actual.mean(0), error, color=colour, marker=marker, ms=5, lw=0,
+                elinewidth=0.8, label=f"{name}: {one.name}",
+            )  # fmt: skip
+        axes.axline((0, 0), slope=1, color=theme.muted, linewidth=0.9, zorder=1, label="as predicted")
+        axes.set_xlabel("predicted change of margin", color=theme.ink, fontsize=MEDIUM)
+        axes.set_ylabel("actual change of margin", color=theme.ink, fontsize=MEDIUM)
+        legend = axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted, loc="upper left")
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+    return plot(paint, width, height)
+
+
+def _row(one: RemovalFacts) -> tuple[str, str, str, str]:
+    """Name, both correlations with their intervals, and the slope."""
+    found = one.agreement
+
+    def with_interval(value: float, interval: tuple[float, float]) -> str:
+        return f"{number(value)} [{number(interval[0])}, {number(interval[1])}]"
+
+    return (
+        one.name, with_interval(found.pearson, found.pearson_interval),
+        with_interval(found.spearman, found.spearman_interval), number(found.slope),
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Stage: how often training examples are left in together, counted once for all targets and kept in the store.
+
+Counts belong to the masks alone, so algorithms that were trained on the same masks share them.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from modeldiff_core.datamodels.gram import co_occurrence
+from modeldiff_core.datamodels.protocol import Counts, Masks
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.identity import digest
+from modeldiff_core.stages.references import Reference, open_store, refer
+from modeldiff_core.stages.regression import Regression, rows_used
+from modeldiff_core.stages.times import write_time
+from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_tensors
+
+VERSION = 1
+FOLDER = "grams"
+LARGEST = 2**32
+"""Most bytes of counts (float32) that are kept; beyond them an estimator sees to its memory itself."""
+
+
+def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Reference:
+    """Where the counts of some rows of masks stand, whichever algorithm they were trained for."""
+    used = rows_used(matrix, first, half)
+    number = np.arange(first, len(used))
+    wanted = number if half is None else number[number % 2 == half]
+    identity = {
+        "version": VERSION, "masks": _design(matrix), "train": matrix.record["n_train"],
+        "models": matrix.record["models"], "first": first, "half": half, "left_out": wanted[~used[wanted]].tolist(),
+    }  # fmt: skip
+    return refer(FOLDER, "gram", identity, record="{key}.safetensors")
+
+
+def _design(matrix: MarginMatrix) -> object:
+    """What decides a matrix's masks: the subset design, or all of a training whose masks were not drawn here."""
+    training = matrix.record["identity"]["training"]
+    if "subsets" not in training:
+        return digest(training)
+    design = {name: training["subsets"][name] for name in ("fraction", "seed")}
+    return {"recipe_version": training["recipe_version"], **design}
+
+
+def count_masks(store: dict[str, Any], regression: dict[str, Any]) -> dict[str, Any]:
+    """Count the masks of a regression unless that is done."""
+    objects, spec = open_store(store), Regression.from_json(regression)
+    matrix = MarginMatrix.open(objects, spec.matrix.key)
+    counts_of(objects, spec, matrix.masks()[rows_used(matrix, spec.first, spec.half)])
+    return gram_reference(matrix, spec.first, spec.half).to_json()
+
+
+def counts_of(store: ObjectStore, regression: Regression, masks: Masks) -> Counts | None:
+    """The counts of a regression's masks, computed and kept if they are not there; None if they are too large."""
+    matrix = MarginMatrix.open(store, regression.matrix.key)
+    if not fits_store(matrix):
+        return None
+    reference = gram_reference(matrix, regression.first, regression.half)
+    try:
+        kept = read_tensors(store, reference.record, {"gram": reference.digest}).arrays["counts"]
+        return torch.from_numpy(kept.astype(np.float32))
+    except (FileNotFoundError, DamagedObject):
+        began = time.process_time()
+        counts = co_occurrence(masks)
+        whole = np.min_scalar_type(int(matrix.record["models"]))
+        arrays = {"counts": counts.numpy().astype(whole)}
+        write_time(store, reference.record, time.process_time() - began)
+        write_tensors(store, reference.record, TensorObject(arrays, {"gram": reference.digest}, {}))
+        return counts
+
+
+def fits_store(matrix: MarginMatrix) -> bool:
+    """Whether counts are kept, which depends on the number of training examples."""
+    return 4 * int(matrix.record["n_train"]) ** 2 <= LARGEST

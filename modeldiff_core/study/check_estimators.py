@@ -1,0 +1,36 @@
+"""What can be wrong with the estimators that a study asks for."""
+
+from modeldiff_core.datamodels import ESTIMATORS, FromCheckpoints
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.study.build import build_algorithm, build_estimator
+from modeldiff_core.study.config import RegressionConfig
+from modeldiff_core.study.trainings import Training
+
+
+def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], n_train: int) -> None:
+    """Raise ConfigError for an estimator that is unknown, asked for twice, or cannot look into the algorithms.
+
+    trainings: none where only margins are known, which estimators from checkpoints cannot do with.
+    """
+    for kind in config.settings:
+        if kind == "lasso" or kind not in ESTIMATORS.names():
+            expected = f"kinds other than lasso: {', '.join(name for name in ESTIMATORS.names() if name != 'lasso')}"
+            raise ConfigError("regression.settings", expected, kind, "The lasso's settings stand in regression itself")
+        build_estimator(config, kind)
+    asked = [("regression.estimator", config.estimator), *(("regression.also", kind) for kind in config.also)]
+    seen: set[str] = set()
+    for key, kind in asked:
+        if kind in seen:
+            raise ConfigError(key, "estimators that are asked for once", kind)
+        seen.add(kind)
+        estimator = build_estimator(config, kind, key)
+        if not isinstance(estimator, FromCheckpoints):
+            continue
+        if not trainings:
+            raise ConfigError(key, "an estimator from masks and margins", kind, "No models stand behind these margins")
+        for training in trainings:
+            try:
+                estimator.check(build_algorithm(training.algorithm, training.key), n_train)
+            except ConfigError as error:
+                own = f"regression.settings.{kind}.{error.key}" if error.key else key
+                raise ConfigError(own, error.expected, error.got, error.hint) from error

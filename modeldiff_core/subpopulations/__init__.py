@@ -1,0 +1,22 @@
+"""What the examples at an end of a direction share: classes, metadata, and statistics of their images."""
+
+from modeldiff_core.subpopulations.contrast import Contrast, within_classes
+from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
+from modeldiff_core.subpopulations.members import furthest
+from modeldiff_core.subpopulations.shared import Shared, StatisticContrast, shared
+from modeldiff_core.subpopulations.statistics import BANDS, image_statistics
+from modeldiff_core.subpopulations.words import in_words
+
+__all__ = [
+    "BANDS",
+    "Contrast",
+    "Enrichment",
+    "Shared",
+    "StatisticContrast",
+    "enrichments",
+    "furthest",
+    "image_statistics",
+    "in_words",
+    "shared",
+    "within_classes",
+]

@@ -1,0 +1,84 @@
+"""Numbers about an image that a person would give words to: colour, brightness, position, spatial frequency."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Brightness of red, green and blue (ITU-R BT.601): what a colour is on a grey image."""
+BATCH = 256
+"""Images whose spectra are held at a time."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Spatial frequencies in cycles per pixel, above `low` and up to `high`."""
+
+    name: str
+    low: float
+    high: float
+
+
+BANDS = (
+    Band("coarse structure", 0.0, 0.125),
+    Band("medium structure", 0.125, 0.25),
+    Band("fine structure", 0.25, 0.75),
+)
+"""Octaves of spatial frequency; 0.5 along rows and columns at once is a radius of 0.71."""
+
+
+def luminance(images: UInt8[np.ndarray, "images height width channels"]) -> Float[np.ndarray, "images height width"]:
+    """Brightness of every pixel in 0..255; of images that are neither grey nor RGB the mean of the channels."""
+    if images.shape[3] == 3:
+        return np.asarray(images.astype(np.float32) @ np.array(LUMINANCE, np.float32))
+    return np.asarray(images.mean(axis=3, dtype=np.float32))
+
+
+def radius(height: int, width: int) -> Float[np.ndarray, "frequencies half"]:
+    """Spatial frequency of each entry of a real two-dimensional spectrum, in cycles per pixel."""
+    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)))
+
+
+def image_statistics(
+    images: UInt8[np.ndarray, "images height width channels"],
+) -> dict[str, Float[np.ndarray, " images"]]:
+    """One number an image for each statistic, in pixel values (0..255) or, for positions, in pixels.
+
+    brightness: mean luminance. contrast: its standard deviation. red, green, blue: means of the channels, and
+    colourfulness: mean of the largest minus the smallest of them (RGB only). The BANDS: root of the luminance's power
+    within a band. row, column: centre of the luminance's distance from the image's darkest value, from the top left.
+    """
+    found: dict[str, Float[np.ndarray, " images"]] = {}
+    grey = luminance(images)
+    found["brightness"] = grey.mean((1, 2), dtype=np.float64)
+    found["contrast"] = grey.std((1, 2), dtype=np.float64)
+    if images.shape[3] == 3:
+        for channel, name in enumerate(("red", "green", "blue")):
+            found[name] = images[..., channel].mean((1, 2))
+        spread = images.max(3).astype(np.float32) - images.min(3)
+        found["colourfulness"] = spread.mean((1, 2), dtype=np.float64)
+    height, width = grey.shape[1:]
+    frequencies = radius(height, width)
+    # A real spectrum holds each column of frequencies but the first (and, for even widths, the last) for two.
+    twice = np.full(frequencies.shape[1], 2.0)
+    twice[0] = 1
+    if width % 2 == 0:
+        twice[-1] = 1
+    power = np.concatenate([_power(grey[at : at + BATCH], twice) for at in range(0, len(grey), BATCH)])
+    for band in BANDS:
+        inside = (frequencies > band.low) & (frequencies <= band.high)
+        found[band.name] = np.sqrt(power[:, inside].sum(1))
+    mass = grey - grey.min((1, 2), keepdims=True)
+    total = np.maximum(mass.sum((1, 2), dtype=np.float64), 1e-9)
+    found["row"] = (mass.sum(2) @ np.arange(height)) / total
+    found["column"] = (mass.sum(1) @ np.arange(width)) / total
+    return found
+
+
+def _power(
+    grey: Float[np.ndarray, "images height width"], twice: Float[np.ndarray, " half"]
+) -> Float[np.ndarray, "images frequencies half"]:
+    """Share of the variance at each frequency, so that the sum over all but 0 is the variance (Parseval)."""
+    pixels = grey.shape[1] * grey.shape[2]
+    return np.asarray(np.square(np.abs(np.fft.rfft2(grey))) * twice / pixels**2)

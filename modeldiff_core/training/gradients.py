@@ -1,0 +1,91 @@
+"""Trained networks as ordinary torch modules, for estimators that take gradients."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from modeldiff_core.models import ARCHITECTURES, Shape
+from modeldiff_core.models.stacks import to_module
+from modeldiff_core.training.operations import evaluated, shape_after
+from modeldiff_core.training.protocol import Execution
+from modeldiff_core.training.trained import HeadModels, NetworkModels
+
+Inputs = Callable[[UInt8[np.ndarray, "images height width channels"], slice], Tensor]
+"""Some of the images as one model's module takes them, [chosen, ...]."""
+
+
+@dataclass(frozen=True)
+class TorchModels:
+    """One module, with the state (state_dict) and the inputs of each model. trained: parameters that training changes.
+
+    Images are shown as at evaluation: without augmentation, and not mirrored where the recipe averages over mirrors.
+    """
+
+    module: nn.Module
+    states: tuple[dict[str, Tensor], ...]
+    inputs: tuple[Inputs, ...]
+    trained: tuple[str, ...]
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """An algorithm whose trained models are torch modules."""
+
+    def torch_models(
+        self,
+        weights: Mapping[str, Float[np.ndarray, "models ..."]],
+        image_shape: tuple[int, int, int],
+        n_classes: int,
+        execution: Execution,
+    ) -> TorchModels:
+        """The models whose ``weights`` were stored."""
+        ...
+
+
+def network_modules(models: NetworkModels, image_shape: Shape, n_classes: int) -> TorchModels:
+    """Whole networks."""
+    recipe = models.recipe
+    architecture = ARCHITECTURES[recipe.network.kind]
+    net = architecture.build(shape_after(recipe.augmentations, image_shape), recipe.network.sizes, n_classes).eval()
+    rows = range(len(next(iter(models.state.values()))))
+    net.to(next(iter(models.state.values())).device)
+
+    def state(row: int) -> dict[str, Tensor]:
+        own = {name: value[row] for name, value in models.state.items()}
+        return {**net.state_dict(), **(to_module(own) if architecture.stack else own)}
+
+    def inputs(row: int) -> Inputs:
+        def shown(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
+            pixels = torch.from_numpy(images[rows]).to(models.normalisation.mean.device)
+            normalised = models.normalisation.of(row)(evaluated(recipe.augmentations, pixels)[None])[0]
+            return normalised.permute(0, 3, 1, 2)
+
+        return shown
+
+    trained = tuple(net.trained_names(recipe.network.trainable))
+    return TorchModels(net, tuple(state(row) for row in rows), tuple(inputs(row) for row in rows), trained)
+
+
+def head_modules(models: HeadModels) -> TorchModels:
+    """Heads on the features of their common backbone, which no gradient enters."""
+
+    def features(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
+        # Features that were first asked for in inference mode cannot take part in a gradient.
+        return models.backbone.features(images)[rows].clone()
+
+    layer = copy.deepcopy(models.backbone.net.head_layer()).eval()
+    rows = range(len(next(iter(models.state.values()))))
+    states = [
+        {
+            name.rpartition(".")[2]: value
+            for name, value in to_module({n: v[row] for n, v in models.state.items()}).items()
+        }
+        for row in rows
+    ]
+    return TorchModels(layer, tuple(states), (features,) * len(states), tuple(n for n, _ in layer.named_parameters()))

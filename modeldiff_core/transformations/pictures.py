@@ -1,0 +1,33 @@
+"""Pictures that a user gives as files, named with their checksum: what is pasted is part of a study's identity."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from modeldiff_core.transformations.pixels import require
+
+RGB = UInt8[np.ndarray, "height width 3"]
+
+
+def check_picture(path: str, sha256: str) -> None:
+    """Raise ConfigError unless the path is a picture whose bytes have that SHA-256."""
+    file = Path(path).expanduser()
+    require(file.is_file(), "picture", "the path of a picture", path)
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    require(sha256 == found, "sha256", f"{found}, the SHA-256 of {path}", sha256)
+    try:
+        with Image.open(file) as image:
+            image.verify()
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        require(False, "picture", f"a picture that can be read ({error})", path)
+
+
+@lru_cache(maxsize=16)
+def picture(path: str, height: int, width: int) -> RGB:
+    """The picture in red, green and blue, resized (bilinear, smoothed where it shrinks)."""
+    with Image.open(Path(path).expanduser()) as image:
+        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))

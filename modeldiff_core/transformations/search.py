@@ -1,0 +1,187 @@
+"""Search: propose transformations along a direction, rank them on one half, put the best to the test on the other.
+
+Both the test images and the full-data models are halved: what chance gave one half of the models must not be tested
+with the same models, or the best of many candidates would look real where nothing differs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from modeldiff_core.data import Examples
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.identity import generator
+from modeldiff_core.training.protocol import TrainedModels
+from modeldiff_core.transformations.candidates import TransformationTest, build_on
+from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
+from modeldiff_core.transformations.judgement import Judged, judge, read
+from modeldiff_core.transformations.proposals import Along, propose
+
+LEAST_MODELS = 4
+"""Two models of each algorithm in each half."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Where transformations are searched for, and how many.
+
+    directions: most significant directions of a side that are searched, 0 for none. candidates: most transformations
+    ranked for a direction. confirmed: how many of the best of each are put to the test. share: of all examples that
+    make an end of a direction. seed: decides the halves.
+    """
+
+    directions: int = 4
+    candidates: int = 24
+    confirmed: int = 3
+    share: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, holds, expected in (
+            ("directions", self.directions >= 0, "0 or more"),
+            ("candidates", self.candidates >= 1, "1 or more"),
+            ("confirmed", 1 <= self.confirmed <= self.candidates, f"1 to candidates ({self.candidates})"),
+            ("share", 0 < self.share <= 0.5, "a number in (0, 0.5]"),
+        ):
+            if not holds:
+                raise ConfigError(f"search.{name}", expected, getattr(self, name))
+
+
+Halves = tuple[Int[np.ndarray, " ranking"], Int[np.ndarray, " confirming"]]
+
+
+def image_halves(targets: int, seed: int) -> Halves:
+    """Sorted positions of the targets that candidates are proposed from and ranked on, and of those that confirm."""
+    order = generator("search halves", seed).permutation(targets)
+    return np.sort(order[: targets // 2]), np.sort(order[targets // 2 :])
+
+
+def model_halves(models: int) -> tuple[range, range]:
+    """The models that rank and those that confirm."""
+    return range((models + 1) // 2), range((models + 1) // 2, models)
+
+
+def measure_tests(
+    models: TrainedModels,
+    examples: Examples,
+    tests: Sequence[TransformationTest],
+    effects: EffectSettings,
+    intensities: Sequence[float] | None = None,
+) -> list[Changes]:
+    """Changes [intensities, models, images] of each test on the eligible ones of the examples, in float32.
+
+    intensities: each test's own if not given. Which images are marked as planted plays no part, since a search must
+    not know.
+    """
+    shown: dict[int | None, tuple[Examples, np.ndarray]] = {}
+    out = []
+    for test in tests:
+        if test.target_class not in shown:
+            chosen = eligible_images(examples.labels, {}, test.target_class, effects.max_images, effects.seed)
+            of_class = examples.select(chosen)
+            shown[test.target_class] = of_class, models.logits(of_class.images)
+        seen, before = shown[test.target_class]
+        transformation = build_on(test, seen)
+        levels = test.intensities if intensities is None else intensities
+        found = measure(models, transformation, seen.images, seen.labels, levels, test.target_class, before)
+        out.append(Changes(found.probability.astype(np.float32), found.margin.astype(np.float32)))
+    return out
+
+
+def joined(groups: Sequence[Sequence[Changes]], rows: slice) -> list[Changes]:
+    """For each test the changes of some rows of all models, from the changes of each group of models."""
+    return [
+        Changes(
+            np.concatenate([part.probability for part in parts], axis=1)[:, rows],
+            np.concatenate([part.margin for part in parts], axis=1)[:, rows],
+        )
+        for parts in zip(*groups, strict=True)
+    ]
+
+
+def best(
+    effects_a: Float[np.ndarray, " candidates"], effects_b: Float[np.ndarray, " candidates"], count: int
+) -> Int[np.ndarray, " finalists"]:
+    """The candidates of the largest |A's effect − B's|, best first."""
+    return np.asarray(np.argsort(-np.abs(effects_a - effects_b), kind="stable")[:count])
+
+
+def rank(
+    a: Sequence[TrainedModels],
+    b: Sequence[TrainedModels],
+    tests: Sequence[TransformationTest],
+    targets: Examples,
+    models: int,
+    settings: SearchSettings,
+    effects: EffectSettings,
+) -> tuple[TransformationTest, ...]:
+    """The tests of the largest difference at full intensity on the ranking half of the images and models."""
+    half, _ = image_halves(len(targets), settings.seed)
+    rows, _ = model_halves(models)
+    examples, kept = targets.select(half), slice(rows.start, rows.stop)
+    of_a, of_b = (
+        np.array(
+            [
+                c.probability.mean()
+                for c in joined([measure_tests(m, examples, tests, effects, (1.0,)) for m in of], kept)
+            ]
+        )
+        for of in (a, b)
+    )
+    return tuple(tests[at] for at in best(of_a, of_b, settings.confirmed))
+
+
+def confirm(
+    a: Sequence[TrainedModels],
+    b: Sequence[TrainedModels],
+    tests: Sequence[TransformationTest],
+    targets: Examples,
+    models: int,
+    settings: SearchSettings,
+    effects: EffectSettings,
+) -> tuple[Judged, ...]:
+    """Effects of the tests on the other half of the images and models, with p adjusted over the tests."""
+    _, half = image_halves(len(targets), settings.seed)
+    _, rows = model_halves(models)
+    examples, kept = targets.select(half), slice(rows.start, rows.stop)
+    of_a, of_b = (joined([measure_tests(m, examples, tests, effects) for m in of], kept) for of in (a, b))
+    return judge([read(t, x, y, effects.level) for t, x, y in zip(tests, of_a, of_b, strict=True)], effects)
+
+
+def proposals(targets: Along, train: Along, settings: SearchSettings) -> tuple[TransformationTest, ...]:
+    """Candidates along a direction, from the training examples and the ranking half of all test examples."""
+    half, _ = image_halves(len(targets.examples), settings.seed)
+    return propose(
+        Along(targets.examples.select(half), targets.values[half]), train, settings.share, settings.candidates
+    )
+
+
+def search(
+    a: Sequence[TrainedModels],
+    b: Sequence[TrainedModels],
+    targets: Along,
+    train: Along,
+    models: int,
+    settings: SearchSettings,
+    effects: EffectSettings,
+) -> tuple[Judged, ...]:
+    """Propose, rank and confirm along one direction; what was put to the test, best ranked first.
+
+    a, b: full-data models in any number of groups, `models` of each algorithm in all. targets: all test examples with
+    their projections. Those that are `distinguishing` are the found transformations; none is an honest answer.
+
+    Raises ConfigError for fewer than 4 models of each algorithm.
+    """
+    check_models(models)
+    tests = proposals(targets, train, settings)
+    finalists = rank(a, b, tests, targets.examples, models, settings, effects)
+    return confirm(a, b, finalists, targets.examples, models, settings, effects)
+
+
+def check_models(models: int) -> None:
+    """Raise ConfigError for fewer full-data models than two halves need."""
+    if models < LEAST_MODELS:
+        hint = "The search ranks with one half of them and confirms with the other; search.directions=0 leaves it out"
+        raise ConfigError("ensemble.models", f"{LEAST_MODELS} or more", models, hint)

@@ -1,0 +1,163 @@
+"""The search as stages gives what it gives in memory, whatever the shards, and stands in the summary."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modeldiff_core.identity import plain
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.enrichment import describe, read_description
+from modeldiff_core.stages.search import (
+    Search,
+    measure_finalists,
+    propose_candidates,
+    rank_candidates,
+    read_finalists,
+    searches,
+)
+from modeldiff_core.stages.summary import descriptions, read_directions, read_findings, significant_entries
+from modeldiff_core.stages.train import load_ensemble
+from modeldiff_core.stages.verify import repair, verify
+from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.subpopulations import furthest, in_words, shared
+from modeldiff_core.training import Execution
+from modeldiff_core.transformations.proposals import Along
+from modeldiff_core.transformations.search import search
+from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
+
+LENIENT: dict[str, Any] = {
+    "comparison": {**TINY["comparison"], "components": 1, "significance": 0.999},
+    "ensemble": {"models": 6, "shard_size": 2},
+    "search": {"directions": 1, "candidates": 8, "confirmed": 2, "share": 0.1},
+}
+"""With so few models nothing is significant: here what comes nearest is searched as if it were."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, Comparison]:
+    store, comparison = local(tmp_path_factory.mktemp("lenient")), tiny(**LENIENT)
+    run(store, comparison)
+    return store, comparison
+
+
+def found_searches(store: ObjectStore, comparison: Comparison) -> list[Search]:
+    entries = significant_entries(store, comparison)
+    found = searches(comparison.study, comparison.trainings, comparison.pair, entries)
+    assert found
+    return found
+
+
+def test_stages_give_what_is_found_in_memory(whole: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = whole
+    settings: Any = plain(store.settings)
+    directions, _ = read_directions(store, comparison)
+    task = comparison.trainings[0].task()
+    models = [
+        [load_ensemble(settings, training, index, Execution())[0] for index in range(3)]
+        for training in comparison.trainings
+    ]
+    for spec in found_searches(store, comparison):
+        expected = search(
+            *models,
+            Along(task.targets, directions.arrays[f"{spec.side}.projections"][:, spec.index]),
+            Along(task.train, directions.arrays[f"{spec.side}.directions"][spec.index]),
+            6,
+            comparison.study.search,
+            comparison.study.effects,
+        )
+        stored = read_finalists(store, spec)
+        assert [one.test for one in stored] == [one.measured.test for one in expected]
+        for one, other in zip(stored, expected, strict=True):
+            assert abs(one.margin.a[-1].mean) > 1e-3
+            assert one.images == other.measured.images
+            for a, b in ((one.probability, other.measured.probability), (one.margin, other.measured.margin)):
+                assert [i.mean for i in a.b] == pytest.approx([i.mean for i in b.b], abs=1e-6)
+                assert a.difference[-1].p == pytest.approx(b.difference[-1].p, rel=1e-3)
+
+
+def test_the_directions_that_differ_most_are_searched() -> None:
+    comparison = tiny(**{**LENIENT, "search": {"directions": 2}})
+    entries = [
+        {"side": side, "index": index, "significant": index != 1, "explained_variance": {"a": a, "b": 0.5}}
+        for side in ("a-b", "b-a")
+        for index, a in enumerate((0.6, 0.9, 0.2, 0.8))
+    ]
+    found = searches(comparison.study, comparison.trainings, comparison.pair, entries)
+    assert [(one.side, one.index) for one in found] == [("a-b", 3), ("a-b", 0), ("b-a", 2), ("b-a", 0)]
+    none = tiny(**{**LENIENT, "search": {"directions": 0}})
+    assert not searches(none.study, none.trainings, none.pair, entries)
+
+
+def test_ends_are_described_and_said_in_the_summary(whole: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = whole
+    directions, _ = read_directions(store, comparison)
+    task, classes = comparison.trainings[0].task(), comparison.trainings[0].load().classes
+    summary = read_record(store, comparison.summary.record)
+    specs = descriptions(comparison, summary["directions"])
+    assert specs
+    for spec in specs:
+        stored = read_description(store, spec)
+        weights = directions.arrays[f"{spec.side}.directions"][spec.index]
+        expected = shared(task.train, furthest(-weights, 0.1), classes)
+        assert expected is not None
+        end = stored["train"]["negative"]
+        assert end.facts["words"] == in_words(expected)
+        assert end.facts["size"] == 6
+        assert np.abs(end.difference).max() > 0
+        np.testing.assert_allclose(end.difference, expected.difference, rtol=1e-5, atol=1e-4)
+        (entry,) = [e for e in summary["directions"] if (e["side"], e["index"]) == (spec.side, spec.index)]
+        assert entry["subpopulations"]["negative"]["train"] == end.facts
+
+
+def test_the_summary_tells_what_was_found_and_corrects_over_everything(
+    whole: tuple[ObjectStore, Comparison],
+) -> None:
+    store, comparison = whole
+    summary = read_record(store, comparison.summary.record)
+    findings = read_findings(store, comparison)
+    found = summary["found"]
+    assert 1 <= len(found) <= 4
+    names = [(e["kind"], e["class"], str(e["parameters"])) for e in found]
+    assert len(set(names)) == len(names), "what several directions propose is put to the test once"
+    for entry in found:
+        assert entry["along"]
+        assert len(entry["dose_response"]) == 4
+        assert entry["dose_response"][-1]["effect"] == entry["effect"]
+        assert entry["dose_response"][-1]["margin"]["ci"] == entry["margin"]["ci"]
+    everything = [*findings.effects, *(one for _, one in findings.found)]
+    raw = [r.difference[-1].p for one in everything for r in (one.measured.probability, one.measured.margin)]
+    adjusted = [p for one in everything for p in (one.p_probability, one.p_margin)]
+    assert min(adjusted) == pytest.approx(min(1.0, min(raw) * len(raw)))
+    assert any(line.startswith("The search along ") for line in summary["findings"])
+
+
+def test_damage_to_what_the_search_stores_is_named_and_mended(
+    whole: tuple[ObjectStore, Comparison], tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(whole[0].path(""), tmp_path / "copy")
+    store, comparison = local(tmp_path / "copy"), whole[1]
+    assert verify(store, comparison) == ()
+    spec = found_searches(store, comparison)[0]
+    keys = [
+        spec.description.reference.record,
+        spec.proposed.record,
+        spec.candidates("a").record,
+        spec.finalists("b").record,
+    ]
+    for key in keys:
+        store.write(key, store.read(key)[:-1])
+    findings = verify(store, comparison)
+    assert {(f.key, f.kind) for f in findings} == {(key, "damaged") for key in keys}
+    assert len(keys) == 4
+    repair(store, findings)
+    settings: Any = plain(store.settings)
+    describe(settings, spec.description.to_json())
+    propose_candidates(settings, spec.to_json())
+    rank_candidates(settings, spec.to_json(), "a", {"device": "cpu"})
+    measure_finalists(settings, spec.to_json(), "b", {"device": "cpu"})
+    assert verify(store, comparison) == ()
+    assert all(store.read(key) == whole[0].read(key) for key in keys), "the same bytes again"
