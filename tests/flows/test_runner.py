@@ -3,6 +3,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch
 from pydantic import ValidationError
 
 from flows.cli import main
-from flows.compose import RunnerConfig
+from flows.compose import RunnerConfig, request
+from flows.verbs import _size_of_shards
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.inventory import ShardSet
 from tasks.slots import OutOfTime, Slots, run_stage
 
 
@@ -113,3 +117,32 @@ def test_plan_keeps_what_it_measures_and_reads_it_afterwards(
     assert capsys.readouterr().out == said
     assert main(["verify", *asked[1:]]) != 2
     assert "probes" not in capsys.readouterr().out, "a record of a measurement is no stray"
+
+
+def test_many_short_shards_are_told_a_size_that_takes_minutes() -> None:
+    training = Comparison.of(request(["subsets.shard_size=10"]).study).trainings[0]
+    many = ShardSet("a", "subsets", training, 3000, frozenset(range(500)))
+    assert _size_of_shards(many, 0.05) == ", 0.5 s a shard: subsets.shard_size=2400 would make it minutes"
+    assert _size_of_shards(many, 12.0) == ""
+    assert _size_of_shards(replace(many, wanted=600), 0.05) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"kind": "local", "shard_gpus": 1}, "shard_gpus"),
+        ({"kind": "dask", "devices": ("cuda:0",)}, "devices"),
+        ({"kind": "ray", "processes_a_device": 2}, "processes_a_device"),
+        ({"kind": "ray", "address": "auto", "workers": 2}, "workers"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        RunnerConfig(**settings)
+    assert [problem["loc"] for problem in raised.value.errors()] == [(key,)]
+
+
+def test_on_a_cluster_a_shard_computes_on_the_device_that_it_sees() -> None:
+    assert "device" not in RunnerConfig().execution()
+    assert RunnerConfig(kind="dask").execution()["device"] == "cpu"
+    assert RunnerConfig(kind="ray", shard_gpus=0.5).execution()["device"] == "cuda:0"
