@@ -190,10 +190,13 @@ def test_sides_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         compared(store, **fewer)
 
 
-def test_directions_without_permutations_are_not_tested(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["pca", "crossfit"])
+def test_directions_without_permutations_are_not_tested(tmp_path: Path, method: str) -> None:
     store = local(tmp_path / "store")
-    asked = {"comparison": {"components": 2, "permutations": 0}, "regression": {"n_lambdas": 2}}
+    asked = {"comparison": {"components": 2, "permutations": 0, "method": method}, "regression": {"n_lambdas": 2}}
     _, summary, taken = compared(store, **adopted(store, tmp_path), **asked)
     assert not any("null" in name for name in taken)
     assert [d["null_p"] for d in summary["directions"]] == [1.0] * 4
     assert "not tested against chance" in summary["findings"][0]
+    assert all(0 <= d["overlap"] <= 1 and d["models_needed"] is None for d in summary["directions"])
+    assert summary["excluded_targets"] == []
