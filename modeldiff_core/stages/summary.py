@@ -121,7 +121,8 @@ def estimator_scores(
 
 def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
     """The significant ones of the ``directions`` of summary.json."""
-    found = Findings(*read_directions(store, comparison), ({}, {}))
+    trained = {"models": comparison.study.subsets.models}  # of the scores only what the entries are made with
+    found = Findings(*read_directions(store, comparison), (trained, trained))
     return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
 
 
