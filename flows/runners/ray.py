@@ -52,6 +52,8 @@ def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     common: dict[str, Any] = {"namespace": "prefect", "log_to_driver": False, "logging_level": "error"}
     if runner.address is None:
+        # Ray gives its workers the lowest share of a machine that has other work.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         cpus = runner.workers or os.cpu_count() or 1
         ray.init(num_cpus=cpus, include_dashboard=False, **common)
     else:

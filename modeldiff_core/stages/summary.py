@@ -121,8 +121,7 @@ def estimator_scores(
 
 def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
     """The significant ones of the ``directions`` of summary.json."""
-    trained = {"models": comparison.study.subsets.models}  # of the scores only what the entries are made with
-    found = Findings(*read_directions(store, comparison), (trained, trained))
+    found = Findings(*read_directions(store, comparison), ({}, {}))
     return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
 
 
