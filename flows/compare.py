@@ -4,20 +4,20 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Any, cast
 
-from prefect import Flow, flow, get_run_logger, tags
+from prefect import flow, get_run_logger, tags
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.artifacts import publish
 from flows.cancelling import stopped_when_cancelled
 from flows.compose import Request, RunnerConfig
 from flows.progress import StageProgress
-from flows.resolve import resolve
+from flows.resolve import check_shards, resolve
+from flows.runners import Call, Runner, open_runner
 from flows.server import note_run
 from flows.turns import turns_on_gpus
-from flows.window import Call, Outcome, RunFailed, run_window
+from flows.window import Outcome, RunFailed, run_window
 from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
@@ -35,23 +35,19 @@ from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_
 from modeldiff_core.study import StudyConfig
 from tasks import curve, datamodels, directions, effects, matrices, probe, report, search, train
 from tasks.policy import fresh, result_storage
-from tasks.slots import Slots, open_slots
 
 REPAIRS = 3
 """Rounds of training shards again that turned out damaged when they were gathered."""
 
 
-def configured(store: StoreSettings, runner: RunnerConfig) -> Flow[..., dict[str, Any] | State[Any]]:
-    """The flow with a thread for each task in the window, in front of the runner's slots."""
-    most = 2 * len(runner.slots(max(runner.processes)))
-    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=most))
-    return compare.with_options(task_runner=threads, result_storage=result_storage(store))
-
-
 def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any]:
-    """Run the flow of a comparison from this process; raises CancelledRun if that is what became of it."""
+    """Run the flow of a comparison from this process; raises CancelledRun if that is what became of it.
+
+    Prefect's results lie beside the study's own objects.
+    """
+    configured = compare.with_options(result_storage=result_storage(store))
     with tags(study.name, study.algorithm_a.name, study.algorithm_b.name):
-        return cast(dict[str, Any], configured(store, runner)(study=study, store=store, runner=runner))
+        return cast(dict[str, Any], configured(study=study, store=store, runner=runner))
 
 
 @flow(
@@ -68,16 +64,12 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
     for warning in warnings:
         logger.warning(warning)
     try:
-        with (
-            stopped_when_cancelled(),
-            turns_on_gpus(runner.devices),
-            open_slots(runner.slots(), runner.execution()) as slots,
-        ):
+        with stopped_when_cancelled(), turns_on_gpus(runner.devices), open_runner(runner, store) as places:
             while not (now := current_round(ObjectStore(store), comparison)).last:
-                step = _Run(now.comparison, store, slots, runner)
+                step = _Run(now.comparison, store, places, runner)
                 step.train()
                 step.follow()
-            run = _Run(now.comparison, store, slots, runner)
+            run = _Run(now.comparison, store, places, runner)
             run.train()
             run.consolidate()
             run.follow()
@@ -93,8 +85,8 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
 class _Run:
     """One pass over the stages of a comparison; what is complete in the store is not computed again."""
 
-    def __init__(self, comparison: Comparison, store: StoreSettings, slots: Slots, runner: RunnerConfig) -> None:
-        self.slots, self.runner = slots, runner
+    def __init__(self, comparison: Comparison, store: StoreSettings, places: Runner, runner: RunnerConfig) -> None:
+        self.places, self.runner = places, runner
         self.comparison = comparison
         self.study = comparison.study
         self.store: dict[str, Any] = _json(store)
@@ -104,10 +96,11 @@ class _Run:
 
     def train(self) -> None:
         """Train the shards that the store lacks; raises RunFailed that lists those that could not be."""
+        sets = shard_sets(self.objects, self.comparison)
+        check_shards(sets, self.runner)
         for training in self.comparison.trainings:
             if not self.objects.exists(f"{training.prefix}/training.json"):
                 write_record(self.objects, f"{training.prefix}/training.json", training.record())
-        sets = shard_sets(self.objects, self.comparison)
         total = sum(s.wanted * s.models_in_shard for s in sets)
         before = sum(len(s.done) * s.models_in_shard for s in sets)
         done, wanted = sum(len(s.done) for s in sets), sum(s.wanted for s in sets)
@@ -229,18 +222,19 @@ class _Run:
                 label = self._label(shards.label)
                 arguments = {
                     "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
+                    "execution": self.runner.execution(),
                 }  # fmt: skip
                 name = f"{label} {shards.kind} probe"
                 found = self._run([Call(name, probe.probe, arguments)], progress).results[name]
                 seconds = found["seconds_a_model"] * len(shards.missing) * shards.models_in_shard
                 longest, processes = max((longest, processes), (seconds, found["processes"]))
-        self.slots.add(self.runner.slots(processes)[len(self.slots.devices) :])
+        self.places.widen(processes)
 
     def _shard(self, shards: ShardSet, index: int) -> Call:
         label = self._label(shards.label)
         arguments = {
             "label": label, "kind": shards.kind, "store": self.store, "training": shards.training.to_json(),
-            "index": index,
+            "index": index, "execution": self.runner.execution(), "limit": self.runner.shard_timeout_s,
         }  # fmt: skip
         return Call(f"{label} {shards.kind} shard {index}", train.train_shard, arguments, shards.models_in_shard)
 
@@ -249,7 +243,8 @@ class _Run:
         for pair in self.comparison.effects():
             for label, effect in zip("ab", pair, strict=True):
                 name = f"{self._label(label)} effect of {effect.test.name}"
-                arguments = {"label": name, "store": self.store, "effect": effect.to_json()}
+                arguments = {"label": name, "store": self.store, "effect": effect.to_json(),
+                             "execution": self.runner.execution()}  # fmt: skip
                 calls.append(self._cached(name, effects.measure_effect, effect.reference, arguments))
         return calls
 
@@ -306,15 +301,15 @@ class _Run:
         for spec, which in product(along, BOTH):
             name = f"{self._label(which)} {verb} along {spec.side} {spec.index + 1}"
             reference = spec.candidates(which) if verb == "rank" else spec.finalists(which)
-            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json(), "which": which}
+            arguments = {"label": name, "store": self.store, "search_spec": spec.to_json(), "which": which,
+                         "execution": self.runner.execution()}  # fmt: skip
             yield self._cached(name, task, reference, arguments)
 
     def _cached(self, name: str, task: Any, reference: Reference, arguments: dict[str, Any]) -> Call:
         return Call(name, fresh(task, reference, self.objects), {"reference": reference.to_json(), **arguments})
 
     def _run(self, calls: Iterable[Call], progress: StageProgress) -> Outcome:
-        window = 2 * len(self.slots.devices)
-        return run_window(calls, window, lambda call: progress.advance(call.units)).succeeded(self.study.name)
+        return run_window(calls, self.places, lambda call: progress.advance(call.units)).succeeded(self.study.name)
 
     def _label(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"

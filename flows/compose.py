@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
@@ -20,10 +20,18 @@ from modeldiff_core.training.probe import PROCESSES
 
 
 class RunnerConfig(Settings):
-    """How shards are run on one machine: worker processes and devices, never what they compute."""
+    """How shards are run: worker processes and devices of this machine or of a cluster, never what they compute."""
 
-    kind: Literal["local"] = "local"
-    workers: int | None = Field(None, ge=1, description="CPU worker processes; all cores if not given")
+    kind: Literal["local", "dask", "ray"] = "local"
+    address: str | None = Field(None, description="of a running cluster; if not given, one is started on this machine")
+    workers: int | None = Field(
+        None, ge=1, description="worker processes on this machine; if not given one a core, or one a GPU share"
+    )
+    shard_gpus: float = Field(
+        0, ge=0, le=1, description="on a cluster: the GPU that a shard takes, or the part of one that several share"
+    )
+    shard_timeout_s: float = Field(6 * 3600, gt=0, description="seconds that a shard may take on its worker")
+    max_shards: int = Field(10_000, ge=1, description="most shards that one run submits; more are refused")
     devices: tuple[str, ...] = Field(("cpu",), min_length=1)
     processes_a_device: int | None = Field(
         None, ge=1, description="worker processes on each GPU; if not given 1, or with `tune` the fastest of 1, 2 and 4"
@@ -37,8 +45,10 @@ class RunnerConfig(Settings):
     ffcv_workers: int = Field(1, ge=1, description="threads that read images beyond that share")
 
     def execution(self) -> dict[str, Any]:
-        """Settings of an Execution but for its device."""
+        """Settings of an Execution: on a cluster with the one device that a worker sees, in slots without."""
+        device = {} if self.kind == "local" else {"device": "cuda:0" if self.shard_gpus else "cpu"}
         return {
+            **device,
             "stack": self.stack,
             "native": self.native,
             "tuned": self.tune,
@@ -50,7 +60,7 @@ class RunnerConfig(Settings):
     @property
     def processes(self) -> tuple[int, ...]:
         """Numbers of processes on one device that a measurement tries: several only on GPUs, and only if it may."""
-        if "cpu" in self.devices:
+        if self.kind != "local" or "cpu" in self.devices:
             return (1,)
         if self.processes_a_device is not None:
             return (self.processes_a_device,)
@@ -58,9 +68,14 @@ class RunnerConfig(Settings):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """What works at the same time: every CPU worker, or every device, however many processes it has."""
+        """What works at the same time here: every CPU worker, or every device, however many processes it has.
+
+        Of a cluster elsewhere, whose workers only it can count, one.
+        """
         if self.devices == ("cpu",):
-            return ("cpu",) * (self.workers or os.cpu_count() or 1)
+            device = "cuda:0" if self.shard_gpus else "cpu"
+            elsewhere = self.address is not None
+            return (device,) * (self.workers or (1 if elsewhere or self.shard_gpus else os.cpu_count()) or 1)
         return self.devices
 
     def slots(self, processes: int | None = None) -> tuple[str, ...]:
@@ -73,6 +88,27 @@ class RunnerConfig(Settings):
         if len(set(devices)) < len(devices):
             raise ValueError("devices that differ (runner.workers and runner.processes_a_device give one several)")
         return devices
+
+    @field_validator("address", "shard_gpus")
+    @classmethod
+    def _of_clusters(cls, given: Any, about: ValidationInfo) -> Any:
+        if given and about.data.get("kind") == "local":
+            raise ValueError("it with runner=dask or runner=ray only")
+        return given
+
+    @field_validator("devices", "processes_a_device")
+    @classmethod
+    def _of_this_machine(cls, given: Any, about: ValidationInfo) -> Any:
+        if given not in (None, ("cpu",)) and about.data.get("kind") != "local":
+            raise ValueError("it with runner=local only; on a cluster runner.shard_gpus takes its place")
+        return given
+
+    @field_validator("workers")
+    @classmethod
+    def _of_clusters_started_here(cls, workers: int | None, about: ValidationInfo) -> int | None:
+        if workers is not None and about.data.get("address"):
+            raise ValueError("none beside runner.address: that cluster has its own")
+        return workers
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow, get_run_logger, tags
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import ValidationError
 
 from flows.compose import Request, RunnerConfig, composed, parse_request
 from flows.progress import StageProgress
 from flows.resolve import resolve
+from flows.runners import Call, open_runner
 from flows.server import prefect_api
-from flows.window import Call, RunFailed, run_window
+from flows.window import RunFailed, run_window
 from modeldiff_core.stages.counterfactual import Counterfactual
 from modeldiff_core.stages.inventory import shard_sets
 from modeldiff_core.stages.rounds import current_round
@@ -26,7 +26,6 @@ from modeldiff_core.study import StudyConfig, load_dataset
 from modeldiff_core.study.config import config_error
 from modeldiff_core.study.counterfactual import CounterfactualConfig, check_counterfactual
 from tasks import counterfactual as tasks
-from tasks.slots import open_slots
 
 
 def counterfactual(overrides: Sequence[str]) -> int:
@@ -66,8 +65,8 @@ def check_flow(
     comparison, _ = resolve(Request(study, store, runner))
     check, objects, settings = Counterfactual(comparison, asked), ObjectStore(store), asdict(store)
     if not check.record.complete(objects):
-        with open_slots(runner.slots(), runner.execution()):
-            calls = list(_training_calls(check, objects, settings))
+        with open_runner(runner, store) as places:
+            calls = list(_training_calls(check, objects, settings, runner))
             get_run_logger().info("%d of %d removals to train", len(calls), 2 * len(check.targets()))
             print(f"{study.name}: {len(calls)} of {2 * len(check.targets())} removals to train", flush=True)
             arguments = {
@@ -76,16 +75,13 @@ def check_flow(
             }  # fmt: skip
             with StageProgress("counterfactual", "training without", len(calls) + 1, unit="removals") as progress:
                 for part in (calls, [Call("verdict", tasks.judge, arguments)]):
-                    window = 2 * len(runner.slots())
-                    run_window(part, window, lambda call: progress.advance(call.units)).succeeded(study.name)
+                    run_window(part, places, lambda call: progress.advance(call.units)).succeeded(study.name)
     return _publish(check, objects)
 
 
 def _run(study: StudyConfig, asked: Request, settings: CounterfactualConfig) -> dict[str, Any]:
-    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=2 * len(asked.runner.slots())))
-    configured = check_flow.with_options(task_runner=threads)
     with tags(study.name, "counterfactual"):
-        result: dict[str, Any] = configured(study=study, store=asked.store, runner=asked.runner, asked=settings)
+        result: dict[str, Any] = check_flow(study=study, store=asked.store, runner=asked.runner, asked=settings)
     return result
 
 
@@ -108,13 +104,16 @@ def _lacking(store: ObjectStore, check: Counterfactual) -> str:
     return ", ".join(missing)
 
 
-def _training_calls(check: Counterfactual, store: ObjectStore, settings: dict[str, Any]) -> list[Call]:
+def _training_calls(
+    check: Counterfactual, store: ObjectStore, settings: dict[str, Any], runner: RunnerConfig
+) -> list[Call]:
     calls = []
     for which, training in enumerate(check.comparison.trainings):
         for removal in check.removals(which):
             if not removal.reference.complete(store):
                 label = f"{check.comparison.study.name} {training.algorithm.name} without what helps {removal.target}"
-                arguments = {"label": label, "store": settings, "removal": removal.to_json()}
+                arguments = {"label": label, "store": settings, "removal": removal.to_json(),
+                             "execution": runner.execution(), "limit": runner.shard_timeout_s}  # fmt: skip
                 calls.append(Call(label, tasks.train_without, arguments))
     return calls
 

@@ -41,16 +41,13 @@ def retry(run: str) -> int:
 def _run_here(flow: str, found: "FlowRun") -> int:
     from prefect.flow_engine import run_flow
 
-    from flows.compare import compare, configured
+    from flows.compare import compare
     from flows.sweep import sweep
     from tasks.policy import result_storage
 
     asked = (compare if flow == "compare" else sweep).validate_parameters(found.parameters)
-    ours = (
-        configured(asked["store"], asked["runner"])
-        if flow == "compare"
-        else sweep.with_options(result_storage=result_storage(asked["store"]))
-    )
+    storage = result_storage(asked["store"])
+    ours = (compare if flow == "compare" else sweep).with_options(result_storage=storage)
     done: Any = run_flow(ours, flow_run=found, parameters=asked, return_type="state")
     if done.is_completed():
         print(*done.result()["findings"], sep="\n")

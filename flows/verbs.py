@@ -14,15 +14,23 @@ from flows.server import prefect_api
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
-from modeldiff_core.stages.inventory import held, results, shard_sets, shard_sets_among
+from modeldiff_core.stages.inventory import ShardSet, held, results, shard_sets, shard_sets_among
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, StoreSettings
+
+MANY = 1000
+"""Shards of which there are many: each is a line in Prefect's UI and some rows in its database."""
+MINUTES = 120.0
+"""Seconds that a shard may well take where there are many."""
 
 
 def compare(overrides: Sequence[str]) -> int:
     """Run a comparison, with a private Prefect server unless one is configured."""
+    from flows.resolve import check_shards
+
     asked = request(overrides)
-    _comparison(asked)
+    comparison, store = _comparison(asked)
+    check_shards(shard_sets(store, current_round(store, comparison).comparison), asked.runner)
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
         from prefect.exceptions import CancelledRun
@@ -74,17 +82,19 @@ def plan(overrides: Sequence[str]) -> int:
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     seconds = 0.0
     places = asked.runner.places
+    elsewhere = asked.runner.address is not None
     for shards in shard_sets(store, comparison):
         name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
         models = len(shards.missing) * shards.models_in_shard
         line = f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards done, {models} models to train"
-        if models:
+        if models and not elsewhere:
             from flows.probe import probed
 
             found = probed(shards.training, shards.kind, asked.runner, asked.store)
             each = found["seconds_a_model"]
             seconds += models * each / len(places)
             line += f", {1000 * each:.1f} ms a model (measured)"
+            line += _size_of_shards(shards, each)
             if found["processes"] > 1:
                 line += f" with {found['processes']} processes on a device"
         print(line)
@@ -92,7 +102,10 @@ def plan(overrides: Sequence[str]) -> int:
         print(line)
     missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
     print(f"{len(missing)} results to compute after training" + (f": {', '.join(missing[:4])} …" if missing else ""))
-    print(f"training time about {seconds:.0f} s on {len(places)} {'workers' if places[0] == 'cpu' else 'devices'}")
+    if elsewhere:
+        print(f"training time not measured: the workers of {asked.runner.address} are not this machine")
+    else:
+        print(f"training time about {seconds:.0f} s on {len(places)} {'workers' if places[0] == 'cpu' else 'devices'}")
     return 0
 
 
@@ -144,6 +157,15 @@ def ui(overrides: Sequence[str]) -> int:
                 time.sleep(3600)
         except KeyboardInterrupt:
             return 0
+
+
+def _size_of_shards(shards: ShardSet, seconds_a_model: float) -> str:
+    """What to make of shards that are many and take seconds: Prefect shows and repeats minutes better."""
+    seconds = shards.models_in_shard * seconds_a_model
+    if len(shards.missing) < MANY or seconds >= MINUTES:
+        return ""
+    key = "subsets.shard_size" if shards.kind == "subsets" else "ensemble.shard_size"
+    return f", {seconds:.1f} s a shard: {key}={int(MINUTES / seconds_a_model)} would make it minutes"
 
 
 def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:

@@ -3,27 +3,19 @@
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.tasks import Task
 
+from flows.runners import Call, Runner
 from modeldiff_core.errors import ModelDiffError
+
+Finished = queue.SimpleQueue[tuple[Call, PrefectFuture[Any]]]
 
 
 class RunFailed(ModelDiffError):
     """Some tasks failed for good; names them and says how to go on."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """A task and its arguments; `name` is for people, `units` counts towards the progress."""
-
-    name: str
-    task: Task[Any, Any]
-    arguments: dict[str, Any]
-    units: int = 1
 
 
 @dataclass
@@ -41,21 +33,20 @@ class Outcome:
         return self
 
 
-def run_window(calls: Iterable[Call], limit: int, done: Callable[[Call], None]) -> Outcome:
-    """Run every call with at most `limit` of them submitted at a time; `done` is told of each that succeeded."""
+def run_window(calls: Iterable[Call], runner: Runner, done: Callable[[Call], None]) -> Outcome:
+    """Run every call with at most two of them submitted for each place; `done` is told of each that succeeded."""
     outcome = Outcome()
-    finished: queue.SimpleQueue[tuple[Call, PrefectFuture[Any]]] = queue.SimpleQueue()
+    finished: Finished = queue.SimpleQueue()
     waiting: Iterator[Call] = iter(calls)
     running = 0
     exhausted = False
     while running or not exhausted:
-        while running < limit and not exhausted:
+        while running < 2 * runner.places and not exhausted:
             call = next(waiting, None)
             if call is None:
                 exhausted = True
                 break
-            future = call.task.submit(**call.arguments)
-            future.add_done_callback(lambda f, call=call: finished.put((call, f)))
+            runner.submit(call).add_done_callback(partial(_put, finished, call))
             running += 1
         if running:
             call, future = finished.get()
@@ -64,15 +55,14 @@ def run_window(calls: Iterable[Call], limit: int, done: Callable[[Call], None]) 
     return outcome
 
 
+def _put(finished: Finished, call: Call, future: PrefectFuture[Any]) -> None:
+    finished.put((call, future))
+
+
 def _collect(outcome: Outcome, call: Call, future: PrefectFuture[Any], done: Callable[[Call], None]) -> None:
-    future.wait()
-    state: State[Any] = future.state
-    if state.is_completed():
-        outcome.results[call.name] = state.result()
-        done(call)
-        return
     try:
-        state.result()
-        outcome.failures[call.name] = state.message or state.name or "failed"
+        outcome.results[call.name] = future.result()
     except Exception as error:
         outcome.failures[call.name] = f"{type(error).__name__}: {error}"
+    else:
+        done(call)

@@ -10,9 +10,11 @@ from tasks.slots import run_stage
 
 
 @task(name="train without", task_run_name="{label}", tags=["counterfactual"], **RETRIES)
-def train_without(label: str, store: dict[str, Any], removal: dict[str, Any]) -> dict[str, Any]:
-    """Train the models of one removal."""
-    return run_stage(stage.train_without, store, removal, on_device=True)
+def train_without(
+    label: str, store: dict[str, Any], removal: dict[str, Any], execution: dict[str, Any], limit: float
+) -> dict[str, Any]:
+    """Train the models of one removal within `limit` seconds."""
+    return run_stage(stage.train_without, store, removal, execution=execution, limit=limit)
 
 
 @task(name="judge", task_run_name="counterfactual check of {label}", tags=["counterfactual"], **RETRIES)

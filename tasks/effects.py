@@ -11,7 +11,7 @@ from tasks.slots import run_stage
 
 @task(name="effect", task_run_name="{label}", tags=["effect"], **CACHED)
 def measure_effect(
-    label: str, reference: dict[str, Any], store: dict[str, Any], effect: dict[str, Any]
+    label: str, reference: dict[str, Any], store: dict[str, Any], effect: dict[str, Any], execution: dict[str, Any]
 ) -> dict[str, Any]:
     """Change of a class probability over models and images."""
-    return run_stage(stage.measure_effect, store, effect, on_device=True)
+    return run_stage(stage.measure_effect, store, effect, execution=execution)

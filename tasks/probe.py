@@ -10,9 +10,11 @@ from tasks.slots import run_stage
 
 
 @task(name="probe", task_run_name="{label} {kind} probe", tags=["probe"], **RETRIES)
-def probe(label: str, kind: str, store: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+def probe(
+    label: str, kind: str, store: dict[str, Any], training: dict[str, Any], execution: dict[str, Any]
+) -> dict[str, Any]:
     """Measure stacks and modes once, and keep the fastest in the store."""
-    found = run_stage(probe_training, store, training, kind, on_device=True)
+    found = run_stage(probe_training, store, training, kind, execution=execution)
     get_run_logger().info(
         "%s %s: stack of %d, compiled %s, %d processes, %.4f s a model, peak memory %.0f MB", label, kind,
         found["stack"], found["compiled"], found["processes"], found["seconds_a_model"], found["peak_bytes"] / 2**20,

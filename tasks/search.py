@@ -27,15 +27,25 @@ def propose(
 
 @task(name="rank", task_run_name="{label}", tags=["search"], **CACHED)
 def rank(
-    label: str, reference: dict[str, Any], store: dict[str, Any], search_spec: dict[str, Any], which: str
+    label: str,
+    reference: dict[str, Any],
+    store: dict[str, Any],
+    search_spec: dict[str, Any],
+    which: str,
+    execution: dict[str, Any],
 ) -> dict[str, Any]:
     """Effects of the candidates along a direction on one algorithm."""
-    return run_stage(search.rank_candidates, store, search_spec, which, on_device=True)
+    return run_stage(search.rank_candidates, store, search_spec, which, execution=execution)
 
 
 @task(name="confirm", task_run_name="{label}", tags=["search"], **CACHED)
 def confirm(
-    label: str, reference: dict[str, Any], store: dict[str, Any], search_spec: dict[str, Any], which: str
+    label: str,
+    reference: dict[str, Any],
+    store: dict[str, Any],
+    search_spec: dict[str, Any],
+    which: str,
+    execution: dict[str, Any],
 ) -> dict[str, Any]:
     """Effects of the best candidates on one algorithm, on images and models that did not choose them."""
-    return run_stage(search.measure_finalists, store, search_spec, which, on_device=True)
+    return run_stage(search.measure_finalists, store, search_spec, which, execution=execution)

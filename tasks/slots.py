@@ -1,7 +1,8 @@
 """Slots: persistent worker processes, one a core and one or more a GPU, that stages are run in.
 
 A Prefect task is a thread that hands its stage to the next free slot and waits. Workers are spawned (nothing is
-inherited by fork), use one torch thread each, and end by themselves when the process that started them is gone.
+inherited by fork), use one torch thread each, and end by themselves when the process that started them is gone. On the
+worker of a cluster, which is such a process already, there are no slots, and stages run where their task does.
 """
 
 import multiprocessing
@@ -13,8 +14,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
+from prefect.utilities.timeout import timeout
+
 from modeldiff_core.errors import ModelDiffError
-from modeldiff_core.training.workers import begin_worker
+from modeldiff_core.training.workers import begin_worker, one_thread
 
 Stage = Callable[..., dict[str, Any]]
 
@@ -23,12 +26,22 @@ class WorkerDied(ModelDiffError):
     """A worker process ended in the middle of a stage; trying again starts a new one."""
 
 
+class OutOfTime(ModelDiffError):
+    """A stage took longer than it may and was ended; trying again helps where a worker or a disk hung."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__(f"it took longer than runner.shard_timeout_s = {limit:g} s and was ended")
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[type, tuple[float]]:
+        return type(self), (self.limit,)
+
+
 class Slots:
     """A fixed number of places to run stages, each with its own process and device."""
 
-    def __init__(self, devices: Sequence[str], execution: Mapping[str, Any]) -> None:
+    def __init__(self, devices: Sequence[str]) -> None:
         self.devices: list[str] = []
-        self.execution = dict(execution)
         self._workers: list[ProcessPoolExecutor] = []
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.add(devices)
@@ -40,15 +53,26 @@ class Slots:
             self._workers.append(self._start())
             self._free.put(len(self._workers) - 1)
 
-    def run(self, stage: Stage, *args: Any, on_device: bool = False) -> dict[str, Any]:
+    def run(
+        self, stage: Stage, *args: Any, execution: Mapping[str, Any] | None = None, limit: float | None = None
+    ) -> dict[str, Any]:
         """Run a stage in the next free slot and wait for its result.
 
-        on_device: the stage takes an Execution as its last argument. Raises WorkerDied if the process ended.
+        execution: settings of the Execution that the stage takes as its last argument; the slot adds its device.
+        limit: seconds that the stage may take. Raises WorkerDied if the process ended, OutOfTime if it took longer.
         """
         slot = self._free.get()
         try:
-            execution = [{**self.execution, "device": self.devices[slot]}] if on_device else []
-            return self._workers[slot].submit(stage, *args, *execution).result()
+            last = [] if execution is None else [{**execution, "device": self.devices[slot]}]
+            running = self._workers[slot].submit(stage, *args, *last)
+            try:
+                return running.result(limit)
+            except TimeoutError:
+                if limit is None or running.done():  # the stage's own, such as a server's that did not answer
+                    raise
+                self._stop(slot)
+                self._workers[slot] = self._start()
+                raise OutOfTime(limit) from None
         except BrokenProcessPool as error:
             self._workers[slot] = self._start()
             raise WorkerDied(f"the worker process of slot {slot} ({self.devices[slot]}) ended abruptly") from error
@@ -57,11 +81,15 @@ class Slots:
 
     def close(self) -> None:
         """Stop the processes; a stage that is running is not waited for."""
-        for worker in self._workers:
-            processes = list((worker._processes or {}).values())
-            worker.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
+        for slot in range(len(self._workers)):
+            self._stop(slot)
+
+    def _stop(self, slot: int) -> None:
+        worker = self._workers[slot]
+        processes = list((worker._processes or {}).values())
+        worker.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
 
     @staticmethod
     def _start() -> ProcessPoolExecutor:
@@ -73,10 +101,10 @@ _open: Slots | None = None
 
 
 @contextmanager
-def open_slots(devices: Sequence[str], execution: Mapping[str, Any]) -> Iterator[Slots]:
-    """Slots that run_stage uses until the block ends; execution: settings of an Execution but for its device."""
+def open_slots(devices: Sequence[str]) -> Iterator[Slots]:
+    """Slots that run_stage uses until the block ends."""
     global _open
-    previous, _open = _open, Slots(devices, execution)
+    previous, _open = _open, Slots(devices)
     try:
         yield _open
     finally:
@@ -84,9 +112,23 @@ def open_slots(devices: Sequence[str], execution: Mapping[str, Any]) -> Iterator
         _open = previous
 
 
-def run_stage(stage: Stage, *args: Any, on_device: bool = False) -> dict[str, Any]:
-    """Run a stage in the open slots of this process, or here where there are none (on a cluster's worker)."""
+def run_stage(
+    stage: Stage, *args: Any, execution: Mapping[str, Any] | None = None, limit: float | None = None
+) -> dict[str, Any]:
+    """Run a stage in the open slots of this process, or here where there are none: on a cluster's worker.
+
+    execution and limit are those of Slots.run; a cluster's execution names its device.
+    """
     if _open is not None:
-        return _open.run(stage, *args, on_device=on_device)
-    execution = [{"device": "cpu"}] if on_device else []
-    return stage(*args, *execution)
+        return _open.run(stage, *args, execution=execution, limit=limit)
+    one_thread()
+    last = [] if execution is None else [dict(execution)]
+    try:
+        with timeout(limit, _Ended):
+            return stage(*args, *last)
+    except _Ended:
+        raise OutOfTime(limit or 0) from None
+
+
+class _Ended(TimeoutError):
+    """The end of the limit, told apart from a stage's own time-outs."""

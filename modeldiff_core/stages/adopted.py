@@ -29,7 +29,7 @@ from modeldiff_core.stages.summary import (
     Findings,
     about_datamodels,
     about_directions,
-    direction_entries,
+    entries_with_power,
     estimator_entries,
     estimator_scores,
     lds_entry,
@@ -263,7 +263,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
     a, b = comparison.a.name, comparison.b.name
     if comparison.a.kind == "margins":
         findings = read_adopted_findings(store, comparison)
-        directions, entries = findings.directions, direction_entries(study.comparison, findings)
+        directions, entries = findings.directions, entries_with_power(study.comparison, findings)
         scores: tuple[dict[str, Any], ...] = findings.scores
         tested = about_directions(study.comparison, entries, a, b, study.comparison.permutations)
         said, estimators = [tested, about_datamodels(findings, a, b)], estimator_entries(findings)

@@ -174,7 +174,6 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
     """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
 
     A direction is significant if its p, adjusted over the directions of both sides (Holm), is small enough.
-    ``models_needed`` is for those that just miss: models with which a difference of that size would stand out.
     """
     entries = []
     for side in SIDES:
@@ -203,18 +202,21 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
     for entry, adjusted in zip(entries, holm(np.array([entry["null_p"] for entry in entries])), strict=True):
         entry["p_adjusted"] = float(adjusted)
         entry["significant"] = bool(adjusted <= settings.significance)
-        entry["models_needed"] = _needed(settings, findings, entry, len(entries))
     return entries
 
 
-def _needed(settings: ComparisonConfig, findings: Findings, entry: dict[str, Any], tests: int) -> int | None:
-    """How many models a direction that just misses would take; None for others."""
-    if entry["significant"] or entry["null_p"] > NEAR:
-        return None
-    first, second = entry["side"].split("-")
-    difference = entry["explained_variance"][first] - entry["explained_variance"][second]
+def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
+    """The same with ``models_needed``: for directions that just miss, models with which theirs would stand out."""
+    entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)
-    return models_needed(difference, findings.null, models, tests, settings.significance)
+    for entry in entries:
+        entry["models_needed"] = None
+        if not entry["significant"] and entry["null_p"] <= NEAR:
+            first, second = entry["side"].split("-")
+            difference = entry["explained_variance"][first] - entry["explained_variance"][second]
+            needed = models_needed(difference, findings.null, models, len(entries), settings.significance)
+            entry["models_needed"] = needed
+    return entries
 
 
 def transformation_entries(judged: Sequence[Judged]) -> list[dict[str, Any]]:
@@ -391,7 +393,7 @@ def load_classes(comparison: Comparison) -> tuple[str, ...]:
 
 def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     """The content of summary.json."""
-    directions = direction_entries(comparison.study.comparison, findings)
+    directions = entries_with_power(comparison.study.comparison, findings)
     for entry in directions:
         entry["subpopulations"] = subpopulation_entry(findings, entry)
     effects, found = transformation_entries(findings.effects), found_entries(findings)

@@ -1,5 +1,6 @@
 """Stage: train one shard and put it into the store."""
 
+import socket
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def train_subset_shard(
         result = train_subset_models(task, spec.sampler(len(task.train)), models, way)
         shard = Shard(models.start, result.masks, result.margins, result.diverged)
         write_shard(objects, spec.subsets, index, shard, spec.identity)
-    return {"index": index, "models": len(models), "diverged": int(shard.diverged.sum())}
+    return {"index": index, "models": len(models), "diverged": int(shard.diverged.sum()), **_place(execution)}
 
 
 def train_ensemble_shard(
@@ -60,7 +61,12 @@ def train_ensemble_shard(
         arrays = {"logits": logits, **{WEIGHTS + name: value for name, value in trained.weights().items()}}
         content = TensorObject(arrays, spec.identity, {"index": index, "first": models.start})
         write_tensors(objects, shard_key(spec.ensemble, index), content)
-    return {"index": index, "models": len(models), "diverged": 0}
+    return {"index": index, "models": len(models), "diverged": 0, **_place(execution)}
+
+
+def _place(execution: dict[str, Any]) -> dict[str, str]:
+    """Where a shard was trained, for the log."""
+    return {"device": execution["device"], "machine": socket.gethostname()}
 
 
 SHARD_WORKERS = {"subsets": train_subset_shard, "ensemble": train_ensemble_shard}

@@ -7,12 +7,17 @@ import time
 
 def begin_worker(parent: int) -> None:
     """Compute on one thread, and end this process once `parent`, the process that started it, has ended."""
+    one_thread()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def one_thread() -> None:
+    """Compute on one thread from here on: the number of threads decides in which order sums are added up."""
     import torch
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
     threadpool_limits(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:

@@ -36,6 +36,8 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("regression.also=[ridge,ridge]", ["regression.also", "ridge"]),
         ("regression.settings.ridge.penalties=[0]", ["regression.settings.ridge.penalties", "above 0"]),
         ("runner.devices=[cuda:0]", ["runner.devices", "cuda:0"]),
+        ("+runner.address=tcp://127.0.0.1:9", ["runner.address", "runner=dask"]),
+        ("runner.max_shards=43", ["runner.max_shards", "at least 44, the shards that are missing, got 43"]),
         ("nonsense=1", ["nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
         ("store.root=nosuch://x", ["store.root", "nosuch"]),

@@ -3,15 +3,21 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import torch
 from pydantic import ValidationError
 
 from flows.cli import main
-from flows.compose import RunnerConfig
-from tasks.slots import Slots
+from flows.compose import RunnerConfig, request
+from flows.verbs import _size_of_shards
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.inventory import ShardSet
+from tasks.slots import OutOfTime, Slots, run_stage
 
 
 @pytest.mark.parametrize(
@@ -53,13 +59,43 @@ def napping(execution: dict[str, Any]) -> dict[str, Any]:
     return {"process": os.getpid(), "device": execution["device"], "began": began, "ended": time.time()}
 
 
+def hanging(seconds: float) -> dict[str, Any]:
+    ended = time.monotonic() + seconds
+    while time.monotonic() < ended:
+        time.sleep(0.01)
+    return {"process": os.getpid()}
+
+
+def test_a_stage_that_takes_too_long_is_ended_and_its_slot_goes_on() -> None:
+    slots = Slots(["cpu"])
+    try:
+        before = psutil.Process(slots.run(hanging, 0.0)["process"])
+        began = time.monotonic()
+        with pytest.raises(OutOfTime, match=r"runner\.shard_timeout_s = 0\.5 s"):
+            slots.run(hanging, 100.0, limit=0.5)
+        assert time.monotonic() - began < 20
+        assert psutil.wait_procs([before], 10)[1] == [], "the stage's process is gone"
+        assert slots.run(hanging, 0.0, limit=60)["process"] != before.pid
+    finally:
+        slots.close()
+
+
+def test_without_slots_a_stage_runs_here_with_one_thread_and_the_same_limit() -> None:
+    torch.set_num_threads(2)
+    assert run_stage(hanging, 0.0)["process"] == os.getpid()
+    assert torch.get_num_threads() == 1
+    assert run_stage(napping, execution={"device": "cuda:0"})["device"] == "cuda:0"
+    with pytest.raises(OutOfTime, match=r"runner\.shard_timeout_s = 0\.5 s"):
+        run_stage(hanging, 100.0, limit=0.5)
+
+
 def test_added_slots_work_at_the_same_time() -> None:
-    slots = Slots(["cpu"], {})
+    slots = Slots(["cpu"])
     try:
         slots.add(["cpu:0"])
         with ThreadPoolExecutor(2) as threads:
             for _ in range(2):  # the first round starts the processes
-                one, other = threads.map(lambda _: slots.run(napping, on_device=True), range(2))
+                one, other = threads.map(lambda _: slots.run(napping, execution={}), range(2))
         assert {one["device"], other["device"]} == {"cpu", "cpu:0"}
         assert one["process"] != other["process"]
         assert max(one["began"], other["began"]) < min(one["ended"], other["ended"])
@@ -81,3 +117,32 @@ def test_plan_keeps_what_it_measures_and_reads_it_afterwards(
     assert capsys.readouterr().out == said
     assert main(["verify", *asked[1:]]) != 2
     assert "probes" not in capsys.readouterr().out, "a record of a measurement is no stray"
+
+
+def test_many_short_shards_are_told_a_size_that_takes_minutes() -> None:
+    training = Comparison.of(request(["subsets.shard_size=10"]).study).trainings[0]
+    many = ShardSet("a", "subsets", training, 3000, frozenset(range(500)))
+    assert _size_of_shards(many, 0.05) == ", 0.5 s a shard: subsets.shard_size=2400 would make it minutes"
+    assert _size_of_shards(many, 12.0) == ""
+    assert _size_of_shards(replace(many, wanted=600), 0.05) == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"kind": "local", "shard_gpus": 1}, "shard_gpus"),
+        ({"kind": "dask", "devices": ("cuda:0",)}, "devices"),
+        ({"kind": "ray", "processes_a_device": 2}, "processes_a_device"),
+        ({"kind": "ray", "address": "auto", "workers": 2}, "workers"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(settings: dict[str, Any], key: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        RunnerConfig(**settings)
+    assert [problem["loc"] for problem in raised.value.errors()] == [(key,)]
+
+
+def test_on_a_cluster_a_shard_computes_on_the_device_that_it_sees() -> None:
+    assert "device" not in RunnerConfig().execution()
+    assert RunnerConfig(kind="dask").execution()["device"] == "cpu"
+    assert RunnerConfig(kind="ray", shard_gpus=0.5).execution()["device"] == "cuda:0"

@@ -1,0 +1,201 @@
+"""Thousands of shard tasks against a real Prefect server: what is recorded, what a shard costs, what memory does.
+
+``python -m benchmarks.fanout --tasks 5000`` sends 5,000 tasks of 50 ms through the window, the runner and the retry
+policy that comparisons use, with a private server of its own, and then ``--long 40`` tasks of 10 s. Claims: every task
+is in the API within a minute of the end; a task costs less than 60 ms beyond its work; the memory of flow and server
+stays flat; slots work at least 97 % of the time with 10 s a task. Times count from the first shard's start: a worker
+process needs seconds to import torch. Prints progress and ends with a table.
+"""
+
+import argparse
+import logging
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from flows.compose import RunnerConfig
+from flows.runners import Call, open_runner
+from flows.server import prefect_api
+from flows.supervisor import Home
+from flows.window import Outcome, run_window
+from modeldiff_core.store import StoreSettings
+from tasks.policy import RETRIES
+from tasks.slots import run_stage
+
+WITHIN = 60.0
+"""Seconds after the end in which all task runs should be recorded."""
+
+
+def nap(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
+    """A stage that sleeps; every `once`-th fails at its first attempt, those in `always` while their file is there."""
+    began = time.time()
+    attempts = Path(folder) / f"{index}.attempts"
+    if once and index % once == 0 and not attempts.exists():
+        attempts.touch()
+        raise OSError(f"shard {index} fails once")
+    if index in always and (Path(folder) / f"{index}.broken").exists():
+        raise OSError(f"shard {index} is broken")
+    time.sleep(seconds)
+    return {"began": began, "ended": time.time()}
+
+
+@task(name="shard", task_run_name="shard {index}", tags=["shard"], **RETRIES)
+def shard(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
+    """One task of the fan-out."""
+    return run_stage(nap, index, seconds, folder, once, always)
+
+
+@dataclass
+class FanOut:
+    """What a fan-out is made of, and what came of it."""
+
+    indices: list[int]
+    seconds: float
+    folder: str
+    runner: RunnerConfig = field(default_factory=lambda: RunnerConfig(workers=2))
+    once: int = 0
+    always: tuple[int, ...] = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    flow_run: str = ""
+
+    def run(self) -> "FanOut":
+        """Send all tasks through a flow."""
+        fan_out(self)
+        return self
+
+    @property
+    def span(self) -> float:
+        """Seconds from the first shard's start to the last one's end."""
+        spans = self.outcome.results.values()
+        return max(one["ended"] for one in spans) - min(one["began"] for one in spans)
+
+    @property
+    def busy(self) -> float:
+        """Share of the slots' time that is work."""
+        work = sum(one["ended"] - one["began"] for one in self.outcome.results.values())
+        return work / self.span / len(self.runner.slots())
+
+    @property
+    def overhead(self) -> float:
+        """Seconds of a slot's time that a shard takes beyond its work."""
+        return self.span * len(self.runner.slots()) / len(self.indices) - self.seconds
+
+
+@flow(name="fan out", validate_parameters=False)
+def fan_out(plan: FanOut) -> None:
+    """Run every shard of a plan, and note in it what came of them."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    plan.flow_run = str(context.flow_run.id)
+    calls = (
+        Call(f"shard {index}", shard, {"index": index, "seconds": plan.seconds, "folder": plan.folder,
+                                       "once": plan.once, "always": plan.always})
+        for index in plan.indices
+    )  # fmt: skip
+    done = 0
+
+    def count(_call: Call) -> None:
+        nonlocal done
+        done += 1
+        if done % max(1, len(plan.indices) // 20) == 0:
+            print(f"{done} of {len(plan.indices)} shards", file=sys.stderr, flush=True)
+
+    with open_runner(plan.runner, StoreSettings(plan.folder)) as runner:
+        plan.outcome = run_window(calls, runner, count)
+
+
+def recorded(flow_run: str, wanted: int, within: float = WITHIN) -> tuple[int, float]:
+    """Task runs of a flow run that the API shows in a final state, and after how many seconds; waits for `wanted`."""
+    body = {
+        "flow_runs": {"id": {"any_": [flow_run]}},
+        "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+    }
+    began = time.monotonic()
+    with get_client(sync_client=True) as client:
+        while True:
+            found = int(client.request("POST", "/task_runs/count", json=body).json())
+            passed = time.monotonic() - began
+            if found >= wanted or passed > within:
+                return found, passed
+            time.sleep(0.5)
+
+
+class Memory(threading.Thread):
+    """Resident memory of some processes, twice a second."""
+
+    def __init__(self, **pids: int) -> None:
+        super().__init__(daemon=True)
+        self.processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self.seen: dict[str, list[int]] = {name: [] for name in pids}
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.5):
+            for name, process in self.processes.items():
+                self.seen[name].append(process.memory_info().rss)
+
+    def lines(self) -> dict[str, str]:
+        """Median of each third of the time, in MB."""
+        self.stopped.set()
+        self.join()
+        found = {}
+        for name, seen in self.seen.items():
+            thirds = [sorted(seen[len(seen) * i // 3 : len(seen) * (i + 1) // 3]) for i in range(3)]
+            found[name] = ", ".join(f"{third[len(third) // 2] / 2**20:.0f}" for third in thirds if third)
+        return found
+
+
+def main() -> None:
+    """Both fan-outs on a server of their own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=5000, help="shards of --seconds each")
+    parser.add_argument("--seconds", type=float, default=0.05)
+    parser.add_argument("--long", type=int, default=40, help="shards of 10 s; 0 for none")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--kind", choices=["local", "dask", "ray"], default="local")
+    given = parser.parse_args()
+    os.environ.pop("PREFECT_API_URL", None)
+    for handler in logging.getLogger("prefect").handlers:
+        handler.setLevel(logging.ERROR)
+    runner = RunnerConfig(kind=given.kind, workers=given.workers)
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="fanout-") as folder:
+        home = Path(folder) / "home"
+        with prefect_api(home):
+            state = Home(home.resolve()).state()
+            assert state is not None
+            for count, seconds in ((given.tasks, given.seconds), (given.long, 10.0)):
+                if not count:
+                    continue
+                memory = Memory(flow=os.getpid(), server=state.pid)
+                memory.start()
+                done = FanOut(list(range(count)), seconds, folder, runner).run()
+                found, lag = recorded(done.flow_run, count)
+                used = memory.lines()
+                rows.append(
+                    f"| {given.kind}, {given.workers} slots | {count} × {seconds:g} s | {done.span:.0f} s "
+                    f"| {1000 * done.overhead:.0f} ms | {100 * done.busy:.1f} % | {found} of {count} after {lag:.0f} s "
+                    f"| {used['flow']} | {used['server']} |"
+                )
+                print(rows[-1], file=sys.stderr, flush=True)
+    print(f"{datetime.now(UTC):%Y-%m-%d} · {platform.machine()}, {os.cpu_count()} cores")
+    print("| runner | shards | wall | overhead a shard | slots busy | in the API | flow MB, by thirds | server MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()

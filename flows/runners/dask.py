@@ -1,0 +1,114 @@
+"""The Dask runner: a cluster at an address, or one of worker processes on this machine."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+
+from prefect.futures import PrefectFuture
+
+from flows.compose import RunnerConfig
+from flows.runners.cluster import (
+    CONNECT_TIMEOUT,
+    check_address,
+    check_gpus,
+    check_workers,
+    installed,
+    not_installed,
+    questions,
+    unreachable,
+)
+from flows.runners.runner import Call, Runner
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.store import StoreSettings
+from tasks.cluster import look
+
+SCHEDULER = "a Dask scheduler that answers, such as tcp://host:8786"
+GPU = "GPU"
+"""The resource that a worker with a GPU offers, as Dask's own pages call it."""
+
+
+class DaskRunner:
+    """Task runs as Dask tasks; those on a GPU take their share of a worker's resource."""
+
+    def __init__(self, tasks: Any, places: int, shard_gpus: float) -> None:
+        self.tasks, self._places, self.shard_gpus = tasks, places, shard_gpus
+
+    @property
+    def places(self) -> int:
+        return self._places
+
+    def submit(self, call: Call) -> PrefectFuture[Any]:
+        from dask.base import annotate
+
+        share = {GPU: self.shard_gpus}
+        with annotate(resources=share) if call.on_device and self.shard_gpus else nullcontext():
+            future: PrefectFuture[Any] = self.tasks.submit(call.task, call.arguments)
+        return future
+
+    def widen(self, processes: int) -> None:
+        """A worker is one process."""
+
+
+@contextmanager
+def open_dask(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
+    """A client of the cluster, whose workers have been asked whether they can do their work."""
+    prefect_dask = installed("prefect_dask", "dask")
+    with ExitStack() as stack:
+        if runner.address is None:
+            address = stack.enter_context(_started_here(runner)).scheduler_address
+        else:
+            address = runner.address
+            check_address(address, SCHEDULER)
+        tasks = stack.enter_context(
+            prefect_dask.DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_TIMEOUT})
+        )
+        try:
+            client = tasks.client
+        except OSError as error:
+            raise unreachable(address, error, SCHEDULER) from error
+        yield DaskRunner(tasks, _places(client, runner, store), runner.shard_gpus)
+
+
+def _started_here(runner: RunnerConfig) -> Any:
+    """A cluster of one-threaded worker processes; with GPUs each sees its own, or its share of one."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    if runner.shard_gpus:
+        import torch
+
+        shares = int(1 / runner.shard_gpus)
+        most = torch.cuda.device_count() * shares
+        if (runner.workers or 1) > most:
+            raise ConfigError("runner.shard_gpus", f"shares of the {most // shares} GPUs here", runner.shard_gpus)
+        specific = [
+            {"resources": {GPU: runner.shard_gpus}, "env": {"CUDA_VISIBLE_DEVICES": str(worker // shares)}}
+            for worker in range(runner.workers or most)
+        ]
+    else:
+        specific = [{}] * (runner.workers or os.cpu_count() or 1)
+    # Without a limit of memory: a nanny would kill a worker for what one large matrix takes.
+    common = {"nthreads": 1, "memory_limit": 0, "dashboard": False, "host": "127.0.0.1", "silence_logs": "ERROR"}
+    return SpecCluster(  # type: ignore[no-untyped-call]
+        scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}},
+        workers={i: {"cls": Nanny, "options": {**common, **own}} for i, own in enumerate(specific)},
+        silence_logs="ERROR",
+    )
+
+
+def _places(client: Any, runner: RunnerConfig, store: StoreSettings) -> int:
+    """How many shards work at the same time; raises ConfigError if the workers cannot."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    if not workers:
+        raise ConfigError("runner.address", "a Dask cluster with workers", runner.address, "Start: dask worker ADDRESS")
+    for name, facts in workers.items():
+        if facts["nthreads"] != 1:
+            hint = "Threads of one process would share torch's settings. Start it with --nthreads 1 --nworkers N."
+            raise ConfigError("runner.address", "workers of one thread each", f"{name} of {facts['nthreads']}", hint)
+    offered = [facts["resources"].get(GPU, 0) for facts in workers.values()]
+    check_gpus(runner, max(offered), "Start workers with: dask worker ADDRESS --nthreads 1 --resources GPU=1")
+    try:
+        check_workers(client.run(look, **questions(runner, store)))
+    except ModuleNotFoundError as error:
+        raise not_installed(runner, error) from error
+    return sum(int(gpus / runner.shard_gpus) for gpus in offered) if runner.shard_gpus else len(workers)

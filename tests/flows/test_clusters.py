@@ -1,0 +1,150 @@
+"""Every runner gives the numbers of the local one, and says at once what a cluster lacks."""
+
+import hashlib
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow, task
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.compose import RunnerConfig, request
+from flows.runners import Call, open_runner
+from flows.runners.cluster import check_workers, installed
+from flows.runners.dask import DaskRunner
+from flows.window import run_window
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.store import StoreSettings, shard_key
+from tasks.cluster import look
+from tests.flows.conftest import Commands
+
+TINY = (
+    "study=digits_watermark", "transformation@transformations=digits_watermark", "dataset.n_train=200", "targets=40",
+    "subsets.models=80", "subsets.evaluation_models=10", "subsets.shard_size=20", "ensemble.models=4",
+    "ensemble.shard_size=2", "regression.n_lambdas=4", "comparison.components=2", "comparison.permutations=2",
+    "algorithm_a.recipe.epochs=2", "algorithm_b.recipe.epochs=2", "runner.workers=2",
+)  # fmt: skip
+SHARDS = 12
+RESULTS = (
+    "trainings/**/*.safetensors", "trainings/**/*.zarr/**/*", "comparisons/*.safetensors", "comparisons/*/summary.json"
+)  # fmt: skip
+
+
+def fingerprints(root: Path) -> dict[str, str]:
+    """Digests of every shard, matrix, datamodel, direction and effect, and of the summary."""
+    found = {
+        re.sub(r"\.[0-9a-f]{8}\.zarr/", "/", str(path.relative_to(root))): hashlib.sha256(path.read_bytes()).hexdigest()
+        for pattern in RESULTS
+        for path in root.glob(pattern)
+        if path.is_file()
+    }
+    assert len(found) > 2 * SHARDS
+    assert any(name.endswith("summary.json") for name in found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def local(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The fingerprints of a study of which three shards could not be written until the second run."""
+    root = tmp_path_factory.mktemp("local")
+    a, b = Comparison.of(request(TINY).study).trainings
+    # A folder stands where a shard should be written.
+    broken = [root / shard_key(*where) for where in ((a.subsets, 0), (a.subsets, 3), (b.ensemble, 1))]
+    for path in broken:
+        (path / "in the way").mkdir(parents=True)
+    failed = commands.run("compare", *TINY, f"store.root={root}")
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    names = {"trained as is subsets shard 0", "trained as is subsets shard 3", "corner erased ensemble shard 1"}
+    assert {*re.findall(r"^  digits_watermark (.*?): ", failed.stderr, re.MULTILINE)} == names, failed.stderr
+    assert "3 tasks of digits_watermark failed" in failed.stderr
+    for path in broken:
+        (path / "in the way").rmdir()
+        path.rmdir()
+    done = commands.run("compare", *TINY, f"store.root={root}")
+    assert done.returncode == 0, done.stderr
+    assert f"{SHARDS - 3} of {SHARDS} shards done before, 3 to train" in done.stdout
+    return fingerprints(root)
+
+
+@pytest.mark.parametrize("kind", ["dask", "ray"])
+def test_a_cluster_gives_the_same_bits(commands: Commands, local: dict[str, str], tmp_path: Path, kind: str) -> None:
+    pytest.importorskip(f"prefect_{kind}")
+    done = commands.run("compare", *TINY, f"store.root={tmp_path}", f"runner={kind}")
+    assert done.returncode == 0, done.stderr
+    assert f"0 of {SHARDS} shards done before" in done.stdout
+    assert fingerprints(tmp_path) == local
+
+
+@task
+def place(index: int, execution: dict[str, Any] | None = None) -> dict[str, Any]:
+    from distributed import get_worker
+
+    time.sleep(0.2)
+    return {"worker": get_worker().name}
+
+
+@flow
+def places(address: str, calls: list[Call]) -> set[str]:
+    from prefect_dask import DaskTaskRunner
+
+    with DaskTaskRunner(address=address) as tasks:
+        outcome = run_window(calls, DaskRunner(tasks, 2, shard_gpus=1), lambda call: None)
+    assert not outcome.failures
+    return {result["worker"] for result in outcome.results.values()}
+
+
+def test_what_computes_on_a_gpu_goes_to_the_workers_that_have_one(commands: Commands) -> None:
+    pytest.importorskip("prefect_dask")
+    from distributed import Scheduler, SpecCluster, Worker
+
+    here = {"host": "127.0.0.1", "dashboard": False}
+    workers = {
+        "with a GPU": {"cls": Worker, "options": {**here, "nthreads": 1, "resources": {"GPU": 1}}},
+        "without": {"cls": Worker, "options": {**here, "nthreads": 1}},
+    }
+    with (
+        SpecCluster(scheduler={"cls": Scheduler, "options": {**here, "port": 0}}, workers=workers) as cluster,
+        temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+    ):
+        on_device = [Call(f"{i}", place, {"index": i, "execution": {}}) for i in range(6)]
+        assert places(cluster.scheduler_address, on_device) == {"with a GPU"}
+        elsewhere = [Call(f"{i}", place, {"index": i}) for i in range(6)]
+        assert places(cluster.scheduler_address, elsewhere) == {"with a GPU", "without"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kind": "dask", "address": "tcp://127.0.0.1:9"}, r"runner\.address: .*127\.0\.0\.1:9.*ConnectionRefused"),
+        ({"kind": "dask", "address": "nowhere"}, r"runner\.address: .*nowhere.*it names no host and port"),
+        ({"kind": "ray", "address": "ray://127.0.0.1:9"}, r"runner\.address: .*127\.0\.0\.1:9.*ConnectionRefused"),
+        ({"kind": "ray", "shard_gpus": 1, "workers": 1}, r"runner\.shard_gpus: expected at most the 0 GPUs"),
+        ({"kind": "dask", "shard_gpus": 1, "workers": 999}, r"runner\.shard_gpus: expected shares of the \d+ GPUs"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_refused_at_once(settings: dict[str, Any], words: str, tmp_path: Path) -> None:
+    pytest.importorskip(f"prefect_{settings['kind']}")
+    runner, store = RunnerConfig(**settings), StoreSettings(str(tmp_path))
+    with pytest.raises(ConfigError, match=words), open_runner(runner, store):
+        pass
+
+
+def test_a_worker_that_reaches_neither_store_nor_api_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    facts = look({"root": str(tmp_path / "file" / "store")}, "http://127.0.0.1:9/api", gpu=False)
+    assert [problem[0] for problem in facts["problems"]] == ["store.root", "PREFECT_API_URL"]
+    with pytest.raises(ConfigError, match=r"store\.root: .*On worker tcp://w:1: "):
+        check_workers({"tcp://w:1": facts})
+    facts["problems"].pop(0)
+    with pytest.raises(ConfigError, match=r"PREFECT_API_URL: .*On worker tcp://w:1: .*refused"):
+        check_workers({"tcp://w:1": facts})
+    with pytest.raises(ConfigError, match=r"workers with Python 3\.\d+, got 'tcp://w:1 with 2\.7'"):
+        check_workers({"tcp://w:1": {"python": ("2", "7"), "problems": []}})
+
+
+def test_a_kind_that_is_not_installed_names_its_extra() -> None:
+    with pytest.raises(ConfigError, match=r"runner\.kind: .*pip install 'modeldiff\[dask\]'"):
+        installed("prefect_dask_that_is_nowhere", "dask")

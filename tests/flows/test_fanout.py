@@ -1,0 +1,110 @@
+"""A fan-out on a real server: shards that fail once recover, those that always fail are named, and all are recorded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from benchmarks.fanout import FanOut, recorded
+from flows.compose import RunnerConfig
+from flows.runners import Call
+from flows.runners.pace import LOOK_EVERY, MOST_BEHIND, PacedRunner
+from flows.server import prefect_api
+
+ALWAYS = (3, 21, 47)
+TASKS = 60
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FanOut]:
+    """60 shards of which every tenth fails once and three always; the server is still up."""
+    folder = tmp_path_factory.mktemp("fanout")
+    for index in ALWAYS:
+        (folder / f"{index}.broken").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PREFECT_API_URL", raising=False)
+        with prefect_api(folder / "home"):
+            yield FanOut(list(range(TASKS)), 0.01, str(folder), RunnerConfig(workers=2), once=10, always=ALWAYS).run()
+
+
+def test_three_fail_and_are_named_and_the_others_finish(finished: FanOut) -> None:
+    assert finished.outcome.failures == {f"shard {i}": f"OSError: shard {i} is broken" for i in ALWAYS}
+    assert len(finished.outcome.results) == TASKS - len(ALWAYS)
+
+
+def test_shards_that_fail_once_recover_and_every_run_is_in_the_api(finished: FanOut) -> None:
+    found, lag = recorded(finished.flow_run, TASKS)
+    assert found == TASKS
+    assert lag < 60
+    with get_client(sync_client=True) as client:
+        of_this = {"flow_runs": {"id": {"any_": [finished.flow_run]}}, "limit": 200}
+        runs = client.request("POST", "/task_runs/filter", json=of_this).json()
+    attempts = {run["name"]: run["run_count"] for run in runs}
+    assert attempts == {
+        f"shard {i}": 4 if i in ALWAYS else 2 if i % 10 == 0 else 1 for i in range(TASKS)
+    }  # fmt: skip
+    assert {run["state_type"] for run in runs if run["name"] not in finished.outcome.failures} == {"COMPLETED"}
+    assert all("shard" in run["tags"] for run in runs)
+
+
+def test_what_failed_runs_once_its_cause_is_gone(finished: FanOut) -> None:
+    for index in ALWAYS:
+        (Path(finished.folder) / f"{index}.broken").unlink()
+    again = FanOut(list(ALWAYS), 0.01, finished.folder, finished.runner, always=ALWAYS).run()
+    assert not again.outcome.failures
+    assert again.outcome.results.keys() == {f"shard {i}" for i in ALWAYS}
+
+
+class Sink:
+    """A runner that takes everything at once."""
+
+    places = 1
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def submit(self, _call: Call) -> None:
+        self.taken += 1
+
+    def widen(self, processes: int) -> None:
+        pass
+
+
+class Log:
+    def __init__(self, said: list[str]) -> None:
+        self.said = said
+
+    def warning(self, words: str, *values: object) -> None:
+        self.said.append(words % values)
+
+
+def test_a_server_that_is_behind_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, behind = Sink(), []
+    paced = PacedRunner(sink)
+
+    def slow_server() -> int:
+        behind.append(sink.taken - 100 * len(behind))
+        return 100 * len(behind)
+
+    monkeypatch.setattr(paced, "_recorded", slow_server)
+    monkeypatch.setattr("flows.runners.pace.time.sleep", lambda _seconds: None)
+    for _ in range(5000):
+        paced.submit(None)
+    assert sink.taken == 5000
+    assert len(behind) > 5000 / LOOK_EVERY, "it had to look again"
+    assert max(behind) <= MOST_BEHIND + 2 * LOOK_EVERY
+
+
+def test_a_server_that_records_nothing_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, said, clock = Sink(), [], iter(range(100_000))
+    paced = PacedRunner(sink)
+    monkeypatch.setattr(paced, "_recorded", lambda: 7)
+    monkeypatch.setattr("flows.runners.pace.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("flows.runners.pace.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("flows.runners.pace.get_run_logger", lambda: Log(said))
+    for _ in range(3000):
+        paced.submit(None)
+    assert sink.taken == 3000
+    assert len(said) == 1
+    assert "7 of 1400" in said[0]
