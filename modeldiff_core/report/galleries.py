@@ -80,9 +80,7 @@ def sheet(stem: str, title: str, rows: Sequence[Row]) -> dict[str, bytes]:
                 picture = tile(image, CELL).convert("RGB")
                 left, upper = MARGIN + column * (CELL + GAP), top + HEADING
                 wide, high = (CELL * length / max(picture.size) for length in picture.size)
-                axes.imshow(
-                    np.asarray(picture), extent=(left, left + wide, upper + high, upper), interpolation="none"
-                )
+                axes.imshow(np.asarray(picture), extent=(left, left + wide, upper + high, upper), interpolation="none")
                 axes.text(left, upper + CELL + 3, caption, fontsize=7, va="top", color=LIGHT.ink, parse_math=False)
         axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         return {f"{stem}.{kind}": saved(figure, kind) for kind in ("png", "svg")}
