@@ -6,6 +6,7 @@ import numpy as np
 
 from modeldiff_core.data import Examples, Plant, Watermark
 from modeldiff_core.data.digits import Digits
+from modeldiff_core.evaluation.law import LearningCurve
 from modeldiff_core.report import (
     AlgorithmFacts,
     CurveFacts,
@@ -14,6 +15,7 @@ from modeldiff_core.report import (
     EndFacts,
     EstimatorFacts,
     EstimatorScore,
+    LearningFacts,
     ReportFacts,
 )
 
@@ -62,6 +64,12 @@ def effect(
     )  # fmt: skip
 
 
+def curve(plateau: float) -> LearningCurve:
+    """Scores that grow to a plateau, of eight targets."""
+    models = np.array([100, 200, 400, 800, 1600, 2900])
+    return LearningCurve(models, plateau - 3 * models[:, None] ** -0.7 + np.linspace(-0.02, 0.02, 8))
+
+
 def comparison() -> ReportFacts:
     """Two directions a side of which one is significant, two effects, two that a search put to the test."""
     data = Digits(n_train=120, n_test=160, plant=PLANT).load()
@@ -84,6 +92,7 @@ def comparison() -> ReportFacts:
         config={"name": "digits_watermark", "subsets": {"fraction": 0.5}, "seed": 7},
         versions={"torch": "2.13.0"},
         findings=("The mark moves A & not B.", "Second.", "Third.", "How far this can be relied on."),
+        learning=LearningFacts((curve(0.44), curve(0.41)), held=100, wished=0.42),
         estimators=(
             EstimatorFacts(
                 "lasso", "2,900 subset models", True, EstimatorScore(0.41, 0.40, 0.42, 20.6),

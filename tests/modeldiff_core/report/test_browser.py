@@ -130,7 +130,7 @@ def test_a_gallery_works_by_keys_alone(browser: Browser, folder: Path) -> None:
 
 def test_a_click_enlarges_and_a_click_beside_it_closes(browser: Browser, folder: Path) -> None:
     page, _ = opened(browser, folder, "index.html", viewport=WIDE)
-    page.get_by_role("button", name="Enlarge the figure").click()
+    page.locator("#variance").get_by_role("button", name="Enlarge the figure").click()
     dialog = page.get_by_role("dialog")
     assert dialog.locator(".stage img").evaluate("image => image.naturalWidth") > 0
     assert not dialog.get_by_role("button", name="Next image").is_visible(), "it is alone"

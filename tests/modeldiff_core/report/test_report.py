@@ -58,7 +58,7 @@ def test_every_image_is_inside_its_page_has_words_and_decodes(pages):
                 with Image.open(io.BytesIO(content)) as picture:
                     picture.load()
                     assert picture.size == (112, 112)
-    assert kinds["index"] == {"image/svg+xml": 1, "image/png": 2 * 2 * 5}
+    assert kinds["index"] == {"image/svg+xml": 2, "image/png": 2 * 2 * 5}
     assert kinds["direction-a-b-1"] == {"image/png": 2 * 2 * 12 + 3}  # and what one end shares
     assert kinds["direction-b-a-1"] == {"image/png": 2 * 2 * 12}
     assert kinds["other-directions"] == {"image/png": 2 * (2 * 2 * 6)}
@@ -90,7 +90,7 @@ def test_every_file_is_linked_to(pages, files):
     linked = {a["href"].partition("#")[0] for page in pages.values() for a in page.all("a")}
     assert files.keys() - linked == set()
     stems = {name.rsplit(".", 1)[0] for name in files if name.startswith("figures/")}
-    assert len(stems) == 1 + 2 + 2 * 3
+    assert len(stems) == 2 + 2 + 2 * 3
     assert {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")} <= files.keys()
     for name, content in files.items():
         if name.endswith(".svg"):
@@ -99,7 +99,10 @@ def test_every_file_is_linked_to(pages, files):
 
 def test_tables_hold_the_numbers_in_both_formats(facts, files):
     names = {name.removeprefix("tables/").rsplit(".", 1)[0] for name in files if name.startswith("tables/")}
-    assert names == {"directions", "transformations", "settings", "estimators", "direction-a-b-1", "direction-b-a-1"}
+    assert names == {
+        "directions", "transformations", "settings", "estimators", "learning-curve", "direction-a-b-1",
+        "direction-b-a-1",
+    }  # fmt: skip
     read = {}
     for name in names:
         read[name] = pd.read_parquet(io.BytesIO(files[f"tables/{name}.parquet"]))
@@ -121,6 +124,8 @@ def test_tables_hold_the_numbers_in_both_formats(facts, files):
     assert top["example"].iloc[0] == facts.directions[0].projections.argmax()
     assert top["planted"].iloc[:10].all()
     assert read["estimators"]["seconds"].tolist() == [20.6, 21.0]
+    assert read["learning-curve"]["models"].tolist() == 2 * [200, 300, 500, 900, 1700, 3000]
+    assert read["learning-curve"]["score"].iloc[5] == pytest.approx(facts.learning.curves[0].means[5])
 
 
 def test_methods_say_how_to_make_and_cite_it(pages, files):
@@ -201,7 +206,7 @@ def test_the_summary_begins_with_three_findings(page):
     )
     (top,) = page.all("ol")
     assert top["class"] == "findings"
-    assert [name for name, _ in page.elements].count("li") == 3 + 2, "findings and cards"
+    assert [name for name, _ in page.elements].count("li") == 3 + 2 + 2, "findings, cards, learning curves"
 
 
 def test_a_direction_says_what_its_ends_share(facts, pages):
@@ -264,6 +269,7 @@ def test_the_tables_tell_settings_scores_and_effects(page, pages):
     assert "0.41 [0.40, 0.42]" in words
     assert "— [0.40, 0.42]" in words  # a score that is not a number
     assert "0.80 mean cosine similarity" in words
+    assert "plain: score 0.43 after 3,000 models; the fitted curve gives" in words
     effects = page.words("effects")
     assert "+57.0 [55.0, 59.0]" in effects
     assert "+0.5 [−1.5, 2.5]" in effects
@@ -283,7 +289,7 @@ def test_a_comparison_without_directions_and_effects_is_still_a_page(facts):
     out = render(
         replace(
             facts, directions=(), effects=(), found=(), null=np.zeros(0), findings=(), versions={}, config={},
-            estimators=(),
+            estimators=(), learning=None,
         )
     )  # fmt: skip
     settings = ["tables/settings.csv", "tables/settings.parquet"]

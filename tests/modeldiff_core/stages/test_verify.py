@@ -111,7 +111,9 @@ def test_a_flipped_byte_is_damage_wherever_it_is(
     assert keyed(store, path) in found[0].why
 
 
-@pytest.mark.parametrize("pattern", [*RECORDS, f"{REPORT}/files.json", f"{REPORT}/figures/*"])
+@pytest.mark.parametrize(
+    "pattern", [*RECORDS, f"{REPORT}/files.json", f"{REPORT}/figures/*", f"{REPORT}/tables/*", f"{REPORT}/methods.html"]
+)
 def test_a_flipped_byte_in_a_record_a_table_or_a_drawing_is_damage(
     copy: tuple[ObjectStore, Comparison], pattern: str
 ) -> None:
