@@ -1,8 +1,10 @@
 """From the command line's overrides to validated objects: Hydra composes, pydantic checks."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra import compose, initialize_config_module
@@ -121,8 +123,27 @@ class Request:
 
 
 def request(overrides: Sequence[str]) -> Request:
-    """Compose and validate; raises ConfigError for anything that is wrong with the overrides."""
-    return parse_request(composed(overrides))
+    """Compose and validate; raises ConfigError for anything that is wrong with the overrides.
+
+    ``study=<path>.json`` takes a whole study as a report or a store keeps it; only store and runner are then composed.
+    """
+    files = [o.removeprefix("study=") for o in overrides if o.startswith("study=") and o.endswith(".json")]
+    return _of_file(files[-1], overrides) if files else parse_request(composed(overrides))
+
+
+def _of_file(name: str, overrides: Sequence[str]) -> Request:
+    others = [override for override in overrides if not override.startswith("study=")]
+    own = [o for o in others if o.split("=")[0].lstrip("+~").split(".")[0] not in ("store", "runner")]
+    if own:
+        raise ConfigError(own[0].split("=")[0], f"only settings of store and runner beside study={name}", own[0])
+    try:
+        content = json.loads(Path(name).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError("study", "a file that holds a study as JSON", name, str(error)) from error
+    # study.json of a store stands for the study and says where its results are
+    study = content["study"] if isinstance(content, dict) and isinstance(content.get("study"), dict) else content
+    around = parse_request(composed(others))
+    return Request(parse_study(study), around.store, around.runner)
 
 
 def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from modeldiff_core.report.facts import (
     EndFacts,
     EstimatorFacts,
     EstimatorScore,
+    LearningFacts,
     ReportFacts,
 )
 from modeldiff_core.report.html import render
@@ -20,6 +21,7 @@ __all__ = [
     "EndFacts",
     "EstimatorFacts",
     "EstimatorScore",
+    "LearningFacts",
     "ReportFacts",
     "render",
 ]

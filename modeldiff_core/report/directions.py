@@ -9,7 +9,7 @@ from modeldiff_core.report.ends import End, class_counts, ends, shares
 from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
 from modeldiff_core.report.galleries import Tile, end_row, gallery, sheet
 from modeldiff_core.report.subpopulations import SharedView, shared_view
-from modeldiff_core.report.words import direction_name, number, probability, side_name, variance
+from modeldiff_core.report.words import direction_name, direction_stem, number, probability, side_name, variance
 
 SHOWN, SHOWN_FAINT = 12, 6  # images at an end of a significant direction, and of one that is not
 FAINT_KEPT = 10  # directions of a side that are shown though not significant
@@ -30,7 +30,7 @@ class EndView:
 class DirectionView:
     """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar."""
 
-    anchor: str
+    stem: str
     name: str
     side: Side
     significant: bool
@@ -74,7 +74,7 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
     own, other = direction.variance_a, direction.variance_b
     more, less = (own, other) if direction.side == "a-b" else (other, own)
     return DirectionView(
-        anchor=f"direction-{direction.side}-{direction.index + 1}",
+        stem=direction_stem(direction.side, direction.index),
         name=direction_name(direction.side, direction.index),
         side=direction.side,
         significant=direction.significant,
@@ -120,7 +120,7 @@ def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndVie
 
 
 def direction_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
-    """A sheet of images for each significant direction, with its file name."""
+    """A sheet of images for each significant direction, with its file names."""
     for direction in facts.directions:
         if not direction.significant:
             continue
@@ -131,4 +131,4 @@ def direction_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
         name = direction_name(direction.side, direction.index)
         under_a, under_b = variance(direction.variance_a), variance(direction.variance_b)
         title = f"Direction {name}: variance {under_a} under A, {under_b} under B"
-        yield f"figures/direction-{direction.side}-{direction.index + 1}.png", sheet(title, rows)
+        yield from sheet(f"figures/{direction_stem(direction.side, direction.index)}", title, rows).items()

@@ -114,4 +114,4 @@ def effect_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
             for heading, images in (("without", effect.before), ("with, at full intensity", effect.after))
         ]
         if len(effect.before) and _shown(effect):
-            yield f"figures/{_stem(effect, at)}-images.png", sheet(effect.name, rows)
+            yield from sheet(f"figures/{_stem(effect, at)}-images", effect.name, rows).items()

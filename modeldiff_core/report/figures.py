@@ -56,7 +56,7 @@ def plot(paint: Paint, width: int, height: int) -> Plot:
     """Draw with `paint` on a figure of so many CSS pixels, once for each theme."""
     with house_style():
         light, dark = (_painted(paint, width, height, theme) for theme in (LIGHT, DARK))
-        return Plot(_saved(light, "svg"), _saved(dark, "svg"), _saved(light, "png"), width, height)
+        return Plot(saved(light, "svg"), saved(dark, "svg"), saved(light, "png"), width, height)
 
 
 def _painted(paint: Paint, width: int, height: int, theme: Theme) -> Figure:
@@ -65,7 +65,8 @@ def _painted(paint: Paint, width: int, height: int, theme: Theme) -> Figure:
     return figure
 
 
-def _saved(figure: Figure, kind: str) -> bytes:
+def saved(figure: Figure, kind: str) -> bytes:
+    """The figure as png or svg; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(
         buffer,

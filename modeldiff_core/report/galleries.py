@@ -1,6 +1,5 @@
 """Grids of images: as tiles with captions for the page, and as one sheet for a file."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 
 from modeldiff_core.data import Examples
 from modeldiff_core.report.ends import End
-from modeldiff_core.report.figures import MEDIUM, PX, SMALL, house_style
+from modeldiff_core.report.figures import MEDIUM, PX, SMALL, house_style, saved
 from modeldiff_core.report.images import image_uri, is_pixel_art, tile
 from modeldiff_core.report.theme import LIGHT
 from modeldiff_core.report.words import number
@@ -62,8 +61,8 @@ def _short(name: str, most: int = 14) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def sheet(title: str, rows: Sequence[Row]) -> bytes:
-    """Rows of captioned images under a title as one PNG."""
+def sheet(stem: str, title: str, rows: Sequence[Row]) -> dict[str, bytes]:
+    """Rows of captioned images under a title as `stem`.png and `stem`.svg."""
     columns = max([len(row.images) for row in rows] + [4])
     step = HEADING + CELL + CAPTION
     width, height = columns * (CELL + GAP) - GAP + 2 * MARGIN, HEADING + len(rows) * step + 2 * MARGIN
@@ -81,11 +80,7 @@ def sheet(title: str, rows: Sequence[Row]) -> bytes:
                 picture = tile(image, CELL).convert("RGB")
                 left, upper = MARGIN + column * (CELL + GAP), top + HEADING
                 wide, high = (CELL * length / max(picture.size) for length in picture.size)
-                axes.imshow(
-                    np.asarray(picture), extent=(left, left + wide, upper + high, upper), interpolation="nearest"
-                )
+                axes.imshow(np.asarray(picture), extent=(left, left + wide, upper + high, upper), interpolation="none")
                 axes.text(left, upper + CELL + 3, caption, fontsize=7, va="top", color=LIGHT.ink, parse_math=False)
         axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=192, metadata={"Software": None})
-    return buffer.getvalue()
+        return {f"{stem}.{kind}": saved(figure, kind) for kind in ("png", "svg")}

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from modeldiff_core.evaluation.law import LEAST_POINTS, Estimate, FittedCurve, LearningCurve
-from modeldiff_core.report.facts import LearningFacts
+from modeldiff_core.report.facts import LearningFacts, ReportFacts
 from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.theme import Theme
 from modeldiff_core.report.words import number
@@ -45,6 +45,14 @@ def learning_plot(facts: LearningFacts, width: int = 620, height: int = 380) -> 
         axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted, loc="lower right")
 
     return plot(paint, width, height)
+
+
+def learned(facts: ReportFacts) -> list[str]:
+    """What the learning curves say, a sentence an algorithm; nothing without curves."""
+    if facts.learning is None:
+        return []
+    names, held, wished = (facts.a.name, facts.b.name), facts.learning.held, facts.learning.wished
+    return [learning_words(n, c, held, wished) for n, c in zip(names, facts.learning.curves, strict=True)]
 
 
 def learning_words(name: str, curve: LearningCurve, held: int, wished: float | None) -> str:

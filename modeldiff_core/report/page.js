@@ -20,6 +20,15 @@ function members(button) {
   return around ? [...around.querySelectorAll("button.zoom")] : [button];
 }
 
+// A gallery is one stop of the Tab key, where one was last; the arrow keys move inside it.
+function stop(all, chosen) {
+  all.forEach((button) => (button.tabIndex = button === chosen ? 0 : -1));
+}
+for (const gallery of document.querySelectorAll("[data-group]")) {
+  const all = [...gallery.querySelectorAll("button.zoom")];
+  stop(all, all[0]);
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button.zoom");
   if (!button) return;
@@ -35,12 +44,10 @@ viewer.addEventListener("click", (event) => {
   if (step) show(at + Number(step.dataset.step));
 });
 
-viewer.addEventListener("close", () => group[at].focus());
-
-// A gallery is one stop of the Tab key; the arrow keys move inside it.
-for (const gallery of document.querySelectorAll("[data-group]")) {
-  gallery.querySelectorAll("button.zoom").forEach((button, index) => (button.tabIndex = index ? -1 : 0));
-}
+viewer.addEventListener("close", () => {
+  stop(group, group[at]);
+  group[at].focus();
+});
 
 document.addEventListener("keydown", (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -50,9 +57,25 @@ document.addEventListener("keydown", (event) => {
   if (!button) return;
   const all = members(button);
   const next = all[(all.indexOf(button) + step + all.length) % all.length];
-  all.forEach((other) => (other.tabIndex = other === next ? 0 : -1));
+  stop(all, next);
   next.focus();
   event.preventDefault();
+});
+
+// Where a page may not write to the clipboard, the text is selected instead.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copy);
+  const words = button.textContent;
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source);
+    button.textContent = "Selected: press Ctrl+C";
+  }
+  setTimeout(() => (button.textContent = words), 2000);
 });
 
 // A link to a direction or an effect opens what it is folded into.

@@ -64,6 +64,11 @@ def direction_name(side: Side, index: int) -> str:
     return f"{side_name(side)} {index + 1}"
 
 
+def direction_stem(side: Side, index: int) -> str:
+    """'direction-a-b-1', the name of a direction's files and anchors."""
+    return f"direction-{side}-{index + 1}"
+
+
 def slug(text: str) -> str:
     """The text as a part of a file name: lower-case ASCII letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"

@@ -21,7 +21,7 @@ RECORDS = re.compile(
 )
 COMPARED = re.compile(
     r"study\.json|summary\.json|effects\.parquet|directions\.csv"
-    r"|report/(files\.json|index\.html|figures/[a-z0-9-]+\.(png|svg))"
+    r"|report/(files\.json|study\.json|[a-z0-9-]+\.html|figures/[a-z0-9-]+\.(png|svg)|tables/[a-z0-9-]+\.(csv|parquet))"
     rf"|counterfactual-{DIGEST}\.json|counterfactual-{DIGEST}/(index\.html|scatter\.(png|svg))"
 )
 NULL = re.compile(r"\d{5}\.safetensors")

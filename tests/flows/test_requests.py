@@ -1,11 +1,14 @@
 """What is wrong with a request is said at once, with its key, and nothing is trained."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flows.cli import main
+from flows.compose import request
+from modeldiff_core.stages.comparison import Comparison
 
 
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) -> str:
@@ -115,3 +118,21 @@ def test_status_and_report_of_an_empty_store(capsys: pytest.CaptureFixture[str],
     assert "subsets: 0 of 20 shards" in capsys.readouterr().out
     assert main(["report", f"store.root={tmp_path}"]) == 1
     assert "Run: modeldiff compare" in capsys.readouterr().err
+
+
+def test_a_study_from_a_file_is_the_study_that_was_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = request(["study=digits_watermark", "subsets.models=300", "transformations.blur=null"])
+    place, kept = tmp_path / "study.json", tmp_path / "kept.json"
+    place.write_text(json.dumps(asked.study.model_dump(mode="json")))
+    kept.write_text(json.dumps({"study": asked.study.model_dump(mode="json"), "digest": "0"}))
+    for name in (place, kept):
+        found = request([f"study={name}", f"store.root={tmp_path}", "runner.workers=3"])
+        assert Comparison.of(found.study).digest == Comparison.of(asked.study).digest
+        assert found.study == asked.study
+        assert (found.store.root, found.runner.workers) == (str(tmp_path), 3)
+    assert "subsets.models: expected only settings of store and runner" in refused(
+        capsys, tmp_path, f"study={place}", "subsets.models=400"
+    )
+    assert "study: expected a file that holds a study" in refused(capsys, tmp_path, f"study={tmp_path / 'none.json'}")
+    place.write_text('{"name": "x"}')
+    assert "dataset: expected a value" in refused(capsys, tmp_path, f"study={place}")

@@ -92,7 +92,7 @@ RECORDS = ["trainings/*/margins-*.json", "trainings/*/datamodels-*/record.json",
 def test_a_whole_study_is_sound_and_every_object_is_read(whole: tuple[Path, Comparison]) -> None:
     told: list[tuple[int, int]] = []
     assert verify(local(whole[0]), whole[1], lambda done, total: told.append((done, total))) == ()
-    total = 2 * (3 + 2) + 2 * 2 + 2 * 2 * 2 + 6 * 3 + 6 * 2 + 3 + 2 + 1 + 2 + 2 + 3 + 1 + 7 + 1
+    total = 2 * (3 + 2) + 2 * 2 + 2 * 2 * 2 + 6 * 3 + 6 * 2 + 3 + 2 + 1 + 2 + 2 + 3 + 1 + 8 + 8 + 4 + 1
     assert told == [(i, total) for i in range(1, total + 1)]
 
 
@@ -111,7 +111,9 @@ def test_a_flipped_byte_is_damage_wherever_it_is(
     assert keyed(store, path) in found[0].why
 
 
-@pytest.mark.parametrize("pattern", [*RECORDS, f"{REPORT}/files.json", f"{REPORT}/figures/*"])
+@pytest.mark.parametrize(
+    "pattern", [*RECORDS, f"{REPORT}/files.json", f"{REPORT}/figures/*", f"{REPORT}/tables/*", f"{REPORT}/methods.html"]
+)
 def test_a_flipped_byte_in_a_record_a_table_or_a_drawing_is_damage(
     copy: tuple[ObjectStore, Comparison], pattern: str
 ) -> None:

@@ -1,0 +1,79 @@
+"""The settings of a comparison in readable form: what differs, what was measured, and everything that was asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
+from modeldiff_core.report.words import ABSENT, flat, number, percent
+
+LONGEST = 160
+"""Characters of a setting's value in a table; the whole of it stands in study.json."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the two algorithms."""
+
+    name: str
+    a: str
+    b: str
+
+
+def settings(a: AlgorithmFacts, b: AlgorithmFacts) -> tuple[list[Setting], list[Setting]]:
+    """The settings that differ, and those in common."""
+    left, right = flat(a.settings), flat(b.settings)
+    both = [Setting(name, left.get(name, ABSENT), right.get(name, ABSENT)) for name in left | right]
+    return [item for item in both if item.a != item.b], [item for item in both if item.a == item.b]
+
+
+def measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
+    """What was trained of each algorithm, and how good it is."""
+
+    def row(name: str, of: Callable[[AlgorithmFacts], str]) -> Setting:
+        return Setting(name, of(a), of(b))
+
+    return [
+        row("Models trained on subsets", _models),
+        row("Models trained on all data", lambda one: f"{one.ensemble_models:,}"),
+        row("Accuracy, subset models", lambda one: percent(one.subset_accuracy)),
+        row("Accuracy, models on all data", lambda one: percent(one.ensemble_accuracy)),
+        row(
+            "Linear datamodeling score",
+            lambda one: f"{number(one.lds_mean)} [{number(one.lds_low)}, {number(one.lds_high)}]",
+        ),
+    ]
+
+
+def asked(facts: ReportFacts) -> dict[str, dict[str, str]]:
+    """Every setting of the study but the algorithms' own, by the part of the study it belongs to."""
+    parts: dict[str, dict[str, str]] = {"study": {}}
+    for part, content in facts.config.items():
+        if part in ("algorithm_a", "algorithm_b"):
+            continue
+        if isinstance(content, Mapping):
+            parts[part] = {name: _brief(value) for name, value in flat(content).items()}
+        elif isinstance(content, (list, tuple)) and any(isinstance(item, Mapping) for item in content):
+            named = ((item.get("name", str(at + 1)), item) for at, item in enumerate(content))
+            parts[part] = {
+                str(name): _brief("; ".join(f"{k} {v}" for k, v in flat(item).items() if k != "name"))
+                for name, item in named
+            }
+        else:
+            parts["study"] |= {part: _brief(flat({part: content})[part])}
+    return {part: rows for part, rows in parts.items() if rows}
+
+
+def fraction(facts: ReportFacts) -> str:
+    """The share of the training set that one model sees, where the configuration tells it."""
+    subsets = facts.config.get("subsets")
+    share = subsets.get("fraction") if isinstance(subsets, Mapping) else None
+    return f"{share:.0%}".replace("%", "\u00a0%") if isinstance(share, float) else ""
+
+
+def _models(one: AlgorithmFacts) -> str:
+    left_out = f" ({one.diverged:,} diverged and left out)" if one.diverged else " (none diverged)"
+    return f"{one.subset_models:,}{left_out}"
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,0 +1,16 @@
+"""One comparison, drawn once for all tests of a module."""
+
+import pytest
+
+from modeldiff_core.report import ReportFacts, render
+from tests.modeldiff_core.report.comparisons import comparison
+
+
+@pytest.fixture(scope="session")
+def facts() -> ReportFacts:
+    return comparison()
+
+
+@pytest.fixture(scope="session")
+def files(facts: ReportFacts) -> dict[str, bytes]:
+    return render(facts)

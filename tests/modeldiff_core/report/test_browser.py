@@ -1,0 +1,178 @@
+"""The report in a real browser, from a folder: nothing broken, keys, narrow and wide screens, light and dark."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+NARROW, WIDE = {"width": 400, "height": 800}, {"width": 1600, "height": 1000}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, or the one that `playwright install chromium` brought."""
+    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    sandbox = [] if os.getuid() else ["--no-sandbox"]
+    with sync_playwright() as playwright:
+        try:
+            launched = playwright.chromium.launch(executable_path=place, args=["--disable-gpu", *sandbox])
+        except Error as error:
+            pytest.skip(f"no Chromium: docker/system-packages.sh test brings it ({str(error).splitlines()[0]})")
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def folder(files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def names(files: dict[str, bytes]) -> list[str]:
+    return [name for name in files if name.endswith(".html")]
+
+
+def opened(browser: Browser, folder: Path, name: str, **settings) -> tuple[Page, list[str]]:
+    """A page in a fresh context, and the list that whatever it complains of is added to."""
+    page = browser.new_context(**settings).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url[:80]))
+    page.on("request", lambda r: complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+    page.goto((folder / name).as_uri())
+    return page, complaints
+
+
+def test_no_image_is_broken_and_nothing_is_complained_of(browser: Browser, folder: Path, names: list[str]) -> None:
+    pictures = 0
+    for name in names:
+        page, complaints = opened(browser, folder, name)
+        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
+        page.wait_for_function("[...document.images].every((image) => image.complete)")
+        widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+        assert all(widths), name
+        pictures += len(widths)
+        assert not complaints, name
+        page.context.close()
+    assert pictures > 150
+
+
+def test_every_link_leads_to_a_file_and_a_place_on_it(browser: Browser, folder: Path, names: list[str]) -> None:
+    links: set[str] = set()
+    places: set[str] = set()
+    for name in names:
+        page, _ = opened(browser, folder, name)
+        links |= set(page.evaluate("[...document.links].map((link) => link.href)"))
+        places |= set(page.evaluate("[...document.querySelectorAll('[id]')].map((e) => `${location.href}#${e.id}`)"))
+        page.context.close()
+    assert len(links) > 40
+    assert all(Path(link.partition("#")[0].removeprefix("file://")).is_file() for link in links)
+    assert {link for link in links if "#" in link} <= places
+
+
+def test_a_link_opens_what_it_leads_to(browser: Browser, folder: Path) -> None:
+    page, _ = opened(browser, folder, "index.html")
+    page.get_by_role("link", name="A−B 2", exact=True).click()
+    assert page.url.endswith("other-directions.html#direction-a-b-2")
+    assert page.locator("#direction-a-b-2").get_attribute("open") is not None
+    assert page.locator("#direction-b-a-2").get_attribute("open") is None
+    page.context.close()
+
+
+def test_a_gallery_works_by_keys_alone(browser: Browser, folder: Path) -> None:
+    page, complaints = opened(browser, folder, "direction-a-b-1.html")
+    dialog = page.get_by_role("dialog")
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.tiles button.zoom')"):
+            break
+    first = page.evaluate("document.activeElement.querySelector('img').alt")
+    assert first.startswith("Test image"), "the first stop in a gallery is its first image"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "what has the focus is seen"
+    small = page.evaluate("document.activeElement.querySelector('img').getBoundingClientRect().width")
+    assert not dialog.is_visible()
+
+    page.keyboard.press("Enter")
+    assert dialog.is_visible()
+    enlarged = dialog.locator(".stage img")
+    assert enlarged.get_attribute("alt") == first
+    assert enlarged.bounding_box()["width"] > 3 * small
+    page.keyboard.press("ArrowRight")
+    second = enlarged.get_attribute("alt")
+    assert second != first
+    assert dialog.locator(".caption").inner_text() == second
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    last = enlarged.get_attribute("alt")
+    assert last not in (first, second), "around to the last"
+
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    focused = "document.activeElement.querySelector('img').alt"
+    assert page.evaluate(focused) == last, "the focus is on what was shown"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focused) == first
+    page.keyboard.press("Tab")
+    gallery = "[...document.querySelectorAll('[data-group]')].indexOf(document.activeElement.closest('[data-group]'))"
+    assert page.evaluate(gallery) == 1, "a gallery is one stop"
+    assert not complaints
+    page.context.close()
+
+
+def test_a_click_enlarges_and_a_click_beside_it_closes(browser: Browser, folder: Path) -> None:
+    page, _ = opened(browser, folder, "index.html", viewport=WIDE)
+    page.locator("#variance").get_by_role("button", name="Enlarge the figure").click()
+    dialog = page.get_by_role("dialog")
+    assert dialog.locator(".stage img").evaluate("image => image.naturalWidth") > 0
+    assert not dialog.get_by_role("button", name="Next image").is_visible(), "it is alone"
+    page.mouse.click(3, 3)
+    assert not dialog.is_visible()
+    page.context.close()
+
+
+@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["narrow", "wide"])
+def test_nothing_is_wider_than_the_screen(browser: Browser, folder: Path, names: list[str], viewport: dict) -> None:
+    for name in names:
+        page, _ = opened(browser, folder, name, viewport=viewport)
+        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
+        page.context.close()
+
+
+def test_dark_pages_have_dark_paper_and_figures(browser: Browser, folder: Path, names: list[str]) -> None:
+    shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"
+    ink = "getComputedStyle(document.body).color.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"
+    figures = {}
+    for scheme in ("light", "dark"):
+        for name in names:
+            page, _ = opened(browser, folder, name, color_scheme=scheme)
+            paper, letters = page.evaluate(shade), page.evaluate(ink)
+            assert paper > 700 > 200 > letters if scheme == "light" else paper < 100 < 600 < letters, name
+            if name == "index.html":
+                figures[scheme] = page.locator("picture img").first.evaluate("image => image.currentSrc")
+            page.context.close()
+    assert figures["light"] != figures["dark"]
+
+
+def test_the_study_can_be_copied(browser: Browser, folder: Path, files: dict[str, bytes]) -> None:
+    page, complaints = opened(browser, folder, "methods.html", permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy", exact=True).click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == files["study.json"].decode()
+    page.context.close()
+    page, _ = opened(browser, folder, "methods.html")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    page.get_by_role("button", name="Copy BibTeX").click()
+    page.get_by_role("button", name="Selected").wait_for()
+    assert page.evaluate("getSelection().toString()").startswith("@inproceedings{shah2023modeldiff,")
+    assert not complaints
+    page.context.close()
