@@ -121,8 +121,7 @@ def estimator_scores(
 
 def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
     """The significant ones of the ``directions`` of summary.json."""
-    models = {"models": comparison.study.subsets.models}  # all that entries take from the scores
-    found = Findings(*read_directions(store, comparison), (models, models))
+    found = Findings(*read_directions(store, comparison), ({}, {}))
     return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
 
 
