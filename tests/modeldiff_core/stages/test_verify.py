@@ -314,7 +314,8 @@ def test_a_fault_of_the_store_is_no_damage(
 def test_nothing_is_found_sound_in_an_empty_store(tmp_path: Path) -> None:
     found = verify(local(tmp_path), tiny())
     assert {f.kind for f in found} == {"missing"}
-    assert len(found) == 2 * (3 + 2 + 1 + 1 + 3 + 1) + 1 + 2 + 2 + 5
+    curve = 2 * 2
+    assert len(found) == 2 * (3 + 2 + 1 + 1 + 3 + 1 + curve) + 1 + 2 + 2 + 5
     assert repair(local(tmp_path), found) == []
 
 
