@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.summary import build_summary, read_findings
+from modeldiff_core.stages.findings import read_findings
+from modeldiff_core.stages.summary import build_summary
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import parse_study
 

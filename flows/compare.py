@@ -23,6 +23,7 @@ from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.consolidate import matrix_reference
 from modeldiff_core.stages.curve import Curve
+from modeldiff_core.stages.findings import descriptions, significant_entries
 from modeldiff_core.stages.gram import fits_store, gram_reference
 from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
@@ -30,7 +31,6 @@ from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.stages.search import BOTH, Search, searches
-from modeldiff_core.stages.summary import descriptions, significant_entries
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import StudyConfig
 from tasks import curve, datamodels, directions, effects, matrices, probe, report, search, train

@@ -20,20 +20,14 @@ from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.adopt import check_sizes
 from modeldiff_core.stages.comparison import HALVES, PARTS, plain_settings
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, SIDES, Pair, find_directions, null_block
+from modeldiff_core.stages.findings import Findings, entries_with_power, estimator_scores
 from modeldiff_core.stages.references import Reference, refer
 from modeldiff_core.stages.regress import finish_regression, read_blocks, regress_block
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_datamodels
+from modeldiff_core.stages.sentences import about_datamodels, about_directions
 from modeldiff_core.stages.stored import Stored, find_stored
-from modeldiff_core.stages.summary import (
-    Findings,
-    about_datamodels,
-    about_directions,
-    entries_with_power,
-    estimator_entries,
-    estimator_scores,
-    lds_entry,
-)
+from modeldiff_core.stages.summary import estimator_entries, lds_entry
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy

@@ -18,13 +18,14 @@ from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import NULL_BLOCK, SIDES
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
+from modeldiff_core.stages.findings import descriptions, read_findings, significant_entries
 from modeldiff_core.stages.gram import gram_reference
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.report import FILES
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.stages.search import BOTH, searches
-from modeldiff_core.stages.summary import build_summary, descriptions, effects_table, read_findings, significant_entries
+from modeldiff_core.stages.summary import build_summary, effects_table
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard, read_tensors, shard_key
 from modeldiff_core.store.tensors import Arrays
 from modeldiff_core.store.verify import check_matrix

@@ -26,8 +26,8 @@ from modeldiff_core.report.facts import (
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.stages.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.stages.references import open_store
-from modeldiff_core.stages.summary import EstimatorScores, Findings, read_findings
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import parse_study
 from modeldiff_core.transformations import Interval, Judged, TransformationTest, build_on, eligible_images

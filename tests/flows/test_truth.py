@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.summary import read_findings
+from modeldiff_core.stages.findings import read_findings
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
 from tests.flows.conftest import Commands

@@ -9,12 +9,13 @@ from modeldiff_core.stages.curve import Curve, follow_curve
 from modeldiff_core.stages.directions import find_directions, null_block
 from modeldiff_core.stages.effects import measure_effect
 from modeldiff_core.stages.enrichment import describe
+from modeldiff_core.stages.findings import descriptions, significant_entries
 from modeldiff_core.stages.inventory import shard_sets
 from modeldiff_core.stages.regress import finish_regression, regress_block
 from modeldiff_core.stages.report import write_report
 from modeldiff_core.stages.score import score
 from modeldiff_core.stages.search import measure_finalists, propose_candidates, rank_candidates, searches
-from modeldiff_core.stages.summary import descriptions, significant_entries, write_summary
+from modeldiff_core.stages.summary import write_summary
 from modeldiff_core.stages.train import SHARD_WORKERS
 from modeldiff_core.store import ObjectStore, StoreSettings, write_record
 from modeldiff_core.study import parse_study

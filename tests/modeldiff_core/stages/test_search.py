@@ -9,6 +9,7 @@ import pytest
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.enrichment import describe, read_description
+from modeldiff_core.stages.findings import descriptions, read_directions, read_findings, significant_entries
 from modeldiff_core.stages.search import (
     Search,
     measure_finalists,
@@ -17,7 +18,6 @@ from modeldiff_core.stages.search import (
     read_finalists,
     searches,
 )
-from modeldiff_core.stages.summary import descriptions, read_directions, read_findings, significant_entries
 from modeldiff_core.stages.train import load_ensemble
 from modeldiff_core.stages.verify import repair, verify
 from modeldiff_core.store import ObjectStore, read_record
