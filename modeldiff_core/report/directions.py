@@ -9,7 +9,7 @@ from modeldiff_core.report.ends import End, class_counts, ends, shares
 from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
 from modeldiff_core.report.galleries import Tile, end_row, gallery, sheet
 from modeldiff_core.report.subpopulations import SharedView, shared_view
-from modeldiff_core.report.words import direction_name, direction_stem, number, probability, side_name, variance
+from modeldiff_core.report.words import ABSENT, direction_name, direction_stem, number, probability, side_name, variance
 
 SHOWN, SHOWN_FAINT = 12, 6  # images at an end of a significant direction, and of one that is not
 FAINT_KEPT = 10  # directions of a side that are shown though not significant
@@ -43,6 +43,8 @@ class DirectionView:
     bar_b: str
     null_p: str
     stability: str
+    overlap: str
+    models_needed: str
     targets: list[EndView]
     train: list[EndView]
     shown: bool
@@ -87,6 +89,8 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         bar_b=_bar(other, widest),
         null_p=probability(direction.null_p),
         stability=number(direction.stability),
+        overlap=number(direction.overlap),
+        models_needed=ABSENT if direction.models_needed is None else f"{direction.models_needed:,}",
         targets=_ends(direction, facts, "targets") if shown else [],
         train=_ends(direction, facts, "train") if shown else [],
         shown=shown,

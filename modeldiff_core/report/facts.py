@@ -1,5 +1,6 @@
 """Everything that a report shows, gathered before anything is drawn."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -73,6 +74,8 @@ class DirectionFacts:
     ends: what they share, by part (targets, train) and sign (positive, negative), where it was looked at.
     null_p: chance of such a difference between algorithms that do not differ. stability: |cosine| between the
     direction's versions from two disjoint halves of the models. significant: passes the study's threshold.
+    overlap: share of the subpopulation that those versions have in common. models_needed: models with which a direction
+    that just misses would stand out.
     """
 
     side: Side
@@ -87,6 +90,8 @@ class DirectionFacts:
     projections: Float[np.ndarray, " targets"]
     weights: Float[np.ndarray, " train"]
     ends: Mapping[tuple[str, str], EndFacts] = field(default_factory=dict)
+    overlap: float = math.nan
+    models_needed: int | None = None
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,8 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
             projections=findings.side(entry["side"], "projections")[:, entry["index"]],
             weights=findings.side(entry["side"], "directions")[entry["index"]],
             ends=_ends(findings, entry),
+            overlap=entry["overlap"],
+            models_needed=entry["models_needed"],
         )
         for entry in entries
     )

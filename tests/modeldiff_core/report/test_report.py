@@ -198,6 +198,8 @@ def test_what_is_not_significant_is_marked_and_folded(pages):
     assert "not significant" not in pages["direction-a-b-1"].words()
     table = pages["index"].words("directions").split("All directions")[1]
     assert table.index("A−B 1") < table.index("A−B 2") < table.index("B−A 1") < table.index("B−A 2")
+    assert "0.91 0.64 yes —" in table
+    assert table.count("0.91 0.64 no 4,321") == 2  # models that they would need
 
 
 def test_the_summary_begins_with_three_findings(page):
