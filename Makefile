@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract ui drills clean
+.PHONY: demo test lint types contract clusters ui drills clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -22,6 +22,10 @@ types: .venv/test
 
 contract: .venv/test
 	$(BIN)/lint-imports
+
+# The same study on Dask and on Ray gives the bits of the local runner.
+clusters: .venv/test
+	$(BIN)/python -m pytest -m cluster
 
 ui: .venv/demo
 	$(BIN)/modeldiff ui

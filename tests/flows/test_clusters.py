@@ -69,6 +69,7 @@ def local(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return fingerprints(root)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_cluster_gives_the_same_bits(commands: Commands, local: dict[str, str], tmp_path: Path, kind: str) -> None:
     pytest.importorskip(f"prefect_{kind}")
