@@ -7,8 +7,6 @@ import importlib.util
 import sys
 from types import ModuleType
 
-NAMES = ("Bool", "Float", "Int", "Num", "Shaped", "UInt8")
-
 
 class _Shape:
     """Float[Tensor, "..."] is then Tensor."""
@@ -17,8 +15,14 @@ class _Shape:
         return item[0]
 
 
+class _StandIn(ModuleType):
+    """Every name that it is asked for is a shape."""
+
+    def __getattr__(self, name: str) -> type[_Shape]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Shape
+
+
 if importlib.util.find_spec("jaxtyping") is None:
-    stand_in = ModuleType("jaxtyping")
-    for name in NAMES:
-        setattr(stand_in, name, _Shape)
-    sys.modules["jaxtyping"] = stand_in
+    sys.modules["jaxtyping"] = _StandIn("jaxtyping")

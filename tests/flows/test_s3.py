@@ -40,10 +40,10 @@ def place(settings: StoreSettings) -> list[str]:
 
 
 def results(store: ObjectStore) -> dict[str, bytes]:
-    """Every object of results; matrices by their arrays, since the group that holds them has a name of its own."""
+    """Every object of results but times; matrices by their arrays, since the group that holds them has its own name."""
     found = {}
     for key in [key for folder in ("trainings", "comparisons") for key in store.sizes(folder)]:
-        if ".zarr/" in key:
+        if ".zarr/" in key or key.endswith(".time.json"):
             continue
         found[key] = store.read(key)
         if re.fullmatch(r".*/margins-\w{8}\.json", key):
