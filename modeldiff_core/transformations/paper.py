@@ -4,6 +4,7 @@ Two patterns that the code reads from pictures are drawn by rule instead, and pu
 are not of the paper's size, places and sizes grow with them; each docstring says how.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +162,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class _CifarMark:
+class _CifarMark(ABC):
     """A black and white mark at row 4, column 13 of 32 × 32 images.
 
     Other sizes: each of its cells is max(1, round(shorter side/32)) pixels wide, and its place round(4·height/32),
@@ -170,8 +171,8 @@ class _CifarMark:
 
     size: int = 5
 
-    def _cells(self) -> Float[np.ndarray, "size columns"]:
-        raise NotImplementedError
+    @abstractmethod
+    def _cells(self) -> Float[np.ndarray, "size columns"]: ...
 
     def _stamp(self, height: int, width: int) -> Stamp:
         cell = max(1, round(min(height, width) / CIFAR))

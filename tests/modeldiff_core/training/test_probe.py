@@ -2,6 +2,7 @@
 
 import logging
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from modeldiff_core.data.digits import Digits
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task, probe
 from modeldiff_core.training import sgd as sgd_module
+from modeldiff_core.training import steps as steps_module
 from modeldiff_core.training.augmentations import Noise
 from modeldiff_core.training.crops import Resize
 from modeldiff_core.training.probe import Measurement
@@ -94,20 +96,26 @@ def test_on_a_gpu_compilation_and_batch_normalisation_side_by_side_are_tried(mon
     assert [(way.stack, way.compiled) for way in ways] == [(1, False), (4, False), (16, False)]
 
 
-def test_measured_seconds_are_those_of_training() -> None:
-    """Noise draws make a step long enough to be timed; 60 steps extrapolated against all 300 carried out."""
-    import time
+def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that noise draws alone move on: a few steps extrapolated against all 300 carried out."""
+    drawn = Noise.__call__
+    clock = 0.0
 
-    recipe = Sgd(
-        network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Resize(height=24, width=24), Noise())
-    )
+    def slow(noise: Noise, *args: Any) -> Any:
+        nonlocal clock
+        clock += 0.5
+        return drawn(noise, *args)
+
+    monkeypatch.setattr(Noise, "__call__", slow)
+    monkeypatch.setattr(steps_module, "time", SimpleNamespace(perf_counter=lambda: clock))
+    recipe = Sgd(network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Noise(),))
     execution = Execution(native=False, stack=4)
-    seconds = probe.alone(Steps(task(recipe), masks(4), range(4), execution), 0.05).seconds_a_model
-    began = time.perf_counter()
+    steps = Steps(task(recipe), masks(4), range(4), execution)
+    seconds = probe.alone(steps, 2.5).seconds_a_model
+    measured, clock = clock, 0.0
     recipe.train(task().train, 10, masks(4), range(4), 0, execution)
-    real = (time.perf_counter() - began) / 4
-    assert real > 0.02
-    assert seconds == pytest.approx(real, rel=0.7)
+    assert 150 / 4 <= clock / 4 == pytest.approx(seconds), "300 steps of four models"
+    assert measured < clock / 10
 
 
 def test_other_algorithms_have_one_way() -> None:
