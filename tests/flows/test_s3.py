@@ -5,6 +5,7 @@ import os
 import random
 import re
 from collections.abc import Iterator
+from itertools import count, cycle
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +90,12 @@ def test_faults_that_pass_are_ridden_out_and_one_that_lasts_fails_its_shard_alon
 ) -> None:
     """One request in nine is cut, refused or late; the third shard of either algorithm can never be written."""
     kinds: tuple[Fault, ...] = ("cut", "500", "503", "cut answer", "delay")
+    turns, requests = cycle(kinds), count(1)
 
     def spoil(request: Request) -> Fault | None:
-        if request.method == "PUT" and request.path.endswith("/subsets/shards/000002.safetensors"):
-            return "503"
-        return kinds[request.number // 9 % 5] if request.number % 9 == 8 else None
+        if request.path.endswith("/subsets/shards/000002.safetensors"):
+            return "503" if request.method == "PUT" else None
+        return next(turns) if next(requests) % 9 == 0 else None
 
     with proxy(server.endpoint) as between:
         settings = StoreSettings(f"s3://{server.bucket}/spoiled", between.endpoint)
@@ -145,12 +147,12 @@ def test_killed_at_random_moments(
     on_s3: Commands, server: S3Server, expected: tuple[dict[str, str], float], what: str, kills: int
 ) -> None:
     """A slice of benchmarks/drills.py."""
-    count = iter(range(1000))
+    numbers = count()
 
     def settings() -> StoreSettings:
         if what == "files":
-            return StoreSettings(str(on_s3.folder / f"drill-{next(count)}"))
-        return StoreSettings(f"s3://{server.bucket}/{what}-{next(count)}", server.endpoint)
+            return StoreSettings(str(on_s3.folder / f"drill-{next(numbers)}"))
+        return StoreSettings(f"s3://{server.bucket}/{what}-{next(numbers)}", server.endpoint)
 
     log = on_s3.folder / f"{what}.jsonl"
     drill = drills.Drill(what, settings, on_s3.environment, on_s3.folder, random.Random(7), log=log)
