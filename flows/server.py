@@ -29,7 +29,7 @@ from modeldiff_core.errors import ConfigError, ModelDiffError
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
-START_TIMEOUT = 60.0  # seconds; 4 are usual, 10 with a new database on a slow disk
+START_TIMEOUT = 180.0  # seconds; 4 are usual, a minute where each process gets a tenth of a core
 ANSWER_TIMEOUT = 5.0  # seconds
 LOG_LINES = 20
 
@@ -51,13 +51,15 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
 
     With `PREFECT_API_URL` in the environment nothing is started. Without it the private server of `home` (by default
     `$MODELDIFF_HOME`, or `~/.modeldiff`) is joined or started, and Prefect, imported already or not, is pointed at it
-    until the context ends; what Prefect has still to send is sent before.
+    until the context ends. What Prefect has still to send is sent before the address changes: it has one sender of
+    events for all addresses, and a sender of an earlier one would fail at each event of runs that its server lacks.
 
     Raises ConfigError if the configured API does not answer or refuses the credentials, or if the home folder cannot
     be written; ModelDiffError, with the end of the server's log, if the private server does not start.
     """
     if configured := os.environ.get("PREFECT_API_URL"):
         _check(configured)
+        _send_what_is_queued()
         yield ApiAddress(configured, os.environ.get("PREFECT_UI_URL") or _ui_url(configured), private=False)
         return
     root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
@@ -73,6 +75,7 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
         ) from error
     with folder.lease() as lease:
         address = ApiAddress(f"{(url := _join(folder).url)}/api", url, private=True)
+        _send_what_is_queued()
         with _environment(folder, address.api_url):
             _leases.append(lease)
             try:
@@ -179,7 +182,10 @@ def _set_environment(values: dict[str, str | None]) -> None:
 
 
 def _send_what_is_queued() -> None:
-    """Waits until this process's logs and events are with the server, which may stop once the lease is gone."""
+    """Waits until this process's logs and events are with the server that they were meant for, and ends their senders.
+
+    That server may stop once the lease is gone.
+    """
     if "prefect" not in sys.modules:
         return
     from prefect.events.worker import EventsWorker

@@ -25,6 +25,13 @@ SMALL = (
     "comparison.permutations=4",
 )
 """A whole comparison in seconds; too few models to find much."""
+TINY = (
+    "study=digits_watermark", "transformation@transformations=digits_watermark", "dataset.n_train=200", "targets=40",
+    "subsets.models=80", "subsets.evaluation_models=10", "subsets.shard_size=20", "ensemble.models=4",
+    "ensemble.shard_size=2", "regression.n_lambdas=4", "comparison.components=2", "comparison.permutations=2",
+    "algorithm_a.recipe.epochs=2", "algorithm_b.recipe.epochs=2", "runner.workers=2",
+)  # fmt: skip
+"""Twelve shards and the rest of a comparison in as little work as can be."""
 
 
 @dataclass(frozen=True)

@@ -4,24 +4,44 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect import flow, task
 from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.fanout import FanOut, recorded
 from flows.compose import RunnerConfig
 from flows.runners import Call
 from flows.runners.pace import LOOK_EVERY, MOST_BEHIND, PacedRunner
 from flows.server import prefect_api
+from tests.flows.conftest import Commands
 
 ALWAYS = (3, 21, 47)
 TASKS = 60
 
 
+@task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@flow
+def of_an_earlier_server() -> None:
+    assert double(1) == 2
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FanOut]:
-    """60 shards of which every tenth fails once and three always; the server is still up."""
+def finished(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FanOut]:
+    """60 shards of which every tenth fails once and three always; the server is still up.
+
+    This process has run a flow on another server before, which still waits for its events.
+    """
     folder = tmp_path_factory.mktemp("fanout")
     for index in ALWAYS:
         (folder / f"{index}.broken").touch()
+    with temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}):
+        of_an_earlier_server()
+    assert any(isinstance(one, EventsWorker) for one in EventsWorker._instances.values()), "nobody would send there"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PREFECT_API_URL", raising=False)
         with prefect_api(folder / "home"):
