@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-BLOCK = 2**16
+BLOCK = 2**15
 """Values that are ranked at once: they and their keys stay in the processor's cache."""
 
 Rows = Shaped[np.ndarray, "targets models"]
@@ -19,6 +19,7 @@ def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndar
     ranks = np.empty((targets, models))
     for part in _blocks(models, targets):
         ranks[part] = _in_place(*_sorted(np.ascontiguousarray(values[:, part].T)))
+    ranks += (models + 1) / 2
     return ranks.T
 
 
@@ -31,12 +32,10 @@ def rank_correlation(
     ranks of x are put in place: they are looked up in the order of y.
     """
     models, targets = x.shape
-    middle = (models + 1) / 2
     out = np.zeros(targets)
     for part in _blocks(models, targets):
         order, b = _sorted(np.ascontiguousarray(y[:, part].T))
-        a = _in_place(*_sorted(np.ascontiguousarray(x[:, part].T))).ravel()[order] - middle
-        b = b - middle
+        a = _in_place(*_sorted(np.ascontiguousarray(x[:, part].T))).ravel()[order]
         product = np.einsum("tm,tm->t", a, b)
         scale = np.sqrt(np.einsum("tm,tm->t", a, a) * np.einsum("tm,tm->t", b, b))
         np.divide(product, scale, out=out[part], where=scale > 0)
@@ -56,7 +55,7 @@ def _in_place(order: Positions, ranks: Ranks) -> Ranks:
 
 
 def _sorted(rows: Rows) -> tuple[Positions, Ranks]:
-    """Positions in the block, row after row, that sort each row, and the ranks there.
+    """Positions in the block, row after row, that sort each row, and the ranks there less their mean.
 
     A float32 and its position fit into one integer that sorts as they do, and sorting integers takes a fraction of
     the time that finding the permutation of floats does.
@@ -64,22 +63,26 @@ def _sorted(rows: Rows) -> tuple[Positions, Ranks]:
     models = rows.shape[1]
     if rows.dtype == np.float32:
         bits = (rows + np.float32(0)).view(np.int32)  # −0 becomes 0, its equal
-        keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32
-        keys |= np.arange(rows.size).reshape(rows.shape)
-        keys.sort(axis=1)
-        order, ordered = keys & 0xFFFFFFFF, keys >> 32
+        bits ^= (bits >> 31) & 0x7FFFFFFF
+        ordered = bits.astype(np.int64)
+        ordered <<= 32
+        ordered |= np.arange(rows.size).reshape(rows.shape)
+        ordered.sort(axis=1)
+        order = ordered & 0xFFFFFFFF
+        ordered >>= 32
     else:
         order = np.argsort(rows, axis=1) + models * np.arange(len(rows))[:, None]
         ordered = rows.ravel()[order]
     rises = ordered[:, 1:] != ordered[:, :-1]
     if rises.all():
-        return order, np.broadcast_to(np.arange(1.0, models + 1), rows.shape)
+        return order, np.broadcast_to(np.arange(models) - (models - 1) / 2, rows.shape)
     starts = np.ones(rows.shape, dtype=bool)
     starts[:, 1:] = rises
     return order, _shared_ranks(np.flatnonzero(starts), models, len(rows))
 
 
 def _shared_ranks(first: Int[np.ndarray, " values"], models: int, targets: int) -> Ranks:
-    """Ranks in sorted order where values are equal, from the positions at which each value starts."""
+    """Ranks less their mean in sorted order, from the positions at which each value starts."""
     end = np.append(first[1:], models * targets)
-    return np.repeat((first + end + 1) / 2 - first // models * models, end - first).reshape(targets, models)
+    middle = first // models * models + models / 2
+    return np.repeat((first + end) / 2 - middle, end - first).reshape(targets, models)
