@@ -1,11 +1,11 @@
 """Check that adaptive rounds stop near the models at which the full learning curve reaches the threshold.
 
-For each study all models of the budget are trained, each algorithm's learning curve is followed to its end, and the
-law of the whole curve says at how many models a round's gain falls under `least_gain`; a study needs the larger number
-of its two algorithms. Adaptive rounds see the curve only as far as they have come. Both are set side by side, with what
-the law fitted to the first half of the models says of the score at the end.
+For each study of learning_curves.py the curves are followed to the end of the budget, and the law of the whole curve
+says at how many models a round's gain falls under `least_gain`; a study needs the larger number of its two algorithms.
+Adaptive rounds see the curve only as far as they have come. Both are set side by side, with what the law fitted to the
+first half of the models says of the score at the end.
 
-    python benchmarks/adaptive.py [folder of the store, a temporary one by default]
+    python -m benchmarks.adaptive [folder of the store, a temporary one by default]
 """
 
 import os
@@ -16,52 +16,19 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from datetime import UTC, datetime
 from time import perf_counter
 
 import numpy as np
 from scipy.optimize import brentq
 
-from flows.compose import request
+from benchmarks.learning_curves import STUDIES, curves
 from modeldiff_core.evaluation.law import FittedCurve, LearningCurve
 from modeldiff_core.evaluation.rounds import enough
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.curve import Curve, follow_curve, read_curve
-from modeldiff_core.stages.train import train_subset_shard
-from modeldiff_core.store import ObjectStore, StoreSettings, done_shards
-from modeldiff_core.study import shards_of
+from modeldiff_core.store import StoreSettings
 
-STUDIES = (
-    ("digits_watermark", ("subsets.models=4000",)),
-    ("digits_sklearn", ("subsets.models=2500",)),
-)
 THRESHOLDS = (0.015, 0.01, 0.0075)
 """Larger ones are reached before the law has the points that it needs."""
-
-
-def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list[LearningCurve]]:
-    """Train what is missing of a study's subset models, and follow both curves to the end."""
-    comparison, objects, settings = Comparison.of(request(overrides).study), ObjectStore(store), asdict(store)
-    budget, began = comparison.study.subsets.models, perf_counter()
-    with ProcessPoolExecutor() as workers:
-        jobs = [
-            workers.submit(train_subset_shard, settings, training.to_json(), index, {"device": "cpu", "stack": 50})
-            for training in comparison.trainings
-            for index in range(shards_of(budget, training.shard_size))
-            if index not in done_shards(objects, training.subsets)
-        ]
-        for number, job in enumerate(jobs, 1):
-            job.result()
-            if number % 10 == 0 or number == len(jobs):
-                print(f"{overrides[0]}: {number} of {len(jobs)} shards, {perf_counter() - began:.0f} s", flush=True)
-        specs = [Curve.of(comparison.study, training) for training in comparison.trainings]
-        for job in [workers.submit(follow_curve, settings, spec.to_json(), budget) for spec in specs]:
-            assert not job.result()["damaged"]
-    print(f"{overrides[0]}: curves followed, {perf_counter() - began:.0f} s", flush=True)
-    found = [read_curve(objects, spec, budget) for spec in specs]
-    return comparison, [curve for curve in found if curve is not None]
 
 
 def needed(curve: LearningCurve, growth: float, least_gain: float) -> float:

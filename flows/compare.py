@@ -28,7 +28,7 @@ from modeldiff_core.stages.gram import fits_store, gram_reference
 from modeldiff_core.stages.inventory import ShardSet, shard_sets
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.regression import Regression
-from modeldiff_core.stages.rounds import current_round
+from modeldiff_core.stages.rounds import current_round, ending
 from modeldiff_core.stages.score import score_reference
 from modeldiff_core.stages.search import BOTH, Search, searches
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_record, write_record
@@ -69,6 +69,10 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
                 step = _Run(now.comparison, store, places, runner)
                 step.train()
                 step.follow()
+            if study.subsets.adaptive:
+                said = ending(study.subsets, now.comparison.study.subsets.models)
+                logger.info(said)
+                print(f"{study.name}: {said}", flush=True)
             run = _Run(now.comparison, store, places, runner)
             run.train()
             run.consolidate()

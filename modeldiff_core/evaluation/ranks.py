@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
-BLOCK = 2**16
+BLOCK = 2**15
 """Values that are ranked at once: they and their keys stay in the processor's cache."""
+
+Rows = Shaped[np.ndarray, "targets models"]
+Positions = Int[np.ndarray, "targets models"]
+Ranks = Float[np.ndarray, "targets models"]
 
 
 def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndarray, "models targets"]:
@@ -14,7 +18,8 @@ def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndar
     models, targets = values.shape
     ranks = np.empty((targets, models))
     for part in _blocks(models, targets):
-        _rank(np.ascontiguousarray(values[:, part].T), ranks[part])
+        ranks[part] = _in_place(*_sorted(np.ascontiguousarray(values[:, part].T)))
+    ranks += (models + 1) / 2
     return ranks.T
 
 
@@ -23,18 +28,16 @@ def rank_correlation(
 ) -> Float[np.ndarray, " targets"]:
     """Spearman correlation of matching columns; 0 where one of them is constant.
 
-    Both are ranked and multiplied block by block, so that the ranks of all columns never go through memory.
+    Both are ranked and multiplied block by block, so that the ranks of all columns never go through memory. Only the
+    ranks of x are put in place: they are looked up in the order of y.
     """
     models, targets = x.shape
     out = np.zeros(targets)
     for part in _blocks(models, targets):
-        a, b = (np.ascontiguousarray(values[:, part].T) for values in (x, y))
-        ranks = np.empty((2, *a.shape))
-        _rank(a, ranks[0])
-        _rank(b, ranks[1])
-        ranks -= (models + 1) / 2
-        product = np.einsum("tm,tm->t", ranks[0], ranks[1])
-        scale = np.sqrt(np.einsum("tm,tm->t", ranks[0], ranks[0]) * np.einsum("tm,tm->t", ranks[1], ranks[1]))
+        order, b = _sorted(np.ascontiguousarray(y[:, part].T))
+        a = _in_place(*_sorted(np.ascontiguousarray(x[:, part].T))).ravel()[order]
+        product = np.einsum("tm,tm->t", a, b)
+        scale = np.sqrt(np.einsum("tm,tm->t", a, a) * np.einsum("tm,tm->t", b, b))
         np.divide(product, scale, out=out[part], where=scale > 0)
     return out
 
@@ -44,45 +47,42 @@ def _blocks(models: int, targets: int) -> Iterator[slice]:
     return (slice(at, min(at + step, targets)) for at in range(0, targets, step))
 
 
-def _rank(rows: Shaped[np.ndarray, "targets models"], out: Float[np.ndarray, "targets models"]) -> None:
-    order, starts = _sorted(rows)
-    np.put_along_axis(out, order, np.arange(1.0, rows.shape[1] + 1)[None], axis=1)
-    tied = np.flatnonzero(~starts.all(1))
-    if len(tied):
-        again = np.empty((len(tied), rows.shape[1]))
-        np.put_along_axis(again, order[tied], _shared_ranks(starts[tied]), axis=1)
-        out[tied] = again
+def _in_place(order: Positions, ranks: Ranks) -> Ranks:
+    """Ranks where their values stand."""
+    out = np.empty(order.size)
+    out[order] = ranks
+    return out.reshape(order.shape)
 
 
-def _sorted(
-    rows: Shaped[np.ndarray, "targets models"],
-) -> tuple[Int[np.ndarray, "targets models"], Bool[np.ndarray, "targets models"]]:
-    """What sorts each row, and where in sorted order a new value starts.
+def _sorted(rows: Rows) -> tuple[Positions, Ranks]:
+    """Positions in the block, row after row, that sort each row, and the ranks there less their mean.
 
     A float32 and its position fit into one integer that sorts as they do, and sorting integers takes a fraction of
     the time that finding the permutation of floats does.
     """
-    starts = np.ones(rows.shape, dtype=bool)
+    models = rows.shape[1]
     if rows.dtype == np.float32:
         bits = (rows + np.float32(0)).view(np.int32)  # −0 becomes 0, its equal
-        keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32
-        keys |= np.arange(rows.shape[1])
-        keys.sort(axis=1)
-        order = keys & 0xFFFFFFFF
-        ordered = keys >> 32
+        bits ^= (bits >> 31) & 0x7FFFFFFF
+        ordered = bits.astype(np.int64)
+        ordered <<= 32
+        ordered |= np.arange(rows.size).reshape(rows.shape)
+        ordered.sort(axis=1)
+        order = ordered & 0xFFFFFFFF
+        ordered >>= 32
     else:
-        order = np.argsort(rows, axis=1)
-        ordered = np.take_along_axis(rows, order, axis=1)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=starts[:, 1:])
-    return order, starts
+        order = np.argsort(rows, axis=1) + models * np.arange(len(rows))[:, None]
+        ordered = rows.ravel()[order]
+    rises = ordered[:, 1:] != ordered[:, :-1]
+    if rises.all():
+        return order, np.broadcast_to(np.arange(models) - (models - 1) / 2, rows.shape)
+    starts = np.ones(rows.shape, dtype=bool)
+    starts[:, 1:] = rises
+    return order, _shared_ranks(np.flatnonzero(starts), models, len(rows))
 
 
-def _shared_ranks(starts: Bool[np.ndarray, "targets models"]) -> Float[np.ndarray, "targets models"]:
-    """Ranks in sorted order where values are equal, from where each of them starts."""
-    models = starts.shape[1]
-    position = np.arange(models)
-    first = np.maximum.accumulate(np.where(starts, position, 0), axis=1)
-    ends = np.ones_like(starts)
-    ends[:, :-1] = starts[:, 1:]
-    last = np.minimum.accumulate(np.where(ends, position, models - 1)[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray((first + last) / 2 + 1)
+def _shared_ranks(first: Int[np.ndarray, " values"], models: int, targets: int) -> Ranks:
+    """Ranks less their mean in sorted order, from the positions at which each value starts."""
+    end = np.append(first[1:], models * targets)
+    middle = first // models * models + models / 2
+    return np.repeat((first + end) / 2 - middle, end - first).reshape(targets, models)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from modeldiff_core.report.facts import EstimatorFacts, EstimatorScore
 from modeldiff_core.report.words import duration, number
 
+NAMES = {"trak": "TRAK"}
+
 
 @dataclass(frozen=True)
 class EstimatorRow:
@@ -23,7 +25,7 @@ def estimator_rows(estimators: tuple[EstimatorFacts, ...]) -> list[EstimatorRow]
     """A row an estimator, in the order given."""
     return [
         EstimatorRow(
-            name=one.name.replace("_", " "),
+            name=NAMES.get(one.name, one.name.replace("_", " ")),
             source=one.source,
             used=one.used,
             score_a=_score(one.a),

@@ -7,6 +7,7 @@ from modeldiff_core.evaluation.rounds import enough
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.store import ObjectStore
+from modeldiff_core.study.config import SubsetConfig
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,14 @@ def settled(comparison: Comparison, models: int) -> Comparison:
     """The plain comparison with so many models; its trainings are the same."""
     study = comparison.study
     return replace(comparison, study=study.model_copy(update={"subsets": study.subsets.settled(models)}))
+
+
+def ending(asked: SubsetConfig, models: int) -> str:
+    """How the rounds of an adaptive design ended, in words."""
+    if models == asked.models:
+        return f"rounds ended at all of the {models:,} models that subsets.models allows"
+    rounds = asked.rounds
+    return (
+        f"rounds ended at {models:,} of at most {asked.models:,} models: {rounds.growth:g} times as many would raise "
+        f"neither score by {rounds.least_gain:g}"
+    )

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
-from modeldiff_core.evaluation.ranks import average_ranks
+from modeldiff_core.evaluation import ranks
+from modeldiff_core.evaluation.ranks import average_ranks, rank_correlation
 
 
 @given(
@@ -32,3 +33,19 @@ def test_ranks_depend_on_the_order_alone(change: np.ufunc) -> None:
     values = np.random.default_rng(0).normal(size=(50, 3))
     np.testing.assert_array_equal(average_ranks(change(values)), average_ranks(values))
     np.testing.assert_array_equal(average_ranks(-values), 51 - average_ranks(values))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_of_columns_correlate_as_scipy_has_it(monkeypatch: pytest.MonkeyPatch, dtype: type) -> None:
+    """Columns without ties, with some in either, with one value alone, and more models than a block has values."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 7)).astype(dtype)
+    y = (x + rng.normal(size=x.shape)).astype(dtype)
+    y[:, 2:5], x[:, 4:6], y[:, 6] = np.round(2 * y[:, 2:5]), np.round(x[:, 4:6]), 3
+    expected = [spearmanr(a, b).statistic for a, b in zip(x.T[:6], y.T[:6], strict=True)]
+    assert 0.3 < min(expected) < max(expected) < 0.95
+    for block in (1, 150, 2**15):
+        monkeypatch.setattr(ranks, "BLOCK", block)
+        found = rank_correlation(x, y)
+        np.testing.assert_allclose(found[:6], expected, atol=1e-12)
+        assert found[6] == 0

@@ -1,0 +1,103 @@
+"""Check that more models give a higher score: nested prefixes of the models of two studies, scored on the same others.
+
+For each study all models of the budget are trained and each algorithm's learning curve is followed to its end: one
+regression for each of growing numbers of the same models. A point's score is the mean over its targets of the rank
+correlation on the models that are kept for evaluation, its gain that over the point before, both with 95 % intervals
+over targets.
+
+    python -m benchmarks.learning_curves [folder of the store, a temporary one by default]
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from time import perf_counter
+
+import numpy as np
+
+from flows.compose import request
+from modeldiff_core.evaluation.law import LearningCurve
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, follow_curve, read_curve
+from modeldiff_core.stages.train import train_subset_shard
+from modeldiff_core.store import ObjectStore, StoreSettings, done_shards
+from modeldiff_core.study import shards_of
+
+STUDIES = (
+    ("digits_watermark", ("subsets.models=4000",)),
+    ("fashion_watermark", ("subsets.models=6000",)),
+)
+
+
+def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list[LearningCurve]]:
+    """Train what is missing of a study's subset models, and follow both curves to the end."""
+    comparison, objects, settings = Comparison.of(request(overrides).study), ObjectStore(store), asdict(store)
+    budget, began = comparison.study.subsets.models, perf_counter()
+    with ProcessPoolExecutor() as workers:
+        jobs = [
+            workers.submit(train_subset_shard, settings, training.to_json(), index, {"device": "cpu", "stack": 50})
+            for training in comparison.trainings
+            for index in range(shards_of(budget, training.shard_size))
+            if index not in done_shards(objects, training.subsets)
+        ]
+        for number, job in enumerate(jobs, 1):
+            job.result()
+            if number % 10 == 0 or number == len(jobs):
+                print(f"{overrides[0]}: {number} of {len(jobs)} shards, {perf_counter() - began:.0f} s", flush=True)
+        specs = [Curve.of(comparison.study, training) for training in comparison.trainings]
+        for job in [workers.submit(follow_curve, settings, spec.to_json(), budget) for spec in specs]:
+            assert not job.result()["damaged"]
+    print(f"{overrides[0]}: curves followed, {perf_counter() - began:.0f} s", flush=True)
+    found = [read_curve(objects, spec, budget) for spec in specs]
+    return comparison, [curve for curve in found if curve is not None]
+
+
+def interval(values: np.ndarray, digits: int) -> str:
+    """The mean of the targets' values with its 95 % interval."""
+    mean, reach = values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{mean:.{digits}f} [{mean - reach:.{digits}f}, {mean + reach:.{digits}f}]"
+
+
+def table(comparison: Comparison, both: list[LearningCurve]) -> Iterator[str]:
+    """A line a point, and what becomes of the score from the first point to the last."""
+    held = comparison.study.subsets.evaluation_models
+    yield f"{comparison.study.name}, {both[0].scores.shape[1]} targets, {held} models kept for evaluation\n"
+    yield "| models | score, A | gain | score, B | gain |"
+    yield "|---|---|---|---|---|"
+    for at, models in enumerate(both[0].models):
+        cells = []
+        for curve in both:
+            cells.append(interval(curve.scores[at], 3))
+            cells.append(interval(curve.scores[at] - curve.scores[at - 1], 4) if at else "")
+        yield f"| {models + held:,} | " + " | ".join(cells) + " |"
+    yield ""
+    for curve, name in zip(both, "AB", strict=True):
+        falls = -np.diff(curve.means)
+        yield (
+            f"{name}: {interval(curve.scores[-1] - curve.scores[0], 3)} from first point to last; lower than the "
+            f"point before {(falls > 0).sum()} times of {len(falls)}, by {max(0.0, falls.max()):.4f} at most"
+        )
+    yield ""
+
+
+def main() -> None:
+    """Print each study's table as it is measured."""
+    began = perf_counter()
+    print(f"{datetime.now(UTC):%Y-%m-%d} · {os.cpu_count()} cores, {platform.machine()}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        store = StoreSettings(sys.argv[1] if len(sys.argv) > 1 else folder)
+        for study, changes in STUDIES:
+            print(*table(*curves(store, [f"study={study}", *changes])), sep="\n", flush=True)
+    print(f"{perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
