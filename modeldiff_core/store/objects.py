@@ -31,6 +31,9 @@ PROBE = ".probe-"
 HURRY = 3.0
 """Seconds that a probe waits for a connection, and during which it tries again."""
 
+STALLED_PROBE = 12.0
+"""Seconds that a probe gives a server that is there to take or to send a few bytes: a busy one may need that."""
+
 STALLED, SLOWEST = 60.0, 1e6
 """Seconds that an upload may take at least, and bytes a second that it must reach after them."""
 
@@ -70,7 +73,7 @@ class StoreSettings:
         # Each request of an operation is sent three times within a few seconds; `attempt` repeats the whole of it.
         config: dict[str, object] = {"retries": {"total_max_attempts": 1 if hurried else 3, "mode": "standard"}}
         if hurried:
-            config |= {"connect_timeout": HURRY, "read_timeout": 2 * HURRY}
+            config |= {"connect_timeout": HURRY, "read_timeout": STALLED_PROBE}
         return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": config, **profile}
 
     def filesystem(self, hurried: bool = False) -> Any:
@@ -173,7 +176,7 @@ class ObjectStore:
         """Write, read and delete a small object; raises ConfigError, within seconds, if the store cannot be used."""
         hurried = copy(self)
         hurried.settings = replace(self.settings, retry_seconds=min(self.settings.retry_seconds, HURRY))
-        hurried._stalled = HURRY
+        hurried._stalled = STALLED_PROBE
         if self.settings.options():
             hurried.fs = self.settings.filesystem(hurried=True)
         key = f"{PROBE}{uuid.uuid4().hex}"
