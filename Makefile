@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract clusters ui drills clean
+.PHONY: demo test lint types contract clusters ui drills operations clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -33,6 +33,10 @@ ui: .venv/demo
 # Kills a comparison, its workers and its S3 server at random moments, over and over; takes an hour.
 drills: .venv/test
 	$(BIN)/python -m benchmarks.drills
+
+# Takes away what a comparison needs: a worker, a server, a cluster's node, room on the disk; root, a quarter of an hour.
+operations: .venv/test
+	$(BIN)/python -m benchmarks.operations
 
 .venv/base: constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv

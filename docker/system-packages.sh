@@ -1,6 +1,7 @@
 #!/bin/sh
-# System packages that pip cannot bring: FFCV's libraries, a C compiler, Fashion-MNIST, a browser for the page tests.
-# Usage: docker/system-packages.sh ffcv|compiler|test ...   Exits 0 when all are there, 1 with one sentence when they cannot be had.
+# System packages that pip cannot bring: FFCV's libraries, a C compiler, Fashion-MNIST, a browser for the page tests,
+# a database for benchmarks.fanout --postgres.
+# Usage: docker/system-packages.sh ffcv|compiler|test|postgres ...   Exits 0 when all are there, 1 with one sentence when they cannot be had.
 set -u
 packages=""
 for group in "$@"; do
@@ -8,7 +9,8 @@ for group in "$@"; do
         ffcv) packages="$packages pkg-config libopencv-dev libturbojpeg0-dev" ;;
         compiler) packages="$packages gcc libc6-dev" ;;
         test) packages="$packages dataset-fashion-mnist chromium" ;;
-        *) echo "unknown group $group: ffcv, compiler or test" >&2; exit 2 ;;
+        postgres) packages="$packages postgresql" ;;
+        *) echo "unknown group $group: ffcv, compiler, test or postgres" >&2; exit 2 ;;
     esac
 done
 missing=""

@@ -1,6 +1,7 @@
 """The flow of a comparison: plan, train what is missing, regress, compare, test transformations, report."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import product
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from prefect.states import Cancelled
 from flows.artifacts import publish
 from flows.cancelling import stopped_when_cancelled
 from flows.compose import Request, RunnerConfig
+from flows.patience import patiently
 from flows.progress import StageProgress
 from flows.resolve import check_shards, resolve
 from flows.runners import Call, Runner, open_runner
@@ -82,7 +84,7 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> d
             result = run.report()
     except CancelledRun as error:
         return Cancelled(message=str(error))
-    publish(now.comparison, run.objects, result)
+    patiently(partial(publish, now.comparison, run.objects, result))
     return result
 
 

@@ -1,11 +1,14 @@
 """Progress of a run: a bar in the terminal, and an artifact with the time left in Prefect's UI."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from httpx import HTTPError
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -27,8 +30,7 @@ class StageProgress:
         )  # fmt: skip
 
     def __enter__(self) -> Self:
-        artifact = create_progress_artifact(self._percent(), key=self.key, description=self._words())
-        self._artifact = artifact if isinstance(artifact, UUID) else None
+        self._tell()
         self._bar.start()
         self._task = self._bar.add_task(self.label, total=self.total, completed=self.before)
         return self
@@ -47,9 +49,14 @@ class StageProgress:
         self._tell()
 
     def _tell(self) -> None:
+        """Show the progress in the UI; a server that is away is told the next time."""
         self._told = time.monotonic()
-        if self._artifact is not None:
-            update_progress_artifact(self._artifact, self._percent(), description=self._words())
+        with suppress(HTTPError, PrefectException):
+            if self._artifact is not None:
+                update_progress_artifact(self._artifact, self._percent(), description=self._words())
+                return
+            artifact = create_progress_artifact(self._percent(), key=self.key, description=self._words())
+            self._artifact = artifact if isinstance(artifact, UUID) else None
 
     def _percent(self) -> float:
         return 100.0 * self.done / self.total if self.total else 100.0

@@ -9,7 +9,9 @@ from flows.server import ApiAddress, prefect_api
 
 HEARTBEAT = "30"
 """Seconds between two signs of life of a run, the least that Prefect allows."""
-ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT}
+RETRIES = "7"
+"""Of each call of the API, after 2, 4, ... seconds: a server that is away for four minutes ends no run."""
+ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT, "PREFECT_CLIENT_MAX_RETRIES": RETRIES}
 """For every process that runs flows."""
 
 

@@ -1,5 +1,6 @@
 """The flow of a sweep: comparisons one after the other as its subflows, and a table of what they found."""
 
+from functools import partial
 from typing import Any, cast
 
 from prefect import flow, get_run_logger
@@ -11,6 +12,7 @@ from prefect.states import Cancelled
 from flows.cancelling import stopped_when_cancelled
 from flows.compare import run_comparison
 from flows.compose import RunnerConfig
+from flows.patience import patiently
 from flows.server import note_run
 from flows.window import RunFailed
 from modeldiff_core.errors import ModelDiffError
@@ -77,4 +79,4 @@ def _found(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> di
 
 def _show(name: str, rows: list[dict[str, Any]]) -> None:
     key = f"{name.replace('_', '-')}-sweep"
-    create_table_artifact(rows, key=key, description="What each comparison of the sweep found")
+    patiently(partial(create_table_artifact, rows, key=key, description="What each comparison of the sweep found"))

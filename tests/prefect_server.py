@@ -19,12 +19,14 @@ from tests.servers import free_ports
 PASSWORD = "operator:secret-of-the-tests-51c0"
 
 
-@dataclass(frozen=True)
+@dataclass
 class PrefectServer:
-    """Where it is, and the environment with which commands and workers find it."""
+    """Where it is, the settings that it has, and the environment with which commands and workers find it."""
 
     folder: Path
     port: int
+    settings: dict[str, str]
+    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def api(self) -> str:
@@ -54,27 +56,45 @@ class PrefectServer:
     def state(self, run_id: str) -> str:
         return str(self.ask(f"flow_runs/{run_id}")["state_name"])
 
+    def start(self) -> None:
+        """Serve, with what an earlier process left in the folder, until the API answers."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env={**kept, **self.settings}, cwd=self.folder, stdout=log, stderr=log
+            )
+        _wait(self, self.process)
+
+    def stop(self) -> None:
+        """End it as a service manager does; the history stays."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
 
 @contextmanager
-def prefect_server(folder: Path) -> Iterator[PrefectServer]:
-    """A server that looks for silent runs every second, until the block ends."""
-    server = PrefectServer(folder, free_ports())
+def prefect_server(folder: Path, **more: str) -> Iterator[PrefectServer]:
+    """A server that looks for silent runs every second, until the block ends; more: settings of it."""
     settings = {
         "PREFECT_HOME": str(folder / "server"),
         "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+        **more,
     }
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(server.port)]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env={**kept, **settings}, cwd=folder, stdout=log, stderr=log)
+    server = PrefectServer(folder, free_ports(), settings)
     try:
-        _wait(server, process)
+        server.start()
         yield server
     finally:
-        process.kill()
-        process.wait()
+        server.kill()
 
 
 def _wait(server: PrefectServer, process: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
