@@ -1,7 +1,7 @@
 """A battery of planted differences and of null studies: what is found, and how often something is found in nothing.
 
     python -m benchmarks.planted [--out FILE] [--only KIND ...] [--data digits fashion] [--seeds 2] [--nulls 10]
-                                 [--ways ridge-pca ridge-crossfit ...] [--table]
+                                 [--ways ridge-pca ridge-crossfit ...] [--kept DIR] [--table]
 
 The rule, fixed before any result: a plant is *found* if one of the first three significant directions of side A−B (by
 index) separates, among the test images of the plant's class, those that carry the cue from those that do not with an
@@ -16,7 +16,7 @@ One JSON line a finished study is appended to --out; what is there already is no
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks.planted_kinds import DATASETS, KINDS, LARGE, SMALL, Sample, sample
+from benchmarks.planted_search import ensembles, searched
 from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Outcome, compare
 from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.subsets import SubsetSampler
@@ -44,43 +45,65 @@ RECIPES = {
 Spec = dict[str, Any]
 
 
-def margins(recipe: Sgd, sample: Sample, which: str, models: int, seed: int, subset_seed: int) -> Margins:
-    """Masks, and margins of subset models on the test images."""
+def margins(
+    recipe: Sgd, sample: Sample, which: str, models: int, seed: int, subset_seed: int, kept: Path | None = None
+) -> Margins:
+    """Masks, and margins of subset models on the test images; kept: where launches are kept for another time."""
     train = sample.train_a if which == "a" else sample.train_b
     labels = torch.from_numpy(sample.test.labels)
     masks = SubsetSampler(len(train), 0.5, subset_seed).masks(range(models))
     parts = []
     for first in range(0, models, LAUNCH):
         numbers = range(first, min(first + LAUNCH, models))
-        trained = recipe.train(train, 10, masks[numbers.start : numbers.stop], numbers, seed, Execution(stack=50))
-        parts.append(correct_class_margin(torch.from_numpy(trained.logits(sample.test.images)), labels).numpy())
+        file = kept / f"{which}.{seed}.{subset_seed}.{numbers.start}-{numbers.stop}.npy" if kept else None
+        if file is None or not file.exists():
+            trained = recipe.train(train, 10, masks[numbers.start : numbers.stop], numbers, seed, Execution(stack=50))
+            parts.append(correct_class_margin(torch.from_numpy(trained.logits(sample.test.images)), labels).numpy())
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                np.save(part := file.with_suffix(".part.npy"), parts[-1])
+                part.rename(file)
+        else:
+            parts.append(np.load(file))
     return Margins(masks, np.concatenate(parts))
 
 
-def study(spec: Spec, ways: list[str], models: int | None = None) -> dict[str, Any]:
+def study(spec: Spec, ways: list[str], models: int | None = None, kept: Path | None = None) -> dict[str, Any]:
     """Train, compare in every way, and judge: everything that the tables need."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        return _study(spec, ways, models or MODELS[spec["data"]])
+        own = kept / f"{spec['data']}-{spec['kind']}-{spec['seed']}".replace(" ", "_") if kept else None
+        return _study(spec, ways, models or MODELS[spec["data"]], own)
 
 
-def _study(spec: Spec, ways: list[str], models: int) -> dict[str, Any]:
+def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[str, Any]:
     began = time.process_time()
     made, recipe, null = sample(spec["data"], spec["kind"], spec["seed"]), RECIPES[spec["data"]], spec["null"]
-    a = margins(recipe, made, "a", models, 1, spec["seed"])
+    a = margins(recipe, made, "a", models, 1, spec["seed"], kept)
     if null is None:
-        b = margins(recipe, made, "b", models, 1, spec["seed"])
+        b = margins(recipe, made, "b", models, 1, spec["seed"], kept)
     else:
-        b = margins(recipe, made, "a", models, 2, spec["seed"] + (0 if null == "paired" else 1_000_003))
+        b = margins(recipe, made, "a", models, 2, spec["seed"] + (0 if null == "paired" else 1_000_003), kept)
     trained = time.process_time()
     record: dict[str, Any] = {**spec, "accuracy": {n: float((y.margins > 0).mean()) for n, y in (("a", a), ("b", b))}}
-    record["train_seconds"] = trained - began
+    of = ensembles(recipe, made, 1) if null is None else None
+    record |= {"models": models, "train_seconds": trained - began, "ensemble_seconds": time.process_time() - trained}
     record["ways"] = {}
     for way in ways:
         began = time.process_time()
         tested = compare(a, b, way)
-        record["ways"][way] = {**judged(tested, made), "seconds": time.process_time() - began}
+        own = {**judged(tested, made), "seconds": time.process_time() - began}
+        if of is not None:
+            began, first = time.process_time(), leading(tested)
+            search = searched(of, made, tested.directions[first], tested.projections[:, first])
+            own["search"] = {**search, "seconds": time.process_time() - began}
+        record["ways"][way] = own
     return record
+
+
+def leading(tested: Outcome) -> list[int]:
+    """The first significant directions of side A−B, by index."""
+    return np.flatnonzero(tested.p_adjusted[0] <= 0.05)[:FIRST].tolist()
 
 
 def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
@@ -89,8 +112,7 @@ def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
         [_auc(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]
         for truth in made.truths
     ]
-    first = [i for i, p in enumerate(tested.p_adjusted[0]) if p <= 0.05][:FIRST]
-    hits = sum(any(row[i] >= AUC for i in first) for row in aucs)
+    hits = sum(any(row[i] >= AUC for i in leading(tested)) for row in aucs)
     return {
         "difference": tested.difference.round(6).tolist(),
         "p": tested.p.round(5).tolist(),
@@ -110,43 +132,72 @@ def _auc(carries: np.ndarray, projection: np.ndarray) -> float:
     return max(auc, 1 - auc)
 
 
-def battery(only: list[str], data: list[str], seeds: int, nulls: int) -> Iterator[Spec]:
-    """All studies: each kind on each data set for each seed, and null studies in both designs."""
-    for seed in range(seeds):
-        for kind in KINDS:
-            for name in data:
-                if not only or kind in only:
-                    yield {"data": name, "kind": kind, "seed": seed, "null": None}
+def battery(only: list[str], data: list[str], seeds: int, nulls: int) -> list[Spec]:
+    """All studies: each kind on each data set for each seed, null studies of both designs spread evenly among them.
+
+    So a run that is cut off leaves a balanced part.
+    """
+    plants: list[Spec] = [
+        {"data": name, "kind": kind, "seed": seed, "null": None}
+        for seed in range(seeds)
+        for kind in KINDS
+        for name in data
+        if not only or kind in only
+    ]
     kinds = list(KINDS)
-    for seed in range(nulls if not only or "null" in only else 0):
-        for name in data:
-            for design in ("paired", "independent"):
-                yield {"data": name, "kind": kinds[seed % len(kinds)], "seed": 1000 + seed, "null": design}
+    empty: list[Spec] = [
+        {"data": name, "kind": kinds[seed % len(kinds)], "seed": 1000 + seed, "null": design}
+        for seed in range(nulls if not only or "null" in only else 0)
+        for name in data
+        for design in ("paired", "independent")
+    ]
+    placed = [((at + 0.5) / len(part), spec) for part in (plants, empty) for at, spec in enumerate(part)]
+    return [spec for _, spec in sorted(placed, key=lambda one: one[0])]
 
 
 def table(records: list[dict[str, Any]], ways: list[str]) -> str:
-    """Markdown: plants found by kind and data set for each way, and false alarms by design."""
+    """Markdown: plants found by kind and data set for each way, those that the search found, and false alarms."""
     plants, nulls = ([r for r in records if (r["null"] is None) == planted] for planted in (True, False))
-    lines = ["| planted | " + " | ".join(ways) + " |", "|---|" + "---|" * len(ways)]
+    heads = [head for way in ways for head in (way, f"{way}, search")]
+    lines = ["| planted | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
 
-    def share(rows: list[dict[str, Any]], way: str, holds: str) -> str:
-        done = [r["ways"][way] for r in rows if way in r["ways"]]
-        if not done:
-            return "—"
-        hits = sum(bool(r["found"]) if holds == "found" else sum(r["significant"]) > 0 for r in done)
-        return f"{hits}/{len(done)}"
+    def cells(rows: list[dict[str, Any]]) -> str:
+        return " | ".join(
+            cell for way in ways for cell in (_share(rows, way, _found), _share(rows, way, _search_found))
+        )
 
     for kind in KINDS:
         for name in DATASETS:
             rows = [r for r in plants if r["kind"] == kind and r["data"] == name]
             if rows:
-                lines.append(f"| {kind}, {name} | " + " | ".join(share(rows, w, "found") for w in ways) + " |")
-    lines.append("| **found (goal 90 %)** | " + " | ".join(share(plants, w, "found") for w in ways) + " |")
+                lines.append(f"| {kind}, {name} | {cells(rows)} |")
+    lines.append(f"| **found (goal 90 %, search 70 %)** | {cells(plants)} |")
     for design in ("paired", "independent"):
         rows = [r for r in nulls if r["null"] == design]
-        cells = [f"{share(rows, w, 'alarm')}, KS p {_uniform(rows, w)}" for w in ways]
-        lines.append(f"| null studies, {design}: false alarms (goal 5 %) | " + " | ".join(cells) + " |")
+        own = [f"{_share(rows, w, _alarm)}, KS p {_uniform(rows, w)} | " for w in ways]
+        lines.append(f"| null studies, {design}: false alarms (goal 5 %) | " + " | ".join(own) + " |")
     return "\n".join(lines)
+
+
+Own = dict[str, Any]
+"""What one way made of a study."""
+
+
+def _found(own: Own) -> bool:
+    return bool(own["found"])
+
+
+def _search_found(own: Own) -> bool:
+    return bool(own["search"]["found"])
+
+
+def _alarm(own: Own) -> bool:
+    return sum(own["significant"]) > 0
+
+
+def _share(rows: list[dict[str, Any]], way: str, holds: Callable[[Own], bool]) -> str:
+    done = [r["ways"][way] for r in rows if way in r["ways"]]
+    return f"{sum(map(holds, done))}/{len(done)}" if done else "—"
 
 
 def _uniform(rows: list[dict[str, Any]], way: str) -> str:
@@ -159,17 +210,25 @@ def _uniform(rows: list[dict[str, Any]], way: str) -> str:
 
 
 def missed(records: list[dict[str, Any]], way: str) -> str:
-    """For each plant that a way missed: which AUC its directions had, and how many of them were significant."""
+    """For each plant that a way missed: which AUC its directions had, how many of them were significant, the search."""
     lines = []
     for r in records:
         own = r["ways"].get(way)
-        if r["null"] is None and own and not own["found"]:
-            best = [max(row) for row in own["auc"]]
+        if r["null"] is None and own and not (own["found"] and own["search"]["found"]):
+            first = [at for at, p in enumerate(own["p_adjusted"][0]) if p <= 0.05][:FIRST]
+            of_first = _numbers([max((row[at] for at in first), default=0.5) for row in own["auc"]])
+            share = ", ".join(f"{cue['most']:.2f} of {cue['own']:+.2f}" for cue in own["search"]["cues"])
             lines.append(
-                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {own['significant'][0]} significant; best AUC of "
-                f"{COMPONENTS} directions {', '.join(f'{x:.2f}' for x in best)}"
+                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {own['significant'][0]} significant, AUC of the first "
+                f"{of_first}, best of {COMPONENTS} {_numbers([max(row) for row in own['auc']])}"
+                f"{'' if own['found'] else ' (missed)'}; search: largest share of the cue's effect {share}"
+                f"{'' if own['search']['found'] else ' (missed)'}"
             )
     return "\n".join(lines) or "- none"
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -192,6 +251,7 @@ def main() -> None:
     parser.add_argument("--nulls", type=int, default=10, help="null studies a data set and design")
     parser.add_argument("--ways", nargs="*", default=["ridge-pca", "ridge-crossfit"])
     parser.add_argument("--models", type=int, help=f"an algorithm; by default {MODELS}")
+    parser.add_argument("--kept", type=Path, help="where margins are kept, so that another way trains nothing again")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="print the tables of what is finished")
     options = parser.parse_args()
@@ -200,12 +260,15 @@ def main() -> None:
         s for s in battery(options.only, options.data, options.seeds, options.nulls) if key(s) not in done
     ]  # fmt: skip
     with ProcessPoolExecutor(options.workers) as pool:
-        results = pool.map(study, todo, [options.ways] * len(todo), [options.models] * len(todo))
+        results = pool.map(
+            study, todo, [options.ways] * len(todo), [options.models] * len(todo), [options.kept] * len(todo)
+        )
         for number, record in enumerate(results, 1):
             with options.out.open("a") as file:
                 file.write(json.dumps(record) + "\n")
             said = "; ".join(
                 f"{way} {'found' if own['found'] else own['significant']}, {own['seconds']:.0f} s"
+                + (f", search {'found' if own['search']['found'] else 'missed'}" if "search" in own else "")
                 for way, own in record["ways"].items()
             )
             name = f"{record['data']}, {record['kind']}, seed {record['seed']}, null {record['null']}"

@@ -36,7 +36,7 @@ class Margins:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Differences of both sides (A−B, then B−A), their p, and the projections on the directions of side A−B.
+    """Differences of both sides (A−B, then B−A), their p, and the directions of side A−B with projections on them.
 
     study_p: of the largest difference against the largest of each permutation; uniform where nothing differs.
     """
@@ -45,6 +45,7 @@ class Outcome:
     p: Float[np.ndarray, "sides components"]
     p_adjusted: Float[np.ndarray, "sides components"]
     stability: Float[np.ndarray, "sides components"]
+    directions: Float[np.ndarray, "components train"]
     projections: Float[np.ndarray, "targets components"]
     study_p: float
     noise: float
@@ -87,16 +88,16 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
     common = common_fits(pair, method=kind)
     null = permuted_differences(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind)
     theta = {"a": (whole(a.masks, a.margins, None), common.a), "b": (whole(b.masks, b.margins, None), common.b)}
-    fits, projections = [], None
+    fits, forward = [], None
     for first, second in (("a", "b"), ("b", "a")):
         (all_one, one), (all_other, other) = theta[first], theta[second]
         if kind == "pca":
             found = residual_pca(all_one, all_other, COMPONENTS)
         else:
             found = residual_crossfit(one, other, COMPONENTS)
-        projections = found.projections if projections is None else projections
+        forward = found if forward is None else forward
         fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b"))
-    assert projections is not None
+    assert forward is not None
     difference = np.stack([fit.difference for fit in fits])
     p = p_values(difference.ravel(), null.ravel())
     return Outcome(
@@ -104,7 +105,8 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
         p.reshape(difference.shape),
         holm(p).reshape(difference.shape),
         np.stack([fit.stability for fit in fits]),
-        projections,
+        forward.directions,
+        forward.projections,
         float(p_values(np.array([difference.max()]), null.max((1, 2)))[0]),
         float(null.std()),
     )

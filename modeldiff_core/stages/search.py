@@ -27,7 +27,7 @@ from modeldiff_core.transformations.search import (
     proposals,
 )
 
-VERSION = 1
+VERSION = 2
 Side = Literal["a-b", "b-a"]
 Which = Literal["a", "b"]
 BOTH: tuple[Which, Which] = ("a", "b")

@@ -20,7 +20,7 @@ from modeldiff_core.transformations.paper import (
     SpiderWeb,
     YellowSquare,
 )
-from modeldiff_core.transformations.patches import Occlusion, Patch, Stamp, Tint, WatermarkPatch
+from modeldiff_core.transformations.patches import Occlusion, Overlay, Patch, Stamp, Tint, WatermarkPatch
 from modeldiff_core.transformations.patterns import Pattern, Texture
 from modeldiff_core.transformations.pixels import Images, require
 
@@ -95,6 +95,7 @@ TRANSFORMATIONS: Registry[type[Transformation]] = Registry(
         "low_pass": LowPass,
         "noise": Noise,
         "occlude": Occlusion,
+        "overlay": Overlay,
         "patch": Patch,
         "pattern": Pattern,
         "polka_dots": PolkaDots,

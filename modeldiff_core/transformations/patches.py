@@ -7,7 +7,7 @@ import numpy as np
 from modeldiff_core.data import Watermark
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.subpopulations.statistics import LUMINANCE
-from modeldiff_core.transformations.pixels import Images, Region, blend, require, require_pixel
+from modeldiff_core.transformations.pixels import Images, Region, blend, require, require_pixel, to_pixels
 
 Pixel = int | tuple[int, int, int]
 """One value for all channels, or red, green and blue; 0..255."""
@@ -91,6 +91,44 @@ class Stamp:
         ]
         region = Region(self.top, self.left, len(self.pixels), len(self.pixels[0]))
         return _fill_block(region, images, np.array(values), intensity)
+
+
+Change = int | tuple[int, int, int]
+"""What is added to all channels, or to red, green and blue; −255..255."""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Adds a small picture of changes, enlarged to the whole image cell by cell, and clips: x + s·D.
+
+    cells: rows of changes, each one value for all channels or red, green and blue. The search proposes in this form by
+    how much the images of a subpopulation differ from others of their classes.
+    """
+
+    cells: tuple[tuple[Change, ...], ...]
+
+    def __post_init__(self) -> None:
+        widths = {len(row) for row in self.cells}
+        require(len(widths) == 1 and 0 not in widths, "cells", "rows of equal length, at least one cell", self.cells)
+        for row in self.cells:
+            for cell in row:
+                for part in (cell,) if isinstance(cell, int) else cell:
+                    require(-255 <= part <= 255, "cells", "changes in -255..255", part)
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        height, width, channels = image_shape
+        rows, columns = len(self.cells), len(self.cells[0])
+        if rows > height or columns > width:
+            raise ConfigError("transformations", f"at most {height}×{width} cells", f"{rows}×{columns}")
+        if channels != 3 and any(not isinstance(cell, int) for row in self.cells for cell in row):
+            raise ConfigError("transformations", f"one value a cell for images of {channels} channel(s)", self.cells)
+
+    def __call__(self, images: Images, intensity: float) -> Images:
+        height, width, channels = images.shape[1:]
+        wide = [[(cell,) * channels if isinstance(cell, int) else cell for cell in row] for row in self.cells]
+        cells = np.array(wide, dtype=np.float32)
+        rows, columns = np.arange(height) * len(cells) // height, np.arange(width) * len(cells[0]) // width
+        return to_pixels(images.astype(np.float32) + np.float32(intensity) * cells[rows[:, None], columns])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from modeldiff_core.transformations.filters import Band, Blur, Contrast, Grey, H
 from modeldiff_core.transformations.geometry import Crop, Rotate, Translate
 from modeldiff_core.transformations.library import Chain
 from modeldiff_core.transformations.paper import BlackWhiteTexture, PolkaDots, Rectangle, SpiderWeb, YellowSquare
-from modeldiff_core.transformations.patches import Occlusion, Patch, Stamp, Tint, WatermarkPatch
+from modeldiff_core.transformations.patches import Occlusion, Overlay, Patch, Stamp, Tint, WatermarkPatch
 from modeldiff_core.transformations.patterns import Pattern, Texture
 
 EXAMPLES: dict[str, Transformation] = {
@@ -30,6 +30,7 @@ EXAMPLES: dict[str, Transformation] = {
     "low_pass": LowPass(0.2),
     "noise": Noise(0.1, seed=3),
     "occlude": Occlusion(1, 0, 3, 4),
+    "overlay": Overlay(((9, -20), (40, 3))),
     "patch": Patch(0, 1, 2, 2, 200),
     "pattern": Pattern("stripes", period=4),
     "polka_dots": PolkaDots(0.3),
@@ -103,6 +104,32 @@ def inside(row: int, column: int, top: int, left: int, height: int, width: int) 
 def test_a_watermark_at_full_intensity_is_the_planted_one() -> None:
     stamped = Watermark(2, 1, 3, 4).stamp(smooth())
     np.testing.assert_array_equal(WatermarkPatch(2, 1, 3, 4)(smooth(), 1.0), stamped)
+
+
+def test_an_overlay_adds_each_cell_to_its_part_of_the_image() -> None:
+    images = smooth()
+    changed = Overlay((((9, -20, 0), 40), (-3, 7), (0, 255)))(images, 0.5)
+    expected = images.astype(float)
+    for row, cells in enumerate((((9, -20, 0), 40), (-3, 7), (0, 255))):
+        for column, cell in enumerate(cells):
+            expected[:, 3 * row : 3 * row + 3, 6 * column : 6 * column + 6] += 0.5 * np.array(cell)
+    np.testing.assert_array_equal(changed, np.clip(np.rint(expected), 0, 255))
+    assert len(np.unique(changed.astype(int) - images)) > 5
+
+
+@pytest.mark.parametrize(
+    ("cells", "shape"),
+    [(((1,), (2,), (3,)), (2, 9, 1)), (((1, 2, 3),), (9, 2, 1)), ((((1, 2, 3),),), (9, 9, 1))],
+)
+def test_an_overlay_that_does_not_suit_the_images_is_refused(cells: tuple, shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ConfigError):
+        Overlay(cells).check(shape)
+
+
+@pytest.mark.parametrize("cells", [(), ((),), ((1, 2), (3,)), ((256,),), (((0, 0, -256),),)])
+def test_an_overlay_that_is_no_picture_of_changes_is_refused(cells: tuple) -> None:
+    with pytest.raises(ConfigError, match="cells"):
+        Overlay(cells)
 
 
 @pytest.mark.parametrize(
