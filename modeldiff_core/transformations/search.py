@@ -16,8 +16,9 @@ from modeldiff_core.identity import generator
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.candidates import TransformationTest, build_on
 from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
+from modeldiff_core.transformations.ends import Along
 from modeldiff_core.transformations.judgement import Judged, judge, read
-from modeldiff_core.transformations.proposals import Along, propose
+from modeldiff_core.transformations.proposals import propose
 
 LEAST_MODELS = 4
 """Two models of each algorithm in each half."""
