@@ -113,13 +113,11 @@ class GramDesign(Design):
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def rough_product(self, rows: Float[Tensor, "rows train"]) -> Float[Tensor, "rows train"]:
-        rough = self._rough
+        return in_groups(self._rough_group, rows.to(self._rough.dtype)).to(rows.dtype)
 
-        def product(group: Float[Tensor, "group train"]) -> Float[Tensor, "group train"]:
-            # oneDNN multiplies few columns from the right half as fast again as few rows from the left.
-            return (rough @ group.T).T.contiguous()
-
-        return in_groups(product, rows.to(rough.dtype)).to(rows.dtype)
+    def _rough_group(self, group: Float[Tensor, "group train"]) -> Float[Tensor, "group train"]:
+        # oneDNN multiplies few columns from the right half as fast again as few rows from the left.
+        return (self._rough @ group.T).T.contiguous()
 
     def apply(self, vector: Float[Tensor, " train"]) -> Float[Tensor, " train"]:
         return self.counts @ vector
@@ -169,13 +167,9 @@ class PackedDesign(Design):
         rough = rows.to(precision)
         shift = in_groups(lambda group: group @ mean[:, None], rough.to(rows.dtype))
         total, left = torch.zeros_like(rows), torch.zeros_like(shift)
-
-        def times(matrix: Float[Tensor, "inner columns"]) -> Callable[[Tensor], Tensor]:
-            return lambda group: group @ matrix
-
         for masks in self._masks(precision):
-            seen = (in_groups(times(masks.T), rough).to(rows.dtype) - shift).to(precision)
-            total += in_groups(times(masks), seen).to(rows.dtype)
+            seen = (in_groups(_times(masks.T), rough).to(rows.dtype) - shift).to(precision)
+            total += in_groups(_times(masks), seen).to(rows.dtype)
             left += row_sums(seen.to(rows.dtype))[:, None]
         return total.sub_(left * mean).div_(self.models)
 
@@ -189,3 +183,7 @@ class PackedDesign(Design):
 def row_sums(values: Float[Tensor, "rows columns"]) -> Float[Tensor, " rows"]:
     """Row sums; a single row is added up in the order in which it would be among others."""
     return values.sum(1) if len(values) > 1 else values.expand(2, -1).sum(1)[:1]
+
+
+def _times(matrix: Float[Tensor, "inner columns"]) -> Callable[[Tensor], Tensor]:
+    return lambda group: group @ matrix

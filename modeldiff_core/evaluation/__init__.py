@@ -5,7 +5,6 @@ from modeldiff_core.evaluation.lds import (
     Scores,
     TargetScores,
     linear_datamodeling_score,
-    score_with_interval,
     scores_with_intervals,
     target_scores,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "Scores",
     "TargetScores",
     "linear_datamodeling_score",
-    "score_with_interval",
     "scores_with_intervals",
     "target_scores",
 ]

@@ -118,11 +118,14 @@ def fit_law(curve: LearningCurve) -> Law:
     models, scores = curve.models[first:], curve.means[first:]
     ratio = models / models[0]
     spread = max(float(scores.max() - scores.min()), 1e-3)
-
-    def error(p: Float[np.ndarray, " parameters"]) -> Float[np.ndarray, " points"]:
-        return np.asarray(p[0] - p[1] * ratio ** -p[2] - scores)
-
     start = [min(float(scores.max()) + spread / 4, 0.99), spread, 0.5]
-    found = least_squares(error, start, bounds=([-1.0, 0.0, 0.05], [1.0, 2.0, 5.0]), x_scale=[0.1, 0.1, 0.5])
+    bounds = ([-1.0, 0.0, 0.05], [1.0, 2.0, 5.0])
+    found = least_squares(_departure, start, bounds=bounds, x_scale=[0.1, 0.1, 0.5], args=(ratio, scores))
     plateau, missing, rate = (float(value) for value in found.x)
     return Law(plateau, missing, rate, int(models[0]))
+
+
+def _departure(
+    p: Float[np.ndarray, " parameters"], ratio: Float[np.ndarray, " points"], scores: Float[np.ndarray, " points"]
+) -> Float[np.ndarray, " points"]:
+    return np.asarray(p[0] - p[1] * ratio ** -p[2] - scores)

@@ -93,24 +93,6 @@ class Scores:
     r2: Score
 
 
-def score_with_interval(
-    weights: Float[np.ndarray, "targets train"],
-    bias: Float[np.ndarray, " targets"],
-    masks: Bool[np.ndarray, "models train"],
-    margins: Float[np.ndarray, "models targets"],
-    *,
-    draws: int = 200,
-    seed: int = 0,
-) -> Score:
-    """Mean linear datamodeling score with 95 % percentile bootstraps over held-out models, targets, and both.
-
-    Ranks are taken once, not in every draw: the drawn models' own ranks are nearly a monotone map of these, and all
-    draws together are then a few matrix products.
-    """
-    predicted = _predictions(weights, bias, masks, margins)
-    return _correlated(average_ranks(predicted), average_ranks(margins), _Draws.of(margins, draws, seed))
-
-
 def scores_with_intervals(
     weights: Float[np.ndarray, "targets train"],
     bias: Float[np.ndarray, " targets"],
@@ -120,7 +102,12 @@ def scores_with_intervals(
     draws: int = 200,
     seed: int = 0,
 ) -> Scores:
-    """Mean Spearman (as ``score_with_interval``), Pearson and R², each with its intervals from the same draws."""
+    """Mean Spearman (the linear datamodeling score), Pearson and R² with 95 % percentile bootstraps.
+
+    Held-out models, targets, and both are drawn anew, the same for all three. Ranks are taken once, not in every draw:
+    the drawn models' own ranks are nearly a monotone map of these, and all draws together are then a few matrix
+    products.
+    """
     predicted = _predictions(weights, bias, masks, margins)
     drawn = _Draws.of(margins, draws, seed)
     x, y = _double(predicted), _double(margins)

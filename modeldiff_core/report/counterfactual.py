@@ -14,7 +14,7 @@ from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.html import style
 from modeldiff_core.report.images import data_uri
 from modeldiff_core.report.theme import Theme
-from modeldiff_core.report.words import number
+from modeldiff_core.report.words import number, percent
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def render_counterfactual(
     page = environment.get_template("counterfactual.html.jinja").render(
         study=study,
         top_k=top_k,
-        fraction=f"{fraction:.0%}",
+        fraction=percent(fraction, 0),
         models=len(facts[0].actual),
         style=Markup(style()),  # noqa: S704 - our own file
         plot=drawn,

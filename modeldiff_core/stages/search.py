@@ -16,7 +16,7 @@ from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_te
 from modeldiff_core.study import StudyConfig, Training
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations import Changes, EffectSettings, Measured, TransformationTest, read
-from modeldiff_core.transformations.proposals import Along
+from modeldiff_core.transformations.ends import Along
 from modeldiff_core.transformations.search import (
     SearchSettings,
     best,

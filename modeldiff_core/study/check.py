@@ -25,6 +25,9 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             "subsets.models", f"at least 20 more than subsets.evaluation_models ({study.subsets.evaluation_models})",
             study.subsets.models,
         )  # fmt: skip
+    if study.regression.folds > fitted // 2:
+        hint = "Half of the models that are fitted is fitted alone, too: train more models, or take fewer folds"
+        raise ConfigError("regression.folds", f"at most {fitted // 2}", study.regression.folds, hint)
     targets = len(data.test) if study.targets is None else study.targets
     if study.comparison.components >= min(targets, len(data.train)):
         raise ConfigError(

@@ -16,8 +16,9 @@ from modeldiff_core.identity import generator
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.candidates import TransformationTest, build_on
 from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
+from modeldiff_core.transformations.ends import Along
 from modeldiff_core.transformations.judgement import Judged, judge, read
-from modeldiff_core.transformations.proposals import Along, propose
+from modeldiff_core.transformations.proposals import propose
 
 LEAST_MODELS = 4
 """Two models of each algorithm in each half."""
@@ -108,46 +109,54 @@ def best(
     return np.asarray(np.argsort(-np.abs(effects_a - effects_b), kind="stable")[:count])
 
 
+@dataclass(frozen=True)
+class Subjects:
+    """What transformations are tried on: full-data models of both algorithms, and all test examples.
+
+    a, b: in any number of groups, `models` of each algorithm in all.
+    """
+
+    a: Sequence[TrainedModels]
+    b: Sequence[TrainedModels]
+    models: int
+    targets: Examples
+
+    def changes(
+        self,
+        tests: Sequence[TransformationTest],
+        half: int,
+        settings: SearchSettings,
+        effects: EffectSettings,
+        intensities: Sequence[float] | None = None,
+    ) -> tuple[list[Changes], list[Changes]]:
+        """A's and B's changes under each test on one half of the images and models: 0 ranks, 1 confirms."""
+        examples = self.targets.select(image_halves(len(self.targets), settings.seed)[half])
+        rows = model_halves(self.models)[half]
+        of_a, of_b = (
+            joined(
+                [measure_tests(group, examples, tests, effects, intensities) for group in groups],
+                slice(rows.start, rows.stop),
+            )
+            for groups in (self.a, self.b)
+        )
+        return of_a, of_b
+
+
 def rank(
-    a: Sequence[TrainedModels],
-    b: Sequence[TrainedModels],
-    tests: Sequence[TransformationTest],
-    targets: Examples,
-    models: int,
-    settings: SearchSettings,
-    effects: EffectSettings,
+    subjects: Subjects, tests: Sequence[TransformationTest], settings: SearchSettings, effects: EffectSettings
 ) -> tuple[TransformationTest, ...]:
     """The tests of the largest difference at full intensity on the ranking half of the images and models."""
-    half, _ = image_halves(len(targets), settings.seed)
-    rows, _ = model_halves(models)
-    examples, kept = targets.select(half), slice(rows.start, rows.stop)
-    of_a, of_b = (
-        np.array(
-            [
-                c.probability.mean()
-                for c in joined([measure_tests(m, examples, tests, effects, (1.0,)) for m in of], kept)
-            ]
-        )
-        for of in (a, b)
-    )
+    found = subjects.changes(tests, 0, settings, effects, (1.0,))
+    of_a, of_b = (np.array([changes.probability.mean() for changes in of]) for of in found)
     return tuple(tests[at] for at in best(of_a, of_b, settings.confirmed))
 
 
 def confirm(
-    a: Sequence[TrainedModels],
-    b: Sequence[TrainedModels],
-    tests: Sequence[TransformationTest],
-    targets: Examples,
-    models: int,
-    settings: SearchSettings,
-    effects: EffectSettings,
+    subjects: Subjects, tests: Sequence[TransformationTest], settings: SearchSettings, effects: EffectSettings
 ) -> tuple[Judged, ...]:
     """Effects of the tests on the other half of the images and models, with p adjusted over the tests."""
-    _, half = image_halves(len(targets), settings.seed)
-    _, rows = model_halves(models)
-    examples, kept = targets.select(half), slice(rows.start, rows.stop)
-    of_a, of_b = (joined([measure_tests(m, examples, tests, effects) for m in of], kept) for of in (a, b))
-    return judge([read(t, x, y, effects.level) for t, x, y in zip(tests, of_a, of_b, strict=True)], effects)
+    found = zip(tests, *subjects.changes(tests, 1, settings, effects), strict=True)
+    return judge([read(test, of_a, of_b, effects.level) for test, of_a, of_b in found], effects)
 
 
 def proposals(targets: Along, train: Along, settings: SearchSettings) -> tuple[TransformationTest, ...]:
@@ -169,15 +178,15 @@ def search(
 ) -> tuple[Judged, ...]:
     """Propose, rank and confirm along one direction; what was put to the test, best ranked first.
 
-    a, b: full-data models in any number of groups, `models` of each algorithm in all. targets: all test examples with
-    their projections. Those that are `distinguishing` are the found transformations; none is an honest answer.
+    a, b, models: as in Subjects. targets: all test examples with their projections. Those that are `distinguishing` are
+    the found transformations; none is an honest answer.
 
     Raises ConfigError for fewer than 4 models of each algorithm.
     """
     check_models(models)
-    tests = proposals(targets, train, settings)
-    finalists = rank(a, b, tests, targets.examples, models, settings, effects)
-    return confirm(a, b, finalists, targets.examples, models, settings, effects)
+    subjects = Subjects(a, b, models, targets.examples)
+    finalists = rank(subjects, proposals(targets, train, settings), settings, effects)
+    return confirm(subjects, finalists, settings, effects)
 
 
 def check_models(models: int) -> None:

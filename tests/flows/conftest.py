@@ -32,6 +32,24 @@ TINY = (
     "algorithm_a.recipe.epochs=2", "algorithm_b.recipe.epochs=2", "runner.workers=2",
 )  # fmt: skip
 """Twelve shards and the rest of a comparison in as little work as can be."""
+ADAPTIVE = (
+    "study=digits_watermark",
+    "dataset.n_train=200",
+    "targets=60",
+    "subsets.models=400",
+    "subsets.evaluation_models=20",
+    "subsets.shard_size=20",
+    "subsets.adaptive=true",
+    "subsets.rounds.least_gain=0.5",
+    "ensemble.models=4",
+    "ensemble.shard_size=2",
+    "regression.n_lambdas=6",
+    "comparison.components=2",
+    "comparison.permutations=0",
+    "effects.max_images=20",
+    "search.directions=0",
+)
+"""Rounds that end as soon as the law of the learning curve can be fitted."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +108,30 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     assert line.startswith("Prefect UI: http://127.0.0.1:"), server.communicate(timeout=10)
     yield Commands({**environment, "UI": line.split()[2]}, folder)
     kill_all(server)
+
+
+def subset_shards(root: Path) -> dict[Path, int]:
+    """Subset shards in a store, and when each was written."""
+    return {p: p.stat().st_mtime_ns for p in root.glob("trainings/*/subsets/shards/*.safetensors")}
+
+
+@dataclass(frozen=True)
+class AdaptiveRun:
+    """A store in which an adaptive study ended. killed: its shards when a first run was killed. out: of the last."""
+
+    root: Path
+    killed: dict[Path, int]
+    out: str
+
+
+@pytest.fixture(scope="session")
+def adaptive(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> AdaptiveRun:
+    """ADAPTIVE after a kill -9 in training and a second run."""
+    root = tmp_path_factory.mktemp("adaptive")
+    process = commands.start("compare", *ADAPTIVE, f"store.root={root}")
+    wait_for(lambda: len(subset_shards(root)) >= 3, 120, "a shard")
+    kill_all(process)
+    killed = subset_shards(root)
+    done = commands.run("compare", *ADAPTIVE, f"store.root={root}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return AdaptiveRun(root, killed, done.stdout)

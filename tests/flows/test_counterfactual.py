@@ -7,36 +7,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.cli import main
 from flows.compose import request
 from modeldiff_core.evaluation.counterfactual import SamplerWithout, agreement
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.regress import read_datamodels
+from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, read_tensors
-from tests.flows.conftest import Commands
-from tests.flows.test_adaptive import DESIGN
+from tests.flows.conftest import ADAPTIVE, AdaptiveRun, Commands
 from tests.modeldiff_core.report.pages import Page
 
-STUDY = (
-    *DESIGN, "subsets.models=200", "comparison.components=2", "comparison.permutations=0", "search.directions=0",
-    "transformations=null",
-)  # fmt: skip
-CHECK = ("counterfactual.targets=6", "counterfactual.top_k=30", "counterfactual.models=8")
-SPEED = re.compile(r"(\d+) of 12 removals to train")
+CHECK = (*ADAPTIVE, "counterfactual.targets=6", "counterfactual.top_k=30", "counterfactual.models=8")
+TRAINED = re.compile(r"(\d+) of 12 removals to train")
 
 
 @pytest.fixture(scope="module")
-def checked(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A store after a comparison and its check, and what the check printed."""
-    root = tmp_path_factory.mktemp("checked")
-    early = commands.run("counterfactual", *STUDY, *CHECK, f"store.root={root}")
-    assert early.returncode == 1
-    assert "lacking shards of trained as is, shards of corner erased, datamodels at " in early.stderr
-    assert f"Run: modeldiff compare {STUDY[0]}" in early.stderr
-    assert not list(root.glob("trainings/*/subsets/shards/*"))
-    for verb, arguments in (("compare", STUDY), ("counterfactual", (*STUDY, *CHECK))):
-        done = commands.run(verb, *arguments, f"store.root={root}")
-        assert done.returncode == 0, done.stdout + done.stderr
-    return root, done.stdout
+def checked(commands: Commands, adaptive: AdaptiveRun) -> tuple[Path, str]:
+    """A store after a check of the adaptive study, and what the check printed."""
+    done = commands.run("counterfactual", *CHECK, f"store.root={adaptive.root}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Task run" not in done.stdout + done.stderr, "logs go to Prefect alone"
+    return adaptive.root, done.stdout
+
+
+def test_a_check_before_the_comparison_says_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["counterfactual", *CHECK, f"store.root={tmp_path}"]) == 1
+    message = capsys.readouterr().err
+    assert "lacking shards of trained as is, shards of corner erased, datamodels at " in message
+    assert f"Run: modeldiff compare {' '.join(ADAPTIVE)}" in message
+    assert not list(tmp_path.glob("trainings/*/*"))
 
 
 def folder(root: Path) -> Path:
@@ -46,8 +45,9 @@ def folder(root: Path) -> Path:
 
 def test_predicted_and_actual_changes_are_those_of_the_models(checked: tuple[Path, str]) -> None:
     root, _ = checked
-    comparison = Comparison.of(request([*STUDY, f"store.root={root}"]).study)
-    store = ObjectStore(request([f"store.root={root}"]).store)
+    asked = request([*ADAPTIVE, f"store.root={root}"])
+    store = ObjectStore(asked.store)
+    comparison = current_round(store, Comparison.of(asked.study)).comparison
     (record,) = folder(root).parent.glob("counterfactual-*.json")
     verdict = json.loads(record.read_text())
     for label, training in zip("ab", comparison.trainings, strict=True):
@@ -91,14 +91,14 @@ def test_the_page_shows_every_change(checked: tuple[Path, str]) -> None:
 
 def test_a_lost_removal_alone_is_trained_again(commands: Commands, checked: tuple[Path, str]) -> None:
     root, out = checked
-    assert [found[1] for found in SPEED.finditer(out)] == ["12"]
+    assert [found[1] for found in TRAINED.finditer(out)] == ["12"]
     (first, *_), (record,) = sorted(root.glob("trainings/*/counterf*")), folder(root).parent.glob("counterf*.json")
     before, verdict = first.read_bytes(), record.read_bytes()
     first.unlink()
     record.unlink()
-    done = commands.run("counterfactual", *STUDY, *CHECK, f"store.root={root}")
+    done = commands.run("counterfactual", *CHECK, f"store.root={root}")
     assert done.returncode == 0, done.stderr
-    assert [found[1] for found in SPEED.finditer(done.stdout)] == ["1"]
+    assert [found[1] for found in TRAINED.finditer(done.stdout)] == ["1"]
     assert (first.read_bytes(), record.read_bytes()) == (before, verdict)
 
 
@@ -115,7 +115,5 @@ def test_a_lost_removal_alone_is_trained_again(commands: Commands, checked: tupl
 def test_wrong_checks_are_refused(
     override: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.cli import main
-
-    assert main(["counterfactual", *STUDY, override, f"store.root={tmp_path}"]) == 2
+    assert main(["counterfactual", *ADAPTIVE, override, f"store.root={tmp_path}"]) == 2
     assert words in capsys.readouterr().err

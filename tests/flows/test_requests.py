@@ -37,6 +37,8 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("transformations.watermark.parameters.top=6", ["transformations.watermark.parameters", "8×8"]),
         ("regression.estimator=nope", ["regression.estimator", "lasso", "nope"]),
         ("regression.also=[ridge,ridge]", ["regression.also", "ridge"]),
+        ("regression.folds=951", ["regression.folds", "at most 950", "951"]),
+        ("regression.lambda_min_ratio=1.5", ["regression.lambda_min_ratio", "less than 1", "1.5"]),
         ("regression.settings.ridge.penalties=[0]", ["regression.settings.ridge.penalties", "above 0"]),
         ("runner.devices=[cuda:0]", ["runner.devices", "cuda:0"]),
         ("+runner.address=tcp://127.0.0.1:9", ["runner.address", "runner=dask"]),

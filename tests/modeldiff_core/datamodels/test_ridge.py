@@ -112,9 +112,7 @@ def test_penalties_that_are_not_positive_are_refused(planted: Callable[..., Any]
     assert caught.value.key == "regression.penalties"
 
 
-def test_wrong_input_is_refused(planted: Callable[..., Any]) -> None:
+def test_a_share_held_out_that_leaves_nothing_is_refused(planted: Callable[..., Any]) -> None:
     problem = planted(20, 5)
-    with pytest.raises(ConfigError, match="a row for each of 20 masks, got 19"):
-        fit_ridge(problem.masks, problem.margins[1:])
     with pytest.raises(ConfigError, match=r"regression\.validation_fraction"):
         fit_ridge(problem.masks, problem.margins, validation_fraction=1.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.evaluation import linear_datamodeling_score, score_with_interval
+from modeldiff_core.evaluation import Score, linear_datamodeling_score, scores_with_intervals
 from modeldiff_core.subsets import SubsetSampler
 
 Problem = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -23,6 +23,10 @@ def problem(models: int = 60, train: int = 20, targets: int = 8, noise: float = 
     masks = SubsetSampler(train, 0.5, seed).masks(range(models))
     margins = masks @ weights.T + bias + noise * np.sqrt(train / 4) * rng.normal(size=(models, targets))
     return weights, bias, masks, margins.astype(np.float32)
+
+
+def with_interval(*arrays: np.ndarray, seed: int = 0) -> Score:
+    return scores_with_intervals(*arrays, seed=seed).spearman
 
 
 def oracle(weights: np.ndarray, bias: np.ndarray, masks: np.ndarray, margins: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ def test_the_interval_holds_the_mean_and_shrinks_with_models() -> None:
     widths = []
     for models in (30, 120, 480):
         arrays = problem(models, train=20, targets=200)
-        score = score_with_interval(*arrays)
+        score = with_interval(*arrays)
         assert score.mean == pytest.approx(linear_datamodeling_score(*arrays).mean(), abs=1e-9)
         assert score.ci_low < score.mean < score.ci_high
         widths.append(score.ci_high - score.ci_low)
@@ -79,7 +83,7 @@ def test_the_interval_holds_the_mean_and_shrinks_with_models() -> None:
 
 
 def test_the_interval_shrinks_with_targets() -> None:
-    few, many = (score_with_interval(*problem(300, targets=targets)) for targets in (4, 400))
+    few, many = (with_interval(*problem(300, targets=targets)) for targets in (4, 400))
     assert few.ci_high - few.ci_low > 3 * (many.ci_high - many.ci_low) > 0
 
 
@@ -90,15 +94,15 @@ def test_the_interval_covers_the_score_of_many_models() -> None:
     missed = 0
     for draw in range(60):
         part = slice(80 * draw, 80 * (draw + 1))
-        score = score_with_interval(weights, bias, masks[part], margins[part], seed=draw)
+        score = with_interval(weights, bias, masks[part], margins[part], seed=draw)
         missed += not score.ci_low <= truth <= score.ci_high
     assert missed < 8
 
 
 def test_the_interval_is_fixed_by_its_seed() -> None:
     arrays = problem()
-    assert score_with_interval(*arrays, seed=1) == score_with_interval(*arrays, seed=1)
-    assert score_with_interval(*arrays, seed=1) != score_with_interval(*arrays, seed=2)
+    assert with_interval(*arrays, seed=1) == with_interval(*arrays, seed=1)
+    assert with_interval(*arrays, seed=1) != with_interval(*arrays, seed=2)
 
 
 def test_requests_that_give_no_score() -> None:
@@ -107,6 +111,6 @@ def test_requests_that_give_no_score() -> None:
         linear_datamodeling_score(weights, bias, masks[:2], margins[:2])
     assert caught.value.key == "subsets.evaluation_models"
     with pytest.raises(ConfigError, match="3 or more, got 2"):
-        score_with_interval(weights, bias, masks[:2], margins[:2])
+        with_interval(weights, bias, masks[:2], margins[:2])
     with pytest.raises(ConfigError, match="margins: expected a row for each of 60 masks, got 59"):
         linear_datamodeling_score(weights, bias, masks, margins[:-1])

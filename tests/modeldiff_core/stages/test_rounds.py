@@ -7,12 +7,13 @@ from typing import Any
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, follow_curve, read_curve
-from modeldiff_core.stages.rounds import current_round
+from modeldiff_core.stages.rounds import current_round, ending
 from modeldiff_core.stages.train import train_subset_shard
 from modeldiff_core.store import ObjectStore, shard_key
 from modeldiff_core.study import shards_of
 from tests.modeldiff_core.stages.studies import TINY, local, tiny
 
+DATASET = {**TINY["dataset"], "n_train": 30}
 SUBSETS = {**TINY["subsets"], "shard_size": 10, "models": 120}
 
 
@@ -35,7 +36,9 @@ def digests(store: ObjectStore) -> dict[str, str]:
 
 
 def adaptive(least_gain: float) -> Comparison:
-    return tiny(subsets={**SUBSETS, "adaptive": True, "rounds": {"least_gain": least_gain, "targets": 20}})
+    return tiny(
+        dataset=DATASET, subsets={**SUBSETS, "adaptive": True, "rounds": {"least_gain": least_gain, "targets": 20}}
+    )
 
 
 def test_rounds_end_in_the_plain_study_of_as_many_models(tmp_path: Path) -> None:
@@ -44,7 +47,10 @@ def test_rounds_end_in_the_plain_study_of_as_many_models(tmp_path: Path) -> None
     models = ended.study.subsets.models
     assert rounds == 1
     assert 30 < models < 120
-    alone = tiny(subsets={**SUBSETS, "models": models, "rounds": {"targets": 20}})
+    assert ending(adaptive(0.9).study.subsets, models) == (
+        f"rounds ended at {models} of at most 120 models: 1.2 times as many would raise neither score by 0.9"
+    )
+    alone = tiny(dataset=DATASET, subsets={**SUBSETS, "models": models, "rounds": {"targets": 20}})
     assert ended.study == alone.study
     assert ended.digest == alone.digest
     plainly = local(tmp_path / "plain")
@@ -61,6 +67,8 @@ def test_the_budget_ends_rounds_that_still_gain(tmp_path: Path) -> None:
     curve = read_curve(local(tmp_path), Curve.of(ended.study, ended.trainings[0]), 120)
     assert curve is not None
     assert rounds > 1
+    words = ending(adaptive(1e-9).study.subsets, ended.study.subsets.models)
+    assert words == "rounds ended at all of the 120 models that subsets.models allows"
     assert curve.means[-1] > curve.means[0] + 0.05, "more models give a higher score"
 
 

@@ -23,7 +23,7 @@ from modeldiff_core.stages.verify import repair, verify
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.subpopulations import furthest, in_words, shared
 from modeldiff_core.training import Execution
-from modeldiff_core.transformations.proposals import Along
+from modeldiff_core.transformations.ends import Along
 from modeldiff_core.transformations.search import search
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
 

@@ -29,6 +29,7 @@ def test_the_studies_that_ship_are_sound(name: str) -> None:
     [
         ({"targets": 61}, "targets", "at most the 60 test examples, got 61"),
         ({"subsets.models": 39}, "subsets.models", "at least 20 more than subsets.evaluation_models .20., got 39"),
+        ({"regression.folds": 41}, "regression.folds", "at most 40, got 41"),
         ({"comparison.components": 60}, "comparison.components", "fewer than the 60 targets"),
         ({"comparison.components": 5, "targets": 5}, "comparison.components", "fewer than the 5 targets"),
         ({"comparison.components": 200, "dataset.n_test": 300}, "comparison.components", "fewer than the 200 targets"),

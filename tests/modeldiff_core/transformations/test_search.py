@@ -6,7 +6,8 @@ import pytest
 from modeldiff_core.data import Examples, Watermark
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
-from modeldiff_core.transformations.proposals import Along, propose
+from modeldiff_core.transformations.ends import Along
+from modeldiff_core.transformations.proposals import propose
 from modeldiff_core.transformations.search import (
     best,
     image_halves,

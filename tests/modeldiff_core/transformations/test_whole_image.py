@@ -92,7 +92,7 @@ def test_the_difference_is_between_members_and_others_of_their_class() -> None:
     assert found is not None
     sums = []
     for part in parts:
-        mean, of_class = part.examples.images.std((1, 2, 3)), part.examples.labels == 2
+        spread, of_class = part.examples.images.std((1, 2, 3)), part.examples.labels == 2
         carries = part.values > 0.5
         assert carries.sum() >= 0.12 * 240, "all members carry it"
         top = np.zeros(240, bool)
