@@ -6,13 +6,14 @@
   - shards:         the same with every check, which is also what a block of columns costs without a matrix,
   - consolidation:  all shards into one matrix, in a process of its own; its peak memory is that process's,
   - block:          100 columns of the matrix, with their checksums; ratio: shards / block.
-The middle three are repeated in turn, since the machine may be shared; a ratio is the median of the rounds' ratios.
+The middle three are repeated in turn, since the machine may be shared; a ratio is the median of the rounds' ratios, by
+the clock and, for consolidation / bytes, also by processor time: that of whoever reads and of the server.
 At last 10,000 and 30,000 models of 10,000 float16 targets and 50,000 training examples, in shards of 100, show that
 memory does not grow with the models:
     peak ≤ base + 2·ROWS·(bytes of a margin · targets + train/8) + 2·READERS·shard + little else,
-two buffers, of which one is written while the other is filled, and the shards read ahead.
+two buffers, of which one is written while the other is filled, and the shards fetched ahead.
 
-    python -m benchmarks.store [rounds, 3 by default]
+    python -m benchmarks.store [rounds, 3 by default [of float32, float16, large: those to run]]
 """
 
 import multiprocessing
@@ -26,7 +27,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,26 @@ from modeldiff_core.store import (
 )
 from modeldiff_core.store.matrices import COLUMNS, ROWS
 from modeldiff_core.store.shards import READERS
-from tests.servers import s3_server
+from tests.servers import S3Server, s3_server
 
-IDENTITY = {"benchmark": 1}
+IDENTITY = {
+    "recipe_version": 1,
+    "dataset": {"kind": "digits", "fingerprint": "2b3bf022f0285c33" * 4, "targets": 1000},
+    "algorithm": {
+        "kind": "sgd",
+        "seed": 1,
+        "recipe": {
+            "network": {"kind": "mlp", "widths": [64], "init": "random", "init_sha256": "", "trainable": "all"},
+            "epochs": 15, "batch_size": 50, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0005,
+            "label_smoothing": 0.0, "schedule": "triangular", "peak": 0.2, "mean": 0.5, "scale": 0.5,
+            "augmentations": [], "precision": "float32", "test_time": "none",
+        },
+    },
+    "subsets": {"fraction": 0.5, "seed": 0, "shard_size": 16},
+    "ensemble": {"shard_size": 10},
+    "output": "margin",
+}  # fmt: skip
+"""As long as those of trainings are, since every shard's is compared."""
 PREFIX = "trainings/x/subsets"
 
 Spawn = multiprocessing.get_context("spawn")
@@ -78,16 +96,24 @@ def write_by_two(settings: StoreSettings, count: int, shape: tuple[int, int, int
     return perf_counter() - began
 
 
-def read_bytes(store: ObjectStore, count: int) -> float:
-    """Seconds to fetch every shard once."""
-    began = perf_counter()
+def processor(server: S3Server | None) -> float:
+    """Seconds of processor time that an S3 server has taken so far."""
+    if server is None or server.process is None:
+        return 0.0
+    times = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def read_bytes(store: ObjectStore, count: int) -> tuple[float, float]:
+    """Seconds to fetch every shard once, by the clock and of this process."""
+    began, busy = perf_counter(), process_time()
     waiting: deque[Any] = deque()
     with ThreadPoolExecutor(READERS) as threads:
         for index in range(count):
             waiting.append(threads.submit(store.read, shard_key(PREFIX, index)))
             if len(waiting) == 2 * READERS:
                 waiting.popleft().result()
-    return perf_counter() - began
+    return perf_counter() - began, process_time() - busy
 
 
 def intact(store: ObjectStore, count: int) -> Iterator[Shard]:
@@ -113,18 +139,17 @@ def peak_memory() -> int:
 def consolidate(
     settings: StoreSettings, count: int, shape: tuple[int, int, int], answers: "multiprocessing.Queue[Any]"
 ) -> None:
-    """Puts seconds, and resident bytes before and at the peak. In a process of its own."""
+    """Puts seconds by the clock and of the process, and resident bytes before and at the peak. In its own process."""
     store = ObjectStore(settings)
     store.exists("warm/up")
     before = peak_memory()
     models, targets, train = shape
-    began = perf_counter()
+    began, busy = perf_counter(), process_time()
     write_matrix(store, "trainings/x/margins", intact(store, count), count * models, train, targets, IDENTITY)
-    seconds = perf_counter() - began
-    answers.put((seconds, before, peak_memory()))
+    answers.put((perf_counter() - began, process_time() - busy, before, peak_memory()))
 
 
-def consolidated(settings: StoreSettings, count: int, shape: tuple[int, int, int]) -> tuple[float, float, float]:
+def consolidated(settings: StoreSettings, count: int, shape: tuple[int, int, int]) -> tuple[float, float, int, int]:
     """What `consolidate` puts."""
     answers: multiprocessing.Queue[Any] = Spawn.Queue()
     process = Spawn.Process(target=consolidate, args=(settings, count, shape, answers))
@@ -132,8 +157,8 @@ def consolidated(settings: StoreSettings, count: int, shape: tuple[int, int, int
     process.join()
     if process.exitcode:
         raise RuntimeError("the consolidation failed")
-    seconds, before, peak = answers.get(timeout=5)
-    return seconds, before, peak
+    seconds, busy, before, peak = answers.get(timeout=5)
+    return seconds, busy, before, peak
 
 
 def timed(operation: Callable[[], Any], times: int) -> float:
@@ -146,20 +171,25 @@ def timed(operation: Callable[[], Any], times: int) -> float:
     return statistics.median(seconds)
 
 
-def measure(settings: StoreSettings, count: int, dtype: str, rounds: int) -> str:
-    """One line of the table."""
+def measure(settings: StoreSettings, count: int, dtype: str, rounds: int, server: S3Server | None = None) -> str:
+    """One line of the table; server: whose processor time is counted."""
     shape = (16, 1000, 1000)
     store = ObjectStore(settings)
     written = write_by_two(settings, count, shape, dtype)
     assert done_shards(store, PREFIX) == set(range(count))
     scan = timed(lambda: done_shards(store, PREFIX), 5)
-    fetched, checked, gathered, peaks, blocks = [], [], [], [], []
+    fetched, checked, gathered, work, peaks, blocks = [], [], [], [], [], []
     for _ in range(rounds):
-        fetched.append(read_bytes(store, count))
+        before = processor(server)
+        seconds, busy = read_bytes(store, count)
+        fetched.append(seconds)
+        of_bytes = busy + processor(server) - before
         seconds, from_shards = block_from_shards(store, count)
         checked.append(seconds)
-        seconds, _, peak = consolidated(settings, count, shape)
+        before = processor(server)
+        seconds, busy, _, peak = consolidated(settings, count, shape)
         gathered.append(seconds)
+        work.append((busy + processor(server) - before) / of_bytes)
         peaks.append(peak)
         matrix = MarginMatrix.open(store, "trainings/x/margins")
         blocks.append(timed(lambda matrix=matrix: matrix.margins(0, COLUMNS), 5))
@@ -171,7 +201,8 @@ def measure(settings: StoreSettings, count: int, dtype: str, rounds: int) -> str
     return (
         f"| {settings.url.split('://')[0]}, {count:,} × {dtype} | {written:.1f} | {scan:.2f} | "
         f"{statistics.median(fetched):.1f} | {statistics.median(checked):.1f} | {statistics.median(gathered):.1f} | "
-        f"{middle(gathered, fetched):.2f} | {middle(gathered, checked):.2f} | {1000 * statistics.median(blocks):.0f} | "
+        f"{middle(gathered, fetched):.2f} | {statistics.median(work):.2f} | {middle(gathered, checked):.2f} | "
+        f"{1000 * statistics.median(blocks):.0f} | "
         f"{middle(checked, blocks):.0f} | {max(peaks) / 1e6:.0f} |"
     )
 
@@ -180,23 +211,24 @@ def measure_large(settings: StoreSettings, models: int) -> str:
     """Peak memory of a large consolidation beside the formula."""
     shape = (100, 10_000, 50_000)
     written = write_by_two(settings, models // 100, shape, "float16")
-    seconds, before, peak = consolidated(settings, models // 100, shape)
+    seconds, _, before, peak = consolidated(settings, models // 100, shape)
     buffers = 2 * min(ROWS, models) * (2 * shape[1] + shape[2] // 8)
-    ahead = 2 * READERS * shape[0] * (2 * shape[1] + shape[2])
+    ahead = 2 * READERS * shape[0] * (2 * shape[1] + shape[2] // 8)
     return (
         f"{models:,} × {shape[1]:,} float16, {shape[2]:,} training examples: written in {written:.0f} s, consolidated "
         f"in {seconds:.0f} s; peak {peak / 1e6:.0f} MB = base {before / 1e6:.0f} + buffers {buffers / 1e6:.0f} + "
-        f"shards read ahead {ahead / 1e6:.0f} + {(peak - before - buffers - ahead) / 1e6:.0f}"
+        f"shards fetched ahead {ahead / 1e6:.0f} + {(peak - before - buffers - ahead) / 1e6:.0f}"
     )
 
 
 def main() -> None:
     """Print the table and the large cases."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    wanted = sys.argv[2:] or ["float32", "float16", "large"]
     print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, {rounds} rounds")
     print(
-        "| store | write, s | scan, s | bytes, s | shards, s | consolidation, s | / bytes | / shards | block, ms | "
-        "shards / block | peak, MB |\n|---|---|---|---|---|---|---|---|---|---|---|"
+        "| store | write, s | scan, s | bytes, s | shards, s | consolidation, s | / bytes | / bytes, processor | "
+        "/ shards | block, ms | shards / block | peak, MB |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory(prefix="store-") as name:
         folder = Path(name)
@@ -204,13 +236,15 @@ def main() -> None:
         with s3_server(folder / "s3") as server:
             os.environ.update(server.environment)
             for count, dtype in ((2_000, "float32"), (10_000, "float16")):
-                print(measure(StoreSettings(str(folder / dtype)), count, dtype, rounds), flush=True)
-                remote = StoreSettings(f"s3://{server.bucket}/{dtype}", server.endpoint)
-                print(measure(remote, count, dtype, rounds), flush=True)
-            for models in (10_000, 30_000):
-                print("file: " + measure_large(StoreSettings(str(folder / f"large-{models}")), models), flush=True)
-            remote = StoreSettings(f"s3://{server.bucket}/large", server.endpoint)
-            print("s3: " + measure_large(remote, 10_000), flush=True)
+                if dtype in wanted:
+                    print(measure(StoreSettings(str(folder / dtype)), count, dtype, rounds), flush=True)
+                    remote = StoreSettings(f"s3://{server.bucket}/{dtype}", server.endpoint)
+                    print(measure(remote, count, dtype, rounds, server), flush=True)
+            if "large" in wanted:
+                for models in (10_000, 30_000):
+                    print("file: " + measure_large(StoreSettings(str(folder / f"large-{models}")), models), flush=True)
+                remote = StoreSettings(f"s3://{server.bucket}/large", server.endpoint)
+                print("s3: " + measure_large(remote, 10_000), flush=True)
 
 
 if __name__ == "__main__":

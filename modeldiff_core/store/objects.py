@@ -72,6 +72,8 @@ class StoreSettings:
         profile = {"profile": self.profile} if self.profile else {}
         # Each request of an operation is sent three times within a few seconds; `attempt` repeats the whole of it.
         config: dict[str, object] = {"retries": {"total_max_attempts": 1 if hurried else 3, "mode": "standard"}}
+        # Every object carries a checksum of its own, and what is sent is signed: botocore's CRC would be a third.
+        config |= dict.fromkeys(("request_checksum_calculation", "response_checksum_validation"), "when_required")
         if hurried:
             config |= {"connect_timeout": HURRY, "read_timeout": STALLED_PROBE}
         return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": config, **profile}

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.store.objects import ObjectStore
-from modeldiff_core.store.tensors import TensorObject, read_tensors, write_tensors
+from modeldiff_core.store.tensors import TensorObject, decode, write_tensors
 
 READERS = 8
-"""Threads that read shards ahead of their use."""
+"""Threads that fetch shards ahead of their use."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,11 @@ def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[st
     Raises DamagedObject with the object's address and what is wrong, FileNotFoundError if it is not there.
     """
     key = shard_key(prefix, index)
-    content = read_tensors(store, key, identity)
-    source = store.url(key)
+    return _decoded(store.read(key), store.url(key), index, identity)
+
+
+def _decoded(data: bytes, source: str, index: int, identity: Mapping[str, object]) -> Shard:
+    content = decode(data, source, identity)
     if content.facts.get("index") != index:
         raise DamagedObject(f"{source}: holds shard {content.facts.get('index')}")
     missing = {"margins", "masks", "diverged"} - content.arrays.keys()
@@ -78,27 +81,29 @@ def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[st
 def read_shards(
     store: ObjectStore, prefix: str, indices: Iterable[int], identity: Mapping[str, object]
 ) -> Iterator[tuple[int, Shard | DamagedObject | FileNotFoundError]]:
-    """Every shard with its index, in the order given, or what is wrong with it; read ahead by some threads.
+    """Every shard with its index, in the order given, or what is wrong with it; fetched ahead by some threads.
 
-    Memory: 2·READERS shards. Raises StoreError where the store itself fails.
+    They are checked one after the other where they are used: threads that check would keep the interpreter from the
+    one that talks to an S3 server, and make reading half as long again.
+
+    Memory: the bytes of 2·READERS shards. Raises StoreError where the store itself fails.
     """
+    ahead: deque[tuple[int, Future[bytes]]] = deque()
 
-    def read(index: int) -> Shard | DamagedObject | FileNotFoundError:
+    def next_one() -> tuple[int, Shard | DamagedObject | FileNotFoundError]:
+        index, fetched = ahead.popleft()
         try:
-            return read_shard(store, prefix, index, identity)
+            return index, _decoded(fetched.result(), store.url(shard_key(prefix, index)), index, identity)
         except (DamagedObject, FileNotFoundError) as error:
-            return error
+            return index, error
 
-    ahead: deque[tuple[int, Future[Shard | DamagedObject | FileNotFoundError]]] = deque()
     with ThreadPoolExecutor(READERS, thread_name_prefix="shards") as threads:
         try:
             for index in indices:
-                ahead.append((index, threads.submit(read, index)))
+                ahead.append((index, threads.submit(store.read, shard_key(prefix, index))))
                 if len(ahead) >= 2 * READERS:
-                    first, future = ahead.popleft()
-                    yield first, future.result()
+                    yield next_one()
             while ahead:
-                first, future = ahead.popleft()
-                yield first, future.result()
+                yield next_one()
         finally:  # the reader may stop early
             threads.shutdown(wait=False, cancel_futures=True)
