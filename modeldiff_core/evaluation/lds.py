@@ -187,7 +187,9 @@ def _predictions(
         raise ConfigError("margins", f"a row for each of {len(masks)} masks", len(margins))
     if len(masks) < 3:
         raise ConfigError("subsets.evaluation_models", "3 or more", len(masks))
-    return np.asarray(masks.astype(np.float32) @ weights.T + bias)
+    predicted = masks.astype(np.float32) @ weights.T
+    predicted += bias
+    return np.asarray(predicted)
 
 
 def _double(values: Columns) -> Columns:

@@ -225,7 +225,7 @@ def test_the_size_of_blocks_and_counts_at_hand_change_no_bit(
     planted: Callable[..., Any], folds: int, budget: float
 ) -> None:
     problem = planted(160, 60, targets=40, noise=1.0)
-    options: dict[str, Any] = {"folds": folds, "memory_budget_mb": budget}
+    options: dict[str, Any] = {"folds": folds, "memory_budget_mb": budget, "n_lambdas": 8 if folds else 20}
     whole = fit_lasso(problem.masks, problem.margins, **options)
     assert len(set(whole.lambdas)) == 40
     assert whole.weights.any(1).mean() > 0.9
@@ -353,7 +353,8 @@ def test_wrong_requests_are_refused_by_key(options: dict[str, Any], key: str, wo
 
 
 @pytest.mark.parametrize(
-    "options", [{"n_lambdas": 1}, {"validation_fraction": 0.9}, {"validation_fraction": 0.01}, {"folds": 20}]
+    "options",
+    [{"n_lambdas": 1}, {"validation_fraction": 0.9}, {"validation_fraction": 0.01}, {"folds": 20, "n_lambdas": 5}],
 )
 def test_extreme_but_valid_requests_are_answered(options: dict[str, Any]) -> None:
     fit = fit_lasso(MASKS, MARGINS, **options)
