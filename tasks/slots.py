@@ -8,10 +8,12 @@ worker of a cluster, which is such a process already, there are no slots, and st
 import multiprocessing
 import os
 import queue
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from prefect.utilities.timeout import timeout
@@ -20,6 +22,9 @@ from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.training.workers import begin_worker, one_thread
 
 Stage = Callable[..., dict[str, Any]]
+
+FAREWELL = 10.0
+"""Seconds in which processes without a stage have to end."""
 
 
 class WorkerDied(ModelDiffError):
@@ -80,16 +85,34 @@ class Slots:
             self._free.put(slot)
 
     def close(self) -> None:
-        """Stop the processes; a stage that is running is not waited for."""
+        """Stop the processes: those that have no stage end by themselves, others are not waited for.
+
+        What is terminated cannot close what its libraries keep open (tqdm: a lock), and multiprocessing would complain
+        of that on the terminal.
+        """
+        idle = {self._free.get() for _ in range(self._free.qsize())}
+        leaving: list[BaseProcess] = []
         for slot in range(len(self._workers)):
-            self._stop(slot)
+            if slot in idle:
+                leaving += self._dismiss(slot)
+            else:
+                self._stop(slot)
+        end = time.monotonic() + FAREWELL
+        for process in leaving:
+            process.join(max(0.0, end - time.monotonic()))
+            if process.is_alive():
+                process.terminate()
 
     def _stop(self, slot: int) -> None:
-        worker = self._workers[slot]
-        processes = list((worker._processes or {}).values())
-        worker.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
+        for process in self._dismiss(slot):
             process.terminate()
+
+    def _dismiss(self, slot: int) -> list[BaseProcess]:
+        """Tell a slot's process to end after its stage; gives it."""
+        worker = self._workers[slot]
+        processes: list[BaseProcess] = list((worker._processes or {}).values())
+        worker.shutdown(wait=False, cancel_futures=True)
+        return processes
 
     @staticmethod
     def _start() -> ProcessPoolExecutor:

@@ -1,6 +1,8 @@
 """Worker slots of a runner: one a CPU worker, one or more a GPU."""
 
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -78,6 +80,27 @@ def test_a_stage_that_takes_too_long_is_ended_and_its_slot_goes_on() -> None:
         assert slots.run(hanging, 0.0, limit=60)["process"] != before.pid
     finally:
         slots.close()
+
+
+def test_what_libraries_keep_open_in_a_worker_is_closed_without_a_word(tmp_path: Path) -> None:
+    """tqdm is one of them: in a spawned process its lock is a named semaphore."""
+    script = tmp_path / "stages.py"
+    script.write_text(
+        "import multiprocessing\n"
+        "from tasks.slots import Slots\n\n"
+        "kept = []\n\n"
+        "def locking():\n"
+        "    kept.append(multiprocessing.RLock())\n"
+        "    return {'lock': kept[0]._semlock.name}\n\n"
+        "if __name__ == '__main__':\n"
+        "    slots = Slots(['cpu'])\n"
+        "    print(slots.run(locking)['lock'])\n"
+        "    slots.close()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    ended = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.stdout.startswith("/mp-"), ended.stderr
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_without_slots_a_stage_runs_here_with_one_thread_and_the_same_limit() -> None:

@@ -1,5 +1,6 @@
 """Every setting of the Hydra group `store` reaches the server."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,24 @@ def authorizations(store: ObjectStore) -> list[str]:
     assert store.read("object") == b"1"
     events.unregister("before-send.s3", sent)
     return seen
+
+
+def test_what_is_sent_is_signed_and_summed_by_nobody_else(s3: S3) -> None:
+    """Objects carry checksums of their own; the signature keeps others from changing them on their way."""
+    store, seen = ObjectStore(s3()), []
+    store.exists("warm/up")
+
+    def sent(request: object, **_: object) -> None:
+        seen.append({name.lower(): str(value) for name, value in request.headers.items()})  # type: ignore[attr-defined]
+
+    events = store.fs.s3.meta.events
+    events.register("before-send.s3", sent)
+    store.write("object", b"12345")
+    assert store.read("object") == b"12345"
+    events.unregister("before-send.s3", sent)
+    put, get = seen
+    assert hashlib.sha256(b"12345").hexdigest() in put["x-amz-content-sha256"]
+    assert not [name for name in (*put, *get) if "checksum" in name or "crc" in name or "trailer" in name]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Shards and the objects under them: equal bytes for equal content, and any damage is named, never averaged in."""
 
 import random
+import threading
 import uuid
 from dataclasses import replace
 
@@ -18,12 +19,15 @@ from modeldiff_core.store import (
     done_shards,
     read_record,
     read_shard,
+    read_shards,
     read_tensors,
     shard_key,
     write_record,
     write_shard,
     write_tensors,
 )
+from modeldiff_core.store import shards as shards_module
+from modeldiff_core.store.shards import READERS
 from modeldiff_core.store.tensors import decode, encode
 
 IDENTITY = {"algorithm": {"recipe": {"learning_rate": 0.1, "epochs": 3}, "seed": 1}, "dataset": "é·digits"}
@@ -211,3 +215,55 @@ def test_a_damaged_record_is_named(store: ObjectStore, data: bytes) -> None:
     with pytest.raises(DamagedObject) as caught:
         read_record(store, "r.json")
     assert str(caught.value).startswith(store.url("r.json") + ": ")
+
+
+def test_shards_come_in_order_with_what_is_wrong_and_are_fetched_a_little_ahead(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {index: replace(shard(), first=4 * index) for index in range(3 * READERS)}
+    for index, content in written.items():
+        write_shard(store, "t", index, content, IDENTITY)
+    store.delete(shard_key("t", 3))
+    store.write(shard_key("t", 5), store.read(shard_key("t", 6)))
+    fetched: set[str] = set()
+    read = store.read
+
+    def noted(key: str) -> bytes:
+        fetched.add(key)
+        return read(key)
+
+    monkeypatch.setattr(store, "read", noted)
+    found = read_shards(store, "t", written, IDENTITY)
+    index, first = next(found)
+    assert 0 < len(fetched) <= 2 * READERS < len(written)
+    pairs = [(index, first), *found]
+    assert [index for index, _ in pairs] == list(written)
+    assert isinstance(pairs[3][1], FileNotFoundError)
+    assert isinstance(pairs[5][1], DamagedObject)
+    whole = {index: content for index, content in pairs if isinstance(content, Shard)}
+    assert written.keys() - whole.keys() == {3, 5}
+    for index, content in whole.items():
+        assert content.first == written[index].first
+        np.testing.assert_array_equal(content.margins, written[index].margins)
+
+
+def test_shards_are_checked_by_the_thread_that_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, by, fetching = memory(), set[int](), set[int]()
+    for index in range(3):
+        write_shard(store, "t", index, shard(), IDENTITY)
+    read = store.read
+
+    def fetched(key: str) -> bytes:
+        fetching.add(threading.get_ident())
+        return read(key)
+
+    def checked(data: bytes, source: str, identity: object) -> TensorObject:
+        by.add(threading.get_ident())
+        return decode(data, source, IDENTITY)
+
+    monkeypatch.setattr(store, "read", fetched)
+    monkeypatch.setattr(shards_module, "decode", checked)
+    assert len(list(read_shards(store, "t", range(3), IDENTITY))) == 3
+    assert by == {threading.get_ident()}
+    assert fetching
+    assert not fetching & by
