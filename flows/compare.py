@@ -59,8 +59,10 @@ def run_comparison(study: StudyConfig, store: StoreSettings, runner: RunnerConfi
     persist_result=True,
     on_running=[note_run],
 )
-def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> dict[str, Any] | State[Any]:
+def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> "dict[str, Any] | State[Any]":
     """Compare two learning algorithms from training to report; gives the summary's place and findings."""
+    # The flow goes to Dask's workers with its annotations, and a class State[Any], which pydantic makes, cannot be
+    # unpickled there: hence the quotes.
     comparison, warnings = resolve(Request(study, store, runner))
     logger = get_run_logger()
     for warning in warnings:

@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
-
-from prefect.futures import PrefectFuture
 
 from flows.compose import RunnerConfig
 from flows.runners.cluster import (
@@ -18,7 +16,8 @@ from flows.runners.cluster import (
     questions,
     unreachable,
 )
-from flows.runners.runner import Call, Runner
+from flows.runners.runner import Runner
+from flows.runners.workers import ClusterRunner
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
 from tasks.cluster import look
@@ -26,36 +25,27 @@ from tasks.cluster import look
 SCHEDULER = "a Dask scheduler that answers, such as tcp://host:8786"
 GPU = "GPU"
 """The resource that a worker with a GPU offers, as Dask's own pages call it."""
+OURS = {"distributed.scheduler.no-workers-timeout": "120s"}
+"""Of a cluster that is started here: by default Dask waits for ever for workers that nobody starts any more."""
 
 
-class DaskRunner:
-    """Task runs as Dask tasks; those on a GPU take their share of a worker's resource."""
+def share_of_gpu(gpus: float) -> AbstractContextManager[Any]:
+    """Tasks submitted within it take so much of a worker's resource."""
+    from dask.base import annotate
 
-    def __init__(self, tasks: Any, places: int, shard_gpus: float) -> None:
-        self.tasks, self._places, self.shard_gpus = tasks, places, shard_gpus
-
-    @property
-    def places(self) -> int:
-        return self._places
-
-    def submit(self, call: Call) -> PrefectFuture[Any]:
-        from dask.base import annotate
-
-        share = {GPU: self.shard_gpus}
-        with annotate(resources=share) if call.on_device and self.shard_gpus else nullcontext():
-            future: PrefectFuture[Any] = self.tasks.submit(call.task, call.arguments)
-        return future
-
-    def widen(self, processes: int) -> None:
-        """A worker is one process."""
+    share: AbstractContextManager[Any] = annotate(resources={GPU: gpus})
+    return share
 
 
 @contextmanager
 def open_dask(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
     """A client of the cluster, whose workers have been asked whether they can do their work."""
     prefect_dask = installed("prefect_dask", "dask")
+    from dask import config
+
     with ExitStack() as stack:
         if runner.address is None:
+            stack.enter_context(config.set(OURS))
             address = stack.enter_context(_started_here(runner)).scheduler_address
         else:
             address = runner.address
@@ -67,7 +57,7 @@ def open_dask(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
             client = tasks.client
         except OSError as error:
             raise unreachable(address, error, SCHEDULER) from error
-        yield DaskRunner(tasks, _places(client, runner, store), runner.shard_gpus)
+        yield ClusterRunner(tasks, _places(client, runner, store), runner.shard_gpus, share_of_gpu)
 
 
 def _started_here(runner: RunnerConfig) -> Any:

@@ -2,10 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
-
-from prefect.futures import PrefectFuture
 
 from flows.compose import RunnerConfig
 from flows.runners.cluster import (
@@ -17,32 +15,20 @@ from flows.runners.cluster import (
     questions,
     unreachable,
 )
-from flows.runners.runner import Call, Runner
+from flows.runners.runner import Runner
+from flows.runners.workers import ClusterRunner
 from modeldiff_core.store import StoreSettings
 from tasks.cluster import look
 
 HEAD = "a Ray cluster that answers: auto, host:6379 or ray://host:10001"
 
 
-class RayRunner:
-    """Task runs as Ray tasks of one CPU; those on a GPU take their share of one."""
+def share_of_gpu(gpus: float) -> AbstractContextManager[Any]:
+    """Tasks submitted within it take so much of a GPU, beside one CPU."""
+    from prefect_ray.context import remote_options  # type: ignore[import-untyped]
 
-    def __init__(self, tasks: Any, places: int, shard_gpus: float) -> None:
-        self.tasks, self._places, self.shard_gpus = tasks, places, shard_gpus
-
-    @property
-    def places(self) -> int:
-        return self._places
-
-    def submit(self, call: Call) -> PrefectFuture[Any]:
-        from prefect_ray.context import remote_options  # type: ignore[import-untyped]
-
-        with remote_options(num_gpus=self.shard_gpus) if call.on_device and self.shard_gpus else nullcontext():
-            future: PrefectFuture[Any] = self.tasks.submit(call.task, call.arguments)
-        return future
-
-    def widen(self, processes: int) -> None:
-        """A task is one process."""
+    share: AbstractContextManager[Any] = remote_options(num_gpus=gpus)
+    return share
 
 
 @contextmanager
@@ -73,6 +59,6 @@ def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
             raise not_installed(runner, error) from error
         shares = has.get("GPU", 0) / runner.shard_gpus if runner.shard_gpus else has["CPU"]
         with prefect_ray.RayTaskRunner() as tasks:
-            yield RayRunner(tasks, int(min(shares, has["CPU"])), runner.shard_gpus)
+            yield ClusterRunner(tasks, int(min(shares, has["CPU"])), runner.shard_gpus, share_of_gpu)
     finally:
         ray.shutdown()

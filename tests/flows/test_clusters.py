@@ -2,31 +2,30 @@
 
 import hashlib
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow, task
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.compare import compare
 from flows.compose import RunnerConfig, request
 from flows.runners import Call, open_runner
 from flows.runners.cluster import check_workers, installed
-from flows.runners.dask import DaskRunner
+from flows.runners.dask import OURS, _started_here, share_of_gpu
+from flows.runners.workers import ClusterRunner
 from flows.window import run_window
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
 from tasks.cluster import look
-from tests.flows.conftest import Commands
+from tests.flows.conftest import TINY, Commands
 
-TINY = (
-    "study=digits_watermark", "transformation@transformations=digits_watermark", "dataset.n_train=200", "targets=40",
-    "subsets.models=80", "subsets.evaluation_models=10", "subsets.shard_size=20", "ensemble.models=4",
-    "ensemble.shard_size=2", "regression.n_lambdas=4", "comparison.components=2", "comparison.permutations=2",
-    "algorithm_a.recipe.epochs=2", "algorithm_b.recipe.epochs=2", "runner.workers=2",
-)  # fmt: skip
 SHARDS = 12
 RESULTS = (
     "trainings/**/*.safetensors", "trainings/**/*.zarr/**/*", "comparisons/*.safetensors", "comparisons/*/summary.json"
@@ -92,7 +91,7 @@ def places(address: str, calls: list[Call]) -> set[str]:
     from prefect_dask import DaskTaskRunner
 
     with DaskTaskRunner(address=address) as tasks:
-        outcome = run_window(calls, DaskRunner(tasks, 2, shard_gpus=1), lambda call: None)
+        outcome = run_window(calls, ClusterRunner(tasks, 2, 1, share_of_gpu), lambda call: None)
     assert not outcome.failures
     return {result["worker"] for result in outcome.results.values()}
 
@@ -114,6 +113,31 @@ def test_what_computes_on_a_gpu_goes_to_the_workers_that_have_one(commands: Comm
         assert places(cluster.scheduler_address, on_device) == {"with a GPU"}
         elsewhere = [Call(f"{i}", place, {"index": i}) for i in range(6)]
         assert places(cluster.scheduler_address, elsewhere) == {"with a GPU", "without"}
+
+
+def test_the_flow_that_goes_along_with_its_tasks_can_be_read_by_a_worker() -> None:
+    """A worker that cannot read a message closes for good, and so does the next one."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    assert State[Any].__name__ == "State[Any]", "the class that a worker would not find"
+    read = "import pickle, sys; print(pickle.load(sys.stdin.buffer).name)"
+    sent = cloudpickle.dumps(compare)
+    done = subprocess.run([sys.executable, "-c", read], input=sent, capture_output=True, timeout=300)
+    assert done.stdout.decode().strip() == "compare", done.stderr.decode()
+
+
+def test_tasks_of_a_cluster_whose_workers_are_gone_fail_and_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("prefect_dask")
+    from dask import config
+    from distributed import Client
+    from distributed.scheduler import NoWorkerError
+
+    monkeypatch.setitem(OURS, "distributed.scheduler.no-workers-timeout", "1s")
+    settings = RunnerConfig(kind="dask", workers=1)
+    with config.set(OURS), _started_here(settings) as cluster, Client(cluster, set_as_default=False) as client:
+        assert client.submit(max, 1, 2).result(timeout=60) == 2
+        cluster.scale(0)
+        with pytest.raises(NoWorkerError):
+            client.submit(max, 3, 4).result(timeout=60)
 
 
 @pytest.mark.parametrize(
