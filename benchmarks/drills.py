@@ -201,7 +201,8 @@ class Drill:
         said = (self.folder / "said.txt").read_text()
         if any(word in said for word in ("trained again", "DamagedObject", "does not match")):
             outcome.complaints.append(f"{store.settings.url}: {said[-2000:]}")
-        if process.returncode not in (0, 1) or (process.returncode == 1 and server is None):
+        refused = process.returncode == 2 and "store.root: expected a place that can be written" in said
+        if process.returncode and not (server is not None and (process.returncode == 1 or refused)):
             outcome.complaints.append(f"{store.settings.url}: ended with {process.returncode}: {said[-2000:]}")
             if process.returncode == 2:
                 raise RuntimeError(said)
