@@ -33,7 +33,10 @@ def read_record(store: ObjectStore, key: str) -> dict[str, Any]:
     except (ValueError, UnstableValueError, RecursionError) as error:
         raise DamagedObject(f"{store.url(key)}: not a JSON record ({error})") from error
     if expected is None:
-        raise DamagedObject(f"{store.url(key)}: holds no {CHECKSUM}")
+        raise DamagedObject(
+            f"{store.url(key)}: holds no {CHECKSUM}, as records of earlier versions; `modeldiff verify --repair` "
+            "removes it, and the next run makes it anew"
+        )
     if again != data:
         raise DamagedObject(f"{store.url(key)}: does not match its {CHECKSUM}")
     return content
