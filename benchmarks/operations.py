@@ -63,11 +63,15 @@ class Outcome:
 
 @dataclass
 class Site:
-    """Where drills take place: a Prefect server, a folder, and what the undisturbed study gave."""
+    """Where drills take place: a Prefect server, a folder, and what the undisturbed study gave.
+
+    closing: ends what is still running when the drills are broken off.
+    """
 
     server: PrefectServer
     folder: Path
     surroundings: dict[str, str]
+    closing: ExitStack
     expected: dict[str, str] = field(default_factory=dict)
 
 
@@ -133,10 +137,12 @@ class Run:
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         with (self.site.folder / "said.txt").open("wb") as said:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "flows.cli", *arguments], env=self.site.surroundings, cwd=self.site.folder,
                 stdout=said, stderr=said, start_new_session=True,
             )  # fmt: skip
+        self.site.closing.callback(kill_tree, process)
+        return process
 
 
 def worker(site: Site, store: ObjectStore) -> End:
@@ -187,16 +193,25 @@ def dask(site: Site, store: ObjectStore) -> End:
 
 def ray(site: Site, store: ObjectStore) -> End:
     """Kill one of two Ray nodes, with the workers on it."""
+    from ray.util import get_node_ip_address
+
     port = free_ports()
-    own = "--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000"
-    start = "-m", "ray.scripts.scripts", "start", "--node-ip-address", "127.0.0.1"
+    own = (
+        "--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000",
+        "--min-worker-port", "0", "--max-worker-port", "0",  # any: the usual ones may hold the head's
+    )  # fmt: skip
+    start = "-m", "ray.scripts.scripts", "start"
+    address = f"{get_node_ip_address()}:{port}"  # Ray takes loopback for this too
     with ExitStack() as stack:
-        head = "--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", str(site.folder / "ray")
+        head = (
+            "--head", "--port", str(port), "--ray-client-server-port", str(port + 1), "--include-dashboard", "false",
+            "--temp-dir", str(site.folder / "ray"),
+        )  # fmt: skip
         stack.enter_context(beside(site, *start, *own, *head))
         wait_for_listener(port)
-        second = stack.enter_context(beside(site, *start, *own, "--address", f"127.0.0.1:{port}"))
+        second = stack.enter_context(beside(site, *start, *own, "--address", address))
         time.sleep(10)
-        run = Run(site, store, ("runner=ray", f"runner.address=127.0.0.1:{port}", "runner.workers=null")).begun()
+        run = Run(site, store, ("runner=ray", f"runner.address={address}", "runner.workers=null")).begun()
         kill_tree(second)
         return run.finished("kill -9 of one of two Ray nodes with its workers")
 
@@ -234,7 +249,7 @@ def disk(site: Site, store: ObjectStore) -> End:
         ballast.unlink()
         return run.finished("the disk full until the run had ended, which names the shards and the cause")
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def notice(site: Site, store: ObjectStore) -> End:
@@ -349,6 +364,7 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=Path("operations.jsonl"))
     parser.add_argument("--only", nargs="+", choices=DRILLS, default=list(DRILLS))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # through all that has to be ended
     log = given.log.absolute()
     outcomes = logged(log)
     left = [name for name in given.only if name not in {outcome.drill for outcome in outcomes}]
@@ -356,10 +372,9 @@ def main() -> None:
         folder = Path(name)
         if left:
             prefect = stack.enter_context(prefect_server(folder))
-            site = Site(prefect, folder, environment(folder, **{
-                name: prefect.environment[name]
-                for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME", "NO_PROXY", "DO_NOT_TRACK")
-            }))  # fmt: skip
+            names = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME", "NO_PROXY", "DO_NOT_TRACK"
+            surroundings = environment(folder, **{name: prefect.environment[name] for name in names})
+            site = Site(prefect, folder, surroundings, stack)
             site.expected, seconds = undisturbed(site)
             print(f"undisturbed: {seconds:.0f} s", file=sys.stderr, flush=True)
         for name in left:

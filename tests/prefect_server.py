@@ -82,14 +82,16 @@ class PrefectServer:
 @contextmanager
 def prefect_server(folder: Path, **more: str) -> Iterator[PrefectServer]:
     """A server that looks for silent runs every second, until the block ends; more: settings of it."""
+    port = free_ports()
     settings = {
         "PREFECT_HOME": str(folder / "server"),
+        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",  # by default that of port 4200
         "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
         **more,
     }
-    server = PrefectServer(folder, free_ports(), settings)
+    server = PrefectServer(folder, port, settings)
     try:
         server.start()
         yield server

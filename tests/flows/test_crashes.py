@@ -39,12 +39,18 @@ with prefect_api() as api:
     compare(float(sys.argv[1]))
     time.sleep(float(sys.argv[2]))
 """
-PRIVATE = RUN.format(before="from flows.server import prefect_api")
+PRIVATE = RUN.format(
+    before="""
+from flows import cancelling
+cancelling.EVERY = 0.5
+from flows.server import prefect_api
+"""
+)
 HEARTBEATS = RUN.format(
     before="""
 from prefect import flow_engine
 flow_engine.MINIMUM_HEARTBEAT_INTERVAL = 1
-flow_engine.BaseFlowRunEngine.heartbeat_seconds = 2
+flow_engine.BaseFlowRunEngine.heartbeat_seconds = 1
 from flows.server import prefect_api
 """
 )
@@ -92,19 +98,13 @@ def private(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_the_private_server_sees_who_was_killed_or_cancelled_and_the_next_one_what_was_killed_with_it(
     private: dict[str, str], tmp_path: Path
 ) -> None:
-    alive = start(PRIVATE, private, 600)
-    api, living = begun(alive)
-    ended = start(PRIVATE, private, 0, 600)
-    killed = start(PRIVATE, private, 600)
-    _, ended_run = begun(ended)
-    _, killed_run = begun(killed)
+    alive, ended, killed, cancelled = (start(PRIVATE, private, *times) for times in ((600,), (0, 600), (600,), (600,)))
+    (api, living), (_, ended_run), (_, killed_run), (_, cancelled_run) = map(begun, (alive, ended, killed, cancelled))
     wait_for(lambda: state(api, ended_run) == "Completed", 30, "the end of the short run")
     assert state(api, killed_run) == "Running"
     kill(killed)
     kill(ended)
     wait_for(lambda: state(api, killed_run) == "Crashed", 20, "the mark")
-    cancelled = start(PRIVATE, private, 600)
-    _, cancelled_run = begun(cancelled)
     cancel(api, cancelled_run)
     assert cancelled.wait(60) != 0, "the call raises CancelledRun"
     cancelled.communicate()
@@ -142,7 +142,7 @@ def test_any_server_misses_the_heartbeats_of_a_killed_run(server: PrefectServer)
     subprocess.run([sys.executable, "-c", AUTOMATION], env=server.environment, check=True, timeout=120)
     (automation,) = server.ask("automations/filter", {})
     assert automation["trigger"]["within"] == 10
-    killed, alive, ended = (start(HEARTBEATS, server.environment, seconds) for seconds in (600, 600, 8))
+    killed, alive, ended = (start(HEARTBEATS, server.environment, seconds) for seconds in (600, 600, 4))
     runs = [begun(process)[1] for process in (killed, alive, ended)]
     ended.wait(60)
     kill(killed)

@@ -17,10 +17,12 @@ import pytest
 from prefect.context import refresh_global_settings_context
 
 from flows.cli import main
-from tests.flows.conftest import SMALL, Commands, wait_for
+from tests.flows.conftest import TINY, Commands, wait_for
 from tests.prefect_server import PrefectServer, prefect_server
 
-LONGER = *SMALL, "subsets.models=960", "runner.workers=1"
+LONGER = (
+    *TINY, "subsets.models=480", "algorithm_a.recipe.epochs=40", "algorithm_b.recipe.epochs=40", "runner.workers=1"
+)  # fmt: skip
 """A study that is still being trained when its cancellation arrives."""
 SHARDS = 2 * (24 + 2)
 
@@ -78,18 +80,18 @@ def descendants_named(words: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if words in " ".join(p.info["cmdline"] or [])]
 
 
+@pytest.mark.usefixtures("client_here", "worker")
 def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
-    server: PrefectServer, here: Commands, worker: None, tmp_path: Path
+    server: PrefectServer, here: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = here.run("deploy", *LONGER, f"store.root={tmp_path}", "deployment.pool=here", "deployment.tags=[mine]")
-    assert done.returncode == 0, done.stdout + done.stderr
+    study = *LONGER, f"store.root={tmp_path}"
+    assert main(["deploy", *study, "deployment.pool=here", "deployment.tags=[mine]"]) == 0
     found = deployment(server, "digits_watermark")
     assert found["entrypoint"] == "flows.compare.compare"
     assert {"mine", "digits_watermark"} <= set(found["tags"])
     form = found["parameter_openapi_schema"]
-    study = form["definitions"]["StudyConfig"]["properties"]
     assert form["properties"].keys() == {"study", "store", "runner"}
-    assert {"dataset", "algorithm_a", "subsets"} <= study.keys()
+    assert {"dataset", "algorithm_a", "subsets"} <= form["definitions"]["StudyConfig"]["properties"].keys()
 
     run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
     shards = "trainings/*/*/shards/*.safetensors"
@@ -99,13 +101,12 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}
     assert 1 <= len(before) < SHARDS, "cancelled too late to show anything"
     wait_for(lambda: not descendants_named("prefect.engine"), 30, "the end of the flow's process")
-    verified = here.run("verify", *LONGER, f"store.root={tmp_path}")
-    assert "0 damaged, 0 foreign" in verified.stdout
+    main(["verify", *study])
+    assert "0 damaged, 0 foreign" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob(shards)}, "workers went on"
 
-    again = here.run("retry", run["id"])
-    assert again.returncode == 0, again.stderr
-    assert "waits for a worker of here" in again.stdout
+    assert main(["retry", run["id"]]) == 0
+    assert "waits for a worker of here" in capsys.readouterr().out
     wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
     assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
     assert len(list(tmp_path.glob(shards))) == SHARDS
@@ -113,9 +114,8 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert list(tmp_path.glob("comparisons/*/report/index.html"))
     logged = [json.loads(line) for line in (here.folder / "worker.log").read_text().splitlines() if line[:1] == "{"]
     assert any(entry["msg"] == "%d of %d shards done before, %d to train" for entry in logged)
-    refused = here.run("retry", run["id"])
-    assert refused.returncode == 2
-    assert "expected a run that failed, crashed or was cancelled" in refused.stderr
+    assert main(["retry", run["id"]]) == 2
+    assert "expected a run that failed, crashed or was cancelled" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("client_here")
