@@ -7,9 +7,9 @@ CPU, one process a core, all of them busy, 1,000-image subsets of Fashion-MNIST,
   - stacked:  the platform's stacked trainer in torch, in float32 and bfloat16,
   - compiled: the platform's compiled trainer, its way for such networks, in float32 and bfloat16.
 The ways take turns, so that a busy machine slows all of them alike; medians over turns. Then: the cost of 100 to 10,000
-models and of 250 to 2,000 images. With a CUDA device also ResNet-9 against the matrix peak, and GPU-hours.
+models and of 250 to 2,000 images. GPUs: training_gpu.py.
 
-    python benchmarks/training.py [turns, 3 by default]
+    python -m benchmarks.training [turns, 3 by default] [networks: mlp, cnn, small; all by default]
 """
 
 import multiprocessing
@@ -27,10 +27,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.data import Dataset
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.data.fashion_mnist import FashionMnist
-from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution
 from modeldiff_core.training.schedules import learning_rate
@@ -40,6 +39,7 @@ from modeldiff_core.training.sgd import Sgd
 MLP = Sgd(network=Network("mlp", (64,)))
 CNN = Sgd(network=Network("cnn", (16, 32)), learning_rate=0.05)
 SMALLER_CNN = Sgd(network=Network("cnn", (8, 16)), learning_rate=0.05)
+NETWORKS = {"mlp": ("MLP 784-64-10", MLP), "cnn": ("CNN 16-32", CNN), "small": ("CNN 8-16", SMALLER_CNN)}
 STACK = 8
 GOALS = {"MLP 784-64-10": (10.0, 10.0), "CNN 16-32": (4.0, 2.5)}
 """Least ratio to the loader and to memory; the mean accuracy within 0.3 points of the loader's."""
@@ -189,98 +189,6 @@ def linear_cost() -> None:
         )
 
 
-def timed(device: torch.device, run: Callable[[], object]) -> float:
-    """Wall-clock seconds until the device has finished."""
-    began = perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return perf_counter() - began
-
-
-def seconds_a_model(
-    recipe: Sgd, examples: Examples, fraction: float, execution: Execution, models: int, steps: int
-) -> float:
-    """From the difference between a run of a few and of more steps."""
-    masks = SubsetSampler(len(examples), fraction, 0).masks(range(models))
-    total = recipe.epochs * -(-int(masks[0].sum()) // recipe.batch_size)
-
-    def run(n: int) -> float:
-        device = torch.device(execution.device)
-        return timed(device, lambda: recipe.train(examples, 10, masks, range(models), 0, execution, steps=n))
-
-    run(2)
-    return (run(steps) - run(2)) / (steps - 2) * total / models
-
-
-def usual_loop(device: torch.device, recipe: Sgd, examples: Examples, size: int, steps: int) -> float:
-    """Seconds a model of the usual way: images on the host, sent to one uncompiled model batch by batch."""
-    shape = examples.images.shape[1:]
-    net = ARCHITECTURES[recipe.network.kind].build((shape[0], shape[1], shape[2]), recipe.network.sizes, 10).to(device)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    images, labels = torch.from_numpy(examples.images), torch.from_numpy(examples.labels)
-
-    def run(n: int) -> None:
-        for _ in range(n):
-            index = torch.randint(len(images), (recipe.batch_size,))
-            x = ((images[index].to(device).float() / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)
-            with torch.autocast(device.type, torch.bfloat16):
-                loss = F.cross_entropy(net(x), labels[index].to(device))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-
-    timed(device, lambda: run(3))
-    return timed(device, lambda: run(steps)) / steps * recipe.epochs * -(-size // recipe.batch_size)
-
-
-def on_device(device: torch.device, n_images: int, stack: int, steps: int, side: int) -> None:
-    """ResNet-9 on CIFAR-shaped data against the bfloat16 matrix peak, and small nets stacked against one by one."""
-    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16)
-    timed(device, lambda: matrix @ matrix)
-    peak = 10 * 2 * side**3 / timed(device, lambda: [matrix @ matrix for _ in range(10)])
-    rng = np.random.default_rng(0)
-    images = rng.integers(256, size=(n_images, 32, 32, 3), dtype=np.uint8)
-    examples = Examples(images, rng.integers(10, size=n_images))
-    recipe = Sgd(network=Network("resnet9"), epochs=24, batch_size=512, learning_rate=0.5, precision="bfloat16")
-    work_a_step = 3 * 2 * multiplications(recipe) * recipe.batch_size
-    print(f"\nResNet-9, half of {n_images:,} images, 24 epochs, on {device}; bfloat16 peak {peak / 1e12:.1f} TFLOP/s")
-    usual = usual_loop(device, recipe, examples, n_images // 2, steps)
-    rows = {"usual loop": usual}
-    for compiled in (False, True):
-        execution = Execution(str(device), 1, compiled)
-        rows["compiled" if compiled else "one by one"] = seconds_a_model(recipe, examples, 0.5, execution, 1, steps)
-    for name, each in rows.items():
-        total = recipe.epochs * -(-(n_images // 2) // recipe.batch_size)
-        print(
-            f"{name:<12} {each:>8.1f} s a model, {3600 / each:>6.0f} an hour, {each * 1e5 / 3600:>8.0f} GPU-hours for "
-            f"100,000, {work_a_step * total / each / peak:.0%} of the peak, {usual / each:.2f} × the usual loop",
-            flush=True,
-        )
-    data = FashionMnist(n_train=2000, n_test=100).load()
-    for title, small in (("MLP", MLP), ("CNN 16-32", CNN)):
-        alone = seconds_a_model(small, data.train, 0.5, Execution(str(device), 1), 1, steps)
-        together = seconds_a_model(small, data.train, 0.5, Execution(str(device), stack), stack, steps)
-        print(f"{title}: one by one {alone:.3f} s a model, {stack} together {together:.5f} s: {alone / together:.0f} ×")
-
-
-def multiplications(recipe: Sgd) -> float:
-    """Multiplications of a forward pass for one 32×32×3 image."""
-    net = ARCHITECTURES["resnet9"].build((32, 32, 3), recipe.network.sizes, 10).eval()
-    found = 0.0
-
-    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
-        nonlocal found
-        found += layer.weight[0].numel() * output[0].numel()  # type: ignore[operator, index]
-
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.register_forward_hook(count)
-    net(torch.zeros(1, 3, 32, 32))
-    return found
-
-
 def main() -> None:
     """Print all tables."""
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else 3
@@ -288,11 +196,10 @@ def main() -> None:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__},")
     print(f"load averages before {load}; {turns} turns")
-    for title, recipe in (("MLP 784-64-10", MLP), ("CNN 16-32", CNN), ("CNN 8-16", SMALLER_CNN)):
-        side_by_side(title, recipe, turns)
-    linear_cost()
-    if torch.cuda.is_available():
-        on_device(torch.device("cuda"), 50_000, 512, 60, 8192)
+    for name in sys.argv[2:] or NETWORKS:
+        side_by_side(*NETWORKS[name], turns)
+    if not sys.argv[2:]:
+        linear_cost()
     print(f"{perf_counter() - began:.0f} s")
 
 

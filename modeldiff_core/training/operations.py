@@ -101,9 +101,16 @@ def evaluated(
 
     The images are bytes or pixels in 0..1.
     """
+    return unit(sized(operations, images))
+
+
+def sized(
+    operations: Sequence[Operation], images: Num[Tensor, "n height width channels"]
+) -> Num[Tensor, "n out_height out_width channels"]:
+    """The same; bytes stay bytes as far as all operations are exact on them."""
     for operation in operations:
         images = operation.at_evaluation(images if operation.exact_on_bytes else unit(images))
-    return unit(images)
+    return images
 
 
 def unit(images: Num[Tensor, "*batch height width channels"]) -> Float[Tensor, "*batch height width channels"]:

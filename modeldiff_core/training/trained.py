@@ -13,7 +13,7 @@ from modeldiff_core.models import Net, Shape, StackedHead, StackedNetwork
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.features import Backbone
 from modeldiff_core.training.normalisation import Normalisation, from_subsets
-from modeldiff_core.training.operations import evaluated
+from modeldiff_core.training.operations import sized, unit
 from modeldiff_core.training.settings import Recipe
 
 EVALUATION_PIXELS = 2**24
@@ -23,32 +23,42 @@ MEAN, SCALE = "normalisation.mean", "normalisation.scale"
 
 State = Mapping[str, Tensor]
 """Named tensors [models, ...]."""
-Evaluator = Callable[[State, Tensor], Tensor]
-"""States and normalised images (one row for all models, or a row each) to logits [models, images, classes]."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """How networks are evaluated.
+
+    logits: states, images as they are shown (bytes, or pixels in 0..1) and their normalisation to logits [models,
+    images, classes]. together: whether what all models see is held at once.
+    """
+
+    logits: Callable[[State, Tensor, Normalisation], Tensor]
+    together: bool = True
 
 
 def stack_evaluator(network: StackedNetwork) -> Evaluator:
     """All models in one launch."""
 
-    def evaluate(state: State, images: Tensor) -> Tensor:
-        models = len(next(iter(state.values())))
-        return network.logits(dict(state), images.expand(models, *images.shape[1:]))
+    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
+        models, x = len(next(iter(state.values()))), normalisation(unit(images)[None])
+        return network.logits(dict(state), x.expand(models, *x.shape[1:]))
 
-    return evaluate
+    return Evaluator(logits)
 
 
 def module_evaluator(net: Net) -> Evaluator:
     """One model after the other, with the running statistics of batch normalisation."""
 
-    def evaluate(state: State, images: Tensor) -> Tensor:
+    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
         net.eval()
-        out = []
+        inputs, out = normalisation(unit(images)[None]).permute(0, 1, 4, 2, 3), []
         for row in range(len(next(iter(state.values())))):
-            x = images[0 if len(images) == 1 else row].permute(0, 3, 1, 2)
+            x = inputs[0 if len(inputs) == 1 else row]
             out.append(functional_call(net, {name: value[row] for name, value in state.items()}, (x,)))
         return torch.stack(out)
 
-    return evaluate
+    return Evaluator(logits)
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ class NetworkModels:
 
     def _step(self, image_shape: tuple[int, ...]) -> int:
         """How many images are evaluated at once."""
-        return max(1, EVALUATION_PIXELS // (len(self._some) * int(np.prod(image_shape))))
+        models = len(self._some) if self.evaluator.together else 1
+        return max(1, EVALUATION_PIXELS // (models * int(np.prod(image_shape))))
 
     @torch.inference_mode()
     def _logits(
@@ -87,11 +98,10 @@ class NetworkModels:
     ) -> Float[np.ndarray, "models targets classes"]:
         out = []
         for batch in batches:
-            pixels = batch.float().div_(255)
-            shown = evaluated(self.recipe.augmentations, pixels)
-            logits = self.evaluator(self.state, self.normalisation(shown[None]))
+            shown = sized(self.recipe.augmentations, batch)
+            logits = self.evaluator.logits(self.state, shown, self.normalisation)
             if self.recipe.test_time == "flip":
-                logits = (logits + self.evaluator(self.state, self.normalisation(shown.flip(2)[None]))) / 2
+                logits = (logits + self.evaluator.logits(self.state, shown.flip(2), self.normalisation)) / 2
             out.append(logits.cpu())
         return torch.cat(out, 1).numpy()
 

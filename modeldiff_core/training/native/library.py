@@ -20,7 +20,7 @@ FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "halves_are_quick": (ctypes.c_int, ()),
     "network_new": (POINTER, (POINTER, INTEGER, INTEGER, INTEGER, ctypes.c_int)),
     "network_free": (None, (POINTER,)),
-    "network_train": (None, (*(POINTER,) * 6, INTEGER, POINTER, REAL, REAL, REAL)),
+    "network_train": (None, (*(POINTER,) * 6, INTEGER, INTEGER, POINTER, REAL, REAL, REAL)),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
 }
 """What each function gives and takes, as in training.c."""

@@ -82,10 +82,12 @@ class NativeNetwork:
         targets: Int[np.ndarray, " steps_examples"],
         rates: Float[np.ndarray, " steps"],
         rules: Rules,
+        epoch: int,
     ) -> None:
-        """Steps in place over rows of the table in that order, the classes being `targets`; the last may be smaller.
+        """Steps in place over rows of the table in that order, the classes being `targets`.
 
-        Raises ValueError for rows that the table has not, classes that the head has not, and arrays that do not fit.
+        epoch: examples of a pass over the subset; the last step of a pass, and of all, may be smaller. Raises
+        ValueError for rows that the table has not, classes that the head has not, and arrays that do not fit.
         """
         for tensor in (parameters, velocity):
             _check(tensor, torch.float32, (self.layout.size,))
@@ -95,12 +97,15 @@ class NativeNetwork:
                 raise ValueError(f"{name} are contiguous int64, one for each of {len(order)} examples")
             if len(array) and (array.min() < 0 or array.max() >= bound):
                 raise ValueError(f"{name} are in 0..{bound - 1}, not {array.min()}..{array.max()}")
-        steps = -(-len(order) // self.batch_size)
+        if epoch < 1:
+            raise ValueError(f"an epoch has 1 example or more, not {epoch}")
+        passes, rest = divmod(len(order), epoch)
+        steps = passes * -(-epoch // self.batch_size) - (-rest // self.batch_size)
         if rates.dtype != np.float32 or rates.shape != (steps,) or not rates.flags.c_contiguous:
             raise ValueError(f"{steps} steps need as many contiguous float32 rates, not {rates.shape}")
         self._library.network_train(
             self._handle, parameters.data_ptr(), velocity.data_ptr(), ctypes.byref(given), order.ctypes.data,
-            targets.ctypes.data, len(order), rates.ctypes.data, rules.momentum, rules.weight_decay,
+            targets.ctypes.data, len(order), epoch, rates.ctypes.data, rules.momentum, rules.weight_decay,
             rules.label_smoothing,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 #include "products.h"
 
-#include "vectors.h"
+#include "halves.h"
 
 /* Rows of b that are used for all rows of a before the next: a share of the first cache. */
 #define DEPTH 128
@@ -16,26 +16,12 @@
         }                                                                                 \
     }
 
-INLINE floats added(floats sum, floats a, floats b, const int half) {
-#ifdef __AVX512BF16__
-    if (half) return (floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-#endif
-    (void)half;
-    return sum + a * b;
-}
-
 INLINE void product_tile(const int R, const int V, const int half, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
                          const float *b, int64_t width, float *to, int64_t to_row) {
     floats c[6][4];
     UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) c[i][j] = load(to + i * to_row + LANES * j);
     TILE(R, V, half)
     UNROLL for (int i = 0; i < R; i++) UNROLL for (int j = 0; j < V; j++) store(to + i * to_row + LANES * j, c[i][j]);
-}
-
-INLINE floats moved(floats gradient, float *w, float *v, const Descent *d) {
-    const floats before = load(w), speed = d->momentum * load(v) + gradient + d->decay * before;
-    store(v, speed);
-    return before - d->rate * speed;
 }
 
 INLINE void descend_tile(const int R, const int V, const int half, int64_t depth, const float *a, int64_t a_row, int64_t a_step,
@@ -100,14 +86,6 @@ int halves_are_quick(void) {
 #endif
 }
 
-/* The bits of the nearest bfloat16, of two equally near the even one, in the upper half. */
-INLINE ints rounded(floats value) {
-    const ints bits = (ints)value;
-    return (bits + 0x7fff + ((bits >> 16) & 1)) & (int32_t)0xffff0000;
-}
-
-INLINE ints lower(ints bits) { return (bits >> 16) & 0xffff; }
-
 void halves_of_rows(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to) {
     for (int64_t i = 0; i < rows; i++, from += from_row)
         for (int64_t j = 0; j < columns; j += LANES, to += LANES / 2)
@@ -118,7 +96,7 @@ void halves_of_columns(int64_t rows, int64_t columns, const float *from, int64_t
     for (int64_t i = 0; i < rows; i += 2, from += 2 * from_row)
         for (int64_t j = 0; j < columns; j += LANES, to += LANES) {
             const floats second = i + 1 < rows ? load(from + from_row + j) : (floats){0};
-            store(to, (floats)(lower(rounded(load(from + j))) | rounded(second)));
+            store(to, pair(load(from + j), second));
         }
 }
 

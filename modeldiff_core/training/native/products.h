@@ -4,10 +4,7 @@
 
 #include <stdint.h>
 
-/* v <- momentum*v + g + decay*w, w <- w - rate*v */
-typedef struct {
-    float rate, momentum, decay;
-} Descent;
+#include "descent.h"
 
 /* c[i*c_row + j] += sum_k a[i*a_row + k] b[k, j]; rows of b, and of c at least, are padded to whole vectors. */
 void product(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *c,

@@ -1,6 +1,8 @@
 """Subset models trained one after the other in compiled code, so that none depends on how many are trained together."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -9,12 +11,13 @@ from torch import Tensor
 
 from modeldiff_core.models import Shape
 from modeldiff_core.training.batches import ImageSource, Resident
-from modeldiff_core.training.descent import epoch_draws, network_inputs, rate_of
+from modeldiff_core.training.descent import epoch_draws, rate_of
 from modeldiff_core.training.native.layout import Layout
 from modeldiff_core.training.native.network import NativeNetwork, Rules, Table
 from modeldiff_core.training.normalisation import Normalisation
-from modeldiff_core.training.operations import changed
+from modeldiff_core.training.operations import changed, unit
 from modeldiff_core.training.settings import Recipe
+from modeldiff_core.training.trained import Evaluator, State
 
 CHANGED_VALUES = 2**22
 """Most values of images that are augmented at once."""
@@ -45,12 +48,26 @@ def train_native(
     done = []
     for row, start in enumerate(starts):
         parameters, velocity = layout.packed(start), torch.zeros(layout.size)
-        members = np.flatnonzero(masks[row])
-        parts = _parts(recipe, layout, source, normalisation.of(row), members, models[row], seed, image_shape, steps)
-        for table, rows, order, rates in parts:
-            network.train(parameters, velocity, table, rows, labels[order], rates, rules)
+        members, own = np.flatnonzero(masks[row]), normalisation.of(row)
+        for part in _parts(recipe, layout, source, own, members, models[row], seed, image_shape, steps):
+            targets = labels[part.examples]
+            network.train(parameters, velocity, part.table, part.rows, targets, part.rates, rules, part.epoch)
         done.append(layout.unpacked(parameters))
     return {name: torch.stack([state[name] for state in done]) for name in done[0]}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some steps of training: rows of a table of images, which examples they are, and learning rates.
+
+    epoch: rows of a pass over the subset, where there may be more than one pass.
+    """
+
+    table: Table
+    rows: Int[np.ndarray, " part"]
+    examples: Int[np.ndarray, " part"]
+    rates: Float[np.ndarray, " steps"]
+    epoch: int
 
 
 def _parts(
@@ -63,28 +80,38 @@ def _parts(
     seed: int,
     image_shape: Shape,
     steps: int | None,
-) -> Iterator[tuple[Table, Int[np.ndarray, " part"], Int[np.ndarray, " part"], Float[np.ndarray, " steps"]]]:
-    """Runs of whole steps: a table of images, rows of it, which images they are, and learning rates."""
+) -> Iterator[_Part]:
+    """All steps of a model, at once where all its images lie in memory as they are."""
     batch, batches = recipe.batch_size, -(-len(members) // recipe.batch_size)
-    total = recipe.epochs * batches if steps is None else min(steps, recipe.epochs * batches)
-    rates = np.array([rate_of(recipe, step, batches) for step in range(total)], np.float32)
-    resident = isinstance(source, Resident)
-    at_once = batch * max(1, CHANGED_VALUES // (batch * int(np.prod(image_shape)))) if resident else batch
-    whole = (
-        None if recipe.augmentations or not isinstance(source, Resident) else _as_bytes(source.images, normalisation)
-    )
-    for first in range(0, total, batches):
-        orders, draws = epoch_draws(recipe, members[None], [model], seed, first // batches, image_shape)
-        order = np.ascontiguousarray(orders[0, : (total - first) * batch])
-        if whole is not None:
-            yield whole, order, order, rates[first : first + batches]
-            continue
+    rates = _rates(recipe, batches)[:steps]
+    epochs = -(-len(rates) // batches)
+
+    def drawn(epoch: int) -> tuple[Int[np.ndarray, " part"], Float[np.ndarray, "part draws"]]:
+        orders, draws = epoch_draws(recipe, members[None], [model], seed, epoch, image_shape)
+        left = (len(rates) - epoch * batches) * batch
+        return orders[0, :left], draws[0]
+
+    if isinstance(source, Resident) and not recipe.augmentations:
+        order = np.concatenate([drawn(epoch)[0] for epoch in range(epochs)])
+        yield _Part(_as_bytes(source.images, normalisation), order, order, rates, len(members))
+        return
+    values = batch * int(np.prod(image_shape))
+    at_once = batch * max(1, CHANGED_VALUES // values) if isinstance(source, Resident) else batch
+    for epoch in range(epochs):
+        order, draws = drawn(epoch)
         at = 0
-        for shown in source.batches(order, at_once):
-            span, step = slice(at, at + len(shown)), first + at // batch
-            table = _augmented(recipe, layout, normalisation, shown, torch.from_numpy(draws[0, span]))
-            yield table, np.arange(len(shown)), order[span], rates[step : step - (-len(shown) // batch)]
+        for shown in source.batches(np.ascontiguousarray(order), at_once):
+            span, step = slice(at, at + len(shown)), epoch * batches + at // batch
+            table = _augmented(recipe, layout, normalisation, shown, torch.from_numpy(draws[span]))
+            own = rates[step : step - (-len(shown) // batch)]
+            yield _Part(table, np.arange(len(shown)), order[span], own, len(shown))
             at = span.stop
+
+
+@lru_cache(maxsize=4)
+def _rates(recipe: Recipe, batches: int) -> Float[np.ndarray, " steps"]:
+    """The learning rate of every step, the same for all models of a recipe."""
+    return np.array([rate_of(recipe, step, batches) for step in range(recipe.epochs * batches)], np.float32)
 
 
 def _augmented(
@@ -97,8 +124,12 @@ def _augmented(
     """Training images after augmentation: still bytes where every operation leaves them so."""
     if all(operation.exact_on_bytes for operation in recipe.augmentations):
         return _as_bytes(changed(recipe.augmentations, images, draws), normalisation)
-    inputs = network_inputs(recipe, normalisation, images[None].float(), draws[None])
-    return Table(inputs.reshape(len(images), layout.features))
+    return _as_floats(unit(changed(recipe.augmentations, images, draws)), normalisation)
+
+
+def _as_floats(pixels: Float[Tensor, "images height width channels"], normalisation: Normalisation) -> Table:
+    inputs = normalisation(pixels[None])[0]
+    return Table(inputs.reshape(len(pixels), -1).contiguous())
 
 
 def _as_bytes(images: UInt8[Tensor, "images height width channels"], normalisation: Normalisation) -> Table:
@@ -112,16 +143,17 @@ def _as_bytes(images: UInt8[Tensor, "images height width channels"], normalisati
     return Table(images.reshape(len(images), features).contiguous(), slope, offset)
 
 
-def native_evaluator(layout: Layout) -> Callable[[Mapping[str, Tensor], Tensor], Tensor]:
-    """States [models, ...] and normalised images (a row for all models, or one each) to [models, images, classes]."""
+def native_evaluator(layout: Layout) -> Evaluator:
+    """One model after the other, of bytes as far as they were left as such."""
     network = NativeNetwork(layout, EVALUATED)
 
-    def evaluate(state: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        tables = [Table(own.reshape(len(own), layout.features).contiguous()) for own in images]
+    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
+        rows = [normalisation.of(row) for row in range(len(normalisation.mean))]
+        tables = [_as_bytes(images, own) if images.dtype == torch.uint8 else _as_floats(images, own) for own in rows]
         out = []
         for row in range(len(next(iter(state.values())))):
             parameters = layout.packed({name: value[row] for name, value in state.items()})
             out.append(network.logits(parameters, tables[0 if len(tables) == 1 else row]))
         return torch.stack(out)
 
-    return evaluate
+    return Evaluator(logits, together=False)

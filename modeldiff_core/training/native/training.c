@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "convolution.h"
+#include "pixels.h"
 #include "products.h"
 #include "vectors.h"
 
@@ -29,6 +30,7 @@ typedef struct {
     void *scratch;
     int half; /* products of linear layers in bfloat16 */
     float *pairs_a, *pairs_b;
+    Pixels pixels; /* the batch, where the first layer is linear and the table holds bytes; else its slope is 0 */
 } Network;
 
 /* Inputs of a first convolution up to which its dense backward step is the quicker one. */
@@ -45,6 +47,8 @@ static int64_t pixels_out(const Layer *layer) {
 }
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* An odd number of cache lines, so that the same place in many examples does not fall into one set of the cache, and
    room for the last vector of a row. */
@@ -63,7 +67,8 @@ void network_free(Network *net) {
         if (net->code) free(net->code[i]);
     }
     free(net->x), free(net->dx), free(net->code), free(net->stride);
-    free(net->turned), free(net->gradient), free(net->scratch), free(net->pairs_a), free(net->pairs_b), free(net);
+    free(net->turned), free(net->gradient), free(net->scratch), free(net->pairs_a), free(net->pairs_b);
+    free(net->pixels.bytes), free(net);
 }
 
 /* The memory of one layer's inputs, and of what comes of them. Gives 0 where it is short. */
@@ -104,9 +109,12 @@ Network *network_new(const Layer *layers, int64_t depth, int64_t parameters, int
             scratch = larger(scratch, pixels_out(layers + i));
         }
     }
+    net->pixels = (Pixels){.features = layers->shape.inputs, .room = (batch + GROUP - 1) / GROUP * GROUP};
+    net->pixels.bytes = cleared(is_linear(layers) ? (net->pixels.features + 1) * net->pixels.room : 64);
     net->turned = cleared(turned * (int64_t)sizeof(float)), net->scratch = cleared(scratch * 8 + 64);
     net->pairs_a = cleared(net->half ? pairs_a * 2 + 64 : 64), net->pairs_b = cleared(net->half ? pairs_b * 2 + 64 : 64);
-    if (fine && net->turned && net->scratch && net->pairs_a && net->pairs_b) return net;
+    if (fine && net->turned && net->scratch && net->pairs_a && net->pairs_b && net->pixels.bytes)
+        return net;
     network_free(net);
     return 0;
 }
@@ -132,6 +140,15 @@ static void put(const Layer *layer, const Table *table, int64_t row, float *to) 
     const int64_t run = c->width * c->inputs, border = c->padding * c->inputs;
     for (int64_t y = 0; y < c->height; y++)
         put_run(table, row, y * run, run, to + (y + c->padding) * (run + 2 * border) + border);
+}
+
+/* A batch of the table: rows order[first], order[first + 1] and so on, or first, first + 1 if there is no order. */
+static void gather(Network *net, const Table *table, const int64_t *order, int64_t first, int64_t batch) {
+    net->pixels.slope = is_linear(net->layers) ? table->slope : 0, net->pixels.offset = table->offset;
+    if (net->pixels.slope) pixels_gather(&net->pixels, table->values, order, first, batch);
+    else
+        for (int64_t b = 0; b < batch; b++)
+            put(net->layers, table, order ? order[first + b] : first + b, net->x[0] + b * net->stride[0]);
 }
 
 /* Example `at` of what layer i gives, as the next layer wants it. */
@@ -161,7 +178,10 @@ static void forward(Network *net, const float *parameters, int64_t batch) {
         if (is_linear(layer)) {
             float *out = net->x[i + 1];
             for (int64_t b = 0; b < batch; b++) memcpy(out + b * width, bias, (size_t)width * sizeof *out);
-            multiply(net, batch, layer->shape.inputs, layer->shape.outputs, net->x[i], net->stride[i], weight, out, width);
+            if (!i && net->pixels.slope) pixels_product(&net->pixels, batch, weight, layer->shape.outputs, out, net->half);
+            else
+                multiply(net, batch, layer->shape.inputs, layer->shape.outputs, net->x[i], net->stride[i], weight, out,
+                         width);
             for (int64_t j = 0; i < net->depth - 1 && j < batch * width; j += LANES)
                 store(out + j, where(~(load(out + j) <= 0.0f), load(out + j)));
         } else {
@@ -171,6 +191,20 @@ static void forward(Network *net, const float *parameters, int64_t batch) {
                                     given(net, net->x, i, b), net->code[i] + b * pixels_out(layer) * width);
         }
     }
+}
+
+/* Moves a linear layer's weights by the gradient of its outputs; sum: over the batch. */
+static void update(Network *net, int64_t i, int64_t batch, const float *dy, const float *sum, float *weight,
+                   float *velocity, const Descent *descent) {
+    const int64_t inputs = net->layers[i].shape.inputs, outputs = net->layers[i].shape.outputs, stride = net->stride[i];
+    if (net->half) halves_of_columns(batch, padded(outputs), dy, padded(outputs), net->pairs_b);
+    if (!i && net->pixels.slope)
+        pixels_descend(&net->pixels, batch, net->half ? net->pairs_b : dy, sum, outputs, weight, velocity, descent, net->half);
+    else if (net->half) {
+        halves_of_columns(batch, padded(inputs), net->x[i], stride, net->pairs_a);
+        descend(inputs, (batch + 1) / 2, outputs, net->pairs_a, padded(inputs), net->pairs_b, weight, velocity, descent, 1);
+    } else
+        descend(inputs, batch, outputs, net->x[i], stride, dy, weight, velocity, descent, 0);
 }
 
 static void backward(Network *net, float *parameters, float *velocity, int64_t batch, const Descent *descent) {
@@ -192,14 +226,7 @@ static void backward(Network *net, float *parameters, float *velocity, int64_t b
                     for (int64_t j = 0; j < batch * stride; j += LANES)
                         store(dx + j, where(~(load(net->x[i] + j) <= 0.0f), load(dx + j)));
             }
-            if (net->half) {
-                halves_of_columns(batch, padded(inputs), net->x[i], stride, net->pairs_a);
-                halves_of_columns(batch, width, dy, width, net->pairs_b);
-                descend(inputs, (batch + 1) / 2, layer->shape.outputs, net->pairs_a, padded(inputs), net->pairs_b, weight,
-                        velocity + layer->weight, descent, 1);
-            } else
-                descend(inputs, batch, layer->shape.outputs, net->x[i], stride, dy, weight, velocity + layer->weight,
-                        descent, 0);
+            update(net, i, batch, dy, d_bias, weight, velocity + layer->weight, descent);
         } else {
             const int64_t n = convolution_weights(&layer->shape);
             float *d_weight = net->gradient + layer->weight;
@@ -224,16 +251,16 @@ static void backward(Network *net, float *parameters, float *velocity, int64_t b
     }
 }
 
-/* Trains on n examples: rows of the table and their classes in the order of training, a rate for each step. */
+/* Trains on n examples: rows of the table and their classes in the order of training, a rate for each step. Steps end
+   where an epoch does, which has so many examples. */
 void network_train(Network *net, float *parameters, float *velocity, const Table *table, const int64_t *order,
-                   const int64_t *targets, int64_t n, const float *rates, float momentum, float decay, float smoothing) {
+                   const int64_t *targets, int64_t n, int64_t epoch, const float *rates, float momentum, float decay, float smoothing) {
     const int64_t classes = net->layers[net->depth - 1].shape.outputs;
     float *logits = net->x[net->depth], *slopes = net->dx[net->depth];
-    for (int64_t first = 0; first < n; first += net->batch) {
-        const int64_t batch = n - first < net->batch ? n - first : net->batch;
+    for (int64_t first = 0, batch; first < n; first += batch) {
+        batch = smaller(smaller(n - first, net->batch), epoch - first % epoch);
         const Descent descent = {*rates++, momentum, decay};
-        for (int64_t b = 0; b < batch; b++)
-            put(net->layers, table, order[first + b], net->x[0] + b * net->stride[0]);
+        gather(net, table, order, first, batch);
         forward(net, parameters, batch);
         cross_entropy_gradient(batch, classes, logits, targets + first, smoothing, 1.0f / (float)batch, slopes);
         backward(net, parameters, velocity, batch, &descent);
@@ -244,8 +271,8 @@ void network_train(Network *net, float *parameters, float *velocity, const Table
 void network_evaluate(Network *net, const float *parameters, const Table *table, int64_t n, float *logits) {
     const int64_t classes = net->layers[net->depth - 1].shape.outputs;
     for (int64_t first = 0; first < n; first += net->batch) {
-        const int64_t batch = n - first < net->batch ? n - first : net->batch;
-        for (int64_t b = 0; b < batch; b++) put(net->layers, table, first + b, net->x[0] + b * net->stride[0]);
+        const int64_t batch = smaller(n - first, net->batch);
+        gather(net, table, 0, first, batch);
         forward(net, parameters, batch);
         for (int64_t b = 0; b < batch; b++, logits += classes)
             memcpy(logits, net->x[net->depth] + b * net->stride[net->depth], (size_t)classes * sizeof *logits);

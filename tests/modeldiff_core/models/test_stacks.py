@@ -101,3 +101,13 @@ def test_more_poolings_than_the_images_allow(shape: tuple[int, int, int], widths
         cnn_stages(shape, widths, 3)
     assert caught.value.key == "recipe.network.widths"
     assert f"at most {len(widths) - 1} layers" in caught.value.expected
+
+
+def test_weights_start_as_the_generator_draws_them_uniformly() -> None:
+    network, reference = StackedMLP((4, 5, 3), (7,), CLASSES), generator("start")
+    found = network.initial(generator("start"))
+    for i, (inputs, outputs) in enumerate(((60, 7), (7, CLASSES))):
+        for name, shape in (("weight", (inputs, outputs)), ("bias", (1, outputs))):
+            expected = reference.uniform(-(inputs**-0.5), inputs**-0.5, shape).astype(np.float32)
+            assert expected.std() > 0.02
+            assert (found[f"{i}.{name}"] == expected).all()
