@@ -195,6 +195,8 @@ def ray(site: Site, store: ObjectStore) -> End:
     """Kill one of two Ray nodes, with the workers on it."""
     from ray.util import get_node_ip_address
 
+    # ray start asks for a token, which a flow would need too: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.
+    site = replace(site, surroundings={**site.surroundings, "RAY_AUTH_MODE": "disabled"})
     port = free_ports()
     own = (
         "--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000",
