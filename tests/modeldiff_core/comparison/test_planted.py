@@ -119,7 +119,7 @@ def test_the_rule_of_the_search() -> None:
 
     whole, weak, other = patch("whole", 128), patch("weak", 30), patch("other", 128, 5)
     assert by(whole, weak, other) == ["whole"], "a weak one does too little, and one of another class is another"
-    assert by(TransformationTest("shift", "translate", 3, parameters={"columns": -2})) == []
+    assert by(TransformationTest("shift", "translate", 3, parameters={"columns": 2})) == []
     assert by(whole, b=4.0) == [], "nothing is confirmed where A and B do not differ"
 
 
