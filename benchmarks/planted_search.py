@@ -68,7 +68,7 @@ def searched(of: Ensembles, made: Sample, weights: np.ndarray, projections: np.n
         found = search((of.a,), (of.b,), *along, ENSEMBLE, SEARCH, EFFECTS)
         measured += [one.measured for one in found]
     tested = judge(measured, EFFECTS)
-    cues = [_cue(of, made, truth.planting, tested) for truth in made.truths]
+    cues = [found_cue(of, made, truth.planting, tested) for truth in made.truths]
     hits = sum(bool(cue["by"]) for cue in cues)
     return {
         "tested": [_told(one) for one in tested],
@@ -86,7 +86,7 @@ def _told(one: Judged) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cue(of: Ensembles, made: Sample, planting: Planting, tested: Sequence[Judged]) -> dict[str, Any]:
+def found_cue(of: Ensembles, made: Sample, planting: Planting, tested: Sequence[Judged]) -> dict[str, Any]:
     """The cue's own effect, A's minus B's, and by which confirmed transformations it was found."""
     label = planting.main[0] if planting.relabel is None else planting.relabel
     _, half = image_halves(len(made.test), SEARCH.seed)

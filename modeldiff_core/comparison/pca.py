@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
 from modeldiff_core.comparison.residuals import blocks, check_attributions, explained, residual_rows
@@ -104,8 +105,9 @@ def projected(
 ) -> Float[np.ndarray, "targets components"]:
     """Row-normalised datamodels projected on each direction; NaN for a row of zeros."""
     parts = []
-    for rows in blocks(*theta.shape):
-        part = theta[rows].astype(directions.dtype)
+    # Blocks bound the memory of a copy in another precision; without one, one product is the fastest.
+    for rows in [slice(None)] if theta.dtype == directions.dtype else blocks(*theta.shape):
+        part = theta[rows].astype(directions.dtype, copy=False)
         length = np.sqrt(np.einsum("ij,ij->i", part, part))
         parts.append((part @ directions.T) / np.where(length > 0, length, np.nan)[:, None].astype(part.dtype))
     return np.concatenate(parts)
@@ -125,11 +127,20 @@ def _directions(
     rows, means = [], []
     for a, b in zip(parts_a, parts_b, strict=True):
         rows.append(residual_rows(a, b, chosen, normalize=normalize, device=device))
-        means.append(rows[-1].sum(0, dtype=torch.float64).div(max(1, len(chosen))).to(rows[-1].dtype))
+        means.append(_mean(rows[-1]))
         rows[-1] -= means[-1]
     directions = leading_eigenvectors(CrossCovariance(rows[0], rows[-1]), n_components).to(rows[0].dtype)
     own = torch.stack([x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]).mean(0)
     return directions.cpu().numpy(), own.cpu().numpy()
+
+
+def _mean(rows: Float[Tensor, "kept train"]) -> Float[Tensor, " train"]:
+    """Mean over rows, summed in float64 by blocks: at once torch would make a float64 copy of all of them."""
+    total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
+    for part in blocks(*rows.shape):
+        total += rows[part].sum(0, dtype=torch.float64)
+    mean: Tensor = total.div_(max(1, len(rows))).to(rows.dtype)
+    return mean
 
 
 def _check_components(n_components: int, kept: int, shape: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
 from modeldiff_core.report.learning import learned, learning_plot
+from modeldiff_core.report.methods import steps
 from modeldiff_core.report.settings import asked, fraction, measures, settings
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
@@ -78,7 +79,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         out["transformations.html"] = page("transformations", title="Transformations")
     out["methods.html"] = page(
         "methods", title="Methods", asked=asked(facts), dataset=flat(facts.dataset), bibtex=BIBTEX, plain=PLAIN,
-        config=out["study.json"].decode(),
+        steps=steps(facts), config=out["study.json"].decode(),
     )  # fmt: skip
     index = page(
         "index",

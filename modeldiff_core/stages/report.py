@@ -28,6 +28,7 @@ from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.stages.references import open_store
+from modeldiff_core.stages.strays import DRAWN
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import parse_study
 from modeldiff_core.transformations import Interval, Judged, TransformationTest, build_on, eligible_images
@@ -50,7 +51,7 @@ def write_report(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]
 
 
 def write_files(store: ObjectStore, folder: str, digest: str, files: Mapping[str, bytes]) -> None:
-    """Put a report's files with the record of their checksums, the page last.
+    """Put a report's files with the record of their checksums, the page last; what an earlier one had besides goes.
 
     digest: of the comparison that they show.
     """
@@ -59,6 +60,10 @@ def write_files(store: ObjectStore, folder: str, digest: str, files: Mapping[str
         store.write(f"{folder}/report/{name}", files[name])
     write_record(store, f"{folder}/report/{FILES}", {"digest": digest, "sha256": sums})
     store.write(f"{folder}/report/index.html", files["index.html"])
+    for key in store.sizes(f"{folder}/report"):
+        name = key.removeprefix(f"{folder}/report/")
+        if name not in files and DRAWN.fullmatch(name):
+            store.delete(key)
 
 
 def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:

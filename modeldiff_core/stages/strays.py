@@ -19,9 +19,10 @@ RECORDS = re.compile(
     rf"|datamodels-{DIGEST}/targets-\d{{6,}}-\d{{6,}}\.time\.json|probes/[a-z]+-{DIGEST}\.json"
     rf"|curve-{DIGEST}/\d{{6,}}(\.weights)?\.safetensors|counterfactual-{DIGEST}\.safetensors"
 )
+DRAWN = re.compile(r"study\.json|[a-z0-9-]+\.html|figures/[a-z0-9-]+\.(png|svg)|tables/[a-z0-9-]+\.(csv|parquet)")
+"""Files that a report may consist of, by their names in its folder."""
 COMPARED = re.compile(
-    r"study\.json|summary\.json|effects\.parquet|directions\.csv"
-    r"|report/(files\.json|study\.json|[a-z0-9-]+\.html|figures/[a-z0-9-]+\.(png|svg)|tables/[a-z0-9-]+\.(csv|parquet))"
+    rf"study\.json|summary\.json|effects\.parquet|directions\.csv|report/(files\.json|{DRAWN.pattern})"
     rf"|counterfactual-{DIGEST}\.json|counterfactual-{DIGEST}/(index\.html|scatter\.(png|svg))"
 )
 NULL = re.compile(r"\d{5}\.safetensors")

@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.planted import battery, judged, study, table
-from benchmarks.planted_kinds import KINDS, Sample, Truth, sample
+from benchmarks.planted import battery, judged, missed, study, table
+from benchmarks.planted_kinds import DATASETS, KINDS, Planting, Sample, Truth, sample
+from benchmarks.planted_search import EFFECTS, ENSEMBLE, Ensembles, found_cue
 from benchmarks.planted_ways import Outcome
+from modeldiff_core.data import Watermark
+from modeldiff_core.transformations import TransformationTest, judge, read
+from modeldiff_core.transformations.search import measure_tests
 
 WAYS = ["ridge-pca"]
 
@@ -16,7 +20,12 @@ WAYS = ["ridge-pca"]
 def test_plants_are_found(kind: str) -> None:
     record = study({"data": "digits", "kind": kind, "seed": 0, "null": None}, WAYS, 500)
     assert record["accuracy"]["a"] > 0.8
-    assert record["ways"]["ridge-pca"]["found"]
+    own = record["ways"]["ridge-pca"]
+    assert own["found"]
+    (cue,) = own["search"]["cues"]
+    assert cue["own"] > 0.01, "A reacts to the cue"
+    assert own["search"]["found"]
+    assert {one["name"] for one in own["search"]["tested"]} >= set(cue["by"]) > set()
 
 
 @pytest.mark.parametrize("design", ["paired", "independent"])
@@ -25,6 +34,7 @@ def test_nothing_is_found_in_nothing(design: str) -> None:
     assert record["accuracy"]["a"] != record["accuracy"]["b"], "other models"
     assert record["ways"]["ridge-pca"]["significant"] == [0, 0]
     assert record["ways"]["ridge-pca"]["noise"] > 0
+    assert "search" not in record["ways"]["ridge-pca"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,7 +60,8 @@ def made_up() -> tuple[Outcome, Sample]:
     projections = np.random.default_rng(0).normal(size=(targets, 3))
     projections[:, 1] = -5.0 * carries
     p = np.array([[0.01, 0.01, 0.5], [0.9, 0.9, 0.9]])
-    return Outcome(1 - p, p, p, p, projections, 0.01, 1.0), replace(base, truths=(truth,))
+    directions = np.eye(3, len(base.train_a))
+    return Outcome(1 - p, p, p, p, directions, projections, 0.01, 1.0), replace(base, truths=(truth,))
 
 
 def test_the_rule() -> None:
@@ -69,11 +80,71 @@ def test_the_rule() -> None:
     assert not judged(tested, replace(made, truths=()))["found"], "a null study finds no plant"
 
 
+class Reacts:
+    """Models whose logit of a class rises with the mean of a corner of the image, times `slope`."""
+
+    def __init__(self, slope: float, seed: int) -> None:
+        self.slopes = slope * np.random.default_rng(seed).normal(1, 0.05, ENSEMBLE)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        out = np.zeros((ENSEMBLE, len(images), 10), np.float32)
+        out[:, :, 3] = self.slopes[:, None] * images[:, :2, :2, 0].mean((1, 2)) / 255
+        return out
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {}
+
+
+def test_the_rule_of_the_search() -> None:
+    base = sample("digits", "patch", 0)
+    truth = replace(base.truths[0], planting=Planting(Watermark(0, 0, 2, 2), ((3, 0.5),)))
+    made = replace(base, truths=(truth,))
+
+    def by(*tests: TransformationTest, b: float = 0.0) -> list[str]:
+        of = Ensembles(Reacts(4.0, 0), Reacts(b, 1))
+        measured = []
+        for test in tests:
+            a_changes, b_changes = (measure_tests(m, made.test, [test], EFFECTS)[0] for m in (of.a, of.b))
+            measured.append(read(test, a_changes, b_changes, 0.95))
+        cue = found_cue(of, made, truth.planting, judge(measured, EFFECTS))
+        assert cue["class"] == 3
+        if not b:
+            assert cue["own"] > 0.05
+        names: list[str] = cue["by"]
+        return names
+
+    def patch(name: str, value: int, target_class: int = 3) -> TransformationTest:
+        block = {"top": 0, "left": 0, "height": 2, "width": 2, "value": value}
+        return TransformationTest(name, "patch", target_class, parameters=block)
+
+    whole, weak, other = patch("whole", 128), patch("weak", 30), patch("other", 128, 5)
+    assert by(whole, weak, other) == ["whole"], "a weak one does too little, and one of another class is another"
+    assert by(TransformationTest("shift", "translate", 3, parameters={"columns": 2})) == []
+    assert by(whole, b=4.0) == [], "nothing is confirmed where A and B do not differ"
+
+
 def test_the_table_counts() -> None:
     tested, made = made_up()
     specs = [*battery([], ["digits"], 1, 6)]
     assert len(specs) == len(KINDS) + 12
-    records = [{**spec, "ways": {"way": judged(tested, made)}} for spec in specs]
+    cue = {"class": 0, "own": 0.3, "most": 0.2, "by": []}
+    searches = [{"found": spec["kind"] != "patch", "cues": [cue]} for spec in specs]
+    records = [
+        {**spec, "ways": {"way": {**judged(tested, made), "search": search}}}
+        for spec, search in zip(specs, searches, strict=True)
+    ]
     text = table(records, ["way"])
-    assert f"| **found (goal 90 %)** | {len(KINDS)}/{len(KINDS)} |" in text
+    assert f"| **found (goal 90 %, search 70 %)** | {len(KINDS)}/{len(KINDS)} | {len(KINDS) - 1}/{len(KINDS)} |" in text
     assert "null studies, paired: false alarms (goal 5 %) | 6/6" in text
+    (line,) = missed(records, "way").splitlines()
+    assert line.startswith("- patch, digits, seed 0: 2 significant, AUC of the first 1.00")
+    assert "0.20 of +0.30 (missed)" in line
+
+
+def test_a_battery_cut_off_is_balanced() -> None:
+    specs = battery([], ["digits", "fashion"], 2, 10)
+    assert len(specs) == 4 * len(KINDS) + 40
+    first = specs[: len(specs) // 2]
+    assert sum(spec["null"] is None for spec in first) == pytest.approx(2 * len(KINDS), abs=1)
+    assert {spec["seed"] for spec in first if spec["null"] is None} == {0}
+    assert {(s["data"], s["kind"]) for s in first if s["null"] is None} == {(d, k) for d in DATASETS for k in KINDS}

@@ -16,6 +16,7 @@ from modeldiff_core.report.dose_response import margin_limits, probability_limit
 from modeldiff_core.report.ends import class_counts, ends
 from modeldiff_core.report.figures import noise_floor
 from modeldiff_core.report.images import tile
+from modeldiff_core.report.methods import steps
 from modeldiff_core.report.subpopulations import difference_picture
 from modeldiff_core.report.words import flat, number, percent, probability
 from tests.modeldiff_core.report.comparisons import END, PLANT, effect
@@ -138,6 +139,31 @@ def test_methods_say_how_to_make_and_cite_it(pages, files):
     assert "kind erase, top 0" in settings
     assert "Subsets fraction 0.5" in settings
     assert "seed 7" in settings
+
+
+def test_methods_tell_the_method_that_was_used(facts):
+    def told(**comparison: object) -> str:
+        settings = {"method": "pca", "components": 5, "permutations": 40, "significance": 0.1} | comparison
+        config = {**facts.config, "comparison": settings, "regression": {"estimator": "least_squares"}}
+        return " ".join(step.words for step in steps(replace(facts, config=config)))
+
+    pca, crossfit = told(), told(method="crossfit")
+    for words in (pca, crossfit):
+        assert "regressed (least squares)" in words
+        assert "5 directions" in words
+        assert "40 times" in words
+        assert "401 in all" in words
+        assert "at most 0.10 after Holm" in words
+        assert "scaled to length 1" in words
+        assert "and the masks with them" not in words
+    assert "principal components" in pca
+    assert "quarters" not in pca
+    assert "(R₁ᵀR₂ + R₂ᵀR₁)/2" in crossfit
+    assert "from its two quarters" in crossfit
+    assert "scaled to length 1" not in told(normalize=False)
+    assert "not set against chance" in told(permutations=0)
+    independent = replace(facts, config={**facts.config, "subsets": {"paired": False}})
+    assert "and the masks with them" in steps(independent)[2].words
 
 
 def test_the_same_facts_give_the_same_bytes(facts, files):

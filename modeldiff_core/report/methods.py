@@ -1,0 +1,76 @@
+"""How directions were found and tested, in sentences with the settings that were used."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modeldiff_core.report.facts import ReportFacts
+from modeldiff_core.report.words import number
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the comparison."""
+
+    name: str
+    words: str
+
+
+def steps(facts: ReportFacts) -> tuple[Step, ...]:
+    """From margins to significant directions, by the study's own `regression`, `comparison` and `subsets`."""
+    regression, comparison, subsets = (_part(facts, name) for name in ("regression", "comparison", "subsets"))
+    return (
+        Step("Datamodels", _datamodels(regression)),
+        Step("Directions", _directions(comparison)),
+        Step("Significance", _significance(comparison, subsets, len(facts.null))),
+    )
+
+
+def _part(facts: ReportFacts, name: str) -> Mapping[str, object]:
+    found = facts.config.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _datamodels(regression: Mapping[str, object]) -> str:
+    kind = str(regression.get("estimator", "")).replace("_", " ")
+    return (
+        f"For each test image the margin was regressed{f' ({kind})' if kind else ''} on which training images were "
+        "present. Models that were left out of the fit served for the linear datamodeling score."
+    )
+
+
+def _directions(comparison: Mapping[str, object]) -> str:
+    count = comparison.get("components")
+    many = f"{count} " if isinstance(count, int) else ""
+    first = "With each datamodel scaled to length 1, the" if comparison.get("normalize", True) else "The"
+    taken = f"{first} part of A’s that is along B’s was taken away"
+    if comparison.get("method") == "crossfit":
+        return (
+            f"{taken}, in the datamodels of each of two disjoint halves of the models. With the centred rests R₁ and "
+            f"R₂ of the halves, the {many}directions A−B are the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of the largest "
+            "eigenvalues, in which the estimation noise of either half cancels in expectation; likewise B−A."
+        )
+    return (
+        f"{taken}, in the datamodels of all models. The {many}directions A−B are the principal components of what "
+        "remains, centred: those along which it varies most; likewise B−A."
+    )
+
+
+def _significance(comparison: Mapping[str, object], subsets: Mapping[str, object], draws: int) -> str:
+    source = "its two quarters" if comparison.get("method") == "crossfit" else "it"
+    measured = (
+        f"For each half of the models directions were found anew from {source}, the variances along them under A and "
+        "under B measured on the other half, and the two differences averaged. Stability is the |cosine| between the "
+        "versions of a direction from the two halves."
+    )
+    times, level = comparison.get("permutations"), comparison.get("significance")
+    if not draws or times == 0:
+        return f"{measured} The differences were not set against chance."
+    again = f"{times} times A’s" if isinstance(times, int) else "A’s"
+    exact = "" if subsets.get("paired", True) else ", and the masks with them,"
+    holm = f"at most {number(level)} " if isinstance(level, float) else "small enough "
+    return (
+        f"{measured} For the null, {again} and B’s margins of each model{exact} were exchanged at random after each "
+        "test image’s mean was taken away, both halves fitted again, and the same differences taken: "
+        f"{draws:,} in all. The null p of a direction is the share of them that is at least as large, (1 + larger)/"
+        f"(1 + {draws:,}); it is significant if p is {holm}after Holm’s correction for the directions of both sides."
+    )
