@@ -86,7 +86,7 @@ def _parts(
     rates = _rates(recipe, batches)[:steps]
     epochs = -(-len(rates) // batches)
 
-    def drawn(epoch: int) -> tuple[Int[np.ndarray, " part"], Float[np.ndarray, "part draws"]]:
+    def drawn(epoch: int) -> tuple[Int[np.ndarray, " part"], Float[np.ndarray, "images draws"]]:
         orders, draws = epoch_draws(recipe, members[None], [model], seed, epoch, image_shape)
         left = (len(rates) - epoch * batches) * batch
         return orders[0, :left], draws[0]
