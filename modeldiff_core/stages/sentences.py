@@ -67,7 +67,7 @@ def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]]
         return f"None of the {len(effects)} transformations tried is distinguishing."
     best, classes = found[0], load_classes(comparison)
     of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
-    points = [f"{100 * best['effect'][name]:+.1f}" for name in ("a", "b")]
+    points = [f"{100 * best['effect'][name]:+.1f}".replace("-", "−") for name in ("a", "b")]
     return (
         f"{len(found)} of {len(effects)} transformations tried {'is' if len(found) == 1 else 'are'} distinguishing: "
         f"{best['name']} changes P({of}) by {points[0]} points for {a} and by {points[1]} for {b}."
@@ -88,7 +88,7 @@ def about_search(comparison: Comparison, found: list[dict[str, Any]], a: str, b:
         ]
     best, classes = confirmed[0], load_classes(comparison)
     of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
-    points = [f"{100 * best['effect'][name]:+.1f}" for name in ("a", "b")]
+    points = [f"{100 * best['effect'][name]:+.1f}".replace("-", "−") for name in ("a", "b")]
     return [
         f"The search {where} confirmed {len(confirmed)} of the {len(found)} transformations that it put to the test on "
         f"images and models that had not chosen them: {best['name']} changes P({of}) by {points[0]} points for {a} and "

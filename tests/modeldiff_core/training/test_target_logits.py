@@ -54,11 +54,12 @@ def task(data: Dataset, algorithm: Any) -> Task:
     return Task(algorithm, 3, data.train, target_examples(data, 41), 10)
 
 
-@pytest.mark.parametrize("recipe", [MLP, RESNET9], ids=["mlp", "resnet9"])
+@pytest.mark.parametrize(("recipe", "at_once"), [(MLP, 1), (RESNET9, 3)], ids=["mlp", "resnet9"])
 def test_margins_are_the_same_bits(
-    data: Dataset, read: list[tuple[int, int]], recipe: Sgd, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, read: list[tuple[int, int]], recipe: Sgd, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modeldiff_core.training.trained.EVALUATION_PIXELS", 3 * 64 * 16)
+    """at_once: models whose inputs are held together."""
+    monkeypatch.setattr("modeldiff_core.training.trained.EVALUATION_PIXELS", at_once * 64 * 16)
     sampler = SubsetSampler(60, 0.5, 0)
     margins = []
     for share in (0.5, 1e-12):
