@@ -5,6 +5,7 @@ planted, the AUC with which its signed projection separates planted test images 
 sign); each transformation's effects at full intensity.
 """
 
+import json
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.findings import read_findings
 from modeldiff_core.stages.summary import build_summary
-from modeldiff_core.store import ObjectStore, StoreSettings, read_record
+from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
 
 
@@ -58,9 +59,9 @@ def show(store: ObjectStore, study: dict[str, object]) -> None:
 def main() -> None:
     """Print every comparison of the store."""
     store = ObjectStore(StoreSettings(sys.argv[1] if len(sys.argv) > 1 else "runs"))
-    found = sorted(key for key in store.sizes("comparisons") if key.endswith("/study.json"))
+    found = sorted(key for key in store.sizes("comparisons") if key.endswith("/report/study.json"))
     for key in found:
-        show(store, read_record(store, key)["study"])
+        show(store, json.loads(store.read(key)))
 
 
 if __name__ == "__main__":
