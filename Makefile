@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract clusters ui drills operations clean
+.PHONY: demo test lint types contract clusters walk ui drills operations clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -26,6 +26,10 @@ contract: .venv/test
 # The same study on Dask and on Ray gives the bits of the local runner.
 clusters: .venv/test
 	$(BIN)/python -m pytest -m cluster
+
+# A deployed run that fails is seen in Prefect's UI by a real browser, retried by a click, and completes.
+walk: .venv/test
+	$(BIN)/python -m pytest -m ui
 
 ui: .venv/demo
 	$(BIN)/modeldiff ui

@@ -11,6 +11,7 @@ from tests.prefect_server import prefect_server
 MOST_BYTES = 200_000
 
 
+@pytest.mark.ui
 def test_a_failed_run_is_seen_retried_by_a_click_and_completes(tmp_path: Path) -> None:
     pictures, store = tmp_path / "pictures", tmp_path / "store"
     for folder in (pictures, store, tmp_path / "server"):
