@@ -39,14 +39,20 @@ document.addEventListener("click", (event) => {
 });
 
 viewer.addEventListener("click", (event) => {
-  if (event.target === viewer || event.target.closest("[data-close]")) viewer.close();
+  if (event.target === viewer || event.target.closest("[data-close]")) leave();
   const step = event.target.closest("[data-step]");
   if (step) show(at + Number(step.dataset.step));
 });
 
-viewer.addEventListener("close", () => {
+// At once, not on "close", which comes after keys that were pressed meanwhile.
+function leave() {
+  viewer.close();
   stop(group, group[at]);
   group[at].focus();
+}
+viewer.addEventListener("cancel", (event) => {
+  event.preventDefault();
+  leave();
 });
 
 document.addEventListener("keydown", (event) => {
