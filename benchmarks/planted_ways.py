@@ -1,6 +1,7 @@
 """Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, 'ridge-pca' say.
 
-All go through the platform's cross-fitting and permutation null. Ridge is taken at one penalty for all targets, so
+All go through the platform's cross-fitting and its null of exchanges; with '-parts' behind ('ridge-pca-parts') through
+that of disjoint parts. Ridge is taken at one penalty for all targets, so
 that a refit is one product with a matrix that depends on the masks alone and is kept.
 """
 
@@ -14,6 +15,7 @@ from modeldiff_core.comparison import (
     Pairs,
     common_fits,
     p_values,
+    part_differences,
     permuted_differences,
     residual_crossfit,
     residual_pca,
@@ -75,9 +77,10 @@ class KeptRidge:
 
 
 def compare(a: Margins, b: Margins, way: str) -> Outcome:
-    """Directions of both sides from all models, their cross-fitted differences, and p from exchanges of A and B."""
-    estimator, method = way.split("-")
+    """Directions of both sides from all models, their cross-fitted differences, and p from the null."""
+    estimator, method, *null_kind = way.split("-")
     assert method in ("pca", "crossfit")
+    assert null_kind in ([], ["parts"])
     kind: Method = "pca" if method == "pca" else "crossfit"
     rows = [slice(h, None, 2) for h in (0, 1)]
     refits, whole = _refits(a, b, rows, estimator)
@@ -86,7 +89,8 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
     ]
     pair = (halves[0], halves[1])
     common = common_fits(pair, method=kind)
-    null = permuted_differences(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind)
+    by_chance = part_differences if null_kind else permuted_differences
+    null = by_chance(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind)
     theta = {"a": (whole(a.masks, a.margins, None), common.a), "b": (whole(b.masks, b.margins, None), common.b)}
     fits, forward = [], None
     for first, second in (("a", "b"), ("b", "a")):

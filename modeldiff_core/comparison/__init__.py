@@ -1,6 +1,7 @@
 """Residual datamodels, their principal directions, and what is real about them."""
 
 from modeldiff_core.comparison.crossfit import CrossFit, cross_fit, subpopulation_overlap
+from modeldiff_core.comparison.parts import part_differences
 from modeldiff_core.comparison.pca import ResidualPCA, residual_crossfit, residual_pca, variance_along
 from modeldiff_core.comparison.permutation import (
     CommonFits,
@@ -26,6 +27,7 @@ __all__ = [
     "extremes",
     "models_needed",
     "p_values",
+    "part_differences",
     "permuted_differences",
     "residual",
     "residual_crossfit",

@@ -21,7 +21,7 @@ from modeldiff_core.identity import generator
 
 Method = Literal["pca", "crossfit"]
 """Directions of a half from PCA of its residuals, or from the cross-covariance of those of its two quarters."""
-Swaps = tuple[Bool[np.ndarray, " models"], Bool[np.ndarray, " models"]]
+Swaps = tuple[Bool[np.ndarray, " first"], Bool[np.ndarray, " second"]]
 """Of the models of either half, those whose A and B are exchanged."""
 
 
@@ -94,10 +94,14 @@ def permuted_differences(
             generator("permutation", seed, permutation, h).random(len(half.masks_a)) < 0.5
             for h, half in enumerate(halves)
         )
-        fits = common_fits(halves, (first, second), method=method)
-        for side, reverse in enumerate((False, True)):
-            out[row, side] = fits.compare(n_components, reverse=reverse, normalize=normalize).difference
+        out[row] = both_sides(common_fits(halves, (first, second), method=method), n_components, normalize=normalize)
     return out
+
+
+def both_sides(fits: CommonFits, n_components: int, *, normalize: bool) -> Float[np.ndarray, "sides components"]:
+    """Cross-fitted differences of the directions A−B, then B−A, as both halves find them."""
+    sides = [fits.compare(n_components, reverse=reverse, normalize=normalize) for reverse in (False, True)]
+    return np.stack([fit.difference for fit in sides])
 
 
 def common_fits(halves: tuple[Pairs, Pairs], swaps: Swaps | None = None, *, method: Method = "pca") -> CommonFits:

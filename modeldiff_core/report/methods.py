@@ -65,12 +65,24 @@ def _significance(comparison: Mapping[str, object], subsets: Mapping[str, object
     times, level = comparison.get("permutations"), comparison.get("significance")
     if not draws or times == 0:
         return f"{measured} The differences were not set against chance."
-    again = f"{times} times A’s" if isinstance(times, int) else "A’s"
-    exact = "" if subsets.get("paired", True) else ", and the masks with them,"
     holm = f"at most {number(level)} " if isinstance(level, float) else "small enough "
     return (
-        f"{measured} For the null, {again} and B’s margins of each model{exact} were exchanged at random after each "
-        "test image’s mean was taken away, both halves fitted again, and the same differences taken: "
+        f"{measured} For the null, {_by_chance(comparison, subsets)}, and the same differences taken: "
         f"{draws:,} in all. The null p of a direction is the share of them that is at least as large, (1 + larger)/"
         f"(1 + {draws:,}); it is significant if p is {holm}after Holm’s correction for the directions of both sides."
+    )
+
+
+def _by_chance(comparison: Mapping[str, object], subsets: Mapping[str, object]) -> str:
+    times = comparison.get("permutations")
+    often = f"{times} times " if isinstance(times, int) else ""
+    if comparison.get("null") == "parts":
+        return (
+            f"{often}the models of A, or in turn of B, were parted at random in two disjoint parts of each half, the "
+            "parts fitted as A and B were"
+        )
+    with_masks = "" if subsets.get("paired", True) else ", and the masks with them,"
+    return (
+        f"{often}A’s and B’s margins of each model{with_masks} were exchanged at random after each test image’s mean "
+        "was taken away, both halves fitted again"
     )

@@ -111,14 +111,14 @@ class Comparison:
 
     @property
     def permutations(self) -> int:
-        """Random exchanges of A and B; none where the estimator takes no margins that could be exchanged."""
+        """Draws of the null; none where the estimator takes no masks and margins that could be fitted anew."""
         config = self.study.regression
         exchangeable = isinstance(build_estimator(config, config.estimator), FromMasks)
         return self.study.comparison.permutations if exchangeable else 0
 
     @property
     def null_blocks(self) -> range:
-        """Blocks of the permutation null."""
+        """Blocks of the null's draws."""
         return range(-(-self.permutations // NULL_BLOCK))
 
     def effects(self) -> list[tuple[Effect, Effect]]:
@@ -132,7 +132,7 @@ class Comparison:
 
 
 def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> object:
-    """Settings without what decides no number, and without a choice of estimators where it is the lasso alone."""
+    """Settings without what decides no number, and without choices (estimators, null) where they are the usual ones."""
     own = build_estimator(regression, "lasso").identity()
     kinds = [regression.estimator, *regression.also]
     if kinds != ["lasso"]:
@@ -140,4 +140,7 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     if "subsets" in settings:
         subsets = {name: value for name, value in settings["subsets"].items() if name not in ("adaptive", "rounds")}
         settings = {**settings, "subsets": subsets}
+    if settings["comparison"]["null"] == "exchange":
+        tested = {name: value for name, value in settings["comparison"].items() if name != "null"}
+        settings = {**settings, "comparison": tested}
     return plain({**settings, "regression": own})

@@ -1,7 +1,7 @@
 """Stage: directions of both sides with cross-fitted variances, and blocks of the permutation null."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from modeldiff_core.comparison import (
     Method,
     Pairs,
     common_fits,
+    part_differences,
     permuted_differences,
     residual_crossfit,
     residual_pca,
@@ -27,8 +28,9 @@ from modeldiff_core.study.config import ComparisonConfig
 VERSION = 3
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
-"""Permutations in one object of the null."""
+"""Draws in one object of the null."""
 FOLDER = "comparisons"
+Null = Literal["exchange", "parts"]
 Fits = tuple[Regression, Regression, Regression]
 """One algorithm's regressions on all models, on the even and on the odd ones."""
 
@@ -39,6 +41,7 @@ class Pair:
 
     method: 'pca' of the residuals of all models, or 'crossfit': from the cross-covariance of the halves' residuals.
     normalize: rows to unit length before residuals are taken. top: targets at each end of a direction.
+    null: what directions are tested against, exchanges of A and B or disjoint parts of either.
     """
 
     a: Fits
@@ -48,11 +51,12 @@ class Pair:
     method: Method
     normalize: bool
     top: int
+    null: Null
 
     @classmethod
     def of(cls, a: Fits, b: Fits, settings: ComparisonConfig) -> "Pair":
         """The pair under a study's settings."""
-        return cls(a, b, **settings.model_dump(include={"components", "seed", "method", "normalize", "top"}))
+        return cls(a, b, **settings.model_dump(include={"components", "seed", "method", "normalize", "top", "null"}))
 
     @property
     def digests(self) -> dict[str, list[str]]:
@@ -69,6 +73,7 @@ class Pair:
         """Where block number `block` of the null stands; the number of permutations is no part of it."""
         halves = {name: digests[1:] for name, digests in self.digests.items()}
         identity = {"version": VERSION, **halves, **self._way, "seed": self.seed}
+        identity |= {} if self.null == "exchange" else {"null": self.null}
         return refer(FOLDER, "null", identity, record=f"{{key}}/{block:05d}.safetensors")
 
     @property
@@ -78,7 +83,7 @@ class Pair:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a worker in another process."""
         sides = {"a": [r.to_json() for r in self.a], "b": [r.to_json() for r in self.b]}
-        return {**sides, **self._way, "seed": self.seed, "top": self.top}
+        return {**sides, **self._way, "seed": self.seed, "top": self.top, "null": self.null}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Pair":
@@ -120,14 +125,13 @@ def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, An
 
 
 def null_block(store: dict[str, Any], pair: dict[str, Any], block: int) -> dict[str, Any]:
-    """Cross-fitted differences under random exchanges of A and B, for one block of permutations."""
+    """Cross-fitted differences where nothing differs but by chance, for one block of draws."""
     objects, spec = open_store(store), Pair.from_json(pair)
     reference = spec.null_block(block)
     halves = (_pairs(objects, spec, 1), _pairs(objects, spec, 2))
-    permutations = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
-    differences = permuted_differences(
-        halves, spec.components, permutations, spec.seed, method=spec.method, normalize=spec.normalize
-    )
+    draws = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
+    by_chance = permuted_differences if spec.null == "exchange" else part_differences
+    differences = by_chance(halves, spec.components, draws, spec.seed, method=spec.method, normalize=spec.normalize)
     arrays = {"differences": differences}
     write_tensors(objects, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
     return reference.to_json()

@@ -14,6 +14,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.evaluation import linear_datamodeling_score
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.stages.findings import read_directions
 from modeldiff_core.stages.gram import FOLDER, counts_of, gram_reference
 from modeldiff_core.stages.regress import block_key, finish_regression, read_datamodels, regress_block, seconds_taken
 from modeldiff_core.stages.regression import rows_used
@@ -52,10 +53,15 @@ def test_the_lasso_alone_is_what_it_was_before_there_were_others() -> None:
     asked: Any = plain(study.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"}))
     asked["regression"] = settings
     del asked["subsets"]["adaptive"], asked["subsets"]["rounds"]  # how the models came to be trained
+    del asked["comparison"]["null"]  # the usual one
     trainings = [training.identity for training in study.trainings]
     assert study.digest == digest({"version": 2, "trainings": trainings, "settings": asked})
     unused = tiny(regression={**REGRESSION, "block_size": 7, "memory_budget_mb": 1})
     assert unused.digest == study.digest
+    stricter = tiny(comparison={**study.study.comparison.model_dump(), "null": "parts"})
+    assert stricter.digest != study.digest
+    assert stricter.pair.directions == study.pair.directions
+    assert stricter.pair.null_block(0) != study.pair.null_block(0)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +198,24 @@ def test_the_comparison_rests_on_any_of_them(another: Any) -> None:
     else:
         assert len(comparison.null_blocks) == 2
         assert min(d["null_p"] for d in summary["directions"]) < 1
+
+
+def test_directions_are_tested_against_disjoint_parts(whole: tuple[ObjectStore, Comparison]) -> None:
+    store, usual = whole
+    study = usual.study
+    comparison = tiny(
+        regression=study.regression.model_dump(),
+        comparison={**study.comparison.model_dump(), "null": "parts"},
+        transformations=[],
+    )
+    run(store, comparison)
+    null, other = (read_directions(store, one)[1] for one in (comparison, usual))
+    assert null.shape == other.shape == (3 * 2 * 3,)
+    assert len(np.intersect1d(null, other)) == 0
+    entry = read_record(store, comparison.summary.record)["directions"][0]
+    difference = entry["explained_variance"]["a"] - entry["explained_variance"]["b"]
+    assert entry["null_p"] == pytest.approx((1 + (null >= difference).sum()) / (1 + len(null)))
+    assert verify(store, comparison) == ()
 
 
 def test_halves_of_trak_are_every_other_model(whole: tuple[ObjectStore, Comparison]) -> None:
