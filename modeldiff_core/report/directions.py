@@ -33,7 +33,10 @@ class EndView:
 
 @dataclass(frozen=True)
 class DirectionView:
-    """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar."""
+    """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar.
+
+    found: whether it is significant, in words.
+    """
 
     stem: str
     name: str
@@ -47,6 +50,7 @@ class DirectionView:
     bar_a: str
     bar_b: str
     null_p: str
+    found: str
     stability: str
     overlap: str
     models_needed: str
@@ -92,7 +96,8 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         difference=number(more - less, 4, signed=True),
         bar_a=_bar(own, widest),
         bar_b=_bar(other, widest),
-        null_p=probability(direction.null_p),
+        null_p=probability(direction.null_p) if facts.tested else ABSENT,
+        found=("yes" if direction.significant else "no") if facts.tested else ABSENT,
         stability=number(direction.stability),
         overlap=number(direction.overlap),
         models_needed=ABSENT if direction.models_needed is None else f"{direction.models_needed:,}",

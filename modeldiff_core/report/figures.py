@@ -139,6 +139,8 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
 
 
 def _colour(direction: DirectionFacts, theme: Theme) -> str:
+    if math.isnan(direction.variance_a):
+        return theme.muted
     if not direction.significant:
         return theme.faint
     return theme.a if direction.side == "a-b" else theme.b
