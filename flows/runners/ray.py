@@ -21,6 +21,11 @@ from modeldiff_core.store import StoreSettings
 from tasks.cluster import look
 
 HEAD = "a Ray cluster that answers: auto, host:6379 or ray://host:10001"
+NICENESS = "RAY_worker_niceness"
+"""Ray's workers are 15 nicer than its nodes by default: where a machine has other work they hardly get on.
+
+Ray reads it where a node starts and again in each worker, so a flow can say it of its own workers on any cluster.
+"""
 
 
 def share_of_gpu(gpus: float) -> AbstractContextManager[Any]:
@@ -36,10 +41,11 @@ def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
     """A connection to the cluster, one of whose workers has been asked whether it can do its work."""
     ray, prefect_ray = installed("ray", "ray"), installed("prefect_ray", "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    common: dict[str, Any] = {"namespace": "prefect", "log_to_driver": False, "logging_level": "error"}
+    common: dict[str, Any] = {
+        "namespace": "prefect", "log_to_driver": False, "logging_level": "error",
+        "runtime_env": {"env_vars": {NICENESS: os.environ.get(NICENESS, "0")}},
+    }  # fmt: skip
     if runner.address is None:
-        # Ray gives its workers the lowest share of a machine that has other work.
-        os.environ.setdefault("RAY_worker_niceness", "0")
         cpus = runner.workers or os.cpu_count() or 1
         ray.init(num_cpus=cpus, include_dashboard=False, **common)
     else:

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modeldiff_core.data import Examples
-from modeldiff_core.report.ends import End, class_counts, ends, shares
+from modeldiff_core.data import Known, nothing_known
+from modeldiff_core.report.ends import End, class_counts, ends, listed, shares
 from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
 from modeldiff_core.report.galleries import Tile, end_row, gallery, sheet
 from modeldiff_core.report.subpopulations import SharedView, shared_view
@@ -17,18 +17,26 @@ FAINT_KEPT = 10  # directions of a side that are shown though not significant
 
 @dataclass(frozen=True)
 class EndView:
-    """One end of a direction: its examples and what they share."""
+    """One end of a direction: its examples and what they share.
+
+    positions: in the place of tiles where there are no images. known: whether anything is, of these examples.
+    """
 
     sign: str
     counts: str
     shares: list[str]
     tiles: list[Tile]
+    positions: str
+    known: bool
     shared: SharedView | None
 
 
 @dataclass(frozen=True)
 class DirectionView:
-    """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar."""
+    """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar.
+
+    found: whether it is significant, in words.
+    """
 
     stem: str
     name: str
@@ -42,6 +50,7 @@ class DirectionView:
     bar_a: str
     bar_b: str
     null_p: str
+    found: str
     stability: str
     overlap: str
     models_needed: str
@@ -87,7 +96,8 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         difference=number(more - less, 4, signed=True),
         bar_a=_bar(own, widest),
         bar_b=_bar(other, widest),
-        null_p=probability(direction.null_p),
+        null_p=probability(direction.null_p) if facts.tested else ABSENT,
+        found=("yes" if direction.significant else "no") if facts.tested else ABSENT,
         stability=number(direction.stability),
         overlap=number(direction.overlap),
         models_needed=ABSENT if direction.models_needed is None else f"{direction.models_needed:,}",
@@ -101,7 +111,7 @@ def _bar(value: float, widest: float) -> str:
     return f"{100 * min(1.0, max(0.0, value / widest)) if math.isfinite(value) else 0:.1f}"
 
 
-def _chosen(direction: DirectionFacts, facts: ReportFacts, of: str) -> tuple[tuple[End, End], Examples]:
+def _chosen(direction: DirectionFacts, facts: ReportFacts, of: str) -> tuple[tuple[End, End], Known]:
     count = SHOWN if direction.significant else SHOWN_FAINT
     if of == "targets":
         return ends(direction.projections, count), facts.targets
@@ -117,6 +127,8 @@ def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndVie
             counts=class_counts(end, examples, facts.classes),
             shares=shares(end, examples),
             tiles=gallery(end, examples, facts.classes, noun, measure),
+            positions=listed(end) if examples.images is None else "",
+            known=not nothing_known(examples),
             shared=shared_view(direction.ends.get((of, end.sign))),
         )
         for end in both
@@ -124,14 +136,17 @@ def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndVie
 
 
 def direction_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
-    """A sheet of images for each significant direction, with its file names."""
+    """A sheet of images for each significant direction, with its file names; none without images."""
     for direction in facts.directions:
         if not direction.significant:
             continue
         rows = []
         for of, heading in (("targets", "Test images by projection"), ("train", "Training images by weight")):
             both, examples = _chosen(direction, facts, of)
-            rows += [end_row(end, examples, facts.classes, heading) for end in both]
+            if examples.images is not None:
+                rows += [end_row(end, examples.images, examples, facts.classes, heading) for end in both]
+        if not rows:
+            continue
         name = direction_name(direction.side, direction.index)
         under_a, under_b = variance(direction.variance_a), variance(direction.variance_b)
         title = f"Direction {name}: variance {under_a} under A, {under_b} under B"

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from modeldiff_core.data import Examples
-from modeldiff_core.report.words import percent
+from modeldiff_core.data import Known
+from modeldiff_core.report.words import number, percent
 
 Sign = Literal["positive", "negative"]
 
@@ -31,8 +31,21 @@ def ends(values: Float[np.ndarray, " examples"], count: int) -> tuple[End, End]:
     return End("positive", top, values[top]), End("negative", bottom, values[bottom])
 
 
-def class_counts(end: End, examples: Examples, classes: tuple[str, ...], most: int = 3) -> str:
-    """The commonest classes at an end: '8 (10 of 12), 3 (2 of 12)'."""
+def class_name(examples: Known, classes: tuple[str, ...], position: np.integer) -> str:
+    """The name of an example's class; empty where classes are not known."""
+    return "" if examples.labels is None else classes[examples.labels[position]]
+
+
+def listed(end: End) -> str:
+    """The positions of the examples at an end with their values: '17 (+0.52), 4 (+0.40)'."""
+    both = zip(end.index, end.values, strict=True)
+    return ", ".join(f"{position} ({number(float(value), 2, signed=True)})" for position, value in both)
+
+
+def class_counts(end: End, examples: Known, classes: tuple[str, ...], most: int = 3) -> str:
+    """The commonest classes at an end: '8 (10 of 12), 3 (2 of 12)'; empty where classes are not known."""
+    if examples.labels is None:
+        return ""
     counts = Counter(int(label) for label in examples.labels[end.index])
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{classes[label]} ({count} of {len(end.index)})" for label, count in ranked[:most]]
@@ -42,13 +55,13 @@ def class_counts(end: End, examples: Examples, classes: tuple[str, ...], most: i
     return ", ".join(named) or "no example"
 
 
-def flags(examples: Examples) -> Mapping[str, Bool[np.ndarray, " examples"]]:
+def flags(examples: Known) -> Mapping[str, Bool[np.ndarray, " examples"]]:
     """The metadata columns that are true or false for each example."""
     columns: Mapping[str, Shaped[np.ndarray, "examples ..."]] = examples.metadata
     return {name: column for name, column in columns.items() if column.dtype == np.bool_ and column.ndim == 1}
 
 
-def shares(end: End, examples: Examples) -> list[str]:
+def shares(end: End, examples: Known) -> list[str]:
     """How often each flag holds at an end, against everywhere: 'planted: 12 of 12 (7.0 % of all)'."""
     return [
         f"{name.replace('_', ' ')}: {int(column[end.index].sum())} of {len(end.index)} "

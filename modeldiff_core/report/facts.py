@@ -8,10 +8,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from modeldiff_core.data import Examples
+from modeldiff_core.data import Known
 from modeldiff_core.evaluation.law import LearningCurve
+from modeldiff_core.subpopulations import MeanImage
 
 Side = Literal["a-b", "b-a"]
+Origin = Literal["trained", "margins", "attributions"]
+"""What a comparison started from: models that were trained for it, or results of others."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,12 @@ class EstimatorFacts:
 class EndFacts:
     """What the `size` examples furthest out at one end share, in sentences and as images in pixel values.
 
-    difference: of their mean image from that of other examples of the same classes; error: its standard error.
+    image: their mean image against that of other examples of the same classes; None without images.
     """
 
     size: int
     words: tuple[str, ...]
-    mean_image: Float[np.ndarray, "height width channels"]
-    difference: Float[np.ndarray, "height width channels"]
-    error: Float[np.ndarray, "height width channels"]
+    image: MeanImage | None
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class ReportFacts:
 
     null: differences of variance that arise between algorithms that do not differ (the noise floor).
     found: what a search put to the test on images and models that had not chosen it.
-    train, targets: the examples behind the columns and rows of the datamodels.
+    train, targets: the examples behind the columns and rows of the datamodels, as far as they are known.
     estimators: those whose scores are set side by side; empty where there is one alone.
     command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study. learning: None where
     only the final models are known.
@@ -168,8 +169,8 @@ class ReportFacts:
     directions: tuple[DirectionFacts, ...]
     null: Float[np.ndarray, " draws"]
     effects: tuple[EffectFacts, ...]
-    train: Examples
-    targets: Examples
+    train: Known
+    targets: Known
     config: Mapping[str, object]
     versions: Mapping[str, str]
     findings: tuple[str, ...]
@@ -177,3 +178,9 @@ class ReportFacts:
     learning: LearningFacts | None = None
     estimators: tuple[EstimatorFacts, ...] = ()
     found: tuple[EffectFacts, ...] = ()
+    origin: Origin = "trained"
+
+    @property
+    def tested(self) -> bool:
+        """Whether directions were measured on models that had not chosen them: ready attributions have none."""
+        return self.origin != "attributions"

@@ -121,7 +121,7 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
         axes.set_xlabel("variance under A", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("variance under B", color=theme.ink, fontsize=MEDIUM)
         figure.legend(
-            handles=_keys(theme, band=math.isfinite(floor)),
+            handles=_keys(theme, band=math.isfinite(floor), measured=facts.tested),
             loc="outside lower center",
             ncol=2 if width < 500 else 3,
             frameon=False,
@@ -139,6 +139,8 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
 
 
 def _colour(direction: DirectionFacts, theme: Theme) -> str:
+    if math.isnan(direction.variance_a):
+        return theme.muted
     if not direction.significant:
         return theme.faint
     return theme.a if direction.side == "a-b" else theme.b
@@ -163,7 +165,7 @@ def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def _keys(theme: Theme, *, band: bool) -> list[Line2D | Patch]:
+def _keys(theme: Theme, *, band: bool, measured: bool) -> list[Line2D | Patch]:
     def key(label: str, marker: str, colour: str, size: float, fill: str) -> Line2D:
         return Line2D(
             [], [], linestyle="", marker=marker, markersize=size, color=colour, markerfacecolor=fill,
@@ -176,6 +178,11 @@ def _keys(theme: Theme, *, band: bool) -> list[Line2D | Patch]:
         key("not significant", "o", theme.faint, 5.5, theme.faint),
         key("in-sample", "o", theme.muted, 4.5, "none"),
     ]
+    if not measured:
+        keys = [
+            key("A−B, in-sample", "o", theme.muted, 4.5, "none"),
+            key("B−A, in-sample", "s", theme.muted, 4.5, "none"),
+        ]
     if band:
         keys.append(Patch(color=theme.ink, alpha=0.1, linewidth=0, label="noise floor"))
     return keys

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from modeldiff_core.data import Examples
-from modeldiff_core.report.ends import End
+from modeldiff_core.data import Known
+from modeldiff_core.report.ends import End, class_name
 from modeldiff_core.report.figures import MEDIUM, PX, SMALL, house_style, saved
 from modeldiff_core.report.images import image_uri, is_pixel_art, tile
 from modeldiff_core.report.theme import LIGHT
@@ -37,24 +37,32 @@ class Row:
     captions: Sequence[str]
 
 
-def gallery(end: End, examples: Examples, classes: tuple[str, ...], noun: str, measure: str) -> list[Tile]:
+def gallery(end: End, examples: Known, classes: tuple[str, ...], noun: str, measure: str) -> list[Tile]:
     """Tiles of the examples at an end; `noun` is what an example is called, `measure` what its value is."""
-    tiles = []
+    tiles: list[Tile] = []
+    if examples.images is None:
+        return tiles
     for position, value in zip(end.index, end.values, strict=True):
-        image, title = examples.images[position], classes[examples.labels[position]]
+        image, title = examples.images[position], class_name(examples, classes, position)
         text = number(float(value), 2, signed=True)
-        alt = f"{noun} {position}, class {title}, {measure} {text}"
+        alt = f"{noun} {position}, {f'class {title}, ' if title else ''}{measure} {text}"
         tiles.append(Tile(image_uri(image), title, text, alt, is_pixel_art(image)))
     return tiles
 
 
-def end_row(end: End, examples: Examples, classes: tuple[str, ...], heading: str) -> Row:
-    """An end as a row of a sheet."""
+def end_row(
+    end: End,
+    images: UInt8[np.ndarray, "examples height width channels"],
+    examples: Known,
+    classes: tuple[str, ...],
+    heading: str,
+) -> Row:
+    """An end as a row of a sheet of these images of the examples."""
     captions = [
-        f"{_short(classes[examples.labels[position]])}\n{number(float(value), 2, signed=True)}"
+        f"{_short(class_name(examples, classes, position))}\n{number(float(value), 2, signed=True)}"
         for position, value in zip(end.index, end.values, strict=True)
     ]
-    return Row(f"{heading}, {end.sign} end", [examples.images[position] for position in end.index], captions)
+    return Row(f"{heading}, {end.sign} end", [images[position] for position in end.index], captions)
 
 
 def _short(name: str, most: int = 14) -> str:

@@ -19,7 +19,7 @@ from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
 from modeldiff_core.report.learning import learned, learning_plot
 from modeldiff_core.report.methods import steps
-from modeldiff_core.report.settings import asked, fraction, measures, settings
+from modeldiff_core.report.settings import asked, measures, settings
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import SIDES, flat, number, variance
@@ -66,7 +66,6 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         found=found,
         differing=differing,
         common=common,
-        fraction=fraction(facts),
         command=shlex.join(facts.command or ("modeldiff", "compare", f"study={facts.study}")),
     )
     for at, view in enumerate(significant):
@@ -74,7 +73,8 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         around = _neighbours(significant, at)
         out[f"{view.stem}.html"] = page("direction", title=f"Direction {view.name}", view=view, along=along, **around)
     if others:
-        out["other-directions.html"] = page("others", title="Directions that are not significant")
+        lacking = "are not significant" if facts.tested else "were not tested"
+        out["other-directions.html"] = page("others", title=f"Directions that {lacking}")
     if effects or found:
         out["transformations.html"] = page("transformations", title="Transformations")
     out["methods.html"] = page(
@@ -88,7 +88,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         variance_narrow=narrow,
         headlines=facts.findings[:HEADLINES],
         remarks=facts.findings[HEADLINES:],
-        measures=measures(facts.a, facts.b),
+        measures=measures(facts.a, facts.b) if facts.tested else [],
         estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modeldiff_core.report.facts import ReportFacts
+from modeldiff_core.report.settings import fraction
 from modeldiff_core.report.words import number
 
 
@@ -16,12 +17,53 @@ class Step:
 
 
 def steps(facts: ReportFacts) -> tuple[Step, ...]:
-    """From margins to significant directions, by the study's own `regression`, `comparison` and `subsets`."""
+    """From models to significant directions, by the study's own `regression`, `comparison` and `subsets`.
+
+    What was done elsewhere is said to have been: of ready attributions all but the directions.
+    """
     regression, comparison, subsets = (_part(facts, name) for name in ("regression", "comparison", "subsets"))
+    if not facts.tested:
+        return (
+            Step("Attributions", _attributions(facts)),
+            Step("Directions", _directions({**comparison, "method": "pca"}, "the attributions")),
+            Step("Significance", UNTESTED),
+        )
+    exchanged = facts.origin == "margins" or not subsets.get("paired", True)
     return (
+        Step("Subset models", _subset_models(facts)),
         Step("Datamodels", _datamodels(regression)),
         Step("Directions", _directions(comparison)),
-        Step("Significance", _significance(comparison, subsets, len(facts.null))),
+        Step("Significance", _significance(comparison, exchanged, len(facts.null))),
+    )
+
+
+UNTESTED = (
+    "Nothing was tested. Ready attributions do not tell how noisy they are: without models there are no halves of them "
+    "to find a direction from one and measure it on the other, and no margins to exchange for a null. Variances are "
+    "in-sample, measured on the very numbers that chose the directions, which shows a difference where there is none."
+)
+
+
+def _attributions(facts: ReportFacts) -> str:
+    return (
+        f"Attributions of A and of B were made elsewhere and adopted: one weight for each of {len(facts.train):,} "
+        f"training examples, for each of {len(facts.targets):,} targets. The models behind them are not known."
+    )
+
+
+def _subset_models(facts: ReportFacts) -> str:
+    models = f"{facts.a.subset_models:,} models of A and {facts.b.subset_models:,} of B"
+    share = fraction(facts)
+    train, targets = f"{len(facts.train):,} training", f"{len(facts.targets):,} test"
+    if facts.origin == "margins":
+        return (
+            f"{models} were trained elsewhere on subsets of {train} examples. Their margins on {targets} examples were "
+            "adopted, with the masks that say which training examples each model saw."
+        )
+    subset = f"subset of {share} of" if share else "subset of"
+    return (
+        f"{models} were trained, each on a random {subset} the {train} images, and the margin (correct-class logit "
+        f"minus the largest other) of each of the {targets} images was recorded."
     )
 
 
@@ -38,7 +80,7 @@ def _datamodels(regression: Mapping[str, object]) -> str:
     )
 
 
-def _directions(comparison: Mapping[str, object]) -> str:
+def _directions(comparison: Mapping[str, object], of: str = "the datamodels of all models") -> str:
     count = comparison.get("components")
     many = f"{count} " if isinstance(count, int) else ""
     first = "With each datamodel scaled to length 1, the" if comparison.get("normalize", True) else "The"
@@ -55,12 +97,13 @@ def _directions(comparison: Mapping[str, object]) -> str:
             f"eigenvalues, in which the estimation noise of either half cancels in expectation; likewise B−A.{turned}"
         )
     return (
-        f"{taken}, in the datamodels of all models. The {many}directions A−B are the principal components of what "
+        f"{taken}, in {of}. The {many}directions A−B are the principal components of what "
         f"remains, centred: those along which it varies most; likewise B−A.{turned}"
     )
 
 
-def _significance(comparison: Mapping[str, object], subsets: Mapping[str, object], draws: int) -> str:
+def _significance(comparison: Mapping[str, object], exchanged: bool, draws: int) -> str:
+    """exchanged: whether masks went with the margins, since A's and B's models need not share them."""
     source = "its two quarters" if comparison.get("method") == "crossfit" else "it"
     measured = (
         f"For each half of the models directions were found anew from {source}, the variances along them under A and "
@@ -72,13 +115,13 @@ def _significance(comparison: Mapping[str, object], subsets: Mapping[str, object
         return f"{measured} The differences were not set against chance."
     holm = f"at most {number(level)} " if isinstance(level, float) else "small enough "
     return (
-        f"{measured} For the null, {_by_chance(comparison, subsets)}, and the same differences taken: "
+        f"{measured} For the null, {_by_chance(comparison, exchanged)}, and the same differences taken: "
         f"{draws:,} in all. The null p of a direction is the share of them that is at least as large, (1 + larger)/"
         f"(1 + {draws:,}); it is significant if p is {holm}after Holm’s correction for the directions of both sides."
     )
 
 
-def _by_chance(comparison: Mapping[str, object], subsets: Mapping[str, object]) -> str:
+def _by_chance(comparison: Mapping[str, object], exchanged: bool) -> str:
     times = comparison.get("permutations")
     often = f"{times} times " if isinstance(times, int) else ""
     if comparison.get("null") == "parts":
@@ -86,7 +129,7 @@ def _by_chance(comparison: Mapping[str, object], subsets: Mapping[str, object]) 
             f"{often}the models of A, or in turn of B, were parted at random in two disjoint parts of each half, the "
             "parts fitted as A and B were"
         )
-    with_masks = "" if subsets.get("paired", True) else ", and the masks with them,"
+    with_masks = ", and the masks with them," if exchanged else ""
     return (
         f"{often}A’s and B’s margins of each model{with_masks} were exchanged at random after each test image’s mean "
         "was taken away, both halves fitted again"

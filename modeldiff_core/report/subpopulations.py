@@ -27,14 +27,15 @@ def shared_view(end: EndFacts | None) -> SharedView | None:
     """What an end shares as the page shows it; None where nothing was described."""
     if end is None:
         return None
-    if not end.size:
-        return SharedView(0, list(end.words), [])
-    largest, error = float(np.abs(end.difference).max()), float(end.error.max())
+    image = end.image
+    if not end.size or image is None:
+        return SharedView(end.size, list(end.words), [])
+    largest, error = float(np.abs(image.difference).max()), float(image.error.max())
     pictures = [
-        _tile(np.clip(np.rint(end.mean_image), 0, 255).astype(np.uint8), "mean", "", "Mean image"),
-        _tile(difference_picture(end.difference), "difference", f"to ±{number(largest, 0)}",
+        _tile(np.clip(np.rint(image.mean), 0, 255).astype(np.uint8), "mean", "", "Mean image"),
+        _tile(difference_picture(image.difference), "difference", f"to ±{number(largest, 0)}",
               f"Difference of the mean image from that of others, up to {number(largest, 0)} of 255"),
-        _tile(error_picture(end.error), "its error", f"to {number(error, 1)}",
+        _tile(error_picture(image.error), "its error", f"to {number(error, 1)}",
               f"Standard error of the difference, up to {number(error, 1)} of 255"),
     ]  # fmt: skip
     return SharedView(end.size, list(end.words), pictures)

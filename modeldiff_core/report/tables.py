@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from modeldiff_core.data import Examples
-from modeldiff_core.report.ends import ends, flags
+from modeldiff_core.data import Known
+from modeldiff_core.report.ends import class_name, ends, flags
 from modeldiff_core.report.facts import (
     CurveFacts,
     DirectionFacts,
@@ -104,13 +104,13 @@ def _learning(facts: LearningFacts) -> Iterator[dict[str, object]]:
 
 def _furthest(direction: DirectionFacts, facts: ReportFacts) -> Iterator[dict[str, object]]:
     """The examples furthest out at both ends with their classes and flags."""
-    both: tuple[tuple[str, Examples], ...] = (("targets", facts.targets), ("train", facts.train))
+    both: tuple[tuple[str, Known], ...] = (("targets", facts.targets), ("train", facts.train))
     for part, examples in both:
         columns = flags(examples)
         for end in ends(direction.projections if part == "targets" else direction.weights, FURTHEST):
             for rank, (position, value) in enumerate(zip(end.index, end.values, strict=True), 1):
                 yield {
                     "examples": part, "end": end.sign, "rank": rank, "example": int(position),
-                    "class": facts.classes[examples.labels[position]], "value": float(value),
+                    "class": class_name(examples, facts.classes, position), "value": float(value),
                     **{name: bool(column[position]) for name, column in columns.items()},
                 }  # fmt: skip

@@ -8,7 +8,7 @@ comparison.crossfit), so directions are listed and none of them is tested.
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,10 @@ import numpy as np
 from modeldiff_core.comparison import DirectionSettings, extremes, residual_pca, similarity
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest, plain
-from modeldiff_core.stages.adopt import check_sizes
+from modeldiff_core.stages.adopted_examples import Behind, read_examples
 from modeldiff_core.stages.comparison import HALVES, PARTS, changed_settings, plain_settings
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, SIDES, Pair, find_directions, null_block
+from modeldiff_core.stages.enrichment import Ends, read_description
 from modeldiff_core.stages.findings import Findings, entries_with_power, estimator_scores
 from modeldiff_core.stages.references import Reference, refer
 from modeldiff_core.stages.regress import finish_regression, read_blocks, regress_block
@@ -27,15 +28,17 @@ from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_datamodels
 from modeldiff_core.stages.sentences import about_datamodels, about_directions
 from modeldiff_core.stages.stored import Stored, find_stored
-from modeldiff_core.stages.summary import estimator_entries, lds_entry
+from modeldiff_core.stages.summary import estimator_entries, lds_entry, subpopulation_entry
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
-from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy
 from modeldiff_core.study.check_estimators import check_estimators
+from modeldiff_core.transformations import SearchSettings
 
 VERSION = 2
 LEAST_FITTED = 20
 """Fewest models that a regression is fitted on."""
+UNTESTED = 3
+"""Directions of a side whose ends are described where none could be tested."""
 
 Step = tuple[str, Callable[[], object]]
 
@@ -47,6 +50,7 @@ class AdoptedComparison:
     study: AdoptedStudy
     a: Stored
     b: Stored
+    behind: Behind
 
     @classmethod
     def of(cls, store: ObjectStore, study: AdoptedStudy) -> "AdoptedComparison":
@@ -60,8 +64,6 @@ class AdoptedComparison:
         most = min(a.n_targets, a.n_train) - 1
         if study.comparison.components > most:
             raise ConfigError("comparison.components", f"at most {most}", study.comparison.components)
-        if study.dataset is not None:
-            check_sizes(load_dataset(study.dataset), a.n_train, a.n_targets, "dataset", "dataset")
         if a.kind == "margins":
             check_estimators(study.regression, (), a.n_train)
             if a.models != b.models:
@@ -69,14 +71,15 @@ class AdoptedComparison:
                 raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
             if a.models - study.evaluation_models < LEAST_FITTED:
                 raise ConfigError("evaluation_models", f"at most {a.models - LEAST_FITTED}", study.evaluation_models)
-        return cls(study, a, b)
+        return cls(study, a, b, read_examples(study, a.n_targets, a.n_train, store.settings))
 
     @property
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
         asked = self.study.model_dump(include={"comparison", "evaluation_models"}, mode="json")
         settings = plain_settings(asked, self.study.regression)
-        return digest({"version": VERSION, "sources": self._digests, "settings": settings})
+        known = {"examples": self.behind.fingerprint} if self.behind.fingerprint else {}
+        return digest({"version": VERSION, "sources": self._digests, "settings": settings, **known})
 
     @property
     def folder(self) -> str:
@@ -121,6 +124,17 @@ class AdoptedComparison:
             (n, kind): self._regression(s, None, kind) for kind in (config.estimator, *config.also) for n, s in sides
         }
 
+    def described(self, entries: list[dict[str, Any]]) -> list[Ends]:
+        """The directions whose ends are described: significant ones, of ready attributions the first of each side."""
+        if not self.behind.fingerprint:
+            return []
+        first = 0 if self.a.kind == "margins" else UNTESTED
+        return [
+            Ends(self.directions, self.behind.fingerprint, entry["side"], entry["index"], SearchSettings().share)
+            for entry in entries
+            if entry["significant"] or entry["index"] < first
+        ]
+
     def _regression(self, side: Stored, half: int | None, kind: str = "") -> Regression:
         config = self.study.regression
         kind = kind or config.estimator
@@ -153,7 +167,16 @@ def score_reference(fit: Regression) -> Reference:
 
 
 def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
-    """Directions, null and scores of margins, read back and checked."""
+    """Everything that was found, read back and checked; of ready attributions that is directions and their ends."""
+    findings = _measured(store, comparison)
+    ends = comparison.described(_entries(comparison, findings))
+    return replace(findings, descriptions=tuple((one, read_description(store, one)) for one in ends))
+
+
+def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
+    """Directions, and of margins their null and the scores."""
+    if comparison.a.kind == "datamodels":
+        return Findings(_directions(store, comparison), np.empty(0, np.float32), ({}, {}))
     pair = comparison.pair
     draws = [
         read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
@@ -169,9 +192,10 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
 
 def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
     """What is missing, in order; each step's result is in the store when it returns."""
+    last = [("subpopulations", partial(_describe, store, comparison))] if comparison.behind.fingerprint else []
     if comparison.a.kind == "datamodels":
         lacking = not comparison.directions.complete(store)
-        return [("directions", partial(_find_directions_of_scores, store, comparison))] if lacking else []
+        return [*([("directions", partial(_find_directions_of_scores, store, comparison))] if lacking else []), *last]
     settings: Any = plain(store.settings)
     pair, steps = comparison.pair, list[Step]()
     own = comparison.study.regression.estimator
@@ -190,7 +214,15 @@ def _steps(store: ObjectStore, comparison: AdoptedComparison) -> list[Step]:
     for block in comparison.null_blocks:
         if not pair.null_block(block).complete(store):
             steps.append((f"null block {block}", partial(null_block, settings, pair.to_json(), block)))
-    return steps
+    return [*steps, *last]
+
+
+def _describe(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    behind = comparison.behind
+    examples = {"targets": behind.targets, "train": behind.train}
+    for ends in comparison.described(direction_entries(store, comparison)):
+        if not ends.reference.complete(store):
+            ends.describe(store, examples, behind.classes)
 
 
 def _score(store: ObjectStore, fit: Regression) -> None:
@@ -225,6 +257,18 @@ def _directions(store: ObjectStore, comparison: AdoptedComparison) -> TensorObje
     return read_tensors(store, comparison.directions.record, {"directions": comparison.directions.digest})
 
 
+def direction_entries(store: ObjectStore, comparison: AdoptedComparison) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json, but for what their ends share."""
+    return _entries(comparison, _measured(store, comparison))
+
+
+def _entries(comparison: AdoptedComparison, findings: Findings) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json."""
+    if comparison.a.kind == "margins":
+        return entries_with_power(comparison.study.comparison, findings)
+    return _untested_entries(comparison, findings.directions.arrays)
+
+
 def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[str, Any]]:
     """The ``directions`` of summary.json where nothing was cross-fitted: null where a number would mislead, p = 1."""
     top = comparison.study.comparison.top
@@ -256,15 +300,15 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
     """The content of summary.json, from the stored results."""
     study, sides = comparison.study, _sides(comparison)
     a, b = comparison.a.name, comparison.b.name
+    findings = read_adopted_findings(store, comparison)
+    entries, directions = _entries(comparison, findings), findings.directions
+    if comparison.behind.fingerprint:
+        for entry in entries:
+            entry["subpopulations"] = subpopulation_entry(findings, entry)
     if comparison.a.kind == "margins":
-        findings = read_adopted_findings(store, comparison)
-        directions, entries = findings.directions, entries_with_power(study.comparison, findings)
-        scores: tuple[dict[str, Any], ...] = findings.scores
         tested = about_directions(study.comparison, entries, a, b, study.comparison.permutations)
-        said, estimators = [tested, about_datamodels(findings, a, b)], estimator_entries(findings)
+        said = [tested, about_datamodels(findings, a, b)]
     else:
-        directions, scores, estimators = _directions(store, comparison), ({}, {}), {}
-        entries = _untested_entries(comparison, directions.arrays)
         said = [
             f"Directions between {a} and {b} were not tested against chance: ready attributions do not tell how noisy "
             "they are, and variances on the models that chose a direction show a difference where there is none."
@@ -279,10 +323,10 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
                 "name": side.name, "kind": side.kind, "training": side.folder, "source": side.reference.key,
                 **{key: score.get(key) for key in kept},
             }
-            for (label, side), score in zip(sides.items(), scores, strict=True)
+            for (label, side), score in zip(sides.items(), findings.scores, strict=True)
         },
-        "lds": {label: lds_entry(score) if score else None for label, score in zip(sides, scores, strict=True)},
-        **estimators,
+        "lds": {n: lds_entry(score) if score else None for n, score in zip(sides, findings.scores, strict=True)},
+        **estimator_entries(findings),
         "similarity": float(directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(directions.arrays["excluded"]).tolist(),
         "directions": entries,

@@ -5,7 +5,13 @@ from functools import partial
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import plain
-from modeldiff_core.stages.adopted import AdoptedComparison, build_adopted_summary, directions_table, score_reference
+from modeldiff_core.stages.adopted import (
+    AdoptedComparison,
+    build_adopted_summary,
+    direction_entries,
+    directions_table,
+    score_reference,
+)
 from modeldiff_core.stages.checks import (
     Check,
     block_check,
@@ -50,13 +56,24 @@ def adopted_checks(store: ObjectStore, comparison: AdoptedComparison, keys: Coll
     if pair is not None:
         for block in comparison.null_blocks:
             yield tensor_check(store, pair.null_block(block), "null", {"differences": (NULL_BLOCK, len(SIDES), count)})
+    yield from _description_checks(store, comparison)
     summary, study = comparison.summary.record, f"{comparison.folder}/study.json"
     table = f"{comparison.folder}/directions.csv"
     yield Check(study, partial(digested, store, study, comparison.digest), (summary, study))
     yield Check(table, partial(_table, store, table, summary), (summary, table))
     yield Check(summary, partial(_summary, store, comparison), (summary,))
-    if pair is not None and comparison.study.dataset is not None:
-        yield from report_checks(store, comparison.folder, comparison.digest, keys)
+    yield from report_checks(store, comparison.folder, comparison.digest, keys)
+
+
+def _description_checks(store: ObjectStore, comparison: AdoptedComparison) -> Iterator[Check]:
+    """What the ends of directions share, as far as anything is known of the examples."""
+    try:
+        described = comparison.described(direction_entries(store, comparison))
+    except (DamagedObject, FileNotFoundError):
+        return  # what is wrong with the directions or their null is said of them
+    for ends in described:
+        examples = {"targets": comparison.behind.targets, "train": comparison.behind.train}
+        yield tensor_check(store, ends.reference, "subpopulations", ends.shapes(examples))
 
 
 def part_check(store: ObjectStore, loose: Loose, sides: Mapping[str, Stored]) -> Check:

@@ -1,4 +1,4 @@
-"""Stage: draw the report of a comparison of adopted margins, where the dataset behind them is known."""
+"""Stage: draw the report of a comparison of adopted results, with what is known of the examples behind them."""
 
 import math
 from typing import Any
@@ -10,39 +10,36 @@ from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.report import direction_facts, estimator_facts, versions, write_files
 from modeldiff_core.stages.stored import Stored
 from modeldiff_core.store import ObjectStore, read_record
-from modeldiff_core.study import load_dataset, target_examples
+from modeldiff_core.study.adopted import AdoptedStudy
 
 
-def write_adopted_report(store: ObjectStore, comparison: AdoptedComparison) -> Reference | None:
-    """Draw all figures and the page, the page last; None without the images to show, or for ready attributions.
+def write_adopted_report(store: ObjectStore, comparison: AdoptedComparison) -> Reference:
+    """Draw all figures and the pages, the first page last.
 
-    The page says how directions were tested, which those of ready attributions never are.
+    The methods page says how directions were tested, which those of ready attributions never are.
     """
-    if comparison.study.dataset is None or comparison.a.kind == "datamodels":
-        return None
     write_files(store, comparison.folder, comparison.digest, render(_facts(store, comparison)))
     return Reference(comparison.folder, comparison.digest, f"{comparison.folder}/report/index.html")
 
 
 def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
-    study, findings = comparison.study, read_adopted_findings(store, comparison)
-    assert study.dataset is not None
-    summary, data = read_record(store, comparison.summary.record), load_dataset(study.dataset)
-    targets = target_examples(data, comparison.a.n_targets)
+    study, behind, findings = comparison.study, comparison.behind, read_adopted_findings(store, comparison)
+    summary = read_record(store, comparison.summary.record)
+    named = {} if study.dataset is None else study.dataset.model_dump()
     a, b = (_algorithm(side, s) for side, s in zip((comparison.a, comparison.b), findings.scores, strict=True))
     return ReportFacts(
         study=study.name,
         digest=comparison.digest,
-        dataset={**study.dataset.model_dump(), "training examples": len(data.train), "targets": len(targets)},
-        classes=data.classes,
+        dataset={**named, "training examples": len(behind.train), "targets": len(behind.targets)},
+        classes=behind.classes,
         a=a,
         b=b,
         similarity=summary["similarity"],
         directions=direction_facts(summary["directions"], findings),
         null=findings.null,
         effects=(),
-        train=data.train,
-        targets=targets,
+        train=behind.train,
+        targets=behind.targets,
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),
@@ -50,21 +47,30 @@ def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
             estimator_facts(one, one.kind == study.regression.estimator, study.evaluation_models)
             for one in findings.estimators
         ),
-        command=("modeldiff", "compare-adopted", f"name={study.name}", f"a={study.a}", f"b={study.b}"),
+        command=("modeldiff", "compare-adopted", *_overrides(study)),
+        origin="margins" if comparison.a.kind == "margins" else "attributions",
     )
 
 
+def _overrides(study: AdoptedStudy) -> list[str]:
+    """What names the two sides and the examples behind them; settings stand on the methods page."""
+    parts = (("targets", study.targets), ("train", study.train))
+    files = [f"{key}.{name}={path}" for key, part in parts for name, path in part.model_dump().items() if path]
+    return [f"name={study.name}", f"a={study.a}", f"b={study.b}", *files]
+
+
 def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:
-    """What is known of an algorithm whose full-data models are not here."""
+    """What is known of an algorithm whose full-data models are not here, or none of whose models are."""
+    lds = scores.get("lds", dict.fromkeys(("mean", "ci_low", "ci_high"), math.nan))
     return AlgorithmFacts(
         name=side.name,
         settings={"source": side.reference.key},
-        subset_models=scores["models"],
-        diverged=scores["diverged"],
+        subset_models=scores.get("models", 0),
+        diverged=scores.get("diverged", 0),
         ensemble_models=0,
-        subset_accuracy=scores["subset_accuracy"],
+        subset_accuracy=scores.get("subset_accuracy", math.nan),
         ensemble_accuracy=math.nan,
-        lds_mean=scores["lds"]["mean"],
-        lds_low=scores["lds"]["ci_low"],
-        lds_high=scores["lds"]["ci_high"],
+        lds_mean=lds["mean"],
+        lds_low=lds["ci_low"],
+        lds_high=lds["ci_high"],
     )

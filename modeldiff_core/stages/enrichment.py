@@ -1,31 +1,36 @@
 """Stage: what the subpopulations at the ends of one direction share."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from modeldiff_core.data import Known, nothing_known
 from modeldiff_core.stages.directions import FOLDER, Pair
 from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
 from modeldiff_core.study import Training
-from modeldiff_core.subpopulations import Shared, furthest, in_words, shared
+from modeldiff_core.subpopulations import MeanImage, Shared, furthest, in_words, shared
 
 VERSION = 1
 PARTS = ("targets", "train")
 SIGNS = ("positive", "negative")
+STORED = {"mean": "mean_image", "difference": "difference", "error": "error"}
+"""Names of a mean image's arrays, as they are stored."""
+NOTHING_KNOWN = "Nothing is known of these examples: neither labels nor metadata nor images were given."
 
 
 @dataclass(frozen=True)
-class Description:
+class Ends:
     """The two ends of a direction, among the test examples by projection and among the training examples by weight.
 
-    share: of all examples that make an end.
+    share: of all examples that make an end. fingerprint: of everything that is known of the examples.
     """
 
-    pair: Pair
-    training: Training
+    directions: Reference
+    fingerprint: str
     side: str
     index: int
     share: float
@@ -34,10 +39,56 @@ class Description:
     def reference(self) -> Reference:
         """Where what they share stands."""
         identity = {
-            "version": VERSION, "directions": self.pair.directions.digest, "fingerprint": self.training.fingerprint,
+            "version": VERSION, "directions": self.directions.digest, "fingerprint": self.fingerprint,
             "side": self.side, "index": self.index, "share": self.share,
         }  # fmt: skip
         return refer(FOLDER, "subpopulations", identity, record="{key}.safetensors")
+
+    def shapes(self, examples: Mapping[str, Known]) -> dict[str, tuple[int, ...]]:
+        """The stored mean images, their differences and errors, by name. examples: by part."""
+        known = {part: of.images.shape[1:] for part, of in examples.items() if of.images is not None}
+        return {f"{part}.{sign}.{name}": s for part, s in known.items() for sign in SIGNS for name in STORED.values()}
+
+    def describe(self, store: ObjectStore, examples: Mapping[str, Known], classes: tuple[str, ...]) -> None:
+        """Store enrichments, contrasts of statistics and mean images of both ends. examples: by part."""
+        found = read_tensors(store, self.directions.record, {"directions": self.directions.digest}).arrays
+        along = {
+            "targets": found[f"{self.side}.projections"][:, self.index],
+            "train": found[f"{self.side}.directions"][self.index],
+        }
+        arrays: dict[str, np.ndarray] = {}
+        facts: dict[str, Any] = {}
+        for part in PARTS:
+            for sign, factor in zip(SIGNS, (1, -1), strict=True):
+                members = furthest(factor * along[part], self.share)
+                end = shared(examples[part], members, classes)
+                facts[f"{part}.{sign}"] = _facts(end, examples[part])
+                image = _blank(examples[part]) if end is None else end.image
+                if image is not None:
+                    arrays |= {f"{part}.{sign}.{name}": a.astype(np.float32) for name, a in _arrays(image).items()}
+        content = TensorObject(arrays, {"subpopulations": self.reference.digest}, facts)
+        write_tensors(store, self.reference.record, content)
+
+
+@dataclass(frozen=True)
+class Description:
+    """The ends of a direction of a study, whose training knows the examples."""
+
+    pair: Pair
+    training: Training
+    side: str
+    index: int
+    share: float
+
+    @property
+    def ends(self) -> Ends:
+        """The ends by themselves."""
+        return Ends(self.pair.directions, self.training.fingerprint, self.side, self.index, self.share)
+
+    @property
+    def reference(self) -> Reference:
+        """Where what they share stands."""
+        return self.ends.reference
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a worker in another process."""
@@ -58,57 +109,49 @@ class EndDescription:
     """One end as it was stored: facts are plain values (size, matched, words, enrichments, statistics)."""
 
     facts: dict[str, Any]
-    mean_image: Float[np.ndarray, "height width channels"]
-    difference: Float[np.ndarray, "height width channels"]
-    error: Float[np.ndarray, "height width channels"]
+    image: MeanImage | None
 
 
 def describe(store: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
-    """Store enrichments, contrasts of statistics and mean images of both ends, of test and of training examples."""
+    """Describe both ends of a study's direction, of test and of training examples."""
     objects, spec = open_store(store), Description.from_json(description)
-    directions = read_tensors(objects, spec.pair.directions.record, {"directions": spec.pair.directions.digest}).arrays
     task = spec.training.task()
-    classes = spec.training.load().classes
-    values = {
-        "targets": (task.targets, directions[f"{spec.side}.projections"][:, spec.index]),
-        "train": (task.train, directions[f"{spec.side}.directions"][spec.index]),
-    }
-    arrays: dict[str, np.ndarray] = {}
-    facts: dict[str, Any] = {}
-    for part in PARTS:
-        examples, along = values[part]
-        for sign, factor in zip(SIGNS, (1, -1), strict=True):
-            found = shared(examples, furthest(factor * along, spec.share), classes)
-            facts[f"{part}.{sign}"] = _facts(found)
-            blank = np.zeros(examples.images.shape[1:])
-            images = (blank,) * 3 if found is None else (found.mean_image, found.difference, found.error)
-            for name, image in zip(("mean_image", "difference", "error"), images, strict=True):
-                arrays[f"{part}.{sign}.{name}"] = image.astype(np.float32)
-    write_tensors(
-        objects, spec.reference.record, TensorObject(arrays, {"subpopulations": spec.reference.digest}, facts)
-    )
+    spec.ends.describe(objects, {"targets": task.targets, "train": task.train}, spec.training.load().classes)
     return spec.reference.to_json()
 
 
-def _facts(found: Shared | None) -> dict[str, Any]:
+def read_description(store: ObjectStore, ends: Ends) -> dict[str, dict[str, EndDescription]]:
+    """Stored descriptions by part (targets, train) and sign (positive, negative), checked."""
+    content = read_tensors(store, ends.reference.record, {"subpopulations": ends.reference.digest})
+    facts: Any = content.facts
+
+    def end(key: str) -> EndDescription:
+        images = {name: content.arrays.get(f"{key}.{stored}") for name, stored in STORED.items()}
+        known = {name: image for name, image in images.items() if image is not None}
+        return EndDescription(facts[key], MeanImage(**known) if known else None)
+
+    return {part: {sign: end(f"{part}.{sign}") for sign in SIGNS} for part in PARTS}
+
+
+def _arrays(image: MeanImage) -> dict[str, Float[np.ndarray, "height width channels"]]:
+    return {stored: getattr(image, name) for name, stored in STORED.items()}
+
+
+def _blank(examples: Known) -> MeanImage | None:
+    """The image of an end without members."""
+    if examples.images is None:
+        return None
+    blank = np.zeros(examples.images.shape[1:])
+    return MeanImage(blank, blank, blank)
+
+
+def _facts(found: Shared | None, examples: Known) -> dict[str, Any]:
     if found is None:
         return {"size": 0, "matched": True, "words": in_words(None), "enrichments": [], "statistics": []}
     return {
         "size": int(found.members.sum()),
         "matched": found.matched,
-        "words": in_words(found),
+        "words": [NOTHING_KNOWN] if nothing_known(examples) else in_words(found),
         "enrichments": [asdict(e) for e in found.enrichments],
         "statistics": [asdict(s) for s in found.statistics],
     }
-
-
-def read_description(store: ObjectStore, spec: Description) -> dict[str, dict[str, EndDescription]]:
-    """Stored descriptions by part (targets, train) and sign (positive, negative), checked."""
-    content = read_tensors(store, spec.reference.record, {"subpopulations": spec.reference.digest})
-    facts: Any = content.facts
-
-    def end(key: str) -> EndDescription:
-        images = (content.arrays[f"{key}.{name}"] for name in ("mean_image", "difference", "error"))
-        return EndDescription(facts[key], *images)
-
-    return {part: {sign: end(f"{part}.{sign}") for sign in SIGNS} for part in PARTS}

@@ -12,7 +12,7 @@ from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import read_changes
-from modeldiff_core.stages.enrichment import Description, EndDescription, read_description
+from modeldiff_core.stages.enrichment import Description, EndDescription, Ends, read_description
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import score_reference
@@ -46,7 +46,7 @@ class Findings:
     effects: tuple[Judged, ...] = ()
     estimators: tuple[EstimatorScores, ...] = ()
     found: tuple[tuple[tuple[Search, ...], Judged], ...] = ()
-    descriptions: tuple[tuple[Description, dict[str, dict[str, EndDescription]]], ...] = ()
+    descriptions: tuple[tuple[Ends, dict[str, dict[str, EndDescription]]], ...] = ()
 
     def side(self, side: str, name: str) -> np.ndarray:
         """One array of a side's directions."""
@@ -70,7 +70,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         judged[: len(own)],
         estimator_scores(store, study.regression, fits, scores),
         tuple(zip(along, judged[len(own) :], strict=True)),
-        tuple((spec, read_description(store, spec)) for spec in descriptions(comparison, entries)),
+        tuple((one.ends, read_description(store, one.ends)) for one in descriptions(comparison, entries)),
     )
 
 

@@ -136,21 +136,26 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
         DirectionFacts(
             side=entry["side"],
             index=entry["index"],
-            variance_a=entry["explained_variance"]["a"],
-            variance_b=entry["explained_variance"]["b"],
+            variance_a=_measured(entry["explained_variance"]["a"]),
+            variance_b=_measured(entry["explained_variance"]["b"]),
             in_sample_a=entry["explained_variance_in_sample"]["a"],
             in_sample_b=entry["explained_variance_in_sample"]["b"],
             null_p=entry["null_p"],
-            stability=entry["stability"],
+            stability=_measured(entry["stability"]),
             significant=entry["significant"],
             projections=findings.side(entry["side"], "projections")[:, entry["index"]],
             weights=findings.side(entry["side"], "directions")[entry["index"]],
             ends=_ends(findings, entry),
-            overlap=entry["overlap"],
+            overlap=_measured(entry["overlap"]),
             models_needed=entry["models_needed"],
         )
         for entry in entries
     )
+
+
+def _measured(value: float | None) -> float:
+    """NaN for what could not be measured."""
+    return math.nan if value is None else value
 
 
 def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFacts, ...]:
@@ -175,9 +180,9 @@ def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str =
 
 def _ends(findings: Findings, entry: dict[str, Any]) -> dict[tuple[str, str], EndFacts]:
     return {
-        (part, sign): EndFacts(end.facts["size"], tuple(end.facts["words"]), end.mean_image, end.difference, end.error)
-        for spec, described in findings.descriptions
-        if (spec.side, spec.index) == (entry["side"], entry["index"])
+        (part, sign): EndFacts(end.facts["size"], tuple(end.facts["words"]), end.image)
+        for place, described in findings.descriptions
+        if (place.side, place.index) == (entry["side"], entry["index"])
         for part, ends in described.items()
         for sign, end in ends.items()
     }

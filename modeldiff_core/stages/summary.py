@@ -117,8 +117,8 @@ def lds_entry(score: dict[str, Any]) -> dict[str, float]:
 
 def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What the ends of one direction share, by sign and part; empty for directions that are not described."""
-    for spec, ends in findings.descriptions:
-        if (spec.side, spec.index) == (entry["side"], entry["index"]):
+    for place, ends in findings.descriptions:
+        if (place.side, place.index) == (entry["side"], entry["index"]):
             return {sign: {part: ends[part][sign].facts for part in PARTS} for sign in SIGNS}
     return {}
 

@@ -19,6 +19,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.store.objects import ObjectStore, StoreSettings
 
 FORMATS = ".npy, .npz, .zarr, .safetensors or .pt"
+THERE = "a file that is there"
 
 Part = tuple[slice, ...]
 
@@ -44,12 +45,22 @@ class FileArray:
 def opened(source: str, key: str, settings: StoreSettings) -> Iterator[dict[str, FileArray]]:
     """The arrays of a file, or of a zarr folder, at a path or an fsspec URL, as long as the block lasts.
 
+    key, and what is raised: see ``open_arrays`` and ``fetched``.
+    """
+    with fetched(source, key, settings) as path:
+        yield open_arrays(path, key, source)
+
+
+@contextmanager
+def fetched(source: str, key: str, settings: StoreSettings) -> Iterator[Path]:
+    """The path of a file or folder at a path or an fsspec URL, as long as the block lasts.
+
     What is not on this machine is copied to a temporary folder first. settings: of the store whose endpoint, region
-    and profile an s3:// URL is reached with. key, and what is raised: see ``open_arrays``; StoreError if the place
-    cannot be reached.
+    and profile an s3:// URL is reached with. Raises ConfigError, naming the configuration key, for a URL at which
+    nothing is; StoreError if the place cannot be reached.
     """
     if "://" not in source or source.startswith(("file://", "local://")):
-        yield open_arrays(Path(source.split("://", 1)[-1]).expanduser(), key, source)
+        yield Path(source.split("://", 1)[-1]).expanduser()
         return
     parent, _, name = source.rstrip("/").rpartition("/")
     there = ObjectStore(replace(settings, root=parent))
@@ -61,8 +72,8 @@ def opened(source: str, key: str, settings: StoreSettings) -> Iterator[dict[str,
                 "fetched", name, lambda: there.fs.get(there.path(name), str(to), recursive=recursive), FileNotFoundError
             )
         except FileNotFoundError as error:
-            raise ConfigError(key, "a file that is there", source) from error
-        yield open_arrays(to, key, source)
+            raise ConfigError(key, THERE, source) from error
+        yield to
 
 
 def open_arrays(path: Path, key: str, source: str | None = None) -> dict[str, FileArray]:
@@ -77,7 +88,7 @@ def open_arrays(path: Path, key: str, source: str | None = None) -> dict[str, Fi
     if opener is None:
         raise ConfigError(key, f"a file that ends in {FORMATS}", said)
     if not path.exists():
-        raise ConfigError(key, "a file that is there", said)
+        raise ConfigError(key, THERE, said)
     try:
         found = opener(path)
     except (ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:

@@ -35,16 +35,31 @@ class Export(Settings):
     published: bool = False
 
 
+class ExamplesConfig(Settings):
+    """What is known of the examples of one axis: files at paths or URLs, each with a row an example.
+
+    table: .csv, .json or .npz; its column `label` holds classes, all others are metadata. images: .npy of uint8
+    [examples, height, width, channels].
+    """
+
+    table: str | None = None
+    images: str | None = None
+
+
 class AdoptedStudy(Settings):
     """Two stored matrices of margins, or two stored sets of attributions, and how they are compared.
 
-    a, b: keys in the store. dataset: the examples behind them, for their pictures in the report.
+    a, b: keys in the store. dataset: the examples behind them; or in its place what is known of the targets and of the
+    training examples, and the names of the classes whose indices stand in the tables.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
     a: str = Field(min_length=1)
     b: str = Field(min_length=1)
     dataset: DatasetConfig | None = None
+    targets: ExamplesConfig = ExamplesConfig()
+    train: ExamplesConfig = ExamplesConfig()
+    classes: tuple[str, ...] = ()
     evaluation_models: Annotated[int, Field(ge=3)] = 100
     regression: RegressionConfig = RegressionConfig()
     comparison: ComparisonConfig = ComparisonConfig()

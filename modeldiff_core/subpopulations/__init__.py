@@ -3,7 +3,7 @@
 from modeldiff_core.subpopulations.contrast import Contrast, within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
 from modeldiff_core.subpopulations.members import furthest
-from modeldiff_core.subpopulations.shared import Shared, StatisticContrast, shared
+from modeldiff_core.subpopulations.shared import MeanImage, Shared, StatisticContrast, shared
 from modeldiff_core.subpopulations.statistics import BANDS, image_statistics
 from modeldiff_core.subpopulations.words import in_words
 
@@ -11,6 +11,7 @@ __all__ = [
     "BANDS",
     "Contrast",
     "Enrichment",
+    "MeanImage",
     "Shared",
     "StatisticContrast",
     "enrichments",

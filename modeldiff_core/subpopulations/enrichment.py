@@ -46,7 +46,7 @@ class Enrichment:
 
 def enrichments(
     members: Bool[np.ndarray, " examples"],
-    labels: Int[np.ndarray, " examples"],
+    labels: Int[np.ndarray, " examples"] | None,
     classes: tuple[str, ...],
     metadata: Mapping[str, Shaped[np.ndarray, "examples ..."]],
     alpha: float = 0.05,
@@ -56,13 +56,14 @@ def enrichments(
     p = Σ_{k ≥ inside} C(everywhere, k)·C(examples − everywhere, members − k)/C(examples, members), adjusted by Holm
     over all values of all columns. A value so rare or so common that its p could not reach `alpha` whatever the
     members are is left out beforehand (Tarone, 1990), so a column of names costs nothing. Columns of pictures (more
-    than one number an example) are no categories. Sorted by p, then by column and value.
+    than one number an example) are no categories, and without labels there are no classes. Sorted by p, then by
+    column and value.
     """
     n, size = len(members), int(members.sum())
     if not size or size == n:
         return ()
     columns = {
-        CLASS: np.array(classes)[labels],
+        **({} if labels is None else {CLASS: np.array(classes)[labels]}),
         **{name: _categories(c) for name, c in metadata.items() if c.ndim == 1},
     }
     rows = []

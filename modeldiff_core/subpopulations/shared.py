@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, UInt8
 
 from modeldiff_core.comparison.multiplicity import holm
-from modeldiff_core.data import Examples
-from modeldiff_core.subpopulations.contrast import Contrast, within_classes
+from modeldiff_core.data import Known
+from modeldiff_core.subpopulations.contrast import within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
 from modeldiff_core.subpopulations.statistics import image_statistics
 
@@ -24,50 +24,66 @@ class StatisticContrast:
 
 
 @dataclass(frozen=True)
+class MeanImage:
+    """The members' mean image, and how far it lies from that of others with its standard error, in pixel values.
+
+    difference, error: per pixel and channel; all zero where nothing could be compared.
+    """
+
+    mean: Float[np.ndarray, "height width channels"]
+    difference: Float[np.ndarray, "height width channels"]
+    error: Float[np.ndarray, "height width channels"]
+
+
+@dataclass(frozen=True)
 class Shared:
     """What the members share. matched: whether they were set against others of their own classes.
 
-    Without such others (the members are whole classes) they are set against all other examples. mean_image: of the
-    members; difference, error: per pixel and channel, in pixel values; all zero where nothing could be compared.
+    Without such others (the members are whole classes, or classes are not known) they are set against all other
+    examples. image: None without images, and then there are no statistics either.
     """
 
     members: Bool[np.ndarray, " examples"]
     enrichments: tuple[Enrichment, ...]
     matched: bool
     statistics: tuple[StatisticContrast, ...]
-    mean_image: Float[np.ndarray, "height width channels"]
-    difference: Float[np.ndarray, "height width channels"]
-    error: Float[np.ndarray, "height width channels"]
+    image: MeanImage | None
 
 
-def shared(examples: Examples, members: Bool[np.ndarray, " examples"], classes: tuple[str, ...]) -> Shared | None:
+def shared(examples: Known, members: Bool[np.ndarray, " examples"], classes: tuple[str, ...]) -> Shared | None:
     """Enrichment, contrasts of image statistics (Holm over them) and the mean image difference with its error map.
 
     None without members.
     """
     if not members.any():
         return None
-    strength = members.astype(np.float64)
-    labels, matched = examples.labels, True
-    pixels = within_classes(examples.images, strength, labels)
-    if pixels is None:
-        labels, matched = np.zeros_like(examples.labels), False
-        pixels = within_classes(examples.images, strength, labels)
-    statistics: tuple[StatisticContrast, ...] = ()
-    if pixels is None:
-        blank = np.zeros(examples.images.shape[1:])
-        pixels = Contrast(blank, blank, 0)
-    else:
-        statistics = _statistics(examples, strength, labels)
     found = enrichments(members, examples.labels, classes, examples.metadata)
-    mean = examples.images[members].mean(0)
-    return Shared(members, found, matched, statistics, mean, pixels.difference, pixels.error)
+    if examples.images is None:
+        return Shared(members, found, examples.labels is not None, (), None)
+    return Shared(members, found, *_contrasts(examples.images, examples.labels, members))
+
+
+def _contrasts(
+    images: UInt8[np.ndarray, "examples height width channels"],
+    classes: Int[np.ndarray, " examples"] | None,
+    members: Bool[np.ndarray, " examples"],
+) -> tuple[bool, tuple[StatisticContrast, ...], MeanImage]:
+    """Whether others of the same classes were there to compare with, contrasts of statistics, and the mean image."""
+    strength, mean = members.astype(np.float64), images[members].mean(0)
+    for labels, matched in ((classes, True), (np.zeros(len(members), np.int64), False)):
+        pixels = None if labels is None else within_classes(images, strength, labels)
+        if labels is not None and pixels is not None:
+            return matched, _statistics(images, strength, labels), MeanImage(mean, pixels.difference, pixels.error)
+    blank = np.zeros(images.shape[1:])
+    return False, (), MeanImage(mean, blank, blank)
 
 
 def _statistics(
-    examples: Examples, strength: Float[np.ndarray, " examples"], labels: np.ndarray
+    images: UInt8[np.ndarray, "examples height width channels"],
+    strength: Float[np.ndarray, " examples"],
+    labels: Int[np.ndarray, " examples"],
 ) -> tuple[StatisticContrast, ...]:
-    values = image_statistics(examples.images)
+    values = image_statistics(images)
     contrast = within_classes(np.stack(list(values.values()), axis=1), strength, labels)
     if contrast is None:
         return ()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from modeldiff_core.subpopulations.enrichment import TRUE, Enrichment
-from modeldiff_core.subpopulations.shared import Shared, StatisticContrast
+from modeldiff_core.subpopulations.shared import MeanImage, Shared, StatisticContrast
 
 ALPHA = 0.05
 MOST = 4
@@ -32,7 +32,7 @@ def in_words(found: Shared | None) -> list[str]:
     than = "than other images of the same classes" if found.matched else "than all other images"
     telling = sorted((s for s in found.statistics if s.p_adjusted <= ALPHA), key=lambda s: s.p_adjusted)
     lines += [f"{_direction(s)} {than}, {_p(s.p_adjusted)}" for s in telling[:MOST]]
-    place = _place(found)
+    place = _place(found.image) if found.image is not None else ""
     if place:
         lines.append(place)
     return lines or ["Nothing that was looked at is shared beyond chance."]
@@ -51,7 +51,7 @@ def _direction(statistic: StatisticContrast) -> str:
     return f"{text} by {abs(statistic.difference):.3g} [{ends[0]:.3g}, {ends[1]:.3g}]{unit}"
 
 
-def _place(found: Shared) -> str:
+def _place(found: MeanImage) -> str:
     """Where the mean image differs most, if a pixel differs by more than chance over all pixels (Bonferroni)."""
     t = np.divide(found.difference, found.error, out=np.zeros_like(found.difference), where=found.error > 0)
     strongest = np.abs(t).max(axis=2)

@@ -75,9 +75,9 @@ def test_attributions_in_and_compared(capsys: pytest.CaptureFixture[str], tmp_pa
         keys.append(out(capsys, *asked, "orientation=targets_train")[1])
     lines = out(capsys, "compare-adopted", f"a={keys[0]}", f"b={keys[1]}", "comparison.components=2", store)
     assert "were not tested against chance" in lines[0]
-    assert lines[-1].startswith("No report was drawn")
     (folder,) = (tmp_path / "store/comparisons").glob("adopted-*")
-    assert sorted(path.name for path in folder.iterdir()) == ["directions.csv", "study.json", "summary.json"]
+    assert lines[-1] == f"Report: file://{folder}/report/index.html"
+    assert sorted(path.name for path in folder.iterdir()) == ["directions.csv", "report", "study.json", "summary.json"]
     assert {d["null_p"] for d in json.loads((folder / "summary.json").read_text())["directions"]} == {1.0}
     out(capsys, "export", f"key={keys[1]}", f"to={tmp_path / 'again.npy'}", store)
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "scores.npy").read_bytes()
@@ -99,17 +99,18 @@ def test_a_comparison_of_adopted_results_is_verified_and_repaired(
                 ("adopt", f"name=n{seed}", f"scores={tmp_path}/{seed}.npy", "orientation=targets_train", store)
             )
         keys.append(out(capsys, *adopts[-1])[1])
-    settings = QUICK if kind == "margins" else ("comparison.components=2",)
+    (tmp_path / "targets.csv").write_text("label\n" + "0\n1\n" * 15)
+    settings = QUICK if kind == "margins" else ("comparison.components=2", f"targets.table={tmp_path}/targets.csv")
     asked = (f"a={keys[0]}", f"b={keys[1]}", *settings, store)
     out(capsys, "compare-adopted", *asked)
     assert out(capsys, "verify-adopted", *asked)[-1] == "everything is sound"
 
-    patterns = ["comparisons/directions-*", "comparisons/adopted-*/*"]
+    patterns = ["comparisons/directions-*", "comparisons/subpopulations-*", "comparisons/adopted-*/*.*"]
     if kind == "margins":
         patterns += ["trainings/*/scores-*.json", "comparisons/null-*/*", "trainings/*/datamodels-*/*"]
     found = (path for pattern in patterns for path in root.glob(pattern))
     made = sorted(path for path in found if not path.name.endswith(".time.json"))  # how long it took is no result
-    assert len(made) == (4 if kind == "scores" else 4 + 2 + 1 + 6 * 2)
+    assert len(made) == 4 + (4 if kind == "scores" else 2 + 1 + 6 * 2)
     for path in made:
         whole = path.read_bytes()
         path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])

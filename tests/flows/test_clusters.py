@@ -1,6 +1,7 @@
 """Every runner gives the numbers of the local one, and says at once what a cluster lacks."""
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from flows.compose import RunnerConfig, request
 from flows.runners import Call, open_runner
 from flows.runners.cluster import check_workers, installed
 from flows.runners.dask import OURS, _started_here, share_of_gpu
+from flows.runners.ray import NICENESS
 from flows.runners.workers import ClusterRunner
 from flows.window import run_window
 from modeldiff_core.errors import ConfigError
@@ -138,6 +140,26 @@ def test_tasks_of_a_cluster_whose_workers_are_gone_fail_and_are_not_waited_for(m
         cluster.scale(0)
         with pytest.raises(NoWorkerError):
             client.submit(max, 3, 4).result(timeout=60)
+
+
+def test_workers_of_a_running_ray_cluster_get_their_share_of_a_busy_machine(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default Ray makes them 15 nicer than whoever started its nodes."""
+    ray, nodes = pytest.importorskip("ray"), pytest.importorskip("ray.cluster_utils")
+    monkeypatch.delenv(NICENESS, raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = nodes.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    runner, store = RunnerConfig(kind="ray", address=cluster.address), StoreSettings(str(tmp_path))
+    try:
+        with (
+            temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+            open_runner(runner, store) as places,
+        ):
+            assert places.places == 1
+            assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+    finally:
+        cluster.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from modeldiff_core.report import (
     LearningFacts,
     ReportFacts,
 )
+from modeldiff_core.subpopulations import MeanImage
 
 PLANT = Plant(8, 0.7, Watermark(0, 0, 2, 3))
 INTENSITIES = np.array([0.0, 0.5, 1.0])
 END = EndFacts(
     7, ("planted: 6 of 7 (8.1 % of all), p < 0.001", "brighter by 9 [5, 12] than other images of the same classes"),
-    np.full((8, 8, 1), 90.0), np.linspace(-40, 120, 64).reshape(8, 8, 1), np.full((8, 8, 1), 12.5),
+    MeanImage(np.full((8, 8, 1), 90.0), np.linspace(-40, 120, 64).reshape(8, 8, 1), np.full((8, 8, 1), 12.5)),
 )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.adopt import adopt
 from modeldiff_core.stages.adopted import AdoptedComparison, compare_adopted
-from modeldiff_core.stages.adopted_report import write_adopted_report
 from modeldiff_core.stages.consolidate import consolidate
 from modeldiff_core.stages.directions import find_directions, null_block
 from modeldiff_core.stages.export import export
@@ -98,7 +97,6 @@ def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
     assert [line["null_p"] for line in lines] == [str(d["null_p"]) for d in summary["directions"]]
     assert taken[0] == "datamodels of a, all models, targets 0-10"
     assert taken[-1] == "done"
-    assert write_adopted_report(store, comparison) is None
     again, same, taken = compared(store, **keys)
     assert (again.summary, same, taken) == (comparison.summary, summary, ["done"])
     more, _, taken = compared(store, **keys, comparison={**SETTINGS["comparison"], "permutations": 32})
@@ -128,7 +126,6 @@ def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> Non
     assert summary["lds"] == {"a": None, "b": None}
     lines = list(csv.DictReader(io.StringIO(store.read(f"{comparison.folder}/directions.csv").decode())))
     assert [line["variance_a"] for line in lines] == [""] * 4
-    assert write_adopted_report(store, comparison) is None
 
 
 def test_exported_and_adopted_margins_give_the_numbers_of_the_study(tmp_path: Path) -> None:

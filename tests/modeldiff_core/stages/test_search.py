@@ -98,15 +98,17 @@ def test_ends_are_described_and_said_in_the_summary(whole: tuple[ObjectStore, Co
     specs = descriptions(comparison, summary["directions"])
     assert specs
     for spec in specs:
-        stored = read_description(store, spec)
+        stored = read_description(store, spec.ends)
         weights = directions.arrays[f"{spec.side}.directions"][spec.index]
         expected = shared(task.train, furthest(-weights, 0.1), classes)
         assert expected is not None
         end = stored["train"]["negative"]
         assert end.facts["words"] == in_words(expected)
         assert end.facts["size"] == 6
-        assert np.abs(end.difference).max() > 0
-        np.testing.assert_allclose(end.difference, expected.difference, rtol=1e-5, atol=1e-4)
+        assert end.image is not None
+        assert expected.image is not None
+        assert np.abs(end.image.difference).max() > 0
+        np.testing.assert_allclose(end.image.difference, expected.image.difference, rtol=1e-5, atol=1e-4)
         (entry,) = [e for e in summary["directions"] if (e["side"], e["index"]) == (spec.side, spec.index)]
         assert entry["subpopulations"]["negative"]["train"] == end.facts
 

@@ -45,7 +45,8 @@ def test_what_a_class_has_in_common_is_no_difference_and_whole_classes_cannot_be
     whole = shared(Examples(images, LABELS), LABELS == 2, ("a", "b", "c"))
     assert whole is not None
     assert not whole.matched
-    np.testing.assert_array_equal(whole.difference, 200)
+    assert whole.image is not None
+    np.testing.assert_array_equal(whole.image.difference, 200)
 
 
 def test_bands_hold_the_variance_and_the_centre_moves_with_the_image() -> None:
@@ -82,8 +83,9 @@ def test_a_planted_difference_is_said_and_shown() -> None:
     assert words[1] == "class bee: 12 of 12 (33.3 % of all), p < 0.001"
     assert any(line.startswith("redder by 4") for line in words)
     assert words[-1].startswith("the mean image differs most at row 2, column 5: ")
-    assert found.difference[2, 5, 0] == pytest.approx(255 - images[32:40, 2, 5, 0].mean())
-    np.testing.assert_allclose(found.mean_image, images[members].mean(0))
+    assert found.image is not None
+    assert found.image.difference[2, 5, 0] == pytest.approx(255 - images[32:40, 2, 5, 0].mean())
+    np.testing.assert_allclose(found.image.mean, images[members].mean(0))
 
 
 def test_nothing_shared_is_said_so() -> None:
