@@ -124,7 +124,7 @@ def _significance(comparison: Mapping[str, object], exchanged: bool, draws: int)
 def _by_chance(comparison: Mapping[str, object], exchanged: bool) -> str:
     times = comparison.get("permutations")
     often = f"{times} times " if isinstance(times, int) else ""
-    if comparison.get("null") == "parts":
+    if comparison.get("null_from") == "parts":
         return (
             f"{often}the models of A, or in turn of B, were parted at random in two disjoint parts of each half, the "
             "parts fitted as A and B were"

@@ -131,7 +131,7 @@ class Comparison:
         ]
 
 
-USUAL = {"null": "exchange", "rotation": "none"}
+USUAL = {"null_from": "exchange", "rotation": "none"}
 """Choices of a comparison that stand in no digest where they are these."""
 
 

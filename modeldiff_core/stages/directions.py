@@ -46,7 +46,7 @@ class Pair:
     method: 'pca' of the residuals of all models, or 'crossfit': from the cross-covariance of the halves' residuals.
     normalize: rows to unit length before residuals are taken. rotation: of the directions within their span.
     top: targets at each end of a direction.
-    null: what directions are tested against, exchanges of A and B or disjoint parts of either.
+    null_from: what directions are tested against, exchanges of A and B or disjoint parts of either.
     """
 
     a: Fits
@@ -57,12 +57,12 @@ class Pair:
     normalize: bool
     rotation: Rotation
     top: int
-    null: Null
+    null_from: Null
 
     @classmethod
     def of(cls, a: Fits, b: Fits, settings: ComparisonConfig) -> "Pair":
         """The pair under a study's settings."""
-        return cls(a, b, **settings.model_dump(include=WAY | {"seed", "top", "null"}))
+        return cls(a, b, **settings.model_dump(include=WAY | {"seed", "top", "null_from"}))
 
     @property
     def digests(self) -> dict[str, list[str]]:
@@ -79,7 +79,7 @@ class Pair:
         """Where block number `block` of the null stands; the number of permutations is no part of it."""
         halves = {name: digests[1:] for name, digests in self.digests.items()}
         identity = {"version": VERSION, **halves, **self._way, "seed": self.seed}
-        identity |= {} if self.null == "exchange" else {"null": self.null}
+        identity |= {} if self.null_from == "exchange" else {"null_from": self.null_from}
         return refer(FOLDER, "null", identity, record=f"{{key}}/{block:05d}.safetensors")
 
     @property
@@ -95,7 +95,7 @@ class Pair:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a worker in another process."""
         sides = {"a": [r.to_json() for r in self.a], "b": [r.to_json() for r in self.b]}
-        return {**sides, **{name: getattr(self, name) for name in sorted(WAY | {"seed", "top", "null"})}}
+        return {**sides, **{name: getattr(self, name) for name in sorted(WAY | {"seed", "top", "null_from"})}}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Pair":
@@ -142,7 +142,7 @@ def null_block(store: dict[str, Any], pair: dict[str, Any], block: int) -> dict[
     reference = spec.null_block(block)
     halves = (_pairs(objects, spec, 1), _pairs(objects, spec, 2))
     draws = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
-    by_chance = permuted_differences if spec.null == "exchange" else part_differences
+    by_chance = permuted_differences if spec.null_from == "exchange" else part_differences
     differences = by_chance(halves, spec.components, draws, spec.seed, method=spec.method, settings=spec.settings)
     arrays = {"differences": differences}
     write_tensors(objects, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))

@@ -113,7 +113,7 @@ class ComparisonConfig(Settings):
     cross-covariance of the residuals of two disjoint halves of the models, in which estimation noise cancels.
     normalize: rows to unit length first, as published; without it, the public package's variant.
     rotation: 'varimax' turns the directions within their span so that each matters to few targets; 'none' leaves them.
-    null: 'exchange' of A's and B's margins, or disjoint 'parts' of A's models and of B's, which is stricter.
+    null_from: 'exchange' of A's and B's margins, or disjoint 'parts' of A's models and of B's, which is stricter.
     permutations: random exchanges, or partings, behind the p-values; 0 leaves every direction untested (p = 1).
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
@@ -122,7 +122,7 @@ class ComparisonConfig(Settings):
     normalize: bool = True
     rotation: Literal["none", "varimax"] = "none"
     components: Annotated[int, Field(ge=1)] = 8
-    null: Literal["exchange", "parts"] = "exchange"
+    null_from: Literal["exchange", "parts"] = "exchange"
     permutations: Annotated[int, Field(ge=0)] = 24
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     top: Annotated[int, Field(ge=1)] = 12

@@ -53,12 +53,12 @@ def test_the_lasso_alone_is_what_it_was_before_there_were_others() -> None:
     asked: Any = plain(study.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"}))
     asked["regression"] = settings
     del asked["subsets"]["adaptive"], asked["subsets"]["rounds"]  # how the models came to be trained
-    del asked["comparison"]["null"], asked["comparison"]["rotation"]  # the usual ones
+    del asked["comparison"]["null_from"], asked["comparison"]["rotation"]  # the usual ones
     trainings = [training.identity for training in study.trainings]
     assert study.digest == digest({"version": 2, "trainings": trainings, "settings": asked})
     unused = tiny(regression={**REGRESSION, "block_size": 7, "memory_budget_mb": 1})
     assert unused.digest == study.digest
-    stricter = tiny(comparison={**study.study.comparison.model_dump(), "null": "parts"})
+    stricter = tiny(comparison={**study.study.comparison.model_dump(), "null_from": "parts"})
     assert stricter.digest != study.digest
     assert stricter.pair.directions == study.pair.directions
     assert stricter.pair.null_block(0) != study.pair.null_block(0)
@@ -209,7 +209,7 @@ def test_directions_are_tested_against_disjoint_parts(whole: tuple[ObjectStore, 
     study = usual.study
     comparison = tiny(
         regression=study.regression.model_dump(),
-        comparison={**study.comparison.model_dump(), "null": "parts"},
+        comparison={**study.comparison.model_dump(), "null_from": "parts"},
         transformations=[],
     )
     run(store, comparison)
