@@ -1,7 +1,7 @@
 """Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, 'ridge-pca' say.
 
 All go through the platform's cross-fitting and its null of exchanges; with '-parts' behind ('ridge-pca-parts') through
-that of disjoint parts, with '-varimax' its directions are rotated. Ridge is taken at one penalty for all targets, so
+that of disjoint parts. Ridge is taken at one penalty for all targets, so
 that a refit is one product with a matrix that depends on the masks alone and is kept.
 """
 
@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.comparison import (
-    DirectionSettings,
     Method,
     Pairs,
     common_fits,
@@ -79,10 +78,9 @@ class KeptRidge:
 
 def compare(a: Margins, b: Margins, way: str) -> Outcome:
     """Directions of both sides from all models, their cross-fitted differences, and p from the null."""
-    estimator, method, *variant = way.split("-")
+    estimator, method, *null_kind = way.split("-")
     assert method in ("pca", "crossfit")
-    assert variant in ([], ["parts"], ["varimax"])
-    settings = DirectionSettings(rotate=variant == ["varimax"])
+    assert null_kind in ([], ["parts"])
     kind: Method = "pca" if method == "pca" else "crossfit"
     rows = [slice(h, None, 2) for h in (0, 1)]
     refits, whole = _refits(a, b, rows, estimator)
@@ -91,18 +89,18 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
     ]
     pair = (halves[0], halves[1])
     common = common_fits(pair, method=kind)
-    by_chance = part_differences if variant == ["parts"] else permuted_differences
-    null = by_chance(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind, settings=settings)
+    by_chance = part_differences if null_kind else permuted_differences
+    null = by_chance(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind)
     theta = {"a": (whole(a.masks, a.margins, None), common.a), "b": (whole(b.masks, b.margins, None), common.b)}
     fits, forward = [], None
     for first, second in (("a", "b"), ("b", "a")):
         (all_one, one), (all_other, other) = theta[first], theta[second]
         if kind == "pca":
-            found = residual_pca(all_one, all_other, COMPONENTS, settings)
+            found = residual_pca(all_one, all_other, COMPONENTS)
         else:
-            found = residual_crossfit(one, other, COMPONENTS, settings)
+            found = residual_crossfit(one, other, COMPONENTS)
         forward = found if forward is None else forward
-        fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b", settings=settings))
+        fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b"))
     assert forward is not None
     difference = np.stack([fit.difference for fit in fits])
     p = p_values(difference.ravel(), null.ravel())

@@ -2,13 +2,7 @@
 
 from modeldiff_core.comparison.crossfit import CrossFit, cross_fit, subpopulation_overlap
 from modeldiff_core.comparison.parts import part_differences
-from modeldiff_core.comparison.pca import (
-    DirectionSettings,
-    ResidualPCA,
-    residual_crossfit,
-    residual_pca,
-    variance_along,
-)
+from modeldiff_core.comparison.pca import ResidualPCA, residual_crossfit, residual_pca, variance_along
 from modeldiff_core.comparison.permutation import (
     CommonFits,
     Method,
@@ -25,7 +19,6 @@ __all__ = [
     "NEAR",
     "CommonFits",
     "CrossFit",
-    "DirectionSettings",
     "Method",
     "Pairs",
     "ResidualPCA",

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from modeldiff_core.comparison.pca import PUBLISHED, DirectionSettings, Weights, find_directions, variance_along
+from modeldiff_core.comparison.pca import Weights, find_directions, variance_along
 from modeldiff_core.comparison.residuals import explained, normalised, residual
 from modeldiff_core.comparison.subpopulations import shared_extremes
 
@@ -57,16 +57,16 @@ def cross_fit(
     reference: Float[np.ndarray, "components train"] | None = None,
     *,
     parts: tuple[Parts, Parts] | None = None,
-    settings: DirectionSettings = PUBLISHED,
+    normalize: bool = True,
 ) -> CrossFit:
     """Variance along directions from half h measured on half 1 − h, averaged over h.
 
     reference: directions (of all models) that each half's are matched to; without it the second half's are matched
     to the first's. parts: what A's and B's directions of each half are found from; without it the half itself.
-    settings: of the residuals and directions; variances are always of row-normalised datamodels.
+    normalize: of the residuals; variances are always of row-normalised datamodels.
     """
     from_a, from_b = parts if parts is not None else (((a[0],), (a[1],)), ((b[0],), (b[1],)))
-    found = [find_directions(from_a[h], from_b[h], n_components, settings) for h in (0, 1)]
+    found = [find_directions(from_a[h], from_b[h], n_components, normalize=normalize) for h in (0, 1)]
     base = found[0] if reference is None else reference
     versions = np.stack([found[h][matched(base, found[h])] for h in (0, 1)])
     versions[1] *= np.where(np.einsum("ij,ij->i", *versions) < 0, -1, 1)[:, None].astype(versions.dtype)

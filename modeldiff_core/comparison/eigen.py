@@ -68,14 +68,10 @@ def leading_eigenvectors(matrix: CrossCovariance, count: int) -> Float[Tensor, "
     # What the product adds to a vector lies outside the basis: one step of power iteration, for nothing.
     step = image @ top / values[-count:].flip(0).clamp(min=torch.finfo(values.dtype).tiny)
     small = (step - found).norm(dim=0) < 0.1
-    return signed(orthonormal(torch.where(small, step, found)).T)
-
-
-def signed(v: Float[Tensor, "count train"]) -> Float[Tensor, "count train"]:
-    """Rows with their signs chosen so that the largest entry of each is positive."""
+    v = orthonormal(torch.where(small, step, found)).T
     largest = v.gather(1, v.abs().argmax(1, keepdim=True))
-    chosen: Tensor = v * torch.where(largest < 0, -1.0, 1.0)
-    return chosen.contiguous()
+    signed: Tensor = v * torch.where(largest < 0, -1.0, 1.0)
+    return signed.contiguous()
 
 
 def _exact(matrix: CrossCovariance, sought: int) -> Float[Tensor, "train sought"]:

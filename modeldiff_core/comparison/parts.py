@@ -8,7 +8,6 @@ no exchange of A for B is taken to be harmless.
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison.pca import PUBLISHED, DirectionSettings
 from modeldiff_core.comparison.permutation import Method, Pairs, both_sides, common_fits
 from modeldiff_core.identity import generator
 
@@ -20,7 +19,7 @@ def part_differences(
     seed: int,
     *,
     method: Method = "pca",
-    settings: DirectionSettings = PUBLISHED,
+    normalize: bool = True,
 ) -> Float[np.ndarray, "draws sides components"]:
     """Cross-fitted differences of each side between two random parts of A's models (even draws) or of B's (odd ones).
 
@@ -32,7 +31,7 @@ def part_differences(
         first, second = (
             _parted(half, generator("parts", seed, draw, h), of_b=draw % 2 == 1) for h, half in enumerate(halves)
         )
-        out[row] = both_sides(common_fits((first, second), method=method), n_components, settings)
+        out[row] = both_sides(common_fits((first, second), method=method), n_components, normalize=normalize)
     return out
 
 

@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors, signed
+from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
 from modeldiff_core.comparison.residuals import blocks, check_attributions, explained, residual_rows
-from modeldiff_core.comparison.rotation import varimax
 from modeldiff_core.errors import ConfigError
 
 Weights = Float[np.ndarray, "targets train"]
@@ -18,23 +17,8 @@ Other = Float[np.ndarray, "rows columns"]
 
 
 @dataclass(frozen=True)
-class DirectionSettings:
-    """How directions are taken from residuals.
-
-    normalize: rows to unit length first (the paper); without it, the public package's variant, in which targets with
-    large weights count more. rotate: the directions within their span, by varimax of the residuals' projections.
-    """
-
-    normalize: bool = True
-    rotate: bool = False
-
-
-PUBLISHED = DirectionSettings()
-
-
-@dataclass(frozen=True)
 class ResidualPCA:
-    """Directions of residual datamodels, the most important first; rotated ones by variance under A minus under B.
+    """Directions of residual datamodels, the most important first.
 
     directions: unit vectors. projections: of the residual datamodels (not centred) on them, 0 for excluded targets.
     explained_variance_a, explained_variance_b: variance over targets of A's and of B's row-normalised datamodels along
@@ -49,30 +33,26 @@ class ResidualPCA:
 
 
 def residual_pca(
-    theta_a: Weights,
-    theta_b: Other,
-    n_components: int,
-    settings: DirectionSettings = PUBLISHED,
-    *,
-    device: str = "cpu",
+    theta_a: Weights, theta_b: Other, n_components: int, *, normalize: bool = True, device: str = "cpu"
 ) -> ResidualPCA:
     """Centred PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
 
-    device: of the arithmetic. The residuals are held there once; nothing of size
+    normalize: rows to unit length first (the paper); without it, the public package's variant, in which targets
+    with large weights count more. device: of the arithmetic. The residuals are held there once; nothing of size
     train × train is, beyond eigen.EXACT_SIDE. A direction's sign is fixed so that its largest entry is positive.
 
     Raises ConfigError for shapes that differ, values that are not finite, or more components than targets that some
     training example explains under both.
     """
-    return compare_parts((theta_a,), (theta_b,), n_components, settings, device)
+    return compare_parts((theta_a,), (theta_b,), n_components, normalize=normalize, device=device)
 
 
 def residual_crossfit(
     theta_a: tuple[Weights, Weights],
     theta_b: tuple[Weights, Weights],
     n_components: int,
-    settings: DirectionSettings = PUBLISHED,
     *,
+    normalize: bool = True,
     device: str = "cpu",
 ) -> ResidualPCA:
     """Directions of the cross-covariance of two disjoint parts' residuals, in which estimation noise cancels.
@@ -81,15 +61,11 @@ def residual_crossfit(
     the largest eigenvalues. In expectation that is PCA of the residuals without the noise that either part adds.
     Projections and variances are of the mean of both parts' row-normalised datamodels. Otherwise as residual_pca.
     """
-    return compare_parts(theta_a, theta_b, n_components, settings, device)
+    return compare_parts(theta_a, theta_b, n_components, normalize=normalize, device=device)
 
 
 def compare_parts(
-    parts_a: tuple[Weights, ...],
-    parts_b: tuple[Other, ...],
-    n_components: int,
-    settings: DirectionSettings,
-    device: str,
+    parts_a: tuple[Weights, ...], parts_b: tuple[Other, ...], n_components: int, *, normalize: bool, device: str
 ) -> ResidualPCA:
     """Directions from the datamodels of one part of the models (PCA) or of two (their cross-covariance)."""
     for a, b in zip(parts_a, parts_b, strict=True):
@@ -97,30 +73,22 @@ def compare_parts(
     check_attributions(parts_a[0], parts_a[-1])
     kept = np.logical_and.reduce([explained(a, b) for a, b in zip(parts_a, parts_b, strict=True)])
     _check_components(n_components, int(kept.sum()), parts_a[0].shape)
-    directions, own = _directions(parts_a, parts_b, n_components, kept, settings, device)
+    directions, own = _directions(parts_a, parts_b, n_components, kept, normalize=normalize, device=device)
     projections = np.zeros((len(kept), n_components), own.dtype)
     projections[kept] = own
     variances = [
         np.nan_to_num(np.mean([projected(theta, directions) for theta in parts], 0)[kept]).var(0)
         for parts in (parts_a, parts_b)
     ]
-    if settings.rotate:
-        order = np.argsort(variances[1] - variances[0], kind="stable")
-        directions, projections, variances = (
-            directions[order], projections[:, order], [variance[order] for variance in variances]
-        )  # fmt: skip
     return ResidualPCA(directions, projections, variances[0], variances[1], ~kept)
 
 
 def find_directions(
-    parts_a: tuple[Weights, ...],
-    parts_b: tuple[Weights, ...],
-    n_components: int,
-    settings: DirectionSettings = PUBLISHED,
+    parts_a: tuple[Weights, ...], parts_b: tuple[Weights, ...], n_components: int, *, normalize: bool = True
 ) -> Float[np.ndarray, "components train"]:
-    """The directions alone, in no order where rotated, of any targets; what too few of them leave open is arbitrary."""
+    """The directions alone, of whatever targets there are; what too few of them leave open is arbitrary."""
     kept = np.logical_and.reduce([explained(a, b) for a, b in zip(parts_a, parts_b, strict=True)])
-    return _directions(parts_a, parts_b, n_components, kept, settings, "cpu")[0]
+    return _directions(parts_a, parts_b, n_components, kept, normalize=normalize, device="cpu")[0]
 
 
 def variance_along(
@@ -150,27 +118,19 @@ def _directions(
     parts_b: tuple[Weights, ...],
     n_components: int,
     kept: Bool[np.ndarray, " targets"],
-    settings: DirectionSettings,
+    *,
+    normalize: bool,
     device: str,
 ) -> tuple[Float[np.ndarray, "components train"], Float[np.ndarray, "kept components"]]:
     """Directions, and the kept targets' mean projections on them before centring."""
     chosen = np.flatnonzero(kept)
     rows, means = [], []
     for a, b in zip(parts_a, parts_b, strict=True):
-        rows.append(residual_rows(a, b, chosen, normalize=settings.normalize, device=device))
+        rows.append(residual_rows(a, b, chosen, normalize=normalize, device=device))
         means.append(_mean(rows[-1]))
         rows[-1] -= means[-1]
     directions = leading_eigenvectors(CrossCovariance(rows[0], rows[-1]), n_components).to(rows[0].dtype)
-
-    def own_on(directions: Tensor) -> Tensor:
-        on = [x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]
-        return torch.stack(on).mean(0)
-
-    own = own_on(directions)
-    if settings.rotate:
-        turn = torch.from_numpy(varimax(own.cpu().numpy())).to(directions)
-        directions = signed(turn.T @ directions)
-        own = own_on(directions)
+    own = torch.stack([x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]).mean(0)
     return directions.cpu().numpy(), own.cpu().numpy()
 
 

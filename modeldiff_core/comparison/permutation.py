@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.comparison.crossfit import CrossFit, Halves, Parts, cross_fit
-from modeldiff_core.comparison.pca import PUBLISHED, DirectionSettings
 from modeldiff_core.datamodels.protocol import Counts, Refit
 from modeldiff_core.identity import generator
 
@@ -68,12 +67,12 @@ class CommonFits:
         reference: Float[np.ndarray, "components train"] | None = None,
         *,
         reverse: bool = False,
-        settings: DirectionSettings = PUBLISHED,
+        normalize: bool = True,
     ) -> CrossFit:
         """Cross-fitted variances of the directions of A on B, or reversed of B on A ("a" is then B)."""
         sides = ((self.a, self.parts_a), (self.b, self.parts_b))
         (one, from_one), (other, from_other) = sides[::-1] if reverse else sides
-        return cross_fit(one, other, n_components, reference, parts=(from_one, from_other), settings=settings)
+        return cross_fit(one, other, n_components, reference, parts=(from_one, from_other), normalize=normalize)
 
 
 def permuted_differences(
@@ -83,7 +82,7 @@ def permuted_differences(
     seed: int,
     *,
     method: Method = "pca",
-    settings: DirectionSettings = PUBLISHED,
+    normalize: bool = True,
 ) -> Float[np.ndarray, "permutations sides components"]:
     """Cross-fitted differences of each side (A−B, then B−A) under random exchanges of A and B.
 
@@ -95,15 +94,13 @@ def permuted_differences(
             generator("permutation", seed, permutation, h).random(len(half.masks_a)) < 0.5
             for h, half in enumerate(halves)
         )
-        out[row] = both_sides(common_fits(halves, (first, second), method=method), n_components, settings)
+        out[row] = both_sides(common_fits(halves, (first, second), method=method), n_components, normalize=normalize)
     return out
 
 
-def both_sides(
-    fits: CommonFits, n_components: int, settings: DirectionSettings = PUBLISHED
-) -> Float[np.ndarray, "sides components"]:
+def both_sides(fits: CommonFits, n_components: int, *, normalize: bool) -> Float[np.ndarray, "sides components"]:
     """Cross-fitted differences of the directions A−B, then B−A, as both halves find them."""
-    sides = [fits.compare(n_components, reverse=reverse, settings=settings) for reverse in (False, True)]
+    sides = [fits.compare(n_components, reverse=reverse, normalize=normalize) for reverse in (False, True)]
     return np.stack([fit.difference for fit in sides])
 
 

@@ -85,20 +85,15 @@ def _directions(comparison: Mapping[str, object], of: str = "the datamodels of a
     many = f"{count} " if isinstance(count, int) else ""
     first = "With each datamodel scaled to length 1, the" if comparison.get("normalize", True) else "The"
     taken = f"{first} part of A’s that is along B’s was taken away"
-    turned = (
-        " They were turned within their span by varimax of the images’ projections, so that each matters to few images."
-        if comparison.get("rotation") == "varimax"
-        else ""
-    )
     if comparison.get("method") == "crossfit":
         return (
             f"{taken}, in the datamodels of each of two disjoint halves of the models. With the centred rests R₁ and "
             f"R₂ of the halves, the {many}directions A−B are the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of the largest "
-            f"eigenvalues, in which the estimation noise of either half cancels in expectation; likewise B−A.{turned}"
+            "eigenvalues, in which the estimation noise of either half cancels in expectation; likewise B−A."
         )
     return (
-        f"{taken}, in {of}. The {many}directions A−B are the principal components of what "
-        f"remains, centred: those along which it varies most; likewise B−A.{turned}"
+        f"{taken}, in {of}. The {many}directions A−B are the principal components of what remains, centred: those "
+        "along which it varies most; likewise B−A."
     )
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from modeldiff_core.comparison import DirectionSettings, extremes, residual_pca, similarity
+from modeldiff_core.comparison import extremes, residual_pca, similarity
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.adopted_examples import Behind, read_examples
-from modeldiff_core.stages.comparison import HALVES, PARTS, changed_settings, plain_settings
+from modeldiff_core.stages.comparison import HALVES, PARTS, plain_settings
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, SIDES, Pair, find_directions, null_block
 from modeldiff_core.stages.enrichment import Ends, read_description
 from modeldiff_core.stages.findings import Findings, entries_with_power, estimator_scores
@@ -103,7 +103,7 @@ class AdoptedComparison:
         """Where the directions stand, of margins or of attributions."""
         if self.a.kind == "margins":
             return self.pair.directions
-        settings = changed_settings(self.study.comparison.model_dump(include={"components", "normalize", "rotation"}))
+        settings = self.study.comparison.model_dump(include={"components", "normalize"})
         identity = {"version": VERSION, "scores": self._digests, **settings}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
@@ -235,9 +235,8 @@ def _find_directions_of_scores(store: ObjectStore, comparison: AdoptedComparison
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side in SIDES:
         first, second = side.split("-")
-        asked = comparison.study.comparison
-        settings = DirectionSettings(asked.normalize, asked.rotation == "varimax")
-        found = residual_pca(theta[first], theta[second], asked.components, settings)
+        settings = comparison.study.comparison
+        found = residual_pca(theta[first], theta[second], settings.components, normalize=settings.normalize)
         arrays |= {
             f"{side}.directions": found.directions,
             f"{side}.projections": found.projections,

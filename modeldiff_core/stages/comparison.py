@@ -131,10 +131,6 @@ class Comparison:
         ]
 
 
-USUAL = {"null_from": "exchange", "rotation": "none"}
-"""Choices of a comparison that stand in no digest where they are these."""
-
-
 def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> object:
     """Settings without what decides no number, and without choices (estimators, null) where they are the usual ones."""
     own = build_estimator(regression, "lasso").identity()
@@ -144,9 +140,7 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     if "subsets" in settings:
         subsets = {name: value for name, value in settings["subsets"].items() if name not in ("adaptive", "rounds")}
         settings = {**settings, "subsets": subsets}
-    return plain({**settings, "comparison": changed_settings(settings["comparison"]), "regression": own})
-
-
-def changed_settings(comparison: dict[str, Any]) -> dict[str, Any]:
-    """A comparison's settings without the choices that are the usual ones."""
-    return {name: value for name, value in comparison.items() if USUAL.get(name) != value}
+    if settings["comparison"]["null_from"] == "exchange":
+        tested = {name: value for name, value in settings["comparison"].items() if name != "null_from"}
+        settings = {**settings, "comparison": tested}
+    return plain({**settings, "regression": own})

@@ -7,7 +7,6 @@ import numpy as np
 
 from modeldiff_core.comparison import (
     CommonFits,
-    DirectionSettings,
     Method,
     Pairs,
     common_fits,
@@ -32,9 +31,6 @@ NULL_BLOCK = 2
 """Draws in one object of the null."""
 FOLDER = "comparisons"
 Null = Literal["exchange", "parts"]
-Rotation = Literal["none", "varimax"]
-WAY = {"components", "method", "normalize", "rotation"}
-"""What decides the directions, and what differences of like algorithms are."""
 Fits = tuple[Regression, Regression, Regression]
 """One algorithm's regressions on all models, on the even and on the odd ones."""
 
@@ -44,8 +40,7 @@ class Pair:
     """The regressions of A and of B, on all models and on each half, and how their directions are found.
 
     method: 'pca' of the residuals of all models, or 'crossfit': from the cross-covariance of the halves' residuals.
-    normalize: rows to unit length before residuals are taken. rotation: of the directions within their span.
-    top: targets at each end of a direction.
+    normalize: rows to unit length before residuals are taken. top: targets at each end of a direction.
     null_from: what directions are tested against, exchanges of A and B or disjoint parts of either.
     """
 
@@ -55,14 +50,15 @@ class Pair:
     seed: int
     method: Method
     normalize: bool
-    rotation: Rotation
     top: int
     null_from: Null
 
     @classmethod
     def of(cls, a: Fits, b: Fits, settings: ComparisonConfig) -> "Pair":
         """The pair under a study's settings."""
-        return cls(a, b, **settings.model_dump(include=WAY | {"seed", "top", "null_from"}))
+        return cls(
+            a, b, **settings.model_dump(include={"components", "seed", "method", "normalize", "top", "null_from"})
+        )
 
     @property
     def digests(self) -> dict[str, list[str]]:
@@ -84,18 +80,12 @@ class Pair:
 
     @property
     def _way(self) -> dict[str, Any]:
-        usual = {"rotation"} if self.rotation == "none" else set()
-        return {name: getattr(self, name) for name in sorted(WAY - usual)}
-
-    @property
-    def settings(self) -> DirectionSettings:
-        """How directions are taken from residuals."""
-        return DirectionSettings(self.normalize, self.rotation == "varimax")
+        return {"components": self.components, "method": self.method, "normalize": self.normalize}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a worker in another process."""
         sides = {"a": [r.to_json() for r in self.a], "b": [r.to_json() for r in self.b]}
-        return {**sides, **{name: getattr(self, name) for name in sorted(WAY | {"seed", "top", "null_from"})}}
+        return {**sides, **self._way, "seed": self.seed, "top": self.top, "null_from": self.null_from}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Pair":
@@ -115,10 +105,10 @@ def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, An
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side, (first, second) in zip(SIDES, (("a", "b"), ("b", "a")), strict=True):
         if spec.method == "pca":
-            found = residual_pca(theta[first], theta[second], spec.components, spec.settings)
+            found = residual_pca(theta[first], theta[second], spec.components, normalize=spec.normalize)
         else:
-            found = residual_crossfit(halves[first], halves[second], spec.components, spec.settings)
-        fit = common.compare(spec.components, found.directions, reverse=first == "b", settings=spec.settings)
+            found = residual_crossfit(halves[first], halves[second], spec.components, normalize=spec.normalize)
+        fit = common.compare(spec.components, found.directions, reverse=first == "b", normalize=spec.normalize)
         # From here on "a" is algorithm A again, whichever side the direction is of.
         variance = {first: fit.variance_a, second: fit.variance_b}
         in_sample = {first: found.explained_variance_a, second: found.explained_variance_b}
@@ -143,7 +133,7 @@ def null_block(store: dict[str, Any], pair: dict[str, Any], block: int) -> dict[
     halves = (_pairs(objects, spec, 1), _pairs(objects, spec, 2))
     draws = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
     by_chance = permuted_differences if spec.null_from == "exchange" else part_differences
-    differences = by_chance(halves, spec.components, draws, spec.seed, method=spec.method, settings=spec.settings)
+    differences = by_chance(halves, spec.components, draws, spec.seed, method=spec.method, normalize=spec.normalize)
     arrays = {"differences": differences}
     write_tensors(objects, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
     return reference.to_json()

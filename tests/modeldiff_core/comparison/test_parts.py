@@ -69,7 +69,7 @@ def test_a_draw_is_a_function_of_seed_and_number() -> None:
 
 def test_a_planted_difference_is_beyond_it() -> None:
     halves = study(1, 2.0)
-    observed = both_sides(common_fits(halves), COMPONENTS)
+    observed = both_sides(common_fits(halves), COMPONENTS, normalize=True)
     null = part_differences(halves, COMPONENTS, range(20), 0)
     assert observed[0, 0] > 2 * np.abs(null).max()
     assert p_values(observed[0], null.ravel())[0] == 1 / (1 + null.size)
@@ -80,7 +80,7 @@ def test_it_is_wider_than_exchanges_and_sounds_no_more_alarms() -> None:
     p, wider = [], []
     for seed in range(6):
         halves = study(seed, 0.0)
-        observed = both_sides(common_fits(halves), COMPONENTS).max()
+        observed = both_sides(common_fits(halves), COMPONENTS, normalize=True).max()
         parts = part_differences(halves, COMPONENTS, range(12), seed)
         exchanges = permuted_differences(halves, COMPONENTS, range(12), seed)
         p.append(p_values(np.array([observed]), parts.max((1, 2)))[0])

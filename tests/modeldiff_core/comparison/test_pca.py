@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from modeldiff_core.comparison import (
-    DirectionSettings,
-    ResidualPCA,
-    eigen,
-    residual,
-    residual_crossfit,
-    residual_pca,
-    variance_along,
-)
+from modeldiff_core.comparison import ResidualPCA, eigen, residual, residual_crossfit, residual_pca, variance_along
 from modeldiff_core.comparison.residuals import normalised
 from modeldiff_core.errors import ConfigError
 
@@ -39,7 +31,7 @@ def same_up_to_sign(found: np.ndarray, expected: np.ndarray, tolerance: float) -
 @pytest.mark.parametrize("normalize", [True, False])
 def test_directions_are_those_of_scikit_learn(targets: int, train: int, normalize: bool) -> None:
     a, b = thetas(targets, train)
-    found = residual_pca(a, b, 5, DirectionSettings(normalize=normalize))
+    found = residual_pca(a, b, 5, normalize=normalize)
     left = residual(normalised(a), normalised(b)) if normalize else residual(a, b)
     oracle = PCA(5, svd_solver="full").fit(left)
     assert (oracle.explained_variance_[:-1] > 1.01 * oracle.explained_variance_[1:]).all(), "directions differ"
@@ -53,7 +45,7 @@ def test_directions_are_those_of_scikit_learn(targets: int, train: int, normaliz
 
 def test_normalisation_changes_the_answer() -> None:
     a, b = thetas()
-    one, other = residual_pca(a, b, 3).directions, residual_pca(a, b, 3, DirectionSettings(normalize=False)).directions
+    one, other = residual_pca(a, b, 3).directions, residual_pca(a, b, 3, normalize=False).directions
     assert np.abs(np.einsum("ij,ij->i", one, other)).min() < 0.99
 
 
@@ -80,15 +72,14 @@ def assert_same(one: ResidualPCA, other: ResidualPCA) -> None:
 def test_the_scale_of_b_does_not_matter(normalize: bool) -> None:
     a, b = thetas()
     scale = np.geomspace(0.01, 100, len(b))[:, None]
-    settings = DirectionSettings(normalize=normalize)
-    assert_same(residual_pca(a, scale * b, 4, settings), residual_pca(a, b, 4, settings))
+    assert_same(residual_pca(a, scale * b, 4, normalize=normalize), residual_pca(a, b, 4, normalize=normalize))
 
 
 def test_the_scale_of_a_matters_only_without_normalisation() -> None:
     a, b = thetas()
     scale = np.geomspace(0.1, 10, len(a))[:, None]
     assert_same(residual_pca(scale * a, b, 4), residual_pca(a, b, 4))
-    raw = [residual_pca(x, b, 4, DirectionSettings(normalize=False)).directions for x in (a, scale * a)]
+    raw = [residual_pca(x, b, 4, normalize=False).directions for x in (a, scale * a)]
     assert np.abs(np.einsum("ij,ij->i", *raw)).min() < 0.99
 
 
@@ -187,8 +178,8 @@ def test_noise_of_two_parts_cancels() -> None:
     basis, loadings = np.linalg.qr(rng.normal(size=(120, 3)))[0].T, rng.normal(size=(3, 80))
     shared = 3 * rng.normal(size=(80, 120))
     a = [shared + 40 * np.outer(loadings[0], basis[0]) + 60 * np.outer(loadings[k], basis[k]) for k in (1, 2)]
-    by_crossfit = residual_crossfit((a[0], a[1]), (shared, shared), 1, DirectionSettings(normalize=False))
-    by_pca = residual_pca((a[0] + a[1]) / 2, shared, 1, DirectionSettings(normalize=False))
+    by_crossfit = residual_crossfit((a[0], a[1]), (shared, shared), 1, normalize=False)
+    by_pca = residual_pca((a[0] + a[1]) / 2, shared, 1, normalize=False)
     assert abs(by_crossfit.directions[0] @ basis[0]) > 0.95
     assert abs(by_crossfit.directions[0] @ basis[0]) > abs(by_pca.directions[0] @ basis[0])
     same = residual_crossfit((a[0], a[0]), (shared, shared), 3)

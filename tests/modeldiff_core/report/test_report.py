@@ -162,8 +162,6 @@ def test_methods_tell_the_method_that_was_used(facts):
     assert "from its two quarters" in crossfit
     assert "scaled to length 1" not in told(normalize=False)
     assert "not set against chance" in told(permutations=0)
-    assert "varimax" not in pca
-    assert "turned within their span by varimax" in told(rotation="varimax")
     parts = told(null_from="parts")
     assert "40 times the models of A, or in turn of B, were parted" in parts
     assert "exchanged" in pca
