@@ -72,8 +72,13 @@ def study(spec: Spec, ways: list[str], models: int | None = None, kept: Path | N
     """Train, compare in every way, and judge: everything that the tables need."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        own = kept / f"{spec['data']}-{spec['kind']}-{spec['seed']}".replace(" ", "_") if kept else None
+        own = kept_of(kept, spec["data"], spec["kind"], spec["seed"])
         return _study(spec, ways, models or MODELS[spec["data"]], own)
+
+
+def kept_of(kept: Path | None, data: str, kind: str | None, seed: int) -> Path | None:
+    """Where the margins of one sample are kept."""
+    return kept / f"{data}-{kind}-{seed}".replace(" ", "_") if kept else None
 
 
 def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def leading(tested: Outcome) -> list[int]:
 def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
     """What a way found: differences, p, and of each cue the AUC of every direction of side A−B."""
     aucs = [
-        [_auc(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]
+        [area(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]
         for truth in made.truths
     ]
     hits = sum(any(row[i] >= AUC for i in leading(tested)) for row in aucs)
@@ -127,7 +132,8 @@ def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
     }
 
 
-def _auc(carries: np.ndarray, projection: np.ndarray) -> float:
+def area(carries: np.ndarray, projection: np.ndarray) -> float:
+    """Area under the ROC curve of a projection, either sign."""
     auc = float(roc_auc_score(carries, projection))
     return max(auc, 1 - auc)
 

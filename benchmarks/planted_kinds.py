@@ -37,11 +37,13 @@ class Planting:
 
 @dataclass(frozen=True)
 class Truth:
-    """Which test images carry one planting's feature, and among which a direction must tell them apart."""
+    """Which images carry one planting's feature, and among which a direction must tell them apart."""
 
     planting: Planting
     carries: Bool[np.ndarray, " targets"]
     among: Bool[np.ndarray, " targets"]
+    trained: Bool[np.ndarray, " train"]
+    trained_among: Bool[np.ndarray, " train"]
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,10 @@ def sample(data: str, kind: str | None, seed: int) -> Sample:
     plain = load(data, seed, colour=any(isinstance(p.feature, Tint) for p in plantings))
     train, test, truths = plain.train, plain.test, []
     for planting in plantings:
-        train, _ = _planted(train, planting, "train", seed)
+        train, trained = _planted(train, planting, "train", seed)
         test, carries = _planted(test, planting, "test", seed)
-        truths.append(Truth(planting, carries, np.isin(test.labels, planting.main)))
+        among, trained_among = (np.isin(part.labels, planting.main) for part in (plain.test, plain.train))
+        truths.append(Truth(planting, carries, among, trained, trained_among))
     return Sample(train, replace(train, images=plain.train.images), test, tuple(truths))
 
 

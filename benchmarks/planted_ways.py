@@ -119,8 +119,7 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
 def _refits(a: Margins, b: Margins, rows: list[slice], estimator: str) -> tuple[list[Refit], Refit]:
     """How both halves are fitted anew, and how all models are."""
     if estimator == "ridge":
-        chosen = [fit_ridge(one.masks, one.margins, penalties=(0.03, 0.1, 0.3, 1.0)).lambdas for one in (a, b)]
-        refit = KeptRidge(float(np.exp(np.mean(np.log(chosen)))))
+        refit = common_ridge(a, b)
         return [refit, refit], refit
     assert estimator == "lasso"
     settings = Lasso(n_lambdas=12, gap_tolerance=1e-2)
@@ -129,3 +128,9 @@ def _refits(a: Margins, b: Margins, rows: list[slice], estimator: str) -> tuple[
         fits = [fit_lasso(one.masks[part], one.margins[part], n_lambdas=12, gap_tolerance=1e-2) for one in (a, b)]
         halves.append(settings.common(*fits))
     return halves[:2], halves[2]
+
+
+def common_ridge(a: Margins, b: Margins) -> KeptRidge:
+    """Ridge at the penalty that suits A's and B's targets on (geometric) average."""
+    chosen = [fit_ridge(one.masks, one.margins, penalties=(0.03, 0.1, 0.3, 1.0)).lambdas for one in (a, b)]
+    return KeptRidge(float(np.exp(np.mean(np.log(chosen)))))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import battery, judged, missed, study, table
-from benchmarks.planted_kinds import DATASETS, KINDS, Planting, Sample, Truth, sample
+from benchmarks.planted_kinds import DATASETS, KINDS, Planting, Sample, sample
 from benchmarks.planted_search import EFFECTS, ENSEMBLE, Ensembles, found_cue
+from benchmarks.planted_told import told, told_areas
 from benchmarks.planted_ways import Outcome
 from modeldiff_core.data import Watermark
 from modeldiff_core.transformations import TransformationTest, judge, read
@@ -49,6 +50,8 @@ def test_a_and_b_differ_in_the_cue_alone(kind: str) -> None:
     for truth in made.truths:
         among = truth.carries[truth.among]
         assert 0 < among.sum() < len(among), "some of the class carry the cue and some do not"
+        trained = truth.trained[truth.trained_among]
+        assert 0 < trained.sum() < len(trained), "of its training examples too"
 
 
 def made_up() -> tuple[Outcome, Sample]:
@@ -56,7 +59,7 @@ def made_up() -> tuple[Outcome, Sample]:
     base = sample("digits", "patch", 0)
     targets = len(base.test)
     carries = np.arange(targets) % 2 == 0
-    truth = Truth(base.truths[0].planting, carries, np.arange(targets) < 40)
+    truth = replace(base.truths[0], carries=carries, among=np.arange(targets) < 40)
     projections = np.random.default_rng(0).normal(size=(targets, 3))
     projections[:, 1] = -5.0 * carries
     p = np.array([[0.01, 0.01, 0.5], [0.9, 0.9, 0.9]])
@@ -148,3 +151,14 @@ def test_a_battery_cut_off_is_balanced() -> None:
     assert sum(spec["null"] is None for spec in first) == pytest.approx(2 * len(KINDS), abs=1)
     assert {spec["seed"] for spec in first if spec["null"] is None} == {0}
     assert {(s["data"], s["kind"]) for s in first if s["null"] is None} == {(d, k) for d in DATASETS for k in KINDS}
+
+
+def test_a_told_direction_sets_carriers_of_the_class_against_the_rest_of_it() -> None:
+    truth = sample("digits", "confounded background", 0).truths[0]
+    direction = told(truth)
+    carry, among = truth.trained, truth.trained_among
+    assert (carry & ~among).any(), "images of other classes carry it too"
+    assert not direction[~among].any()
+    np.testing.assert_allclose((direction[carry & among].sum(), direction[~carry & among].sum()), (1, -1))
+    (area,) = told_areas("digits", "patch", 0, 100, None)
+    assert area >= 0.9, "a patch in the corner is easily told"

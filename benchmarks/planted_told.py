@@ -1,0 +1,83 @@
+"""What the battery's datamodels hold of a cue: directions that are told which training examples carry it.
+
+    python -m benchmarks.planted_told --out FILE [--models 2400] [--seeds 2] [--data digits fashion] [--kept DIR]
+
+The told direction of a cue is v = 1/n_c on those of the class's training examples that carry it, −1/n_r on the others.
+Test images are projected on it as on any direction, by their residuals with unit rows (the battery's ridge), and judged
+by the rule of benchmarks/planted.py: an area under the ROC curve of at least 0.9 among the class. It is no bound, but a
+direction that nobody has: a plant that it misses is hardly there to be found by another mixture of the same residuals.
+--out: the battery's results for as many models, whose way is counted beside it.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from threadpoolctl import threadpool_limits
+
+from benchmarks.planted import AUC, FIRST, RECIPES, area, battery, kept_of, key, margins, read
+from benchmarks.planted_kinds import DATASETS, Truth, sample
+from benchmarks.planted_ways import common_ridge
+from modeldiff_core.comparison.residuals import residual_rows
+
+WAY = "ridge-pca"
+
+
+def told(truth: Truth) -> Float[np.ndarray, " train"]:
+    """Mean of the class's training examples that carry the cue, less that of the others."""
+    carry, rest = truth.trained & truth.trained_among, ~truth.trained & truth.trained_among
+    return np.asarray(carry / carry.sum() - rest / rest.sum())
+
+
+def told_areas(data: str, kind: str, seed: int, models: int, kept: Path | None) -> list[float]:
+    """For each cue of a plant: how well its told direction separates."""
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        made, recipe = sample(data, kind, seed), RECIPES[data]
+        folder = kept_of(kept, data, kind, seed)
+        a, b = (margins(recipe, made, which, models, 1, seed, folder) for which in "ab")
+        fit = common_ridge(a, b)
+        theta = [fit(one.masks, one.margins) for one in (a, b)]
+        residuals = residual_rows(theta[0], theta[1], np.arange(len(made.test)), normalize=True).numpy()
+        return [area(truth.carries[truth.among], residuals[truth.among] @ told(truth)) for truth in made.truths]
+
+
+def main() -> None:
+    """A line a plant that either misses, and both counts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("planted.jsonl"))
+    parser.add_argument("--models", type=int, default=2400)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--data", nargs="*", default=list(DATASETS), choices=DATASETS)
+    parser.add_argument("--kept", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    battery_found = {key(r): bool(r["ways"][WAY]["found"]) for r in read(options.out) if r["models"] == options.models}
+    plants = [s for s in battery([], options.data, options.seeds, 0) if s["kind"] is not None]
+    counts = {(told_it, found_it): 0 for told_it in (True, False) for found_it in (True, False)}
+    with ProcessPoolExecutor(options.workers) as pool:
+        runs = [
+            pool.submit(told_areas, s["data"], s["kind"], s["seed"], options.models, options.kept) for s in plants
+        ]  # fmt: skip
+        for plant, run in zip(plants, runs, strict=True):
+            areas = run.result()
+            told_it = sum(value >= AUC for value in areas) >= min(len(areas), FIRST)
+            found_it = battery_found[key(plant)]
+            counts[told_it, found_it] += 1
+            if not (told_it and found_it):
+                lowest = ", ".join(f"{value:.2f}" for value in sorted(areas)[:2])
+                print(
+                    f"- {plant['kind']}, {plant['data']}, seed {plant['seed']}: told {lowest}"
+                    f"{'' if told_it else ' (missed)'}; {WAY} {'found' if found_it else 'missed'}",
+                    flush=True,
+                )
+    both, told_only, found_only = counts[True, True], counts[True, False], counts[False, True]
+    print(f"\nOf {len(plants)} plants, {options.models} models an algorithm:")
+    print(f"told directions find {both + told_only}, {WAY} {both + found_only}, both the same {both}")
+
+
+if __name__ == "__main__":
+    main()
