@@ -32,7 +32,7 @@ SECRETS = {
 
 
 class Services:
-    """Starts services with what differs outside a network of containers: names, ports, SQLite for Postgres, and nobody else to offer S3 to."""
+    """Starts services with what differs outside a network of containers: names, ports, SQLite, S3 for nobody else."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
