@@ -18,8 +18,9 @@ if [ -n "${S3_HOST:-}" ]; then
     socat "TCP-LISTEN:$port,bind=$S3_HOST,reuseaddr,fork,backlog=128,nodelay" "TCP:127.0.0.1:$inside,nodelay" &
     port=$inside
 fi
-# Each port + 10000 is taken too.
-exec weed -logtostderr mini "-dir=$folder" -ip=127.0.0.1 -ip.bind=127.0.0.1 "-s3.port=$port" \
+# Each port + 10000 is taken too. weed has the key from the file alone: it would log the name of one in its environment.
+exec env -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY weed -logtostderr mini "-dir=$folder" \
+    -ip=127.0.0.1 -ip.bind=127.0.0.1 "-s3.port=$port" \
     "-master.port=$((port + 1))" "-volume.port=$((port + 2))" "-filer.port=$((port + 3))" "-admin.port=$((port + 4))" \
     -master.telemetry=false -webdav=false -admin.ui=false -s3.autoCreateBucket=false -s3.port.iceberg=0 \
     -s3.port.lance=0 "-s3.config=$folder/s3.json" "-bucket=$BUCKET"
