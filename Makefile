@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract clusters walk ui drills operations clean
+.PHONY: demo test lint types contract clusters walk ui drills operations images clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -41,6 +41,10 @@ drills: .venv/test
 # Takes away what a comparison needs: a worker, a server, a cluster's node, room on the disk; root, a quarter of an hour.
 operations: .venv/test
 	$(BIN)/python -m benchmarks.operations
+
+# Builds the images and completes a study in their containers: docker with its compose plugin, minutes.
+images:
+	python3 -m benchmarks.images
 
 .venv/base: constraints.txt
 	command -v $(PYTHON) >/dev/null && $(PYTHON) -m venv .venv || python3 -m venv .venv

@@ -1,16 +1,18 @@
 #!/bin/sh
-# System packages that pip cannot bring: FFCV's libraries, a C compiler, Fashion-MNIST, a browser for the page tests,
-# a database for benchmarks.fanout --postgres.
-# Usage: docker/system-packages.sh ffcv|compiler|test|postgres ...   Exits 0 when all are there, 1 with one sentence when they cannot be had.
+# System packages that pip cannot bring: FFCV's libraries to build it, or to run it once it is built, a C compiler,
+# Fashion-MNIST, a browser for the page tests, a database for benchmarks.fanout --postgres.
+# Usage: docker/system-packages.sh ffcv|ffcv-run|compiler|test|postgres ...
+# Exits 0 when all are there, 1 with one sentence when they cannot be had.
 set -u
 packages=""
 for group in "$@"; do
     case "$group" in
         ffcv) packages="$packages pkg-config libopencv-dev libturbojpeg0-dev" ;;
+        ffcv-run) packages="$packages libopencv-imgproc406 libturbojpeg0 libgl1 libglib2.0-0" ;;
         compiler) packages="$packages gcc libc6-dev" ;;
         test) packages="$packages dataset-fashion-mnist chromium" ;;
         postgres) packages="$packages postgresql" ;;
-        *) echo "unknown group $group: ffcv, compiler, test or postgres" >&2; exit 2 ;;
+        *) echo "unknown group $group: ffcv, ffcv-run, compiler, test or postgres" >&2; exit 2 ;;
     esac
 done
 missing=""

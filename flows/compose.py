@@ -27,7 +27,10 @@ class RunnerConfig(Settings):
     kind: Literal["local", "dask", "ray"] = "local"
     address: str | None = Field(None, description="of a running cluster; if not given, one is started on this machine")
     workers: int | None = Field(
-        None, ge=1, description="worker processes on this machine; if not given one a core, or one a GPU share"
+        None,
+        ge=1,
+        description="worker processes on this machine, one a core or a GPU share if not given; "
+        "of a Dask cluster at an address: how many it may grow to",
     )
     shard_gpus: float = Field(
         0, ge=0, le=1, description="on a cluster: the GPU that a shard takes, or the part of one that several share"
@@ -107,8 +110,8 @@ class RunnerConfig(Settings):
 
     @field_validator("workers")
     @classmethod
-    def _of_clusters_started_here(cls, workers: int | None, about: ValidationInfo) -> int | None:
-        if workers is not None and about.data.get("address"):
+    def _of_clusters_that_grow(cls, workers: int | None, about: ValidationInfo) -> int | None:
+        if workers is not None and about.data.get("address") and about.data.get("kind") != "dask":
             raise ValueError("none beside runner.address: that cluster has its own")
         return workers
 

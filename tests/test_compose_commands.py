@@ -32,7 +32,7 @@ SECRETS = {
 
 
 class Services:
-    """Starts services with what differs outside a network of containers: names, ports, and SQLite for Postgres."""
+    """Starts services with what differs outside a network of containers: names, ports, SQLite, S3 for nobody else."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,8 @@ class Services:
                 if f"${{{secret}:?" in value:
                     value = value[: value.index("${")] + chosen + value[value.index("}") + 1 :]
             given[key] = self.outside(value)
-        given.pop("PREFECT_API_DATABASE_CONNECTION_URL", None)
+        for inside in ("PREFECT_API_DATABASE_CONNECTION_URL", "S3_HOST"):
+            given.pop(inside, None)
         places = os.pathsep.join([str(DOCKER), str(Path(sys.executable).parent), kept.get("PATH", "")])
         own = {"PREFECT_HOME": str(self.folder / name), "PREFECT_WORKER_WEBSERVER_PORT": self.ports["8080"]}
         return {**kept, **given, **own, "S3_PORT": self.ports["9000"], "PATH": places, "NO_PROXY": "127.0.0.1"}

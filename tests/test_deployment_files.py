@@ -94,6 +94,14 @@ def test_a_service_is_healthy_pinned_and_on_loopback(name: str) -> None:
     assert set(service["networks"]) <= set(COMPOSE["networks"])
 
 
+def test_only_s3_of_seaweedfs_is_offered_to_others() -> None:
+    script = (DOCKER / "s3-server.sh").read_text()
+    assert set(re.findall(r"-ip(?:\.bind)?=(\S+)", script)) == {"127.0.0.1"}
+    (offered,) = re.findall(r"TCP-LISTEN:(\S+?),bind=\$S3_HOST", script)
+    assert offered == "$port"
+    assert COMPOSE["services"]["s3"]["ports"] == ["127.0.0.1:9000:9000"]
+
+
 def test_no_secret_stands_in_the_compose_file_and_each_must_be_given() -> None:
     text = (DOCKER / "compose.yaml").read_text()
     asked = set(re.findall(r"\$\{(\w+)", text))
@@ -130,6 +138,7 @@ def test_pods_are_not_root_and_hold_no_secret() -> None:
     template = json.loads((DOCKER / "work-pools" / "kubernetes.json").read_text())
     pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
+    assert pod["parallelism"] == pod["completions"] == 1, "without them prefect-kubernetes refuses the template"
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
     assert container["securityContext"]["allowPrivilegeEscalation"] is False

@@ -1,4 +1,4 @@
-"""A Dask cluster of SLURM jobs for `runner=dask`: runs on the login node, and asks for jobs while there is work.
+"""A Dask cluster of SLURM jobs for `runner=dask`, on the login node: one job always, more while there is work.
 
 Needs dask-jobqueue beside the platform. Jobs are described in ~/.config/dask/jobqueue.yaml (see jobqueue.yaml here).
 Usage: python docker/slurm/cluster.py --most 16 [--port 8786] [--script]
@@ -21,8 +21,10 @@ def main() -> None:
         if asked.script:
             print(cluster.job_script())
             return
-        cluster.adapt(minimum_jobs=0, maximum_jobs=asked.most)
-        print(f"runner=dask runner.address={cluster.scheduler_address}", flush=True)
+        # A flow looks for workers before it has work; a shard is minutes of work, so each that waits is worth a job.
+        # One that is idle for a minute goes back.
+        cluster.adapt(minimum_jobs=1, maximum_jobs=asked.most, target_duration="1ms", interval="1s", wait_count=60)
+        print(f"runner=dask runner.address={cluster.scheduler_address} runner.workers={asked.most}", flush=True)
         threading.Event().wait()
 
 

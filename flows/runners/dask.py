@@ -87,7 +87,10 @@ def _started_here(runner: RunnerConfig) -> Any:
 
 
 def _places(client: Any, runner: RunnerConfig, store: StoreSettings) -> int:
-    """How many shards work at the same time; raises ConfigError if the workers cannot."""
+    """How many shards work at the same time, once there are as many workers as the cluster may grow to.
+
+    Raises ConfigError if the workers that there are cannot do their work.
+    """
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise ConfigError("runner.address", "a Dask cluster with workers", runner.address, "Start: dask worker ADDRESS")
@@ -101,4 +104,7 @@ def _places(client: Any, runner: RunnerConfig, store: StoreSettings) -> int:
         check_workers(client.run(look, **questions(runner, store)))
     except ModuleNotFoundError as error:
         raise not_installed(runner, error) from error
-    return sum(int(gpus / runner.shard_gpus) for gpus in offered) if runner.shard_gpus else len(workers)
+    if runner.shard_gpus:
+        to_come = [1] * ((runner.workers or 0) - len(workers))
+        return sum(int(gpus / runner.shard_gpus) for gpus in [*offered, *to_come])
+    return max(len(workers), runner.workers or 0)

@@ -117,6 +117,43 @@ def test_what_computes_on_a_gpu_goes_to_the_workers_that_have_one(commands: Comm
         assert places(cluster.scheduler_address, elsewhere) == {"with a GPU", "without"}
 
 
+@pytest.mark.parametrize(("settings", "places"), [({}, 3), ({"shard_gpus": 0.5}, 6)])
+def test_a_cluster_that_grows_gets_work_for_workers_to_come(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], places: int
+) -> None:
+    pytest.importorskip("prefect_dask")
+    from distributed import Scheduler, SpecCluster, Worker
+
+    monkeypatch.setattr("tasks.cluster._sees_gpu", lambda: True)
+    here = {"host": "127.0.0.1", "dashboard": False}
+    workers = {"the first": {"cls": Worker, "options": {**here, "nthreads": 1, "resources": {"GPU": 1}}}}
+    with (
+        SpecCluster(scheduler={"cls": Scheduler, "options": {**here, "port": 0}}, workers=workers) as cluster,
+        temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+    ):
+        there = {"kind": "dask", "address": cluster.scheduler_address, **settings}
+        with open_runner(RunnerConfig(**there), StoreSettings(str(tmp_path))) as runner:
+            assert runner.places == places // 3
+        with open_runner(RunnerConfig(**there, workers=3), StoreSettings(str(tmp_path))) as runner:
+            assert runner.places == places
+    with pytest.raises(ValueError, match="that cluster has its own"):
+        RunnerConfig(kind="ray", address="auto", workers=3)
+
+
+def test_a_worker_that_reported_to_another_api_is_named(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = f"{commands.environment['UI']}/api"
+    monkeypatch.setattr("tasks.cluster._reported_to", [])
+    assert [look({"root": str(tmp_path)}, api, gpu=False)["problems"] for _ in range(2)] == [[], []]
+    monkeypatch.setattr("tasks.cluster._reported_to", ["http://127.0.0.1:9/api"])
+    facts = look({"root": str(tmp_path)}, api, gpu=False)
+    with pytest.raises(
+        ConfigError, match=r"PREFECT_API_URL: .* reports to, http://127\.0\.0\.1:9/api.*restart the work"
+    ):
+        check_workers({"tcp://w:1": facts})
+
+
 def test_the_flow_that_goes_along_with_its_tasks_can_be_read_by_a_worker() -> None:
     """A worker that cannot read a message closes for good, and so does the next one."""
     cloudpickle = pytest.importorskip("cloudpickle")

@@ -1,0 +1,242 @@
+"""Build the images, start the services of docker/compose.yaml, and have a worker in a container complete a small study.
+
+Needs docker with its compose plugin, the base images or a registry, and the ports 4200 and 9000; nothing else is
+installed. What must hold: every service becomes healthy, none of ours runs as root, only loopback is listened on, no
+other port of the S3 container answers its neighbours, no secret stands in an image or a log, Prefect's UI is served, a
+worker that is killed comes back, and the study that it was training is completed after `modeldiff retry`. In the end
+services, volumes and secrets are gone; the images stay.
+
+    python -m benchmarks.images
+"""
+
+import base64
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PREFECT = "http://127.0.0.1:4200"
+STUDY = (
+    "study=digits_watermark", "dataset.n_train=200", "targets=40", "subsets.models=400", "subsets.evaluation_models=40",
+    "subsets.shard_size=20", "ensemble.models=4", "ensemble.shard_size=2", "regression.n_lambdas=4",
+    "comparison.components=2", "comparison.permutations=0", "algorithm_a.recipe.epochs=60",
+    "algorithm_b.recipe.epochs=60", "runner.workers=1",
+    "store=s3", "store.root=s3://modeldiff/runs", "store.endpoint=http://s3:9000",
+)  # fmt: skip
+SERVICES = ("postgres", "server", "s3", "worker")
+SHARDS = 2 * (400 // 20 + 4 // 2)
+BEGUN = 4
+"""Shards after which the study's worker is killed."""
+OTHER_PORTS = (*range(9001, 9010), *range(19000, 19010))
+"""Of SeaweedFS's parts, which ask for no key."""
+CONNECT = """
+import socket, sys
+for port in sys.argv[1:]:
+    try:
+        socket.create_connection(("s3", int(port)), 3).close()
+    except OSError:
+        continue
+    print(port)
+"""
+STORED = """
+import json, s3fs
+fs = s3fs.S3FileSystem(endpoint_url="http://s3:9000", use_listings_cache=False)
+shards = fs.glob("modeldiff/runs/trainings/*/*/shards/*.safetensors")
+summaries = [json.loads(fs.cat_file(key)) for key in fs.glob("modeldiff/runs/comparisons/*/summary.json")]
+pages = fs.glob("modeldiff/runs/comparisons/*/report/index.html")
+print(json.dumps({"shards": len(shards), "summaries": summaries, "reports": len(pages)}))
+"""
+KILL = "import os; os.kill(-1, 9)"
+"""Ends every process of a container but its first, which then ends too."""
+
+
+class Failed(Exception):
+    """Something that must hold does not."""
+
+
+def run(*command: str) -> str:
+    """What a command prints; raises Failed with the end of it if the command fails."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+def must(holds: bool, what: str) -> None:
+    """Say what holds; raise Failed if it does not."""
+    if not holds:
+        raise Failed(f"does not hold: {what}")
+    print(f"  {what}", flush=True)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Ask again and again; raises Failed if it does not come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise Failed(f"not within {seconds:g} s: {what}")
+        time.sleep(2)
+    must(True, what)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services of the compose file, with secrets in a file of their own."""
+
+    file: Path
+    secrets: dict[str, str] = field(
+        default_factory=lambda: {
+            "PREFECT_AUTH": f"operator:{secrets.token_hex(12)}",
+            "POSTGRES_PASSWORD": secrets.token_hex(12),
+            "S3_ACCESS_KEY": secrets.token_hex(12),
+            "S3_SECRET_KEY": secrets.token_hex(12),
+        }
+    )
+
+    def compose(self, *words: str) -> str:
+        """What `docker compose` prints."""
+        self.file.write_text("".join(f"{key}={secret}\n" for key, secret in self.secrets.items()))
+        project = ("--project-name", "modeldiff-images", "--file", "docker/compose.yaml", "--env-file", str(self.file))
+        return run("docker", "compose", *project, *words)
+
+    def inside(self, service: str, *command: str) -> str:
+        """What a command prints in the first container of a service."""
+        return self.compose("exec", "-T", service, *command)
+
+    def inspect(self, *service: str) -> list[dict[str, Any]]:
+        """What the engine knows of the containers of a service, or of all."""
+        found: list[dict[str, Any]] = json.loads(run("docker", "inspect", *self.compose("ps", "-q", *service).split()))
+        return found
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What Prefect's API answers to who has the password."""
+        token = base64.b64encode(self.secrets["PREFECT_AUTH"].encode()).decode()
+        headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{PREFECT}/api/{path}", data, headers), timeout=30) as said:
+            found: dict[str, Any] = json.load(said)
+        return found
+
+    def stored(self) -> dict[str, Any]:
+        """What a worker finds in the S3 store."""
+        found: dict[str, Any] = json.loads(self.inside("worker", "python", "-c", STORED))
+        return found
+
+    def state(self, run_id: str) -> str:
+        """The state of a flow run."""
+        return str(self.ask(f"flow_runs/{run_id}")["state_type"])
+
+    def trainer(self) -> str | None:
+        """The container of the worker that runs a flow."""
+        for facts in self.inspect("worker"):
+            if "prefect.engine" in run("docker", "top", facts["Id"], "-eo", "pid,args"):
+                return str(facts["Id"])
+        return None
+
+
+def build() -> None:
+    """Every target of the Dockerfile, with the sizes of the images."""
+    for target in ("cpu", "cuda", "s3"):
+        run("docker", "build", "-q", "-f", "docker/Dockerfile", "--target", target, "-t", f"modeldiff:{target}", ".")
+        (facts,) = json.loads(run("docker", "image", "inspect", f"modeldiff:{target}"))
+        must(facts["Config"]["User"] == "modeldiff", f"modeldiff:{target} is built, {facts['Size'] / 1e9:.2f} GB")
+
+
+def look_around(services: Services) -> None:
+    """What must hold before anything runs."""
+    users = {name: services.inside(name, "id", "-u").strip() for name in ("server", "worker", "s3")}
+    must("0" not in users.values(), f"no service of ours is root: {users}")
+    bound = [
+        port for facts in services.inspect() for of in facts["NetworkSettings"]["Ports"].values() for port in of or ()
+    ]
+    must({port["HostIp"] for port in bound} == {"127.0.0.1"}, f"{len(bound)} ports are published, on loopback only")
+    answer = services.inside("worker", "python", "-c", CONNECT, "9000", *map(str, OTHER_PORTS))
+    must(answer.split() == ["9000"], "of the S3 container its neighbours reach S3 alone")
+    with urllib.request.urlopen(PREFECT, timeout=30) as page:
+        must(b"<html" in page.read().lower(), "Prefect's UI is served")
+
+
+def complete(services: Services) -> None:
+    """A study whose worker is killed in the middle of it."""
+    services.inside("worker", "modeldiff", "deploy", *STUDY, "deployment.pool=modeldiff")
+    deployed = services.ask("deployments/name/compare/digits_watermark")
+    run_id = services.ask(f"deployments/{deployed['id']}/create_flow_run", {})["id"]
+    wait_for(lambda: services.stored()["shards"] >= BEGUN, 600, "a worker trains a deployed study into the S3 store")
+    trainer = services.trainer()
+    before = services.stored()["shards"]
+    if trainer is None or before == SHARDS:
+        raise Failed("the study ended before its worker could be killed")
+    run("docker", "exec", "--detach", trainer, "python", "-c", KILL)
+
+    def restarted() -> bool:
+        (facts,) = json.loads(run("docker", "inspect", trainer))
+        return facts["RestartCount"] == 1 and facts["State"]["Health"]["Status"] == "healthy"
+
+    wait_for(restarted, 180, f"killed after {before} of {SHARDS} shards, the worker starts again and is healthy")
+    wait_for(lambda: services.state(run_id) == "CRASHED", 240, "its run is marked as crashed")
+    services.inside("worker", "modeldiff", "retry", run_id)
+    wait_for(lambda: services.state(run_id) in ("COMPLETED", "FAILED", "CRASHED"), 900, "the run that was retried ends")
+    must(services.state(run_id) == "COMPLETED", "it is completed")
+    found = services.stored()
+    (summary,) = found["summaries"]
+    must(found["shards"] == SHARDS and found["reports"] == 1, "all its shards and its report are in the S3 store")
+    must(
+        any(tried["name"] == "watermark" and tried["distinguishing"] for tried in summary["transformations"]),
+        "its summary names the watermark as a distinguishing transformation",
+    )
+
+
+def keep_secrets(services: Services) -> None:
+    """No secret stands where others than Prefect, Postgres and S3 read it."""
+    read = {f"the log of {name}": services.compose("logs", "--no-color", name) for name in SERVICES}
+    logged = {name: len(said) for name, said in zip(SERVICES, read.values(), strict=True)}
+    must(min(logged.values()) > 200, f"the services logged {logged} characters")
+    for image in ("cpu", "cuda", "s3"):
+        read[f"the history of {image}"] = run("docker", "history", "--no-trunc", f"modeldiff:{image}")
+        read[f"the settings of {image}"] = run("docker", "image", "inspect", f"modeldiff:{image}")
+    leaks = [
+        f"{key} in {where}"
+        for key, secret in services.secrets.items()
+        for where, said in read.items()
+        if secret.split(":")[-1] in said
+    ]
+    must(not leaks, f"no secret stands in a log, or in an image's history or settings {leaks or ''}".strip())
+
+
+def main() -> int:
+    """All of it; 0 if it held, 1 if something did not, 2 where there is no engine."""
+    try:
+        print(f"engine {run('docker', 'version', '--format', '{{.Server.Version}}').strip()}", end=", ")
+        print(run("docker", "compose", "version").strip(), flush=True)
+    except (Failed, OSError) as error:
+        why = str(error).strip().split("\n")[-1]
+        print(f"No engine: this takes docker, a daemon that answers, and the compose plugin. {why}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        services = Services(Path(folder) / "secrets.env")
+        try:
+            build()
+            began = time.monotonic()
+            services.compose("up", "--detach", "--scale", "worker=2", "--wait", "--wait-timeout", "600")
+            must(True, f"server, Postgres, S3 and two workers are healthy after {time.monotonic() - began:.0f} s")
+            look_around(services)
+            complete(services)
+            keep_secrets(services)
+        except Failed as error:
+            print(error, file=sys.stderr)
+            return 1
+        finally:
+            services.compose("down", "--volumes", "--timeout", "5")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
