@@ -148,6 +148,9 @@ def test_a_planted_subpopulation_is_described_and_shown(
     assert len([image for image in pages[name].all("img") if "class zebra" in image["alt"]]) >= 6
     assert "Nothing else is known" not in words
     assert "Without images, by position: " in words, "nobody gave images of the training examples"
+    if kind == "margins":
+        assert "Test images with the largest projections" in words
+        assert "Training examples with the largest weights" in words
 
 
 @pytest.mark.parametrize("kind", ["margins", "scores"])
