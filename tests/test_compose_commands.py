@@ -26,7 +26,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((DOCKER / "compose.yaml").r
 SECRETS = {
     "PREFECT_AUTH": "operator:tests",
     "POSTGRES_PASSWORD": "tests",
-    "S3_ACCESS_KEY": "key",
+    "S3_ACCESS_KEY": "name-of-tests",
     "S3_SECRET_KEY": "secret-of-tests",
 }
 
@@ -95,13 +95,16 @@ def test_the_s3_server_takes_its_own_key_only(services: Services) -> None:
         endpoint = f"http://127.0.0.1:{services.ports['9000']}"
         settings = {"endpoint_url": endpoint, "use_listings_cache": False, "skip_instance_cache": True}
         bucket = SERVICES["s3"]["environment"]["BUCKET"]
-        fs = s3fs.S3FileSystem(key="key", secret="secret-of-tests", **settings)
+        fs = s3fs.S3FileSystem(key=SECRETS["S3_ACCESS_KEY"], secret="secret-of-tests", **settings)
         wait_for(lambda: bool(fs.exists(bucket)), 30, "the bucket")
         fs.pipe_file(f"{bucket}/object", b"whole")
         assert fs.cat_file(f"{bucket}/object") == b"whole"
         with pytest.raises(PermissionError):
-            s3fs.S3FileSystem(key="key", secret="guessed", **settings).cat_file(f"{bucket}/object")
+            s3fs.S3FileSystem(key=SECRETS["S3_ACCESS_KEY"], secret="guessed", **settings).cat_file(f"{bucket}/object")
         assert (data / "s3.json").stat().st_mode & 0o077 == 0
+    said = (services.folder / "s3.log").read_text(errors="replace")
+    assert bucket in said
+    assert not any(SECRETS[name] in said for name in ("S3_ACCESS_KEY", "S3_SECRET_KEY"))
 
 
 def pool(api: str, password: str) -> str:
