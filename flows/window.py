@@ -1,7 +1,9 @@
 """A bounded window of task runs: never thousands at once, and one failure never stops its neighbours."""
 
 import queue
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,6 +13,8 @@ from prefect.futures import PrefectFuture
 from flows.runners import Call, Runner
 from modeldiff_core.errors import ModelDiffError
 
+AGAIN = 2
+"""How often a task is sent again that its cluster gave up: Dask does so to all of a client that loses its scheduler."""
 Finished = queue.SimpleQueue[tuple[Call, PrefectFuture[Any]]]
 
 
@@ -38,6 +42,7 @@ def run_window(calls: Iterable[Call], runner: Runner, done: Callable[[Call], Non
     outcome = Outcome()
     finished: Finished = queue.SimpleQueue()
     waiting: Iterator[Call] = iter(calls)
+    again: Counter[str] = Counter()
     running = 0
     exhausted = False
     while running or not exhausted:
@@ -46,23 +51,29 @@ def run_window(calls: Iterable[Call], runner: Runner, done: Callable[[Call], Non
             if call is None:
                 exhausted = True
                 break
-            runner.submit(call).add_done_callback(partial(_put, finished, call))
+            _send(runner, call, finished)
             running += 1
         if running:
             call, future = finished.get()
+            try:
+                outcome.results[call.name] = future.result()
+            except CancelledError as error:
+                if again[call.name] < AGAIN:
+                    again[call.name] += 1
+                    _send(runner, call, finished)
+                    continue
+                outcome.failures[call.name] = f"cancelled by the cluster {AGAIN + 1} times: {error}"
+            except Exception as error:
+                outcome.failures[call.name] = f"{type(error).__name__}: {error}"
+            else:
+                done(call)
             running -= 1
-            _collect(outcome, call, future, done)
     return outcome
+
+
+def _send(runner: Runner, call: Call, finished: Finished) -> None:
+    runner.submit(call).add_done_callback(partial(_put, finished, call))
 
 
 def _put(finished: Finished, call: Call, future: PrefectFuture[Any]) -> None:
     finished.put((call, future))
-
-
-def _collect(outcome: Outcome, call: Call, future: PrefectFuture[Any], done: Callable[[Call], None]) -> None:
-    try:
-        outcome.results[call.name] = future.result()
-    except Exception as error:
-        outcome.failures[call.name] = f"{type(error).__name__}: {error}"
-    else:
-        done(call)

@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow, task
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.compare import compare
@@ -21,7 +24,7 @@ from flows.runners.cluster import check_workers, installed
 from flows.runners.dask import OURS, _started_here, share_of_gpu
 from flows.runners.ray import NICENESS
 from flows.runners.workers import ClusterRunner
-from flows.window import run_window
+from flows.window import AGAIN, Outcome, run_window
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
@@ -115,6 +118,92 @@ def test_what_computes_on_a_gpu_goes_to_the_workers_that_have_one(commands: Comm
         assert places(cluster.scheduler_address, on_device) == {"with a GPU"}
         elsewhere = [Call(f"{i}", place, {"index": i}) for i in range(6)]
         assert places(cluster.scheduler_address, elsewhere) == {"with a GPU", "without"}
+
+
+@dataclass
+class Counting:
+    """Counts what a runner is sent."""
+
+    runner: ClusterRunner
+    sent: list[str] = field(default_factory=list)
+
+    @property
+    def places(self) -> int:
+        return self.runner.places
+
+    def submit(self, call: Call) -> PrefectFuture[Any]:
+        self.sent.append(call.name)
+        return self.runner.submit(call)
+
+    def widen(self, processes: int) -> None:
+        """Nothing to widen."""
+
+
+@flow
+def cut_off(address: str, calls: list[Call], times: int) -> tuple[Outcome, list[str]]:
+    """Calls whose client loses its scheduler whenever one of the first has ended."""
+    from prefect_dask import DaskTaskRunner
+
+    with DaskTaskRunner(address=address) as tasks:
+        ended: list[str] = []
+
+        def cut(call: Call) -> None:
+            ended.append(call.name)
+            if len(ended) <= times:
+                tasks.client.loop.add_callback(tasks.client.scheduler_comm.comm.abort)
+
+        runner = Counting(ClusterRunner(tasks, 2, 0, share_of_gpu))
+        return run_window(calls, runner, cut), runner.sent
+
+
+def test_tasks_whose_client_lost_its_scheduler_are_sent_again(commands: Commands) -> None:
+    pytest.importorskip("prefect_dask")
+    from distributed import Scheduler, SpecCluster, Worker
+
+    here = {"host": "127.0.0.1", "dashboard": False}
+    with (
+        SpecCluster(
+            scheduler={"cls": Scheduler, "options": {**here, "port": 0}},
+            workers={"one": {"cls": Worker, "options": {**here, "nthreads": 1}}},
+        ) as cluster,
+        temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+    ):
+        calls = [Call(f"{i}", place, {"index": i}) for i in range(8)]
+        outcome, sent = cut_off(cluster.scheduler_address, calls, 1)
+    assert len(sent) > len(calls), "some were given up"
+    assert outcome.failures == {}
+    assert set(outcome.results) == {call.name for call in calls}
+
+
+class GivesUp:
+    """A runner whose cluster gives up what is called 'lost' every time."""
+
+    places = 2
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def submit(self, call: Call) -> Any:
+        self.sent.append(call.name)
+        future: Future[dict[str, Any]] = Future()
+        if call.name == "lost":
+            future.cancel()
+        else:
+            future.set_result({})
+        return future
+
+    def widen(self, processes: int) -> None:
+        """Nothing to widen."""
+
+
+def test_what_is_given_up_again_and_again_is_named_and_stops_nobody() -> None:
+    runner, ended = GivesUp(), list[str]()
+    calls = [Call(name, place, {}) for name in ("first", "lost", "last")]
+    outcome = run_window(calls, runner, lambda call: ended.append(call.name))
+    assert runner.sent.count("lost") == AGAIN + 1
+    assert list(outcome.failures) == ["lost"]
+    assert "3 times" in outcome.failures["lost"]
+    assert sorted(ended) == ["first", "last"]
 
 
 @pytest.mark.parametrize(("settings", "places"), [({}, 3), ({"shard_gpus": 0.5}, 6)])
