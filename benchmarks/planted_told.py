@@ -57,26 +57,25 @@ def main() -> None:
     options = parser.parse_args()
     battery_found = {key(r): bool(r["ways"][WAY]["found"]) for r in read(options.out) if r["models"] == options.models}
     plants = [s for s in battery([], options.data, options.seeds, 0) if s["kind"] is not None]
-    counts = {(told_it, found_it): 0 for told_it in (True, False) for found_it in (True, False)}
+    told_all, found_all = [], []
     with ProcessPoolExecutor(options.workers) as pool:
         runs = [
             pool.submit(told_areas, s["data"], s["kind"], s["seed"], options.models, options.kept) for s in plants
         ]  # fmt: skip
         for plant, run in zip(plants, runs, strict=True):
             areas = run.result()
-            told_it = sum(value >= AUC for value in areas) >= min(len(areas), FIRST)
-            found_it = battery_found[key(plant)]
-            counts[told_it, found_it] += 1
-            if not (told_it and found_it):
+            told_all.append(sum(value >= AUC for value in areas) >= min(len(areas), FIRST))
+            found_all.append(battery_found[key(plant)])
+            if not (told_all[-1] and found_all[-1]):
                 lowest = ", ".join(f"{value:.2f}" for value in sorted(areas)[:2])
                 print(
                     f"- {plant['kind']}, {plant['data']}, seed {plant['seed']}: told {lowest}"
-                    f"{'' if told_it else ' (missed)'}; {WAY} {'found' if found_it else 'missed'}",
+                    f"{'' if told_all[-1] else ' (missed)'}; {WAY} {'found' if found_all[-1] else 'missed'}",
                     flush=True,
                 )
-    both, told_only, found_only = counts[True, True], counts[True, False], counts[False, True]
+    same = sum(map(min, told_all, found_all))
     print(f"\nOf {len(plants)} plants, {options.models} models an algorithm:")
-    print(f"told directions find {both + told_only}, {WAY} {both + found_only}, both the same {both}")
+    print(f"told directions find {sum(told_all)}, {WAY} {sum(found_all)}, both the same {same}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, 'ridge-pca' say.
 
 All go through the platform's cross-fitting and its null of exchanges; with '-parts' behind ('ridge-pca-parts') through
-that of disjoint parts. Ridge is taken at one penalty for all targets, so
-that a refit is one product with a matrix that depends on the masks alone and is kept.
+that of disjoint parts. Ridge is taken at one penalty for all targets, so that a refit is one product with a matrix that
+depends on the masks alone and is kept.
 """
 
 from dataclasses import dataclass
