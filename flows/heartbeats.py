@@ -14,12 +14,15 @@ from prefect.events.schemas.events import ResourceSpecification
 
 FLOWS = "compare", "sweep"
 SILENCE = timedelta(seconds=80)
-"""How long after its last heartbeat a run counts as dead; the server looks every five seconds."""
+"""How long after its start or last heartbeat a run counts as dead; the server looks every five seconds."""
 NAME = "modeldiff: mark silent runs as crashed"
 
 
 def crash_when_silent(silence: timedelta = SILENCE) -> AutomationCore:
-    """The automation; a run that has ended is expected to be silent."""
+    """The automation: silence counts from the start on, for a run may die before its first heartbeat is sent.
+
+    A run that has ended is expected to be silent.
+    """
     beat = "prefect.flow-run.heartbeat"
     ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
     return AutomationCore(
@@ -29,7 +32,7 @@ def crash_when_silent(silence: timedelta = SILENCE) -> AutomationCore:
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=of_our_flows(),
             for_each={"prefect.resource.id"},
-            after={beat},
+            after={"prefect.flow-run.Running", beat},
             expect={beat, *ends},
             posture=Posture.Proactive,
             threshold=1,

@@ -54,6 +54,13 @@ flow_engine.BaseFlowRunEngine.heartbeat_seconds = 1
 from flows.server import prefect_api
 """
 )
+SILENT = RUN.format(
+    before="""
+from prefect import flow_engine
+flow_engine.BaseFlowRunEngine._emit_flow_run_heartbeat = lambda *event: None
+from flows.server import prefect_api
+"""
+)
 
 
 def start(script: str, environment: dict[str, str], runs: float, stays: float = 0) -> "subprocess.Popen[str]":
@@ -142,12 +149,22 @@ def test_any_server_misses_the_heartbeats_of_a_killed_run(server: PrefectServer)
     subprocess.run([sys.executable, "-c", AUTOMATION], env=server.environment, check=True, timeout=120)
     (automation,) = server.ask("automations/filter", {})
     assert automation["trigger"]["within"] == 10
-    killed, alive, ended = (start(HEARTBEATS, server.environment, seconds) for seconds in (600, 600, 4))
-    runs = [begun(process)[1] for process in (killed, alive, ended)]
-    ended.wait(60)
-    kill(killed)
+    script_and_seconds = (HEARTBEATS, 600), (SILENT, 600), (HEARTBEATS, 600), (HEARTBEATS, 4)
+    killed, at_once, alive, ended = processes = [start(s, server.environment, t) for s, t in script_and_seconds]
+    runs = [begun(process)[1] for process in processes]
+    kill(at_once)
+    wait_for(lambda: heartbeats(server, runs[0]) > 1, 60, "a second heartbeat")
+    assert heartbeats(server, runs[1]) == 0
     assert server.state(runs[0]) == "Running"
-    wait_for(lambda: server.state(runs[0]) == "Crashed", 60, "the mark")
-    assert server.state(runs[1]) == "Running"
-    assert server.state(runs[2]) == "Completed"
+    kill(killed)
+    ended.wait(60)
+    wait_for(lambda: server.state(runs[0]) == server.state(runs[1]) == "Crashed", 60, "the mark")
+    assert server.state(runs[2]) == "Running"
+    assert server.state(runs[3]) == "Completed"
     kill(alive)
+
+
+def heartbeats(server: PrefectServer, run_id: str) -> int:
+    """How many the server has got of a run."""
+    names, of = {"name": ["prefect.flow-run.heartbeat"]}, {"id": [f"prefect.flow-run.{run_id}"]}
+    return int(server.ask("events/filter", {"filter": {"event": names, "resource": of}})["total"])
