@@ -96,7 +96,7 @@ def test_the_s3_server_takes_its_own_key_only(services: Services) -> None:
         settings = {"endpoint_url": endpoint, "use_listings_cache": False, "skip_instance_cache": True}
         bucket = SERVICES["s3"]["environment"]["BUCKET"]
         fs = s3fs.S3FileSystem(key=SECRETS["S3_ACCESS_KEY"], secret="secret-of-tests", **settings)
-        wait_for(lambda: bool(fs.exists(bucket)), 30, "the bucket")
+        wait_for(lambda: bool(fs.exists(bucket)), 120, "the bucket")
         fs.pipe_file(f"{bucket}/object", b"whole")
         assert fs.cat_file(f"{bucket}/object") == b"whole"
         with pytest.raises(PermissionError):
@@ -122,5 +122,5 @@ def test_the_server_and_a_worker_become_healthy_and_the_worker_makes_its_pool(se
     with services.running("server"), services.running("worker"):
         api = f"http://127.0.0.1:{services.ports['4200']}/api"
         assert pool(api, "nobody:guessed") == "refused"
-        wait_for(lambda: pool(api, SECRETS["PREFECT_AUTH"]) == "process", 60, "the work pool")
+        wait_for(lambda: pool(api, SECRETS["PREFECT_AUTH"]) == "process", 120, "the work pool")
     assert not services.healthy("worker")

@@ -107,13 +107,13 @@ def test_the_private_server_sees_who_was_killed_or_cancelled_and_the_next_one_wh
 ) -> None:
     alive, ended, killed, cancelled = (start(PRIVATE, private, *times) for times in ((600,), (0, 600), (600,), (600,)))
     (api, living), (_, ended_run), (_, killed_run), (_, cancelled_run) = map(begun, (alive, ended, killed, cancelled))
-    wait_for(lambda: state(api, ended_run) == "Completed", 30, "the end of the short run")
+    wait_for(lambda: state(api, ended_run) == "Completed", 120, "the end of the short run")
     assert state(api, killed_run) == "Running"
     kill(killed)
     kill(ended)
-    wait_for(lambda: state(api, killed_run) == "Crashed", 20, "the mark")
+    wait_for(lambda: state(api, killed_run) == "Crashed", 120, "the mark")
     cancel(api, cancelled_run)
-    assert cancelled.wait(60) != 0, "the call raises CancelledRun"
+    assert cancelled.wait(120) != 0, "the call raises CancelledRun"
     cancelled.communicate()
     assert state(api, cancelled_run) == "Cancelled"
     assert state(api, living) == "Running"
@@ -123,7 +123,7 @@ def test_the_private_server_sees_who_was_killed_or_cancelled_and_the_next_one_wh
     kill(alive)
     again = start(PRIVATE, private, 600)
     api, new = begun(again)
-    wait_for(lambda: state(api, living) == "Crashed", 20, "the mark by the next server")
+    wait_for(lambda: state(api, living) == "Crashed", 120, "the mark by the next server")
     assert state(api, ended_run) == "Completed"
     assert state(api, new) == "Running"
     kill(again)
@@ -153,12 +153,12 @@ def test_any_server_misses_the_heartbeats_of_a_killed_run(server: PrefectServer)
     killed, at_once, alive, ended = processes = [start(s, server.environment, t) for s, t in script_and_seconds]
     runs = [begun(process)[1] for process in processes]
     kill(at_once)
-    wait_for(lambda: heartbeats(server, runs[0]) > 1, 60, "a second heartbeat")
+    wait_for(lambda: heartbeats(server, runs[0]) > 1, 120, "a second heartbeat")
     assert heartbeats(server, runs[1]) == 0
     assert server.state(runs[0]) == "Running"
     kill(killed)
-    ended.wait(60)
-    wait_for(lambda: server.state(runs[0]) == server.state(runs[1]) == "Crashed", 60, "the mark")
+    ended.wait(120)
+    wait_for(lambda: server.state(runs[0]) == server.state(runs[1]) == "Crashed", 120, "the mark")
     assert server.state(runs[2]) == "Running"
     assert server.state(runs[3]) == "Completed"
     kill(alive)

@@ -145,7 +145,7 @@ def test_commands_that_start_at_once_share_a_server_on_loopback_only(
 def test_runs_are_recorded_whether_prefect_was_imported_before_or_not(home: Path) -> None:
     dead_proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "example.org"}
     done = subprocess.run(
-        [sys.executable, "-c", TWO_RUNS], env=environment(home) | dead_proxy, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", TWO_RUNS], env=environment(home) | dead_proxy, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "True", "True"]
@@ -161,7 +161,7 @@ def test_history_survives_a_kill_of_everything_and_stale_state_does_not_mislead(
     for user in users:
         kill_group(user)
     old.kill()
-    old.wait(5)
+    old.wait(60)
     state = Home(home).state()
     assert state, "the killed server should have left its state behind"
     assert state.pid == old.pid
@@ -188,7 +188,7 @@ def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list
     kill_group(second)
     killed = time.monotonic()
     while Home(home).has_server():
-        assert time.monotonic() - killed < 60
+        assert time.monotonic() - killed < 120
         time.sleep(0.02)
     assert servers(home) == [], "the lock outlasts the server's last work"
     assert Home(home).state() is None
