@@ -1,7 +1,7 @@
 """A battery of planted differences and of null studies: what is found, and how often something is found in nothing.
 
-    python -m benchmarks.planted [--out FILE] [--only KIND ...] [--data digits fashion] [--seeds 2] [--nulls 10]
-                                 [--ways ridge-pca ridge-crossfit ...] [--kept DIR] [--table]
+    python -m benchmarks.planted [--out FILE] [--only KIND ...] [--data digits fashion] [--seeds 2] [--first 0]
+                                 [--nulls 10] [--ways ridge-pca ridge-crossfit ...] [--kept DIR] [--table]
 
 The rule, fixed before any result: a plant is *found* if one of the first three significant directions of side A−B (by
 index) separates, among the test images of the plant's class, those that carry the cue from those that do not with an
@@ -18,6 +18,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from modeldiff_core.training.sgd import Sgd
 
 MODELS, LAUNCH = {SMALL: 800, LARGE: 1000}, 100
 FIRST, AUC = 3, 0.9
+STRENGTHS = 0.0, 0.01, 0.02, 0.04, 0.08, 1.0
 RECIPES = {
     data: Sgd(network=Network("mlp", (32,)), epochs=epochs, learning_rate=rate, weight_decay=0.005)
     for data, epochs, rate in zip(DATASETS, (10, 10), (0.05, 0.02), strict=True)
@@ -138,14 +140,14 @@ def area(carries: np.ndarray, projection: np.ndarray) -> float:
     return max(auc, 1 - auc)
 
 
-def battery(only: list[str], data: list[str], seeds: int, nulls: int) -> list[Spec]:
-    """All studies: each kind on each data set for each seed, null studies of both designs spread evenly among them.
+def battery(only: list[str], data: list[str], seeds: int, nulls: int, first: int = 0) -> list[Spec]:
+    """All studies: each kind on each data set for each seed from `first` on, null studies of both designs among them.
 
     So a run that is cut off leaves a balanced part.
     """
     plants: list[Spec] = [
         {"data": name, "kind": kind, "seed": seed, "null": None}
-        for seed in range(seeds)
+        for seed in range(first, first + seeds)
         for kind in KINDS
         for name in data
         if not only or kind in only
@@ -153,7 +155,7 @@ def battery(only: list[str], data: list[str], seeds: int, nulls: int) -> list[Sp
     kinds = list(KINDS)
     empty: list[Spec] = [
         {"data": name, "kind": kinds[seed % len(kinds)], "seed": 1000 + seed, "null": design}
-        for seed in range(nulls if not only or "null" in only else 0)
+        for seed in range(first, first + (nulls if not only or "null" in only else 0))
         for name in data
         for design in ("paired", "independent")
     ]
@@ -233,6 +235,28 @@ def missed(records: list[dict[str, Any]], way: str) -> str:
     return "\n".join(lines) or "- none"
 
 
+def by_strength(records: list[dict[str, Any]], way: str) -> str:
+    """Markdown: plants found by how far the cue itself moves A's mean probability of its class beyond B's.
+
+    Measured on full-data models, by the search's rule; of several cues the weakest that must be found.
+    """
+    cells = []
+    for low, high in pairwise(STRENGTHS):
+        rows = [
+            r for r in records
+            if r["null"] is None and way in r["ways"] and low <= strength(r["ways"][way]["search"]["cues"]) < high
+        ]  # fmt: skip
+        cells.append((f"{low:.2f} to {high:.2f}", _share(rows, way, _found), _share(rows, way, _search_found)))
+    heads, found, search = zip(*cells, strict=True)
+    lines = (("cue's effect", *heads), ("---",) * (len(heads) + 1), ("found", *found), ("by the search", *search))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def strength(cues: list[dict[str, Any]]) -> float:
+    """Size of the weakest effect among the FIRST strongest cues."""
+    return sorted((abs(cue["own"]) for cue in cues), reverse=True)[min(len(cues), FIRST) - 1]
+
+
 def _numbers(values: list[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
@@ -254,6 +278,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="kinds, or 'null'")
     parser.add_argument("--data", nargs="*", default=list(DATASETS), choices=DATASETS)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=0, help="the first seed, of plants and of null studies")
     parser.add_argument("--nulls", type=int, default=10, help="null studies a data set and design")
     parser.add_argument("--ways", nargs="*", default=["ridge-pca", "ridge-crossfit"])
     parser.add_argument("--models", type=int, help=f"an algorithm; by default {MODELS}")
@@ -262,9 +287,15 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the tables of what is finished")
     options = parser.parse_args()
     done = {key(r) for r in read(options.out)}
-    todo = [] if options.table else [
-        s for s in battery(options.only, options.data, options.seeds, options.nulls) if key(s) not in done
-    ]  # fmt: skip
+    todo = (
+        []
+        if options.table
+        else [
+            s
+            for s in battery(options.only, options.data, options.seeds, options.nulls, options.first)
+            if key(s) not in done
+        ]
+    )
     with ProcessPoolExecutor(options.workers) as pool:
         results = pool.map(
             study, todo, [options.ways] * len(todo), [options.models] * len(todo), [options.kept] * len(todo)
@@ -283,6 +314,7 @@ def main() -> None:
     ways = sorted({way for r in records for way in r["ways"]})
     print("\n" + table(records, ways))
     for way in ways:
+        print(f"\n{way}, by what A relies on:\n{by_strength(records, way)}")
         print(f"\nMissed by {way}:\n{missed(records, way)}")
     print(f"\nModels an algorithm: {options.models or MODELS}; {PERMUTATIONS} permutations.")
 

@@ -1,8 +1,9 @@
 """Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, 'ridge-pca' say.
 
 All go through the platform's cross-fitting and its null of exchanges; with '-parts' behind ('ridge-pca-parts') through
-that of disjoint parts. Ridge is taken at one penalty for all targets, so that a refit is one product with a matrix that
-depends on the masks alone and is kept.
+that of disjoint parts; with '-raw' ('ridge-pca-raw') rows keep their lengths before residuals are taken, as in the
+public package. Ridge is taken at one penalty for all targets, so that a refit is one product with a matrix that depends
+on the masks alone and is kept.
 """
 
 from dataclasses import dataclass
@@ -78,10 +79,11 @@ class KeptRidge:
 
 def compare(a: Margins, b: Margins, way: str) -> Outcome:
     """Directions of both sides from all models, their cross-fitted differences, and p from the null."""
-    estimator, method, *null_kind = way.split("-")
+    estimator, method, *options = way.split("-")
     assert method in ("pca", "crossfit")
-    assert null_kind in ([], ["parts"])
+    assert set(options) <= {"parts", "raw"}
     kind: Method = "pca" if method == "pca" else "crossfit"
+    normalize = "raw" not in options
     rows = [slice(h, None, 2) for h in (0, 1)]
     refits, whole = _refits(a, b, rows, estimator)
     halves = [
@@ -89,18 +91,18 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
     ]
     pair = (halves[0], halves[1])
     common = common_fits(pair, method=kind)
-    by_chance = part_differences if null_kind else permuted_differences
-    null = by_chance(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind)
+    by_chance = part_differences if "parts" in options else permuted_differences
+    null = by_chance(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind, normalize=normalize)
     theta = {"a": (whole(a.masks, a.margins, None), common.a), "b": (whole(b.masks, b.margins, None), common.b)}
     fits, forward = [], None
     for first, second in (("a", "b"), ("b", "a")):
         (all_one, one), (all_other, other) = theta[first], theta[second]
         if kind == "pca":
-            found = residual_pca(all_one, all_other, COMPONENTS)
+            found = residual_pca(all_one, all_other, COMPONENTS, normalize=normalize)
         else:
-            found = residual_crossfit(one, other, COMPONENTS)
+            found = residual_crossfit(one, other, COMPONENTS, normalize=normalize)
         forward = found if forward is None else forward
-        fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b"))
+        fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b", normalize=normalize))
     assert forward is not None
     difference = np.stack([fit.difference for fit in fits])
     p = p_values(difference.ravel(), null.ravel())
