@@ -178,7 +178,8 @@ def test_the_parameters_of_a_run_cannot_name_another_cluster_than_its_deployment
     asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=far", "runner=dask"]
     assert main([*asked, "runner.address=tcp://ours:8786"]) == 0
     run = SimpleNamespace(deployment_id=UUID(deployment(server, "far")["id"]))
-    monkeypatch.setattr("flows.deployed.FlowRunContext.get", lambda: SimpleNamespace(flow_run=run))
+    inside = SimpleNamespace(flow_run=run)
+    monkeypatch.setattr("flows.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
     ours, theirs = (RunnerConfig(kind="dask", address=f"tcp://{who}:8786") for who in ("ours", "theirs"))
     check_cluster(ours)
     check_cluster(RunnerConfig())
