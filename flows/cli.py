@@ -14,7 +14,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 VERBS = {
     "plan": "what a comparison would run: shards done and missing, and the time that takes",
     "compare": "run a comparison from training to report",
-    "deploy": "register a comparison on a work pool of a Prefect server, with a form, schedules, limits and notices",
+    "deploy": "register a comparison or a sweep on a work pool of a Prefect server: form, schedules, limits, notices",
     "sweep": "run a study over a grid of overrides: +sweep.KEY=[VALUE,VALUE]",
     "status": "what the store holds of a comparison",
     "report": "draw the report of a finished comparison again",

@@ -13,6 +13,7 @@ from prefect.states import Cancelled
 from flows.artifacts import publish
 from flows.cancelling import stopped_when_cancelled
 from flows.compose import Request, RunnerConfig
+from flows.deployed import check_cluster
 from flows.patience import patiently
 from flows.progress import StageProgress
 from flows.resolve import check_shards, resolve
@@ -63,6 +64,7 @@ def compare(study: StudyConfig, store: StoreSettings, runner: RunnerConfig) -> "
     """Compare two learning algorithms from training to report; gives the summary's place and findings."""
     # The flow goes to Dask's workers with its annotations, and a class State[Any], which pydantic makes, cannot be
     # unpickled there: hence the quotes.
+    check_cluster(runner)
     comparison, warnings = resolve(Request(study, store, runner))
     logger = get_run_logger()
     for warning in warnings:

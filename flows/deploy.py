@@ -1,4 +1,4 @@
-"""``modeldiff deploy``: a comparison as a deployment on a work pool, with a form, a schedule, limits and notices."""
+"""``modeldiff deploy``: a comparison or a sweep as a deployment on a work pool: form, schedule, limits and notices."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.compose import Request, composed, parse_request
+from flows.compose import Request, composed, request
+from flows.grid import SWEEP, Point, grid
 from flows.recorded import ENVIRONMENT
-from flows.server import prefect_api
+from flows.server import prefect_api, shown
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.study.config import Settings, config_error
@@ -19,18 +20,26 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 
+MOST_RUNS = 2**31 - 1
+"""What the database of Prefect's server can hold as a limit."""
+YEAR = 366 * 24 * 3600.0
+"""Seconds; a longer interval is taken for a mistake."""
+PATHS = "folder", "path"
+"""Settings of datasets that name a place on the machine that reads it."""
+
+
 class DeploymentSettings(Settings):
     """Where and when a deployed comparison runs; see conf/deployment/standard.yaml."""
 
     pool: str = Field(min_length=1)
     name: str | None = Field(None, pattern=r"^[^/%&><]+$")
-    queue: str | None = None
+    queue: str | None = Field(None, min_length=1)
     cron: str | None = None
-    interval: Annotated[float, Field(ge=60)] | None = None
+    interval: Annotated[float, Field(ge=60, le=YEAR)] | None = None
     timezone: str = "UTC"
     tags: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    runs: Annotated[int, Field(ge=1)] | None = None
-    runs_a_gpu: Annotated[int, Field(ge=1)] = 1
+    runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
+    runs_a_gpu: Annotated[int, Field(ge=1, le=MOST_RUNS)] = 1
 
     @field_validator("cron")
     @classmethod
@@ -62,10 +71,15 @@ class DeploymentSettings(Settings):
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was asked to be deployed."""
+    """What was asked to be deployed: a comparison, or the points of a sweep, the first of which `request` is."""
 
     request: Request
     settings: DeploymentSettings
+    points: tuple[Point, ...] = ()
+
+    @property
+    def flow(self) -> str:
+        return "sweep" if self.points else "compare"
 
     @property
     def name(self) -> str:
@@ -74,50 +88,57 @@ class Deployed:
     def parameters(self) -> dict[str, Any]:
         """The flow's parameters as JSON; the store's root as a URL, since workers stand in other folders."""
         asked = self.request
+        study: dict[str, Any] = {"study": asked.study.model_dump(mode="json")}
+        if self.points:
+            points = [[point.words, point.request.study.model_dump(mode="json")] for point in self.points]
+            study = {"name": asked.study.name, "points": points}
         return {
-            "study": asked.study.model_dump(mode="json"),
+            **study,
             "store": plain(replace(asked.store, root=asked.store.url)),
             "runner": asked.runner.model_dump(mode="json"),
         }
 
 
 def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
-    """Register the comparison on a work pool, with what watches over its runs, and say how to start one."""
+    """Register it on a work pool, with what watches over its runs, and say how to start one."""
     asked = asked_deployment(overrides)
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigError(
             "PREFECT_API_URL", "the API of a Prefect server that stays", "nothing",
             "Start one (prefect server start, or docker/compose.yaml) and set the variable",
         )  # fmt: skip
-    from flows.heartbeats import crash_when_silent, put_automation
-
     with prefect_api() as api:
         from prefect.client.orchestration import get_client
 
+        from flows.heartbeats import crash_when_silent, put_automation
+
         with get_client(sync_client=True) as client:
-            check_pool(client, asked.settings, api.api_url)
+            check_pool(client, asked.settings, shown(api.api_url))
             notices = _notices(client, notify)
             register(client, asked)
             for automation in (crash_when_silent(), *notices):
                 put_automation(client, automation)
-        print(f"compare/{asked.name} is deployed on {asked.settings.pool}: {api.ui_url}/deployments")
-    print(f"Start a run:    prefect deployment run 'compare/{asked.name}'")
+        print(f"{asked.flow}/{asked.name} is deployed on {asked.settings.pool}: {api.ui_url}/deployments")
+    print(f"Start a run:    prefect deployment run '{asked.flow}/{asked.name}'")
     print(f"Start a worker: prefect worker start --pool {asked.settings.pool}")
     return 0
 
 
 def asked_deployment(overrides: Sequence[str]) -> Deployed:
     """Compose and validate; raises ConfigError for what no worker could carry out."""
-    content = composed(overrides, "+deployment=standard")
+    own = [override for override in overrides if override.split("=")[0].lstrip("+~").split(".")[0] == "deployment"]
+    others = [override for override in overrides if override not in own]
     try:
-        settings = DeploymentSettings.model_validate(content.pop("deployment"))
+        settings = DeploymentSettings.model_validate(composed(own, "+deployment=standard")["deployment"])
     except ValidationError as error:
         raise config_error(error, prefix="deployment.") from error
-    asked = parse_request(content)
+    points = tuple(grid(others)) if any(override.startswith(SWEEP) for override in others) else ()
+    asked = points[0].request if points else request(others)
     if asked.store.url.startswith("memory://"):
         raise ConfigError("store.root", "a store that workers reach", asked.store.root)
-    _check_paths(asked.study.dataset.options())
-    return Deployed(asked, settings)
+    for one in [point.request for point in points] or [asked]:
+        _check_paths(one.study.dataset.options())
+    return Deployed(asked, settings, points)
 
 
 def check_pool(client: "SyncPrefectClient", settings: DeploymentSettings, api_url: str) -> None:
@@ -148,6 +169,7 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
     from prefect.types.entrypoint import EntrypointType
 
     from flows.compare import compare
+    from flows.sweep import sweep
     from flows.turns import gpu_limits
     from tasks.policy import result_storage
 
@@ -164,13 +186,15 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     }
     study = asked.request.study
+    flow: Any = sweep if asked.points else compare
     deployment = RunnerDeployment.from_flow(
-        compare,
+        flow,
         name=asked.name,
         entrypoint_type=EntrypointType.MODULE_PATH,
         parameters=asked.parameters(),
         enforce_parameter_schema=True,
-        description=f"{study.algorithm_a.name} against {study.algorithm_b.name}",
+        description=f"{study.algorithm_a.name} against {study.algorithm_b.name}"
+        + (f", at {len(asked.points)} points" if asked.points else ""),
         tags=[study.name, study.algorithm_a.name, study.algorithm_b.name, *settings.tags],
         schedules=schedules,
         concurrency_limit=settings.runs,
@@ -196,5 +220,7 @@ def _notices(client: "SyncPrefectClient", block: str | None) -> Sequence[Any]:
 
 def _check_paths(options: Mapping[str, Any]) -> None:
     for key, value in options.items():
-        if isinstance(value, str) and not Path(value).is_absolute() and Path(value).exists():
+        if not isinstance(value, str) or value.startswith("~") or Path(value).is_absolute():
+            continue
+        if key in PATHS or Path(value).exists():
             raise ConfigError(f"dataset.{key}", "an absolute path, since workers stand in other folders", value)

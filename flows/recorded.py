@@ -36,4 +36,5 @@ def _watch() -> None:
         with get_client(sync_client=True) as client:
             put_automation(client, crash_when_silent())
     except PrefectHTTPStatusError as error:
-        print(f"modeldiff: warning: if this run is killed it stays running in the UI: {error}", file=sys.stderr)
+        why = f"{error.response.status_code} {error.response.text}"  # an error's own words may show a password
+        print(f"modeldiff: warning: if this run is killed it stays running in the UI: {why}", file=sys.stderr)

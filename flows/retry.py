@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
+FLOWS = "compare", "sweep"
 SHOWN = 5
 
 
@@ -27,8 +28,8 @@ def retry(run: str) -> int:
                 what = state.name if state else "not begun"
                 raise ConfigError("RUN", "a run that failed, crashed or was cancelled", f"{found.name} ({what})")
             flow = client.read_flow(found.flow_id).name
-            if flow not in ("compare", "sweep"):
-                raise ConfigError("RUN", "a run of compare or sweep", f"{found.name} (of {flow})")
+            if flow not in FLOWS:
+                raise ConfigError("RUN", f"a run of {' or '.join(FLOWS)}", f"{found.name} (of {flow})")
             local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
             client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
             if not local:
@@ -58,7 +59,7 @@ def _run_here(flow: str, found: "FlowRun") -> int:
 
 def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
     """The run of that id, or the latest of that name; raises ConfigError that names runs that can be retried."""
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
 
     latest = FlowRunSort.START_TIME_DESC
@@ -66,9 +67,9 @@ def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
     if found := client.read_flow_runs(flow_run_filter=wanted, sort=latest, limit=1):
         return found[0]
     stopped = FlowRunFilter.model_validate({"state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}})
-    names = [
-        f"{one.name} ({one.id})" for one in client.read_flow_runs(flow_run_filter=stopped, sort=latest, limit=SHOWN)
-    ]
+    ours = FlowFilter.model_validate({"name": {"any_": FLOWS}})
+    could = client.read_flow_runs(flow_filter=ours, flow_run_filter=stopped, sort=latest, limit=SHOWN)
+    names = [f"{one.name} ({one.id})" for one in could]
     hint = f"Runs that can be: {', '.join(names)}" if names else "No run failed, crashed or was cancelled."
     raise ConfigError("RUN", "the name or id of a flow run", run, hint)
 

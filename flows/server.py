@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 START_TIMEOUT = 180.0  # seconds; 4 are usual, a minute where each process gets a tenth of a core
 ANSWER_TIMEOUT = 5.0  # seconds
 LOG_LINES = 20
+MOST_SAID = 300  # characters of an answer that are shown
 
 _leases: list[Lease] = []
 
@@ -55,12 +57,15 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
     events for all addresses, and a sender of an earlier one would fail at each event of runs that its server lacks.
 
     Raises ConfigError if the configured API does not answer or refuses the credentials, or if the home folder cannot
-    be written; ModelDiffError, with the end of the server's log, if the private server does not start.
+    be written; ModelDiffError, with the end of the server's log, if the private server does not start, and for what
+    the API refuses or leaves unanswered later, until the context ends.
     """
     if configured := os.environ.get("PREFECT_API_URL"):
         _check(configured)
         _send_what_is_queued()
-        yield ApiAddress(configured, os.environ.get("PREFECT_UI_URL") or _ui_url(configured), private=False)
+        ui_url = os.environ.get("PREFECT_UI_URL") or _ui_url(shown(configured))
+        with _failures_of_the_api(shown(configured)):
+            yield ApiAddress(configured, ui_url, private=False)
         return
     root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
     folder = Home(root.expanduser().resolve())
@@ -79,7 +84,8 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
         with _environment(folder, address.api_url):
             _leases.append(lease)
             try:
-                yield address
+                with _failures_of_the_api(address.api_url):
+                    yield address
             finally:
                 _leases.remove(lease)
                 _send_what_is_queued()
@@ -89,6 +95,33 @@ def note_run(flow: object, flow_run: "FlowRun", state: object) -> None:
     """A flow's hook: notes the run with the private server, if that is used, which sees when this process dies."""
     if _leases:
         _leases[-1].note(str(flow_run.id))
+
+
+def shown(api_url: str) -> str:
+    """The address without the credentials that may stand in it."""
+    parts = urlsplit(api_url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+@contextmanager
+def _failures_of_the_api(api_url: str) -> Iterator[None]:
+    """Turns what Prefect's client raises, once it has tried often enough, into a ModelDiffError in one line."""
+    try:
+        yield
+    except Exception as error:
+        if "httpx" not in sys.modules:
+            raise
+        from httpx import HTTPStatusError, TransportError
+
+        if isinstance(error, HTTPStatusError):
+            asked, answer = error.request, error.response
+            said = " ".join(answer.text.split())[:MOST_SAID]
+            what = f"{asked.method} {asked.url.path} was answered with {answer.status_code}: {said}"
+        elif isinstance(error, TransportError):
+            what = f"no connection: {type(error).__name__}: {error}"
+        else:
+            raise
+        raise ModelDiffError(f"Prefect's API at {api_url}: {what}") from error
 
 
 def _join(home: Home) -> ServerState:
@@ -197,9 +230,13 @@ def _send_what_is_queued() -> None:
 
 def _check(api_url: str) -> None:
     """Asks a configured API whether it lives and lets this user in."""
-    parts = urlsplit(api_url.rstrip("/"))
-    in_address, _, host = parts.netloc.rpartition("@")
-    bare = parts._replace(netloc=host).geturl()  # what may be shown
+    try:
+        in_address = urlsplit(api_url).netloc.rpartition("@")[0]
+        bare = shown(api_url).rstrip("/")
+    except ValueError as error:  # such as an IPv6 address without its closing bracket
+        raise _no_api(api_url.rpartition("@")[2], str(error)) from None
+    if not bare.startswith(("http://", "https://")):
+        raise _no_api(bare, "It does not begin with http:// or https://")
     source, headers = _credentials(unquote(in_address))
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls()))
     # health is open to all, also where the API asks for a password; the version is not (Prefect Cloud has none: 404)
@@ -211,7 +248,7 @@ def _check(api_url: str) -> None:
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise _refused(bare, error.code, source) from None
-            if path == "health":
+            if path == "health" or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise _no_api(bare, f"It answered {error.code} {error.reason}") from None
             continue
         except (OSError, ValueError, HTTPException) as error:

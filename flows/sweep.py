@@ -12,8 +12,10 @@ from prefect.states import Cancelled
 from flows.cancelling import stopped_when_cancelled
 from flows.compare import run_comparison
 from flows.compose import RunnerConfig
+from flows.deployed import check_cluster
 from flows.patience import patiently
 from flows.server import note_run
+from flows.turns import turns_on_gpus
 from flows.window import RunFailed
 from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.stages.comparison import Comparison
@@ -36,11 +38,13 @@ def sweep(
     name: str, points: list[tuple[str, StudyConfig]], store: StoreSettings, runner: RunnerConfig
 ) -> dict[str, Any] | State[Any]:
     """Compare at every point; one that fails never stops the others, and what is complete is not run again."""
+    check_cluster(runner)
     logger = get_run_logger()
     rows: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     try:
-        with stopped_when_cancelled():
+        # its comparisons, which came from no work pool themselves, use the turn of the sweep
+        with stopped_when_cancelled(), turns_on_gpus(runner.devices):
             for words, study in points:
                 try:
                     rows.append({"point": words, **_found(study, store, runner)})

@@ -99,7 +99,7 @@ def prefect_server(folder: Path, **more: str) -> Iterator[PrefectServer]:
         server.kill()
 
 
-def _wait(server: PrefectServer, process: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
+def _wait(server: PrefectServer, process: "subprocess.Popen[bytes]", seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         try:

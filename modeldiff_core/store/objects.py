@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import urlsplit
 
 import fsspec
@@ -46,6 +46,9 @@ class StoreSettings:
     retry_seconds: how long an operation that fails is tried again when the fault may pass (a busy or restarting server,
     a cut connection); 0 tries once.
     """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    """For forms made of these settings: a key that they lack is refused before it is kept anywhere."""
 
     root: str
     endpoint: str | None = None
@@ -83,7 +86,7 @@ class StoreSettings:
         protocol = self.url.split("://", 1)[0]
         try:
             fs = fsspec.filesystem(protocol, **self.options(hurried))
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, TypeError) as error:  # TypeError: of a kind that needs more than a URL
             raise ConfigError("store.root", "an fsspec URL or a folder", self.root, str(error)) from error
         if protocol == "s3":
             fs.retries = 1  # s3fs would repeat what botocore has repeated, five times over

@@ -166,7 +166,8 @@ def config_error(error: ValidationError, prefix: str = "") -> ConfigError:
         # or with one of its fields.
         root, field = cause.key.split(".")[0], cause.key.rsplit(".", 1)[-1]
         key = ".".join(path if field in path else [*path, field])
-        return ConfigError(cause.key if root == path[0] else prefix + key, cause.expected, cause.got, cause.hint)
+        complete = not path or root == path[0]  # no path: the object as a whole was looked at
+        return ConfigError(cause.key if complete else prefix + key, cause.expected, cause.got, cause.hint)
     same = [problem for problem in problems if _path(problem) == path]
     others = len(problems) - len(same)
     count = f" ({others} more problem{'s' if others > 1 else ''})" if others else ""
@@ -192,5 +193,6 @@ def _expected(same: list[ErrorDetails]) -> str:
         return "one of " + ", ".join(problem.get("ctx", {})["expected"] for problem in same)
     unknown = dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "no such setting")
     missing = dict.fromkeys(("missing", "missing_argument"), "a value")
-    said = {**unknown, **missing}.get(same[0]["type"], same[0]["msg"]).removeprefix("Input should be ")
+    said = {**unknown, **missing}.get(same[0]["type"], same[0]["msg"])
+    said = said.removeprefix("Value error, ").removeprefix("Input should be ")
     return said[0].lower() + said[1:]

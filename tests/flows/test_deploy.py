@@ -12,15 +12,20 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from select import select
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import psutil
 import pytest
 from prefect.context import refresh_global_settings_context
 
 from flows.cli import main
+from flows.compose import RunnerConfig
+from flows.deployed import check_cluster
+from modeldiff_core.errors import ConfigError
 from tests.flows.conftest import TINY, Commands, wait_for
-from tests.prefect_server import PrefectServer, prefect_server
+from tests.prefect_server import PASSWORD, PrefectServer, prefect_server
 
 LONGER = (
     *TINY, "subsets.models=480", "algorithm_a.recipe.epochs=40", "algorithm_b.recipe.epochs=40", "runner.workers=1"
@@ -120,16 +125,70 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert "expected a run that failed, crashed or was cancelled" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("client_here", "worker")
+def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Commands, tmp_path: Path) -> None:
+    study = *TINY, f"store.root={tmp_path}", "deployment.name=grid"
+    assert main(["deploy", *study, "deployment.pool=here", "+sweep.comparison.components=[2,1]"]) == 0
+    found = server.ask("deployments/name/sweep/grid")
+    assert found["entrypoint"] == "flows.sweep.sweep"
+    points = found["parameters"]["points"]
+    assert [words for words, _ in points] == ["comparison.components=2", "comparison.components=1"]
+    wrong = [points[0], ["another", {**points[1][1], "code": "os.system"}]]
+    with pytest.raises(urllib.error.HTTPError, match="409"):
+        server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {"points": wrong}})
+
+    run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
+    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
+    assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
+    assert len(list(tmp_path.glob("trainings/*/subsets/shards/*.safetensors"))) == 2 * 4, "shared by the points"
+    assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 2
+
+
 @pytest.mark.usefixtures("client_here")
 def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(server: PrefectServer, tmp_path: Path) -> None:
     assert main(["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=checked"]) == 0
     found = deployment(server, "checked")
-    for wrong in ({"subsets": {"models": "many"}}, {"code": "os.system"}):
-        study = {**found["parameters"]["study"], **wrong}
+    wrong = [
+        ("study", {"subsets": {"models": "many"}}), ("study", {"code": "os.system"}), ("store", {"key": "a secret"}),
+        ("runner", {"kind": "os"}),
+    ]  # fmt: skip
+    for name, changes in wrong:
+        changed = {**found["parameters"][name], **changes}
         with pytest.raises(urllib.error.HTTPError, match="409"):
-            server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {"study": study}})
+            server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {name: changed}})
     run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
     server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}})
+
+
+@pytest.mark.usefixtures("client_here")
+def test_the_study_of_a_file_is_deployed_as_it_is_compared(server: PrefectServer, tmp_path: Path) -> None:
+    asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here"]
+    assert main([*asked, "deployment.name=composed", "subsets.models=400"]) == 0
+    parameters = deployment(server, "composed")["parameters"]
+    assert parameters["study"]["subsets"]["models"] == 400
+    (tmp_path / "study.json").write_text(json.dumps(parameters["study"]))
+    assert main([*asked, "deployment.name=read", f"study={tmp_path / 'study.json'}"]) == 0
+    assert deployment(server, "read")["parameters"] == parameters
+
+
+@pytest.mark.usefixtures("client_here")
+def test_the_parameters_of_a_run_cannot_name_another_cluster_than_its_deployment(
+    server: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=far", "runner=dask"]
+    assert main([*asked, "runner.address=tcp://ours:8786"]) == 0
+    run = SimpleNamespace(deployment_id=UUID(deployment(server, "far")["id"]))
+    inside = SimpleNamespace(flow_run=run)
+    monkeypatch.setattr("flows.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
+    ours, theirs = (RunnerConfig(kind="dask", address=f"tcp://{who}:8786") for who in ("ours", "theirs"))
+    check_cluster(ours)
+    check_cluster(RunnerConfig())
+    with pytest.raises(
+        ConfigError, match=r"the cluster of the deployment \(tcp://ours:8786\), got 'tcp://theirs:8786'"
+    ):
+        check_cluster(theirs)
+    run.deployment_id = None
+    check_cluster(theirs)
 
 
 @pytest.mark.usefixtures("client_here")
@@ -157,8 +216,14 @@ def test_schedules_and_limits_are_renewed_with_the_deployment(server: PrefectSer
     [
         ("deployment.pool=nowhere", ["deployment.pool", "(here)", "nowhere", "prefect work-pool create"]),
         ("deployment.queue=nowhere", ["deployment.queue", "a queue of here", "nowhere"]),
-        ("deployment.cron=daily", ["deployment.cron", "0 3 * * *", "daily"]),
+        ("deployment.queue=''", ["deployment.queue", "at least 1 character"]),
+        ("deployment.cron=daily", ["deployment.cron: expected a cron expression", "0 3 * * *", "daily"]),
         ("deployment.interval=5", ["deployment.interval", "60", "5"]),
+        ("deployment.interval=1e18", ["deployment.interval", "less than or equal to", "1e+18"]),
+        ("deployment={interval:60,cron:'0 3 * * *'}", ["deployment.interval: expected no interval beside a cron"]),
+        ("deployment.runs=3000000000", ["deployment.runs", "2147483647", "3000000000"]),
+        ("dataset={kind:npz,path:data.npz}", ["dataset.path", "an absolute path", "data.npz"]),
+        ("dataset={kind:cifar10,folder:data}", ["dataset.folder", "an absolute path", "data"]),
         ("deployment.timezone=Mars", ["deployment.timezone", "Mars"]),
         ("deployment.nonsense=1", ["deployment.nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
@@ -191,9 +256,37 @@ def test_a_wrong_password_and_no_server(
 
 
 @pytest.mark.usefixtures("client_here")
-def test_an_unknown_run_is_no_run_to_retry(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_password_in_the_address_is_not_shown(
+    server: PrefectServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", server.api.replace("//", f"//{PASSWORD}@"))
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING")
+    refresh_global_settings_context()
+    asked = ["deploy", f"store.root={tmp_path}", "deployment.name=quiet"]
+    assert main([*asked, "deployment.pool=here"]) == 0
+    assert main([*asked, "deployment.pool=nowhere"]) == 2
+    said = capsys.readouterr()
+    assert server.api.removesuffix("/api") in said.out
+    assert server.api in said.err
+    assert PASSWORD not in said.out + said.err
+
+
+@pytest.mark.usefixtures("client_here")
+def test_a_run_that_is_unknown_or_of_another_flow_is_no_run_to_retry(
+    server: PrefectServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = {}
+    for flow in ("strangers", "compare"):
+        flow_id = server.ask("flows/", {"name": flow})["id"]
+        state = {"type": "FAILED", "name": "Failed"}
+        ids[flow] = server.ask("flow_runs/", {"flow_id": flow_id, "name": f"a run of {flow}", "state": state})["id"]
     assert main(["retry", "compare nothing"]) == 2
-    assert "RUN: expected the name or id of a flow run, got 'compare nothing'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "RUN: expected the name or id of a flow run, got 'compare nothing'" in said
+    assert f"a run of compare ({ids['compare']})" in said
+    assert ids["strangers"] not in said, "it could not be retried"
+    assert main(["retry", ids["strangers"]]) == 2
+    assert "RUN: expected a run of compare or sweep, got 'a run of strangers (of strangers)'" in capsys.readouterr().err
 
 
 class _Hook(BaseHTTPRequestHandler):

@@ -46,6 +46,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str)
         ("nonsense=1", ["nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
         ("store.root=nosuch://x", ["store.root", "nosuch"]),
+        ("store.root=reference://x", ["store.root", "reference", "'fo'"]),
     ],
 )
 def test_the_key_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, override: str, words: list[str]) -> None:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -288,8 +289,9 @@ def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.M
         assert server.credentials == {"Basic dXNlcjpwYXNzd29yZA=="}
         server.credentials.clear()
         monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api".replace("//", "//in:address@"))
-        with prefect_api():
+        with prefect_api() as api:
             assert server.credentials == {"Basic aW46YWRkcmVzcw=="}
+            assert api.ui_url == server.url, "shown to everybody, so without the password"
     assert not (tmp_path / "home").exists()
 
 
@@ -300,8 +302,9 @@ def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.M
         ((403, "text/plain", b""), VERSION, "a:secret", "It answered 403: the credentials in PREFECT_API_AUTH_STRING"),
         ((200, "text/html", b"<html>"), VERSION, "", "usually ends in /api"),
         ((502, "text/plain", b""), VERSION, "", "It answered 502"),
+        (HEALTHY, (500, "text/plain", b""), "", "It answered 500"),
     ],
-    ids=["open health, closed API", "closed by a proxy", "a page", "no server behind a proxy"],
+    ids=["open health, closed API", "closed by a proxy", "a page", "no server behind a proxy", "fails when asked"],
 )
 def test_a_configured_api_that_cannot_be_used_says_why(
     health: tuple[int, str, bytes],
@@ -320,6 +323,33 @@ def test_a_configured_api_that_cannot_be_used_says_why(
     assert "secret" not in str(raised.value)
 
 
+def test_what_the_api_refuses_or_leaves_unanswered_later_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    told = b'{"exception_message": "Internal\nServer Error"}'
+    with answering({"/api/health": HEALTHY, "/api/admin/version": VERSION}) as server:
+        url = f"{server.url}/api"
+        server.answers["/api/work_pools/any"] = (500, "application/json", told)
+        monkeypatch.setenv("PREFECT_API_URL", url.replace("//", "//in:address@"))
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            pytest.raises(ModelDiffError) as refused,
+            prefect_api(),
+            get_client(sync_client=True) as client,
+        ):
+            client.read_work_pool("any")
+    monkeypatch.setattr("flows.server._check", lambda url: None)  # the server went away after it was asked
+    with pytest.raises(ModelDiffError) as gone, prefect_api():
+        httpx.get(f"{url}/health")
+    assert not isinstance(refused.value, ConfigError)
+    assert str(refused.value) == (
+        f"Prefect's API at {url}: GET /api/work_pools/any was answered with 500: "
+        '{"exception_message": "Internal Server Error"}'
+    )
+    assert str(gone.value).startswith(f"Prefect's API at {url}: no connection: ConnectError")
+
+
 def test_the_ui_address_is_the_one_that_prefect_infers(tmp_path: Path) -> None:
     apis = ["http://host:4200/api", "https://api.prefect.cloud/api/accounts/1/workspaces/2", "https://host/prefix/api"]
     oracle = """
@@ -335,8 +365,13 @@ print(*(Settings(api={"url": url}).ui_url for url in sys.argv[1:]))
 
 @pytest.mark.parametrize(
     ("url", "cause"),
-    [("http://user:password@127.0.0.1:{port}/api", "Connection refused"), ("127.0.0.1:{port}", "unknown")],
-    ids=["nobody listens", "no scheme"],
+    [
+        ("http://user:password@127.0.0.1:{port}/api", "Connection refused"),
+        ("127.0.0.1:{port}", "does not begin with http"),
+        ("data:text/plain,true", "does not begin with http"),
+        ("http://user:password@[::1/api", "Invalid IPv6 URL"),
+    ],
+    ids=["nobody listens", "no scheme", "another scheme", "half an address"],
 )
 def test_an_unreachable_api_is_told_at_once_and_without_its_password(
     url: str, cause: str, monkeypatch: pytest.MonkeyPatch
