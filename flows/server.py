@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -63,17 +63,18 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
         yield ApiAddress(configured, os.environ.get("PREFECT_UI_URL") or _ui_url(configured), private=False)
         return
     root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
-    folder = Home(root.expanduser().resolve())
-    try:
-        folder.create()
-    except OSError as error:
-        raise ConfigError(
-            "MODELDIFF_HOME",
-            "a folder that can be written",
-            str(folder.root),
-            f"{error.strerror}. The private Prefect server keeps its history there.",
-        ) from error
-    with folder.lease() as lease:
+    with ExitStack() as stack:
+        try:
+            folder = Home(root.expanduser().resolve())
+            folder.create()
+            lease = stack.enter_context(folder.lease())
+        except (OSError, RuntimeError) as error:  # RuntimeError: nobody knows where ~ is
+            raise ConfigError(
+                "MODELDIFF_HOME",
+                "a folder that can be written",
+                str(root),
+                f"{getattr(error, 'strerror', None) or error}. The private Prefect server keeps its history there.",
+            ) from error
         address = ApiAddress(f"{(url := _join(folder).url)}/api", url, private=True)
         _send_what_is_queued()
         with _environment(folder, address.api_url):

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from flows.server import _ui_url, prefect_api
-from flows.supervisor import Home
+from flows.supervisor import Home, Lease
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
 USER = """
@@ -232,6 +232,32 @@ def test_a_home_that_cannot_be_written_is_a_wrong_request(tmp_path: Path, monkey
     with pytest.raises(ConfigError, match="Not a directory") as raised, prefect_api():
         pass
     assert raised.value.key == "MODELDIFF_HOME"
+
+
+def test_a_home_in_which_nothing_can_be_made_is_a_wrong_request_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder of an earlier run that has become read-only."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / "leases").symlink_to("/proc/self")
+    with pytest.raises(ConfigError, match="No such file") as raised, prefect_api(tmp_path):
+        pass
+    assert raised.value.key == "MODELDIFF_HOME"
+
+
+def test_a_home_of_nobody_is_a_wrong_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ~ is where HOME is not set and the user has no entry in passwd."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("MODELDIFF_HOME", "~nobody-of-that-name/home")
+    with pytest.raises(ConfigError, match="Could not determine home") as raised, prefect_api():
+        pass
+    assert raised.value.key == "MODELDIFF_HOME"
+
+
+def test_a_run_that_cannot_be_noted_is_no_trouble_at_the_end() -> None:
+    with Path("/dev/full").open("w") as file, pytest.raises(OSError, match="No space left"):
+        Lease(file).note("run")
 
 
 class Answering(ThreadingHTTPServer):
