@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT = 180.0  # seconds; 4 are usual, a minute where each process gets a tenth of a core
 ANSWER_TIMEOUT = 5.0  # seconds
+LOOK_EVERY = 2.0  # seconds between two looks whether the private server lives
+RESTARTS = 5  # of a server that keeps ending with an error
 LOG_LINES = 20
 
 _leases: list[Lease] = []
@@ -77,6 +79,7 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
             ) from error
         address = ApiAddress(f"{(url := _join(folder).url)}/api", url, private=True)
         _send_what_is_queued()
+        stack.enter_context(_kept_up(folder))
         with _environment(folder, address.api_url):
             _leases.append(lease)
             try:
@@ -114,6 +117,30 @@ def _join(home: Home) -> ServerState:
             raise _not_started(home, f"ended with code {started.returncode}")
         time.sleep(0.05)
     raise _not_started(home, f"did not answer within {START_TIMEOUT:.0f} s")
+
+
+@contextmanager
+def _kept_up(home: Home) -> Iterator[None]:
+    """Starts the server again if it is killed before the block ends.
+
+    It comes back on its port, if that is free, and Prefect's clients try that for minutes.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        started: subprocess.Popen[bytes] | None = None
+        left = RESTARTS
+        while left and not over.wait(LOOK_EVERY):
+            if not home.has_server() and (started is None or started.poll() is not None):
+                if started is not None and started.returncode != 0:
+                    left -= 1
+                started = _start(home)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _start(home: Home) -> "subprocess.Popen[bytes]":

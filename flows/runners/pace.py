@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from httpx import HTTPError
 from prefect import get_run_logger
@@ -63,7 +63,7 @@ class PacedRunner:
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             return None
-        return _count("task_runs", {"flow_runs": {"id": {"any_": [str(context.flow_run.id)]}}})
+        return _count("/task_runs/count", {"flow_runs": {"id": {"any_": [str(context.flow_run.id)]}}})
 
     def _flows(self) -> int | None:
         """Runs of this flow at once on the server, whose queue they share; None as above."""
@@ -71,10 +71,10 @@ class PacedRunner:
         if context is None or context.flow is None:
             return None
         running = {"state": {"type": {"any_": ["RUNNING"]}}}
-        return _count("flow_runs", {"flows": {"name": {"any_": [context.flow.name]}}, "flow_runs": running})
+        return _count("/flow_runs/count", {"flows": {"name": {"any_": [context.flow.name]}}, "flow_runs": running})
 
 
-def _count(what: str, filters: dict[str, Any]) -> int | None:
+def _count(path: Literal["/task_runs/count", "/flow_runs/count"], filters: dict[str, Any]) -> int | None:
     with suppress(HTTPError, PrefectException), get_client(sync_client=True) as client:
-        return int(client.request("POST", f"/{what}/count", json=filters).json())
+        return int(client.request("POST", path, json=filters).json())
     return None

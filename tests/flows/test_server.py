@@ -21,6 +21,7 @@ import pytest
 from flows.server import _ui_url, prefect_api
 from flows.supervisor import Home, Lease
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from tests.flows.conftest import wait_for
 
 USER = """
 import sys
@@ -177,6 +178,24 @@ def test_history_survives_a_kill_of_everything_and_stale_state_does_not_mislead(
     assert run_names(url) == {"imported inside", "imported before"}
     tasks = ask(url, "task_runs/count", {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}})
     assert tasks == 23
+
+
+def test_a_server_that_is_killed_comes_back_at_its_address_while_it_is_used(
+    home: Path, users: "list[subprocess.Popen[str]]"
+) -> None:
+    (server,) = servers(home)
+    before = Home(home).state()
+    assert before
+    server.kill()
+    server.wait(60)
+
+    def back() -> bool:
+        state = Home(home).state()
+        return Home(home).has_server() and state is not None and state.pid != before.pid
+
+    wait_for(back, 300, "another server")
+    assert users[-1].poll() is None
+    assert run_names(f"{before.url}/api") == {"imported inside", "imported before"}
 
 
 def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list[subprocess.Popen[str]]") -> None:
