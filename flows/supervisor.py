@@ -250,8 +250,9 @@ def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerSta
 
 def _bind(listener: socket.socket, killed: ServerState | None) -> int:
     """The port of the server that was killed, where its users still seek it, or else any that is free."""
+    # Its connections may still be closing; Linux shares their port if they were accepted with this option too.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if killed and killed.machine == socket.gethostname():
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its connections may still be closing
         with suppress(OSError, ValueError):
             listener.bind(("127.0.0.1", urlsplit(killed.url).port or 0))
             return int(listener.getsockname()[1])

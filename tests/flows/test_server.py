@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from flows.server import _ui_url, prefect_api
-from flows.supervisor import Home, Lease
+from flows.supervisor import Home, Lease, ServerState, _bind
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from tests.flows.conftest import wait_for
 
@@ -196,6 +196,37 @@ def test_a_server_that_is_killed_comes_back_at_its_address_while_it_is_used(
     wait_for(back, 300, "another server")
     assert users[-1].poll() is None
     assert run_names(f"{before.url}/api") == {"imported inside", "imported before"}
+
+
+ACCEPTING = """
+import socket
+from flows.supervisor import _bind
+with socket.socket() as listener:
+    print(_bind(listener, None), flush=True)
+    listener.listen()
+    accepted = listener.accept()
+    print("accepted", flush=True)
+    input()
+"""
+
+
+def test_the_port_of_a_killed_server_is_taken_while_its_users_are_still_connected_but_not_from_another() -> None:
+    command = [sys.executable, "-c", ACCEPTING]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout
+        port = int(killed.stdout.readline())
+        state = ServerState(f"http://127.0.0.1:{port}", killed.pid, socket.gethostname())
+        with socket.create_connection(("127.0.0.1", port)):
+            assert killed.stdout.readline() == "accepted\n"
+            killed.kill()
+            killed.wait(60)
+            with socket.socket() as listener:
+                assert _bind(listener, state) == port
+                listener.listen()
+                with socket.socket() as late:
+                    assert _bind(late, state) != port
+            with socket.socket() as elsewhere:
+                assert _bind(elsewhere, replace(state, machine="elsewhere")) != port
 
 
 def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list[subprocess.Popen[str]]") -> None:
