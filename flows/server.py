@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT = 180.0  # seconds; 4 are usual, a minute where each process gets a tenth of a core
 ANSWER_TIMEOUT = 5.0  # seconds
+LOOK_EVERY = 2.0  # seconds between two looks whether the private server lives
+RESTARTS = 5  # of a server that keeps ending with an error
 LOG_LINES = 20
 MOST_SAID = 300  # characters of an answer that are shown
 
@@ -68,19 +70,21 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
             yield ApiAddress(configured, ui_url, private=False)
         return
     root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
-    folder = Home(root.expanduser().resolve())
-    try:
-        folder.create()
-    except OSError as error:
-        raise ConfigError(
-            "MODELDIFF_HOME",
-            "a folder that can be written",
-            str(folder.root),
-            f"{error.strerror}. The private Prefect server keeps its history there.",
-        ) from error
-    with folder.lease() as lease:
+    with ExitStack() as stack:
+        try:
+            folder = Home(root.expanduser().resolve())
+            folder.create()
+            lease = stack.enter_context(folder.lease())
+        except (OSError, RuntimeError) as error:  # RuntimeError: nobody knows where ~ is
+            raise ConfigError(
+                "MODELDIFF_HOME",
+                "a folder that can be written",
+                str(root),
+                f"{getattr(error, 'strerror', None) or error}. The private Prefect server keeps its history there.",
+            ) from error
         address = ApiAddress(f"{(url := _join(folder).url)}/api", url, private=True)
         _send_what_is_queued()
+        stack.enter_context(_kept_up(folder))
         with _environment(folder, address.api_url):
             _leases.append(lease)
             try:
@@ -146,6 +150,30 @@ def _join(home: Home) -> ServerState:
             raise _not_started(home, f"ended with code {started.returncode}")
         time.sleep(0.05)
     raise _not_started(home, f"did not answer within {START_TIMEOUT:.0f} s")
+
+
+@contextmanager
+def _kept_up(home: Home) -> Iterator[None]:
+    """Starts the server again if it is killed before the block ends.
+
+    It comes back on its port, if that is free, and Prefect's clients try that for minutes.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        started: subprocess.Popen[bytes] | None = None
+        left = RESTARTS
+        while left and not over.wait(LOOK_EVERY):
+            if not home.has_server() and (started is None or started.poll() is not None):
+                if started is not None and started.returncode != 0:
+                    left -= 1
+                started = _start(home)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _start(home: Home) -> "subprocess.Popen[bytes]":

@@ -19,13 +19,14 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import uvicorn
@@ -156,9 +157,8 @@ class Lease:
     file: TextIO
 
     def note(self, run_id: str) -> None:
-        """Writes down a flow run that this process runs."""
-        self.file.write(f"{run_id}\n")
-        self.file.flush()
+        """Writes down a flow run of this process; past the buffer, which a full disk would fail again at the end."""
+        os.write(self.file.fileno(), f"{run_id}\n".encode())
 
 
 @dataclass(frozen=True)
@@ -248,13 +248,25 @@ def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerSta
         os._exit(1)  # reached only if the server hangs; this thread ends with its process otherwise
 
 
+def _bind(listener: socket.socket, killed: ServerState | None) -> int:
+    """The port of the server that was killed, where its users still seek it, or else any that is free."""
+    # Its connections may still be closing; Linux shares their port if they were accepted with this option too.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if killed and killed.machine == socket.gethostname():
+        with suppress(OSError, ValueError):
+            listener.bind(("127.0.0.1", urlsplit(killed.url).port or 0))
+            return int(listener.getsockname()[1])
+    listener.bind(("127.0.0.1", 0))
+    return int(listener.getsockname()[1])
+
+
 def serve(home: Home) -> None:
     """Serves until the last user is gone; only for the process that holds the server's lock."""
+    killed = home.state()  # a server that ends in order leaves none
     home.withdraw()
     os.truncate(home.log, 0)
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+        port = _bind(listener, killed)
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]
         os.environ.update(settings_of_server(home, port))

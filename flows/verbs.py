@@ -3,15 +3,16 @@
 import shlex
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flows.compose import Request, request
 from flows.grid import grid
 from flows.recorded import recorded
-from flows.server import prefect_api
-from modeldiff_core.errors import ConfigError
+from flows.server import ApiAddress, prefect_api
+from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.inventory import ShardSet, held, results, shard_sets, shard_sets_among
@@ -33,16 +34,12 @@ def compare(overrides: Sequence[str]) -> int:
     check_shards(shard_sets(store, current_round(store, comparison).comparison), asked.runner)
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
-        from prefect.exceptions import CancelledRun
-
         from flows.compare import run_comparison
-        from flows.window import RunFailed
 
-        try:
+        with _ends(api) as end:
             result = run_comparison(asked.study, asked.store, asked.runner)
-        except (RunFailed, CancelledRun) as error:
-            print(f"modeldiff: {error}\nResume with: modeldiff compare {shlex.join(overrides)}", file=sys.stderr)
-            return 1
+        if end.why:
+            return _failed(end.why, "compare", overrides)
     for line in result["findings"]:
         print(line)
     print(f"Report: {result['url']}")
@@ -61,16 +58,12 @@ def sweep(overrides: Sequence[str]) -> int:
             raise ConfigError(error.key, error.expected, error.got, words) from error
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
-        from prefect.exceptions import CancelledRun
-
         from flows.sweep import run_sweep
-        from flows.window import RunFailed
 
-        try:
+        with _ends(api) as end:
             result = run_sweep([(point.words, point.request.study) for point in asked], first.store, first.runner)
-        except (RunFailed, CancelledRun) as error:
-            print(f"modeldiff: {error}\nResume with: modeldiff sweep {shlex.join(overrides)}", file=sys.stderr)
-            return 1
+        if end.why:
+            return _failed(end.why, "sweep", overrides)
     print(*result["findings"], sep="\n")
     return 0
 
@@ -157,6 +150,38 @@ def ui(overrides: Sequence[str]) -> int:
                 time.sleep(3600)
         except KeyboardInterrupt:
             return 0
+
+
+@dataclass
+class _End:
+    """Why a run did not complete; empty if it did."""
+
+    why: str = ""
+
+
+@contextmanager
+def _ends(api: ApiAddress) -> Iterator[_End]:
+    """Takes note of how a run may fail; a wrong request, an interruption and what nobody expected are raised."""
+    from httpx import HTTPError
+    from prefect.exceptions import CancelledRun, PrefectException
+
+    end = _End()
+    try:
+        yield end
+    except ConfigError:
+        raise
+    except (ModelDiffError, CancelledRun) as error:
+        end.why = str(error)
+    except (HTTPError, PrefectException) as error:
+        end.why = (
+            f"Prefect's server at {api.ui_url} does not answer as it should ({type(error).__name__}: {error}). "
+            "What was computed is in the store."
+        )
+
+
+def _failed(why: str, verb: str, overrides: Sequence[str]) -> int:
+    print(f"modeldiff: {why}\nResume with: modeldiff {verb} {shlex.join(overrides)}", file=sys.stderr)
+    return 1
 
 
 def _size_of_shards(shards: ShardSet, seconds_a_model: float) -> str:

@@ -8,11 +8,12 @@ worker of a cluster, which is such a process already, there are no slots, and st
 import multiprocessing
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -49,6 +50,8 @@ class Slots:
         self.devices: list[str] = []
         self._workers: list[ProcessPoolExecutor] = []
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._closed = False
+        self._lock = threading.Lock()  # of what begins processes, against close
         self.add(devices)
 
     def add(self, devices: Sequence[str]) -> None:
@@ -64,12 +67,16 @@ class Slots:
         """Run a stage in the next free slot and wait for its result.
 
         execution: settings of the Execution that the stage takes as its last argument; the slot adds its device.
-        limit: seconds that the stage may take. Raises WorkerDied if the process ended, OutOfTime if it took longer.
+        limit: seconds that the stage may take. Raises WorkerDied if the process ended or the slots were closed,
+        OutOfTime if it took longer.
         """
         slot = self._free.get()
         try:
             last = [] if execution is None else [{**execution, "device": self.devices[slot]}]
-            running = self._workers[slot].submit(stage, *args, *last)
+            with self._lock:
+                if self._closed:
+                    raise WorkerDied("the run was ended while this stage waited for a place")
+                running = self._workers[slot].submit(stage, *args, *last)
             try:
                 return running.result(limit)
             except TimeoutError:
@@ -87,14 +94,20 @@ class Slots:
     def close(self) -> None:
         """Stop the processes: those that have no stage end by themselves, others are not waited for.
 
-        What is terminated cannot close what its libraries keep open (tqdm: a lock), and multiprocessing would complain
-        of that on the terminal.
+        Stages that wait for a slot raise WorkerDied. What is terminated cannot close what its libraries keep open
+        (tqdm: a lock), and multiprocessing would complain of that on the terminal.
         """
-        idle = {self._free.get() for _ in range(self._free.qsize())}
+        with self._lock:
+            self._closed = True  # nothing begins from here on, also not in place of what is stopped below
+        idle = set()
+        with suppress(queue.Empty):
+            while True:
+                idle.add(self._free.get_nowait())
         leaving: list[BaseProcess] = []
         for slot in range(len(self._workers)):
             if slot in idle:
                 leaving += self._dismiss(slot)
+                self._free.put(slot)  # for who waits
             else:
                 self._stop(slot)
         end = time.monotonic() + FAREWELL

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from httpx import HTTPError
 from prefect import get_run_logger
@@ -16,7 +16,7 @@ from flows.runners.runner import Call, Runner
 LOOK_EVERY = 200
 """Submissions between two looks at what the server has recorded."""
 MOST_BEHIND = 1200
-"""Runs submitted and not recorded; each is three events, more with retries."""
+"""Task runs submitted and not recorded, of all flows of a kind at once; each is three events, more with retries."""
 PATIENCE = 120.0
 """Seconds without one more recorded run after which the server is not waited for any longer."""
 
@@ -45,7 +45,8 @@ class PacedRunner:
 
     def _wait(self) -> None:
         most, when = -1, time.monotonic()
-        while (recorded := self._recorded()) is not None and self.submitted + self.before - recorded > MOST_BEHIND:
+        share = MOST_BEHIND // max(1, self._flows() or 1)
+        while (recorded := self._recorded()) is not None and self.submitted + self.before - recorded > share:
             if recorded > most:
                 most, when = recorded, time.monotonic()
             elif time.monotonic() - when > PATIENCE:
@@ -62,7 +63,18 @@ class PacedRunner:
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             return None
-        of_this_run = {"flow_runs": {"id": {"any_": [str(context.flow_run.id)]}}}
-        with suppress(HTTPError, PrefectException), get_client(sync_client=True) as client:
-            return int(client.request("POST", "/task_runs/count", json=of_this_run).json())
-        return None
+        return _count("/task_runs/count", {"flow_runs": {"id": {"any_": [str(context.flow_run.id)]}}})
+
+    def _flows(self) -> int | None:
+        """Runs of this flow at once on the server, whose queue they share; None as above."""
+        context = FlowRunContext.get()
+        if context is None or context.flow is None:
+            return None
+        running = {"state": {"type": {"any_": ["RUNNING"]}}}
+        return _count("/flow_runs/count", {"flows": {"name": {"any_": [context.flow.name]}}, "flow_runs": running})
+
+
+def _count(path: Literal["/task_runs/count", "/flow_runs/count"], filters: dict[str, Any]) -> int | None:
+    with suppress(HTTPError, PrefectException), get_client(sync_client=True) as client:
+        return int(client.request("POST", path, json=filters).json())
+    return None

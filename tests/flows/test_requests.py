@@ -1,13 +1,20 @@
 """What is wrong with a request is said at once, with its key, and nothing is trained."""
 
 import json
+import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+from httpx import ConnectError
+from prefect.exceptions import CancelledRun
 
 from flows.cli import main
 from flows.compose import request
+from flows.server import ApiAddress
+from flows.window import RunFailed
+from modeldiff_core.errors import StoreError
 from modeldiff_core.stages.comparison import Comparison
 
 
@@ -139,3 +146,35 @@ def test_a_study_from_a_file_is_the_study_that_was_written(capsys: pytest.Captur
     assert "study: expected a file that holds a study" in refused(capsys, tmp_path, f"study={tmp_path / 'none.json'}")
     place.write_text('{"name": "x"}')
     assert "dataset: expected a value" in refused(capsys, tmp_path, f"study={place}")
+
+
+@pytest.mark.parametrize("verb", ["compare", "sweep"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RunFailed("1 tasks of digits failed"), "modeldiff: 1 tasks of digits failed"),
+        (CancelledRun("cancelled"), "modeldiff: cancelled"),
+        (StoreError("the store does not answer"), "modeldiff: the store does not answer"),
+        (ConnectError("refused"), "modeldiff: Prefect's server at http://ui does not answer as it should"),
+    ],
+)
+def test_however_a_run_fails_the_command_to_go_on_is_told(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    error: Exception,
+    words: str,
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    api = ApiAddress("http://ui/api", "http://ui", private=False)
+    monkeypatch.setattr("flows.verbs.recorded", lambda: nullcontext(api))
+    monkeypatch.setattr("flows.compare.run_comparison", fail)
+    monkeypatch.setattr("flows.sweep.run_sweep", fail)
+    overrides = [f"store.root={tmp_path}", *(["+sweep.targets=[20,30]"] if verb == "sweep" else [])]
+    assert main([verb, *overrides]) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.endswith(f"Resume with: modeldiff {verb} {shlex.join(overrides)}\n")

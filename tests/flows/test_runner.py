@@ -19,7 +19,8 @@ from flows.compose import RunnerConfig, request
 from flows.verbs import _size_of_shards
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import ShardSet
-from tasks.slots import OutOfTime, Slots, run_stage
+from tasks.slots import OutOfTime, Slots, WorkerDied, run_stage
+from tests.flows.conftest import wait_for
 
 
 @pytest.mark.parametrize(
@@ -77,9 +78,27 @@ def test_a_stage_that_takes_too_long_is_ended_and_its_slot_goes_on() -> None:
             slots.run(hanging, 100.0, limit=0.5)
         assert time.monotonic() - began < 20
         assert psutil.wait_procs([before], 60)[1] == [], "the stage's process is gone"
-        assert slots.run(hanging, 0.0, limit=60)["process"] != before.pid
+        assert slots.run(hanging, 0.0, limit=300)["process"] != before.pid
     finally:
         slots.close()
+
+
+def marked_and_hanging(place: str) -> dict[str, Any]:
+    Path(place).touch()
+    return hanging(100.0)
+
+
+def test_what_waits_for_a_slot_that_is_closed_never_begins(tmp_path: Path) -> None:
+    """Otherwise a cancelled run would wait for shards that it had not even begun."""
+    slots = Slots(["cpu"])
+    with ThreadPoolExecutor(3) as threads:
+        stages = [threads.submit(slots.run, marked_and_hanging, str(tmp_path / f"{index}")) for index in range(3)]
+        wait_for(lambda: any(tmp_path.iterdir()), 300, "the first stage")
+        slots.close()
+        assert [type(stage.exception(60)) for stage in stages] == [WorkerDied] * 3
+    assert len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(WorkerDied, match="was ended"):
+        slots.run(hanging, 0.0)
 
 
 def test_what_libraries_keep_open_in_a_worker_is_closed_without_a_word(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ import psutil
 import pytest
 
 from flows.server import _ui_url, prefect_api
-from flows.supervisor import Home
+from flows.supervisor import Home, Lease, ServerState, _bind
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from tests.flows.conftest import wait_for
 
 USER = """
 import sys
@@ -180,6 +181,55 @@ def test_history_survives_a_kill_of_everything_and_stale_state_does_not_mislead(
     assert tasks == 23
 
 
+def test_a_server_that_is_killed_comes_back_at_its_address_while_it_is_used(
+    home: Path, users: "list[subprocess.Popen[str]]"
+) -> None:
+    (server,) = servers(home)
+    before = Home(home).state()
+    assert before
+    server.kill()
+    server.wait(60)
+
+    def back() -> bool:
+        state = Home(home).state()
+        return Home(home).has_server() and state is not None and state.pid != before.pid
+
+    wait_for(back, 300, "another server")
+    assert users[-1].poll() is None
+    assert run_names(f"{before.url}/api") == {"imported inside", "imported before"}
+
+
+ACCEPTING = """
+import socket
+from flows.supervisor import _bind
+with socket.socket() as listener:
+    print(_bind(listener, None), flush=True)
+    listener.listen()
+    accepted = listener.accept()
+    print("accepted", flush=True)
+    input()
+"""
+
+
+def test_the_port_of_a_killed_server_is_taken_while_its_users_are_still_connected_but_not_from_another() -> None:
+    command = [sys.executable, "-c", ACCEPTING]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout
+        port = int(killed.stdout.readline())
+        state = ServerState(f"http://127.0.0.1:{port}", killed.pid, socket.gethostname())
+        with socket.create_connection(("127.0.0.1", port)):
+            assert killed.stdout.readline() == "accepted\n"
+            killed.kill()
+            killed.wait(60)
+            with socket.socket() as listener:
+                assert _bind(listener, state) == port
+                listener.listen()
+                with socket.socket() as late:
+                    assert _bind(late, state) != port
+            with socket.socket() as elsewhere:
+                assert _bind(elsewhere, replace(state, machine="elsewhere")) != port
+
+
 def test_the_server_ends_after_its_last_user_was_killed(home: Path, users: "list[subprocess.Popen[str]]") -> None:
     second = start_user(home)
     url = address(second)
@@ -233,6 +283,32 @@ def test_a_home_that_cannot_be_written_is_a_wrong_request(tmp_path: Path, monkey
     with pytest.raises(ConfigError, match="Not a directory") as raised, prefect_api():
         pass
     assert raised.value.key == "MODELDIFF_HOME"
+
+
+def test_a_home_in_which_nothing_can_be_made_is_a_wrong_request_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a folder of an earlier run that has become read-only."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "prefect").mkdir()
+    (tmp_path / "prefect" / "leases").symlink_to("/proc/self")
+    with pytest.raises(ConfigError, match="No such file") as raised, prefect_api(tmp_path):
+        pass
+    assert raised.value.key == "MODELDIFF_HOME"
+
+
+def test_a_home_of_nobody_is_a_wrong_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ~ is where HOME is not set and the user has no entry in passwd."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("MODELDIFF_HOME", "~nobody-of-that-name/home")
+    with pytest.raises(ConfigError, match="Could not determine home") as raised, prefect_api():
+        pass
+    assert raised.value.key == "MODELDIFF_HOME"
+
+
+def test_a_run_that_cannot_be_noted_is_no_trouble_at_the_end() -> None:
+    with Path("/dev/full").open("w") as file, pytest.raises(OSError, match="No space left"):
+        Lease(file).note("run")
 
 
 class Answering(ThreadingHTTPServer):
