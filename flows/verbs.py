@@ -16,6 +16,7 @@ from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.inventory import ShardSet, held, results, shard_sets, shard_sets_among
+from modeldiff_core.stages.pace import pace
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, StoreSettings
 
@@ -108,9 +109,12 @@ def status(overrides: Sequence[str]) -> int:
     comparison, store = _stored(asked)
     print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
     keys = held(store, comparison)
-    for shards in shard_sets_among(keys, comparison):
+    sets = shard_sets_among(keys, comparison)
+    for shards in sets:
         name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
         print(f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards  {shards.training.prefix}")
+    if moving := pace(sets, keys, time.time()):
+        print(f"training: {moving}")
     for name, reference in results(comparison).items():
         print(f"{'done   ' if reference.record in keys else 'missing'} {name}")
     page = comparison.report.record

@@ -7,9 +7,10 @@ rename on a local disk. Nothing else in the platform touches a filesystem of res
 import os
 import posixpath
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 from urllib.parse import urlsplit
@@ -93,6 +94,14 @@ class StoreSettings:
         return fs
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a listing says of an object. size: bytes. written: Unix time in seconds, None where nothing tells it."""
+
+    size: int
+    written: float | None
+
+
 class ObjectStore:
     """Objects named by keys such as ``trainings/x/shards/000017.safetensors``.
 
@@ -139,6 +148,10 @@ class ObjectStore:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Keys and bytes of every object under a prefix, by one listing."""
+        return {key: stored.size for key, stored in self.listing(prefix).items()}
+
+    def listing(self, prefix: str) -> dict[str, Stored]:
+        """Keys of every object under a prefix and what one listing says of them."""
         try:
             found = self.attempt(
                 "listed", prefix, lambda: self.fs.find(self.path(prefix), detail=True), FileNotFoundError
@@ -148,7 +161,11 @@ class ObjectStore:
         skip = len(self._root) + 1
         # S3 servers list an emptied prefix as a directory for a while.
         objects = {path: info for path, info in found.items() if info["type"] == "file"}
-        return {path[skip:]: int(info["size"]) for path, info in objects.items() if not path.endswith(TEMPORARY)}
+        return {
+            path[skip:]: Stored(int(info["size"]), _written(info))
+            for path, info in objects.items()
+            if not path.endswith(TEMPORARY)
+        }
 
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
@@ -192,6 +209,17 @@ class ObjectStore:
             hurried.delete(key)
         except (StoreError, FileNotFoundError) as error:
             raise ConfigError("store.root", "a place that can be written", self.settings.root, str(error)) from error
+
+
+def _written(info: Mapping[str, object]) -> float | None:
+    """When an object was written, by the name that its file system has for that."""
+    for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        match info.get(name):
+            case int() | float() as seconds:
+                return float(seconds)
+            case datetime() as moment:
+                return moment.timestamp()
+    return None
 
 
 def _write_local(path: Path, data: bytes) -> None:

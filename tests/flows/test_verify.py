@@ -1,5 +1,6 @@
 """``modeldiff verify`` and ``modeldiff status`` on a store, in this process."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from flows.cli import main
 from flows.compose import request
 from modeldiff_core.stages import report
 from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_core.store import ObjectStore, Stored, StoreSettings
 from tests.modeldiff_core.stages.studies import run
 
 TINY = (
@@ -105,24 +106,25 @@ def test_status_lists_each_folder_once(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listed: list[str] = []
-    sizes = ObjectStore.sizes
+    listing = ObjectStore.listing
 
-    def spy(self: ObjectStore, prefix: str) -> dict[str, int]:
+    def spy(self: ObjectStore, prefix: str) -> dict[str, Stored]:
         listed.append(prefix)
-        return sizes(self, prefix)
+        return listing(self, prefix)
 
     def refused(self: ObjectStore, key: str) -> bool:
         raise AssertionError(key)
 
     (shard, *_) = sorted(Path(store.path("")).glob("trainings/*/subsets/shards/000000.safetensors"))
     shard.unlink()
-    monkeypatch.setattr(ObjectStore, "sizes", spy)
+    monkeypatch.setattr(ObjectStore, "listing", spy)
     monkeypatch.setattr(ObjectStore, "exists", refused)
     assert command("status", root=store) == 0
     out = capsys.readouterr().out
     assert out.count(" 1 of 2 shards") == 1
     assert out.count(" 2 of 2 shards") == 3
     assert "missing" not in out
+    assert re.search(r"^training: .*\d models a minute", out, re.MULTILINE)
     assert "report: file://" in out
     trainings = {f"trainings/{path.name}" for path in Path(store.path("trainings")).iterdir()}
     assert sorted(listed) == sorted(trainings | {"comparisons"})

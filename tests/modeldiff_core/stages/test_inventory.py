@@ -18,7 +18,7 @@ LEFT_OUT = {0, 17, 4_711, 9_999}
 def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every look-up and listing that a store is asked for."""
     asked: list[str] = []
-    for name in ("sizes", "exists", "read"):
+    for name in ("listing", "exists", "read"):
         method = getattr(ObjectStore, name)
 
         def spy(self: ObjectStore, key: str, name: str = name, method: object = method) -> object:
@@ -48,7 +48,7 @@ def test_ten_thousand_shards_are_counted_from_one_listing_a_folder(
     sets = {(s.label, s.kind): s for s in shard_sets_among(keys, comparison)}
     complete = {name for name, reference in results(comparison).items() if reference.record in keys}
     seconds = time.perf_counter() - started
-    assert sorted(listings) == sorted([f"sizes {a.prefix}", f"sizes {b.prefix}", "sizes comparisons"])
+    assert sorted(listings) == sorted([f"listing {a.prefix}", f"listing {b.prefix}", "listing comparisons"])
     assert set(sets["a", "subsets"].missing) == LEFT_OUT
     assert len(sets["a", "subsets"].done) == SHARDS - len(LEFT_OUT)
     assert sets["b", "subsets"].done == {5}
@@ -63,7 +63,7 @@ def test_a_run_lists_each_folder_of_shards_once(tmp_path: Path, listings: list[s
     sets = shard_sets(store, comparison)
     assert [len(s.done) for s in sets] == [0, 0, 0, 1]
     folders = [f for t in comparison.trainings for f in (t.subsets, t.ensemble)]
-    assert sorted(listings) == sorted(f"sizes {folder}/shards" for folder in folders)
+    assert sorted(listings) == sorted(f"listing {folder}/shards" for folder in folders)
 
 
 def test_the_same_algorithm_on_both_sides_is_listed_once(tmp_path: Path, listings: list[str]) -> None:
@@ -72,4 +72,4 @@ def test_the_same_algorithm_on_both_sides_is_listed_once(tmp_path: Path, listing
     store.write(shard_key(f"{prefix}/subsets", 2), b"")
     keys = held(store, comparison)
     assert [sorted(s.done) for s in shard_sets_among(keys, comparison)] == [[2], [], [2], []]
-    assert sorted(listings) == sorted([f"sizes {prefix}", "sizes comparisons"])
+    assert sorted(listings) == sorted([f"listing {prefix}", "listing comparisons"])
