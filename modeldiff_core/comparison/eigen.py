@@ -1,8 +1,10 @@
 """Leading eigenvectors of a covariance or cross-covariance over training examples, which is never formed.
 
-Where the smaller side is small the eigenproblem is solved in the span of the rows, exactly. Else in a block Krylov
-subspace from a random start (Musco & Musco 2015), which for as many passes over the rows comes closer than the subspace
-iteration of Halko et al. 2011: it keeps all blocks, not only the last. Either way the last product is in float64.
+Where the smaller side is small, or much of what it spans is asked for, the eigenproblem is solved in the span of the
+rows, exactly. Else in a block Krylov subspace from a random start (Musco & Musco 2015), which for as many passes over
+the rows comes closer than the subspace iteration of Halko et al. 2011: it keeps all blocks, not only the last. It grows
+until the vectors are found: where noise makes eigenvalues that lie close together, a fixed number of blocks leaves the
+last of them off by several per cent. Either way the last product is in float64.
 """
 
 from dataclasses import dataclass
@@ -17,10 +19,16 @@ EXACT_SIDE = 256
 """Up to this many rows, or training examples, the eigenproblem is solved exactly."""
 SPARE = 10
 """Vectors that are sought beyond those asked for."""
-BLOCKS = 8
-"""Most blocks of a Krylov subspace."""
-CONVERGED = 1e-6
-"""What a product may leave of a Krylov vector, relative to the largest eigenvalue."""
+BLOCKS = 12
+"""Most blocks of a Krylov subspace; then it starts again from its leading vectors."""
+KEPT = 3
+"""Blocks' worth of leading vectors that it starts again from."""
+ERROR = 3e-6
+"""Part of a Krylov vector that may lie outside the sought eigenvectors, as far as what a product leaves of it tells."""
+EQUAL = 3e-9
+"""What a product may leave anyhow, relative to the largest eigenvalue: eigenvalues that lie closer count as equal."""
+PRODUCTS = 100
+"""Most products, for eigenvalues that are equal but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ def leading_eigenvectors(matrix: CrossCovariance, count: int) -> Float[Tensor, "
     """Orthonormal eigenvectors of the `count` largest eigenvalues, largest first, float64; largest entry positive."""
     rows = len(matrix.x) * (1 if matrix.x is matrix.y else 2)
     sought = min(count + SPARE, matrix.x.shape[1])
-    basis = _exact(matrix, sought) if min(rows, matrix.x.shape[1]) <= EXACT_SIDE else _krylov(matrix, count, sought)
+    small = min(rows, matrix.x.shape[1])
+    exact = small <= max(EXACT_SIDE, (KEPT + 2) * sought)
+    basis = _exact(matrix, sought) if exact else _krylov(matrix, count, sought)
     basis = orthonormal(basis.double())
     image = matrix(basis)
     values, rotation = torch.linalg.eigh(basis.T @ image)
@@ -67,8 +77,8 @@ def leading_eigenvectors(matrix: CrossCovariance, count: int) -> Float[Tensor, "
     found = basis @ top
     # What the product adds to a vector lies outside the basis: one step of power iteration, for nothing.
     step = image @ top / values[-count:].flip(0).clamp(min=torch.finfo(values.dtype).tiny)
-    small = (step - found).norm(dim=0) < 0.1
-    v = orthonormal(torch.where(small, step, found)).T
+    near = (step - found).norm(dim=0) < 0.1
+    v = orthonormal(torch.where(near, step, found)).T
     largest = v.gather(1, v.abs().argmax(1, keepdim=True))
     signed: Tensor = v * torch.where(largest < 0, -1.0, 1.0)
     return signed.contiguous()
@@ -86,19 +96,47 @@ def _exact(matrix: CrossCovariance, sought: int) -> Float[Tensor, "train sought"
 
 
 def _krylov(matrix: CrossCovariance, count: int, sought: int) -> Float[Tensor, "train sought"]:
+    """Orthonormal basis of a space that holds the `count` leading eigenvectors.
+
+    With Q the basis, T = QᵀMQ and E the last block's columns of the identity, M·Q = Q·T + N·B·Eᵀ, N the next block
+    (block Lanczos). So ‖B·Eᵀy‖ is what M leaves of the Ritz vector Q·y outside Q, without another product, and over the
+    distance of its eigenvalue from the first one that is not sought it bounds the vector's error.
+    """
     train, kind, device = matrix.x.shape[1], matrix.x.dtype, matrix.x.device
+    most = min(train - sought, BLOCKS * sought)  # what is left must hold one more block
     generator = torch.Generator().manual_seed(0)
     block = orthonormal(torch.randn(train, sought, generator=generator, dtype=kind).to(device))
-    basis, image = block, matrix(block)
-    while True:
-        form = basis.T @ image
-        values, vectors = torch.linalg.eigh((form + form.T) / 2)
-        top = vectors[:, -count:]
-        left = (image @ top - (basis @ top) * values[-count:]).norm(dim=0).amax()
-        if left <= CONVERGED * values[-1] or basis.shape[1] + sought > min(train, BLOCKS * sought):
-            found: Tensor = basis @ vectors[:, -sought:]
-            return found
-        block = image[:, -sought:]
+    basis, form, checked = block, torch.zeros(0, 0, dtype=kind, device=device), 0
+    for product in range(1, PRODUCTS + 1):
+        image = matrix(block)
+        onto = basis.T @ image
+        form = _bordered(form, onto)
+        size, last = len(form), slice(len(form) - sought, None)
+        left = image - basis @ onto
+        block = left
         for _ in range(2):
             block = orthonormal(block - basis @ (basis.T @ block))
-        basis, image = torch.cat([basis, block], 1), torch.cat([image, matrix(block)], 1)
+        full = size + sought > most
+        # Eigenvectors of T each time that it has grown by a quarter, else they would cost more than the products.
+        if full or size >= 1.25 * checked or product == PRODUCTS:
+            checked = size
+            values, vectors = torch.linalg.eigh(form.double())
+            outside = ((block.T @ left).double() @ vectors[last, -count:]).norm(dim=0).amax()
+            enough = torch.maximum(ERROR * (values[-count] - values[-sought]), EQUAL * values[-1])
+            if outside <= enough or product == PRODUCTS:
+                break
+        if full:
+            checked = KEPT * sought
+            basis, form = basis @ vectors[:, -checked:].to(kind), torch.diag(values[-checked:]).to(kind)
+        basis = torch.cat([basis, block], 1)
+    found: Tensor = basis @ vectors[:, -sought:].to(kind)
+    return found
+
+
+def _bordered(form: Float[Tensor, "size size"], onto: Float[Tensor, "grown block"]) -> Float[Tensor, "grown grown"]:
+    """A symmetric matrix with `onto` as its last columns and rows."""
+    size = len(form)
+    grown = torch.zeros(len(onto), len(onto), dtype=form.dtype, device=form.device)
+    grown[:size, :size], grown[:, size:], grown[size:, :size] = form, onto, onto[:size].T
+    grown[size:, size:] = (onto[size:] + onto[size:].T) / 2
+    return grown

@@ -34,7 +34,7 @@ from modeldiff_core.study.adopted import AdoptedStudy
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.transformations import SearchSettings
 
-VERSION = 2
+VERSION = 3
 LEAST_FITTED = 20
 """Fewest models that a regression is fitted on."""
 UNTESTED = 3

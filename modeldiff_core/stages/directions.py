@@ -25,7 +25,7 @@ from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_tensors
 from modeldiff_core.study.config import ComparisonConfig
 
-VERSION = 3
+VERSION = 4
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
 """Draws in one object of the null."""

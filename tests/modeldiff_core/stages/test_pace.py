@@ -24,7 +24,7 @@ def at(times: dict[int, float | None], later: dict[int, float] | None = None) ->
 
 
 def told(stored: dict[str, Stored], now: float) -> Pace | None:
-    return pace(shard_sets_among(stored, COMPARISON), stored, now)
+    return pace(shard_sets_among(stored, COMPARISON), stored, float(now))
 
 
 def missing(stored: dict[str, Stored]) -> int:
@@ -79,14 +79,14 @@ def test_nothing_is_said_once_all_is_trained() -> None:
     }
     sets = shard_sets_among(everything, COMPARISON)
     assert all(not one.missing for one in sets)
-    assert pace(sets, everything, 100) is None
+    assert pace(sets, everything, 100.0) is None
 
 
 def test_a_training_of_both_sides_counts_once() -> None:
     stored = at({0: 100, 1: 106})
     once = [one for one in shard_sets_among(stored, COMPARISON) if one.label == "a"]
     twice = [*once, *(ShardSet("b", one.kind, one.training, one.wanted, one.done) for one in once)]
-    assert pace(once, stored, 106) == pace(twice, stored, 106)
+    assert pace(once, stored, 106.0) == pace(twice, stored, 106.0)
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
