@@ -138,7 +138,7 @@ def request(overrides: Sequence[str]) -> Request:
     return Request(parse_study(study), around.store, around.runner)
 
 
-def study_file(overrides: Sequence[str]) -> tuple[object, list[str]] | None:
+def study_file(overrides: Sequence[str]) -> tuple[Any, list[str]] | None:
     """The study in the file that ``study=<path>.json`` names, and the other overrides; None if there is no such one.
 
     Raises ConfigError for a file that holds none, and for overrides of anything but store and runner beside it.
@@ -203,6 +203,11 @@ def parse_request(content: dict[str, Any]) -> Request:
 
 def parse_store(content: dict[str, Any]) -> StoreSettings:
     """The store's part of a composed configuration."""
+    if not isinstance(content.get("root", ""), str):
+        raise ConfigError("store.root", "a folder or an fsspec URL", content["root"])
+    for name in ("endpoint", "region", "profile"):
+        if not isinstance(content.get(name) or "", str):
+            raise ConfigError(f"store.{name}", "text, or null", content[name])
     try:
         return StoreSettings(**content)
     except TypeError as error:

@@ -54,12 +54,8 @@ class StoreSettings:
     retry_seconds: float | int = 60
 
     def __post_init__(self) -> None:
-        if not isinstance(self.root, str) or not self.root.strip():
+        if not self.root.strip():
             raise ConfigError("store.root", "a folder or an fsspec URL", self.root)
-        for name in ("endpoint", "region", "profile"):
-            given = getattr(self, name)
-            if given is not None and not isinstance(given, str):
-                raise ConfigError(f"store.{name}", "text, or null", given)
         seconds = self.retry_seconds
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
             raise ConfigError("store.retry_seconds", "seconds, 0 or more", seconds)

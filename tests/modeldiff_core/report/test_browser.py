@@ -153,7 +153,10 @@ def test_nothing_is_wider_than_the_screen(browser: Browser, folder: Path, names:
 
 
 def test_a_figure_says_what_it_shows_to_who_listens(browser: Browser, folder: Path) -> None:
-    shown = {"index.html": "Scatter plot of the variance of 4 directions", "transformations.html": "Effect of checker on"}
+    shown = {
+        "index.html": "Scatter plot of the variance of 4 directions",
+        "transformations.html": "Effect of checker on",
+    }
     for name, words in shown.items():
         page, _ = opened(browser, folder, name)
         drawings = page.locator("button.zoom:has(picture)")

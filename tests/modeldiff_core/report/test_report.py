@@ -207,7 +207,7 @@ def test_the_level_of_intervals_is_the_studys(facts):
 def test_nothing_is_called_chance_that_was_not_tested(facts):
     untested = tuple(replace(one, significant=False, null_p=1.0, p_adjusted=1.0) for one in facts.directions)
     out = render(replace(facts, directions=untested, null=np.zeros(0)))
-    index, others = Page(out["index.html"]).words(), Page(out["other-directions.html"]).words()
+    index, others = Page(out["index.html"]).words(), Page(out["other-directions.html"]).words("main")
     assert "No direction was tested against chance." in index
     assert "1.000" not in Page(out["index.html"]).words("directions")
     assert "not significant" not in index + others
