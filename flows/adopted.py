@@ -9,7 +9,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from flows.compose import composed, parse_store
+from flows.compose import composed, parse_store, study_file
 from modeldiff_core.stages import adopt as adopt_stage
 from modeldiff_core.stages import export as export_stage
 from modeldiff_core.stages.adopted import AdoptedComparison
@@ -45,7 +45,7 @@ def export(overrides: Sequence[str]) -> int:
 
 def compare_adopted(overrides: Sequence[str]) -> int:
     """Compare two matrices of margins, or two sets of attributions, and print what was found."""
-    study, store = adopted_request(AdoptedStudy, "compare_adopted", overrides)
+    study, store = adopted_study(overrides)
     store.probe()
     comparison = AdoptedComparison.of(store, study)
     with Progress(
@@ -61,6 +61,16 @@ def compare_adopted(overrides: Sequence[str]) -> int:
     print(f"Table: {store.url(comparison.folder)}/directions.csv")
     print(f"Report: {store.url(write_adopted_report(store, comparison).record)}")
     return 0
+
+
+def adopted_study(overrides: Sequence[str]) -> tuple[AdoptedStudy, ObjectStore]:
+    """The study and the store; ``study=<path>.json`` takes the study that a report keeps."""
+    found = study_file(overrides)
+    if found is None:
+        return adopted_request(AdoptedStudy, "compare_adopted", overrides)
+    content, others = found
+    around = composed([*others, "a=''", "b=''"], root="compare_adopted")
+    return parse(AdoptedStudy, content), ObjectStore(parse_store(around["store"]))
 
 
 def adopted_request(settings: type[S], root: str, overrides: Sequence[str]) -> tuple[S, ObjectStore]:

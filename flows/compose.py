@@ -130,12 +130,23 @@ def request(overrides: Sequence[str]) -> Request:
 
     ``study=<path>.json`` takes a whole study as a report or a store keeps it; only store and runner are then composed.
     """
+    found = study_file(overrides)
+    if found is None:
+        return parse_request(composed(overrides))
+    study, others = found
+    around = parse_request(composed(others))
+    return Request(parse_study(study), around.store, around.runner)
+
+
+def study_file(overrides: Sequence[str]) -> tuple[Any, list[str]] | None:
+    """The study in the file that ``study=<path>.json`` names, and the other overrides; None if there is no such one.
+
+    Raises ConfigError for a file that holds none, and for overrides of anything but store and runner beside it.
+    """
     files = [o.removeprefix("study=") for o in overrides if o.startswith("study=") and o.endswith(".json")]
-    return _of_file(files[-1], overrides) if files else parse_request(composed(overrides))
-
-
-def _of_file(name: str, overrides: Sequence[str]) -> Request:
-    others = [override for override in overrides if not override.startswith("study=")]
+    if not files:
+        return None
+    name, others = files[-1], [override for override in overrides if not override.startswith("study=")]
     own = [o for o in others if o.split("=")[0].lstrip("+~").split(".")[0] not in ("store", "runner")]
     if own:
         raise ConfigError(own[0].split("=")[0], f"only settings of store and runner beside study={name}", own[0])
@@ -144,9 +155,7 @@ def _of_file(name: str, overrides: Sequence[str]) -> Request:
     except (OSError, ValueError) as error:
         raise ConfigError("study", "a file that holds a study as JSON", name, str(error)) from error
     # study.json of a store stands for the study and says where its results are
-    study = content["study"] if isinstance(content, dict) and isinstance(content.get("study"), dict) else content
-    around = parse_request(composed(others))
-    return Request(parse_study(study), around.store, around.runner)
+    return content["study"] if isinstance(content, dict) and isinstance(content.get("study"), dict) else content, others
 
 
 def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> dict[str, Any]:
@@ -168,10 +177,14 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
         key = error.full_key or "overrides"
         raise ConfigError(key, "a value", "???", f"It has no default: add {key}=... to the command") from error
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
-        key = next((o.split("=")[0] for o in overrides if o.split("=")[0].strip("+~") in str(error)), "overrides")
-        raise ConfigError(
-            key, "overrides that Hydra can compose", list(overrides), str(error).split("\n")[0]
-        ) from error
+        said = str(error).split("\n")[0]
+        key = next((o.split("=")[0] for o in overrides if o.split("=")[0].strip("+~") in str(error)), "") or "overrides"
+        unknown = f"Could not override '{key}'"
+        if said.startswith(unknown):
+            wanted = next(o.partition("=")[2] for o in overrides if o.split("=")[0] == key)
+            hint = f"A setting that the configuration leaves to its default is added with +{key}=..."
+            raise ConfigError(key, "a key of the configuration", wanted, hint) from error
+        raise ConfigError(key, "overrides of the form KEY=VALUE, as Hydra reads them", list(overrides), said) from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
@@ -190,6 +203,11 @@ def parse_request(content: dict[str, Any]) -> Request:
 
 def parse_store(content: dict[str, Any]) -> StoreSettings:
     """The store's part of a composed configuration."""
+    if not isinstance(content.get("root", ""), str):
+        raise ConfigError("store.root", "a folder or an fsspec URL", content["root"])
+    for name in ("endpoint", "region", "profile"):
+        if not isinstance(content.get(name) or "", str):
+            raise ConfigError(f"store.{name}", "text, or null", content[name])
     try:
         return StoreSettings(**content)
     except TypeError as error:

@@ -14,7 +14,6 @@ from modeldiff_core.stages.adopted import AdoptedComparison
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore
-from modeldiff_core.study.adopted import AdoptedStudy
 
 ADOPT_AGAIN = "What was adopted is made whole by adopting it again: modeldiff adopt ..."
 
@@ -32,9 +31,9 @@ def verify(overrides: Sequence[str], repair: bool = False) -> int:
 
 def verify_adopted(overrides: Sequence[str], repair: bool = False) -> int:
     """As `verify`, of a comparison of what stands in the store."""
-    from flows.adopted import adopted_request
+    from flows.adopted import adopted_study
 
-    study, store = adopted_request(AdoptedStudy, "compare_adopted", overrides)
+    study, store = adopted_study(overrides)
     try:
         comparison = AdoptedComparison.of(store, study)
     except DamagedObject as error:  # the comparison's name follows from what was adopted

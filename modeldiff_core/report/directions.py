@@ -50,6 +50,7 @@ class DirectionView:
     bar_a: str
     bar_b: str
     null_p: str
+    p_adjusted: str
     found: str
     stability: str
     overlap: str
@@ -96,8 +97,9 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         difference=number(more - less, 4, signed=True),
         bar_a=_bar(own, widest),
         bar_b=_bar(other, widest),
-        null_p=probability(direction.null_p) if facts.tested else ABSENT,
-        found=("yes" if direction.significant else "no") if facts.tested else ABSENT,
+        null_p=probability(direction.null_p) if facts.calibrated else ABSENT,
+        p_adjusted=probability(direction.p_adjusted) if facts.calibrated else ABSENT,
+        found=("yes" if direction.significant else "no") if facts.calibrated else ABSENT,
         stability=number(direction.stability),
         overlap=number(direction.overlap),
         models_needed=ABSENT if direction.models_needed is None else f"{direction.models_needed:,}",

@@ -73,8 +73,9 @@ class DirectionFacts:
     variance_a, variance_b: variance along the direction measured on models that did not choose it (cross-fitted).
     in_sample_a, in_sample_b: the same on the models that chose it (the published check, optimistic).
     ends: what they share, by part (targets, train) and sign (positive, negative), where it was looked at.
-    null_p: chance of such a difference between algorithms that do not differ. stability: |cosine| between the
-    direction's versions from two disjoint halves of the models. significant: passes the study's threshold.
+    null_p: chance of such a difference between algorithms that do not differ. p_adjusted: the same after correction
+    over all directions, which decides what is significant. stability: |cosine| between the direction's versions from
+    two disjoint halves of the models.
     overlap: share of the subpopulation that those versions have in common. models_needed: models with which a direction
     that just misses would stand out.
     """
@@ -86,6 +87,7 @@ class DirectionFacts:
     in_sample_a: float
     in_sample_b: float
     null_p: float
+    p_adjusted: float
     stability: float
     significant: bool
     projections: Float[np.ndarray, " targets"]
@@ -155,7 +157,7 @@ class ReportFacts:
     found: what a search put to the test on images and models that had not chosen it.
     train, targets: the examples behind the columns and rows of the datamodels, as far as they are known.
     estimators: those whose scores are set side by side; empty where there is one alone.
-    command: what makes the comparison again; empty stands for ``modeldiff compare`` of the study. learning: None where
+    command: what makes the comparison again; empty stands for ``modeldiff compare`` of study.json. learning: None where
     only the final models are known.
     """
 
@@ -184,3 +186,8 @@ class ReportFacts:
     def tested(self) -> bool:
         """Whether directions were measured on models that had not chosen them: ready attributions have none."""
         return self.origin != "attributions"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether their differences were set against chance: not every estimator has a null, and one may do without."""
+        return self.tested and len(self.null) > 0

@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from modeldiff_core.report.facts import DirectionFacts, ReportFacts
+from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
 from modeldiff_core.report.theme import DARK, LIGHT, Theme
-from modeldiff_core.report.words import direction_name
+from modeldiff_core.report.words import direction_name, side_name
 
 PX = 1 / 96  # inches of a CSS pixel
 SMALL, MEDIUM = 8.6, 9.4  # font sizes in points
@@ -121,7 +121,7 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
         axes.set_xlabel("variance under A", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("variance under B", color=theme.ink, fontsize=MEDIUM)
         figure.legend(
-            handles=_keys(theme, band=math.isfinite(floor), measured=facts.tested),
+            handles=_keys(theme, facts),
             loc="outside lower center",
             ncol=2 if width < 500 else 3,
             frameon=False,
@@ -165,25 +165,32 @@ def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
     )  # fmt: skip
 
 
-def _keys(theme: Theme, *, band: bool, measured: bool) -> list[Line2D | Patch]:
+def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
+    """What the markers mean, as far as there are any of the kind."""
+
     def key(label: str, marker: str, colour: str, size: float, fill: str) -> Line2D:
         return Line2D(
             [], [], linestyle="", marker=marker, markersize=size, color=colour, markerfacecolor=fill,
             markeredgewidth=0.8, label=label,
         )  # fmt: skip
 
-    keys: list[Line2D | Patch] = [
-        key("A−B, measured", "o", theme.a, 6.5, theme.a),
-        key("B−A, measured", "s", theme.b, 6.5, theme.b),
-        key("not significant", "o", theme.faint, 5.5, theme.faint),
-        key("in-sample", "o", theme.muted, 4.5, "none"),
-    ]
-    if not measured:
-        keys = [
+    if not facts.tested:
+        return [
             key("A−B, in-sample", "o", theme.muted, 4.5, "none"),
             key("B−A, in-sample", "s", theme.muted, 4.5, "none"),
         ]
-    if band:
+    significant = {one.side for one in facts.directions if one.significant}
+    sides: list[tuple[Side, str, str]] = [("a-b", "o", theme.a), ("b-a", "s", theme.b)]
+    keys: list[Line2D | Patch] = [
+        key(f"{side_name(side)}, cross-fitted", marker, colour, 6.5, colour)
+        for side, marker, colour in sides
+        if side in significant
+    ]
+    if any(not one.significant for one in facts.directions):
+        grey = "not significant" if facts.calibrated else "not tested"
+        keys += [key(f"{side_name(side)}, {grey}", marker, theme.faint, 5.5, theme.faint) for side, marker, _ in sides]
+    keys.append(key("in-sample", "o", theme.muted, 4.5, "none"))
+    if facts.calibrated:
         keys.append(Patch(color=theme.ink, alpha=0.1, linewidth=0, label="noise floor"))
     return keys
 

@@ -19,11 +19,13 @@ from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
 from modeldiff_core.report.learning import learned, learning_plot
 from modeldiff_core.report.methods import steps
-from modeldiff_core.report.settings import asked, measures, settings
+from modeldiff_core.report.settings import asked, confidence, measures, settings
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import SIDES, flat, number, variance
 
+AGAIN = "modeldiff", "compare", "study=study.json"
+"""What makes a comparison again, whatever settings it had: a name alone stands for those of its own file."""
 HEADLINES = 3
 """Findings that stand on top; the others follow in small."""
 
@@ -66,14 +68,15 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         found=found,
         differing=differing,
         common=common,
-        command=shlex.join(facts.command or ("modeldiff", "compare", f"study={facts.study}")),
+        command=shlex.join(facts.command or AGAIN),
+        confidence=confidence(facts),
     )
     for at, view in enumerate(significant):
         along = [effect for effect in found if view.name in effect.along.split(", ") and effect.distinguishing]
         around = _neighbours(significant, at)
         out[f"{view.stem}.html"] = page("direction", title=f"Direction {view.name}", view=view, along=along, **around)
     if others:
-        lacking = "are not significant" if facts.tested else "were not tested"
+        lacking = "are not significant" if facts.calibrated else "were not tested"
         out["other-directions.html"] = page("others", title=f"Directions that {lacking}")
     if effects or found:
         out["transformations.html"] = page("transformations", title="Transformations")

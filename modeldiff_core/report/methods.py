@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modeldiff_core.report.facts import ReportFacts
-from modeldiff_core.report.settings import fraction
-from modeldiff_core.report.words import number
+from modeldiff_core.report.settings import confidence, fraction, part
+from modeldiff_core.report.words import number, percent
+from modeldiff_core.transformations import SearchSettings
 
 
 @dataclass(frozen=True)
@@ -17,23 +18,31 @@ class Step:
 
 
 def steps(facts: ReportFacts) -> tuple[Step, ...]:
-    """From models to significant directions, by the study's own `regression`, `comparison` and `subsets`.
+    """From models to found transformations, by the study's own settings; steps that were not taken are left out.
 
     What was done elsewhere is said to have been: of ready attributions all but the directions.
     """
-    regression, comparison, subsets = (_part(facts, name) for name in ("regression", "comparison", "subsets"))
+    comparison, subsets = part(facts, "comparison"), part(facts, "subsets")
+    described = any(one.ends for one in facts.directions)
+    last = (
+        *([Step("Subpopulations", _subpopulations(facts))] if described else []),
+        *([Step("Effects", _effects(facts))] if facts.effects or facts.found else []),
+        *([Step("Search", _search(facts))] if facts.found else []),
+    )
     if not facts.tested:
         return (
             Step("Attributions", _attributions(facts)),
             Step("Directions", _directions({**comparison, "method": "pca"}, "the attributions")),
             Step("Significance", UNTESTED),
+            *last,
         )
     exchanged = facts.origin == "margins" or not subsets.get("paired", True)
     return (
         Step("Subset models", _subset_models(facts)),
-        Step("Datamodels", _datamodels(regression)),
+        Step("Datamodels", _datamodels(facts)),
         Step("Directions", _directions(comparison)),
         Step("Significance", _significance(comparison, exchanged, len(facts.null))),
+        *last,
     )
 
 
@@ -67,16 +76,32 @@ def _subset_models(facts: ReportFacts) -> str:
     )
 
 
-def _part(facts: ReportFacts, name: str) -> Mapping[str, object]:
-    found = facts.config.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _datamodels(regression: Mapping[str, object]) -> str:
+def _datamodels(facts: ReportFacts) -> str:
+    regression = part(facts, "regression")
     kind = str(regression.get("estimator", "")).replace("_", " ")
-    return (
+    held = facts.config.get("evaluation_models", part(facts, "subsets").get("evaluation_models"))
+    kept = f"The first {held:,} models" if isinstance(held, int) else "Some models"
+    scored = f"{kept} were kept from the fit and served for the linear datamodeling score."
+    if kind == "trak":
+        return (
+            "Attributions in the place of datamodels were estimated by TRAK from the models trained on all data, a "
+            "weight of each training image for each test image. The subset models served to score them."
+        )
+    regressed = (
         f"For each test image the margin was regressed{f' ({kind})' if kind else ''} on which training images were "
-        "present. Models that were left out of the fit served for the linear datamodeling score."
+        f"present. {scored}"
+    )
+    return f"{regressed} {_penalty(regression)}" if kind == "lasso" and "n_lambdas" in regression else regressed
+
+
+def _penalty(lasso: Mapping[str, object]) -> str:
+    """How the lasso's penalty was chosen."""
+    folds, fraction = lasso.get("folds"), lasso.get("validation_fraction")
+    held = f"each of {folds} parts of the others in turn" if folds else f"a random share of {fraction} of the others"
+    return (
+        f"Of {lasso['n_lambdas']} penalties, from the least that gives no weight at all down to "
+        f"{lasso.get('lambda_min_ratio')} of it, each test image has the one of least squared error on {held}; with it "
+        f"all of them were fitted, to a relative duality gap of {lasso.get('gap_tolerance')}."
     )
 
 
@@ -128,4 +153,60 @@ def _by_chance(comparison: Mapping[str, object], exchanged: bool) -> str:
     return (
         f"{often}A’s and B’s margins of each model{with_masks} were exchanged at random after each test image’s mean "
         "was taken away, both halves fitted again"
+    )
+
+
+def _subpopulations(facts: ReportFacts) -> str:
+    size = percent(float(str(part(facts, "search").get("share", SearchSettings().share))), 0)
+    which = "significant direction" if facts.tested else "direction shown"
+    return (
+        f"At each end of a {which} the {size} of the test examples furthest out by projection, and of the training "
+        "examples by weight, were set against all others. Classes and values of metadata: Fisher’s exact test, "
+        "one-sided, with Holm’s correction over the values that could be found at all. Statistics of images: "
+        "difference from other images of the same classes (least squares with a constant for each class), with its "
+        "95\u00a0% interval and Holm’s correction over the statistics. Only what has p ≤ 0.05 after the correction, "
+        "which is over one end at a time, is put into words."
+    )
+
+
+def _effects(facts: ReportFacts) -> str:
+    settings = part(facts, "effects")
+    most = settings.get("max_images")
+    many = f"at most {most:,} of the" if isinstance(most, int) else "the"
+    tests = 2 * (len(facts.effects) + len(facts.found))
+    return (
+        f"{facts.a.ensemble_models:,} models of A and {facts.b.ensemble_models:,} of B, trained on all data, were "
+        f"shown {many} test images with and without each transformation; images of the class that is followed were "
+        "left out, and those known to carry the feature already. An effect is the mean change of the probability, or "
+        "of the margin, over models and images. "
+        f"Its {confidence(facts)} interval is one for new models and new images: from "
+        "the variances over models, over images and of what is left, with Student’s t and Satterthwaite’s degrees of "
+        "freedom. The same variances give the two-sided test of no difference between A and B on the same images; p is "
+        f"adjusted (Holm) over all {tests:,} tests at full intensity: every transformation, probability and margin."
+        f"{_rule(settings)}"
+    )
+
+
+def _rule(settings: Mapping[str, object]) -> str:
+    """When a transformation is said to distinguish, as far as the thresholds are known."""
+    delta, epsilon, alpha = (settings.get(name) for name in ("delta", "epsilon", "alpha"))
+    if not (isinstance(delta, float) and isinstance(epsilon, float) and isinstance(alpha, float)):
+        return ""
+    return (
+        f" It distinguishes if the probability moves by {100 * delta:g} points or more for one algorithm and by "
+        f"{100 * epsilon:g} or fewer for the other, and the adjusted p of the difference is at most {alpha:g}."
+    )
+
+
+def _search(facts: ReportFacts) -> str:
+    settings = part(facts, "search")
+    directions, candidates, confirmed = (settings.get(name) for name in ("directions", "candidates", "confirmed"))
+    where = f", at most {directions} of a side," if directions else ""
+    many, best = (f"up to {candidates} " if candidates else "", f"{confirmed} " if confirmed else "")
+    return (
+        f"For each significant direction{where} {many}transformations were proposed from what the images at its ends "
+        "have in common, in the training set and in one half of the test images, and ranked by the difference between "
+        "their effects on A and on B on that half, with one half of the models trained on all data. "
+        f"The {best}best were put to the test on the other half of the images with the other half of the models; "
+        "which images carry a known feature plays no part. Confirmed is what distinguishes there."
     )

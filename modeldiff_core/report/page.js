@@ -91,3 +91,8 @@ function unfold() {
 }
 addEventListener("hashchange", unfold);
 unfold();
+
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});

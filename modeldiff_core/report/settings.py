@@ -63,10 +63,21 @@ def asked(facts: ReportFacts) -> dict[str, dict[str, str]]:
     return {part: rows for part, rows in parts.items() if rows}
 
 
+def part(facts: ReportFacts, name: str) -> Mapping[str, object]:
+    """One part of the study's settings; empty where it has none."""
+    found = facts.config.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def confidence(facts: ReportFacts) -> str:
+    """The level of the effects' intervals: '95 %'."""
+    level = part(facts, "effects").get("level")
+    return f"{100 * level if isinstance(level, float) else 95:g}\u00a0%"
+
+
 def fraction(facts: ReportFacts) -> str:
     """The share of the training set that one model sees, where the configuration tells it."""
-    subsets = facts.config.get("subsets")
-    share = subsets.get("fraction") if isinstance(subsets, Mapping) else None
+    share = part(facts, "subsets").get("fraction")
     return f"{share:.0%}".replace("%", "\u00a0%") if isinstance(share, float) else ""
 
 

@@ -53,8 +53,8 @@ def _direction(one: DirectionFacts) -> dict[str, object]:
     return {
         "side": one.side, "direction": one.index + 1, "variance_a": one.variance_a, "variance_b": one.variance_b,
         "in_sample_a": one.in_sample_a, "in_sample_b": one.in_sample_b, "null_p": one.null_p,
-        "stability": one.stability, "overlap": one.overlap, "significant": one.significant,
-        "models_needed": one.models_needed,
+        "p_adjusted": one.p_adjusted, "stability": one.stability, "overlap": one.overlap,
+        "significant": one.significant, "models_needed": one.models_needed,
     }  # fmt: skip
 
 

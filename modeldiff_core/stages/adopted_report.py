@@ -10,7 +10,6 @@ from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.report import direction_facts, estimator_facts, versions, write_files
 from modeldiff_core.stages.stored import Stored
 from modeldiff_core.store import ObjectStore, read_record
-from modeldiff_core.study.adopted import AdoptedStudy
 
 
 def write_adopted_report(store: ObjectStore, comparison: AdoptedComparison) -> Reference:
@@ -47,16 +46,9 @@ def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
             estimator_facts(one, one.kind == study.regression.estimator, study.evaluation_models)
             for one in findings.estimators
         ),
-        command=("modeldiff", "compare-adopted", *_overrides(study)),
+        command=("modeldiff", "compare-adopted", "study=study.json"),
         origin="margins" if comparison.a.kind == "margins" else "attributions",
     )
-
-
-def _overrides(study: AdoptedStudy) -> list[str]:
-    """What names the two sides and the examples behind them; settings stand on the methods page."""
-    parts = (("targets", study.targets), ("train", study.train))
-    files = [f"{key}.{name}={path}" for key, part in parts for name, path in part.model_dump().items() if path]
-    return [f"name={study.name}", f"a={study.a}", f"b={study.b}", *files]
 
 
 def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:

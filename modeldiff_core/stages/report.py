@@ -141,6 +141,7 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
             in_sample_a=entry["explained_variance_in_sample"]["a"],
             in_sample_b=entry["explained_variance_in_sample"]["b"],
             null_p=entry["null_p"],
+            p_adjusted=entry["p_adjusted"],
             stability=_measured(entry["stability"]),
             significant=entry["significant"],
             projections=findings.side(entry["side"], "projections")[:, entry["index"]],

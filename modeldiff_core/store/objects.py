@@ -58,6 +58,8 @@ class StoreSettings:
     retry_seconds: float | int = 60
 
     def __post_init__(self) -> None:
+        if not self.root.strip():
+            raise ConfigError("store.root", "a folder or an fsspec URL", self.root)
         seconds = self.retry_seconds
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
             raise ConfigError("store.retry_seconds", "seconds, 0 or more", seconds)
@@ -65,7 +67,7 @@ class StoreSettings:
     @property
     def url(self) -> str:
         """The root as a URL; a plain path becomes an absolute file:// URL."""
-        root = self.root.rstrip("/")
+        root = self.root.rstrip("/") or "/"
         return root if "://" in root else f"file://{Path(root).expanduser().absolute()}"
 
     def options(self, hurried: bool = False) -> dict[str, object]:

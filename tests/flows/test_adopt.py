@@ -54,7 +54,9 @@ def test_margins_in_compared_with_a_report_and_out_again(capsys: pytest.CaptureF
     assert summary["lds"]["a"]["mean"] > 0.2
     page = (folder / "report/index.html").read_text()
     assert "first" in page
-    assert f"modeldiff compare-adopted name=both a={first[1]} b={second[1]}" in page
+    assert "modeldiff compare-adopted study=study.json" in page
+    assert out(capsys, "compare-adopted", f"study={folder}/report/study.json", store) == lines, "every setting is in it"
+    assert out(capsys, "verify-adopted", f"study={folder}/report/study.json", store)[-1] == "everything is sound"
     assert "<strong>Effects.</strong>" not in page
     assert "No transformation was tested in this study." in page
     out(capsys, "export", f"key={first[1]}", f"to={tmp_path / 'again'}", store)

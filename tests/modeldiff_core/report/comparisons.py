@@ -42,7 +42,8 @@ def direction(side: str, index: int, train: Examples, targets: Examples, signifi
     a, b = (own, other) if side == "a-b" else (other, own)
     return DirectionFacts(
         side=side, index=index, variance_a=a, variance_b=b, in_sample_a=a + 0.009, in_sample_b=b + 0.002,
-        null_p=0.004 if significant else 0.43, stability=0.91, significant=significant,
+        null_p=0.004 if significant else 0.43, p_adjusted=0.016 if significant else 0.86, stability=0.91,
+        significant=significant,
         projections=pattern(targets), weights=weights / np.linalg.norm(weights),
         ends={("targets", "positive"): END} if planted else {}, overlap=0.64,
         models_needed=None if significant else 4321,

@@ -152,6 +152,44 @@ def test_nothing_is_wider_than_the_screen(browser: Browser, folder: Path, names:
         page.context.close()
 
 
+def test_a_figure_says_what_it_shows_to_who_listens(browser: Browser, folder: Path) -> None:
+    shown = {
+        "index.html": "Scatter plot of the variance of 4 directions",
+        "transformations.html": "Effect of checker on",
+    }
+    for name, words in shown.items():
+        page, _ = opened(browser, folder, name)
+        drawings = page.locator("button.zoom:has(picture)")
+        said = [drawing.get_attribute("aria-label") for drawing in drawings.all()]
+        alts = [drawing.locator("img").get_attribute("alt") for drawing in drawings.all()]
+        assert len(said) > 1
+        assert said == [f"Enlarge the figure. {alt}" for alt in alts]
+        assert any(words in each for each in said)
+        page.context.close()
+
+
+def test_tables_of_effects_fit_a_wide_screen(browser: Browser, folder: Path) -> None:
+    for name in ("index.html", "transformations.html"):
+        page, _ = opened(browser, folder, name, viewport=WIDE)
+        tables = page.locator(".scroll").evaluate_all("all => all.map((one) => [one.scrollWidth, one.clientWidth])")
+        assert len(tables) > 3
+        assert all(needed <= given for needed, given in tables), name
+        page.context.close()
+
+
+def test_on_paper_nothing_is_folded_or_cut(browser: Browser, folder: Path) -> None:
+    page, _ = opened(browser, folder, "other-directions.html")
+    assert page.locator("details[open]").count() == 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details[open]").count() == page.locator("details").count() == 2
+    page.context.close()
+    page, _ = opened(browser, folder, "index.html")
+    page.emulate_media(media="print")
+    assert page.locator(".scroll").first.evaluate("one => getComputedStyle(one).overflowX") == "visible"
+    assert page.locator(".who.a").first.evaluate("one => getComputedStyle(one).printColorAdjust") == "exact"
+    page.context.close()
+
+
 def test_dark_pages_have_dark_paper_and_figures(browser: Browser, folder: Path, names: list[str]) -> None:
     shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"
     ink = "getComputedStyle(document.body).color.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"

@@ -111,6 +111,7 @@ def test_tables_hold_the_numbers_in_both_formats(facts, files):
         assert list(text.columns) == list(read[name].columns)
         assert len(text) == len(read[name]) > 0
     directions = read["directions"]
+    assert directions["p_adjusted"].tolist() == [0.016, 0.86, 0.016, 0.86]
     assert directions["variance_a"].tolist() == [one.variance_a for one in facts.directions]
     assert directions["significant"].tolist() == [True, False, True, False]
     effects = read["transformations"]
@@ -167,7 +168,54 @@ def test_methods_tell_the_method_that_was_used(facts):
     assert "exchanged" in pca
     assert "exchanged" not in parts
     independent = replace(facts, config={**facts.config, "subsets": {"paired": False}})
-    assert "and the masks with them" in steps(independent)[-1].words
+    words = {step.name: step.words for step in steps(independent)}
+    assert "and the masks with them" in words["Significance"]
+
+
+def test_methods_tell_how_effects_and_the_search_were_tested(facts):
+    def told(**config: object) -> dict[str, str]:
+        return {step.name: step.words for step in steps(replace(facts, config={**facts.config, **config}))}
+
+    effects = {"delta": 0.2, "epsilon": 0.025, "alpha": 0.01, "level": 0.9, "max_images": 1500}
+    search = {"directions": 3, "candidates": 17, "confirmed": 2, "share": 0.07}
+    lasso = {"estimator": "lasso", "n_lambdas": 20, "lambda_min_ratio": 0.01, "validation_fraction": 0.1, "folds": 0}
+    words = told(effects=effects, search=search, regression=lasso, subsets={"evaluation_models": 150})
+    assert "200 models of A and 200 of B" in words["Effects"]
+    assert "at most 1,500 of the test images" in words["Effects"]
+    assert "Its 90\u00a0% interval" in words["Effects"]
+    assert "all 8 tests" in words["Effects"], "two outputs of two own and two searched transformations"
+    assert "20 points or more for one algorithm and by 2.5 or fewer" in words["Effects"]
+    assert "difference is at most 0.01" in words["Effects"]
+    assert "direction, at most 3 of a side, up to 17 transformations" in words["Search"]
+    assert "The 2 best were put to the test" in words["Search"]
+    assert "the 7\u00a0% of the test examples" in words["Subpopulations"]
+    assert "The first 150 models were kept" in words["Datamodels"]
+    assert "a random share of 0.1 of the others" in words["Datamodels"]
+    assert "each of 5 parts of the others in turn" in told(regression={**lasso, "folds": 5})["Datamodels"]
+    assert "regressed" not in told(regression={"estimator": "trak"})["Datamodels"]
+    assert not {"Effects", "Search"} & {step.name for step in steps(replace(facts, effects=(), found=()))}
+
+
+def test_the_level_of_intervals_is_the_studys(facts):
+    out = render(replace(facts, config={**facts.config, "effects": {"level": 0.9}}, learning=None, estimators=()))
+    for name in ("index", "transformations"):
+        words = Page(out[f"{name}.html"]).words("effects" if name == "index" else "main")
+        assert "90\u00a0% intervals" in words or "90 % intervals" in words
+        assert "95 % intervals" not in words.replace("\u00a0", " ")
+
+
+def test_nothing_is_called_chance_that_was_not_tested(facts):
+    untested = tuple(replace(one, significant=False, null_p=1.0, p_adjusted=1.0) for one in facts.directions)
+    out = render(replace(facts, directions=untested, null=np.zeros(0)))
+    index, others = Page(out["index.html"]).words(), Page(out["other-directions.html"]).words("main")
+    assert "No direction was tested against chance." in index
+    assert "1.000" not in Page(out["index.html"]).words("directions")
+    assert "not significant" not in index + others
+    assert others.count("not tested") == 4
+    assert "were not set against chance" in others
+    texts = {node.text for node in ElementTree.fromstring(out["figures/variance.svg"]).iter(f"{SVG}text")}
+    assert {"A−B, not tested", "B−A, not tested"} <= texts
+    assert not {"noise floor", "A−B, not significant"} & texts
 
 
 def test_the_same_facts_give_the_same_bytes(facts, files):
@@ -210,6 +258,7 @@ def test_the_variance_figure_names_the_significant_directions(files):
     root = ElementTree.fromstring(files["figures/variance.svg"])
     texts = {node.text for node in root.iter(f"{SVG}text")}
     assert {"A−B 1", "B−A 1", "x = y", "matters more to A", "variance under B", "noise floor"} <= texts
+    assert {"A−B, cross-fitted", "B−A, cross-fitted", "A−B, not significant", "in-sample"} <= texts
     with Image.open(io.BytesIO(files["figures/variance.png"])) as picture:
         assert picture.size == (1240, 1200)
         assert len(picture.convert("RGB").getcolors(10**6)) > 20  # not blank
@@ -280,7 +329,7 @@ def test_only_what_the_search_confirmed_is_drawn(pages, files):
     assert "1 of 2 was confirmed." in effects
     assert "Along A−B 1, B−A 2." in effects
     assert "strongest patch → class 8 distinguishing" in effects
-    assert "less contrast B−A 1 own class no" in effects
+    assert "less contrast B−A 1 own class +2.0 [0.0, 4.0]" in effects
     assert "The search confirmed along this direction: strongest patch" in pages["direction-a-b-1"].words()
     assert "+4.40 [4.10, 4.40]" not in effects
     assert "+4.30 [4.10, 4.40]" in effects
@@ -306,13 +355,13 @@ def test_the_tables_tell_settings_scores_and_effects(page, pages):
     assert "+57.0 [55.0, 59.0]" in effects
     assert "+0.5 [−1.5, 2.5]" in effects
     assert "own class" in effects
-    assert effects.index("checker class 8 yes") < effects.index("dim own class no")
+    assert effects.index("checker class 8 +57.0") < effects.index("dim own class +1.0")
     assert "< 0.001" in effects
     drawn = pages["transformations"].words("effects")
     assert drawn.index("checker → class 8 distinguishing") < drawn.index("dim → own class not distinguishing")
-    assert "modeldiff compare study=digits_watermark" in page.words("methods")
+    assert "modeldiff compare study=study.json" in page.words("methods"), "a name would leave overrides out"
     methods = pages["methods"].words()
-    assert "modeldiff compare study=digits_watermark" in methods
+    assert "modeldiff compare study=digits_watermark" not in methods
     assert "subset of 50 % of the 120 training images" in methods
     assert '"fraction": 0.5' in methods
 
@@ -341,7 +390,7 @@ def test_many_directions_photographs_and_a_single_intensity(facts):
     out = render(replace(facts, targets=targets, directions=many, effects=(single,), found=(), null=np.zeros(0)))
     others, effects = Page(out["other-directions.html"]), Page(out["transformations.html"])
     assert len([a for a in others.all("details") if a.get("id")]) == 10
-    assert "15 more that are not significant" in others.words()
+    assert "15 more:" in others.words(), "without a null nothing is said to be chance"
     assert "A−B 25" in Page(out["index.html"]).words("directions")
     sizes = {
         Image.open(io.BytesIO(decoded(image["src"])[1])).size
