@@ -9,7 +9,7 @@ from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.directions import FOLDER
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.stages.score import score_reference
-from modeldiff_core.store import ObjectStore, Stored, shard_key
+from modeldiff_core.store import Listed, ObjectStore, shard_key
 from modeldiff_core.study import Training, shards_of
 
 
@@ -34,10 +34,10 @@ class ShardSet:
         return [index for index in range(self.wanted) if index not in self.done]
 
 
-def held(store: ObjectStore, comparison: Comparison) -> dict[str, Stored]:
+def held(store: ObjectStore, comparison: Comparison) -> dict[str, Listed]:
     """Everything under the trainings and the comparisons by its key, by one listing of each folder."""
     folders = {training.prefix for training in comparison.trainings} | {FOLDER}
-    return {key: stored for folder in folders for key, stored in store.listing(folder).items()}
+    return {key: listed for folder in folders for key, listed in store.listing(folder).items()}
 
 
 def shard_sets(store: ObjectStore, comparison: Comparison) -> list[ShardSet]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modeldiff_core.stages.inventory import ShardSet
-from modeldiff_core.store import Stored, shard_key
+from modeldiff_core.store import Listed, shard_key
 
 RECENT = 40
 """Most shards that a pace is taken from."""
@@ -31,14 +31,14 @@ class Pace:
         return f"{rate}, about {self.seconds_left:.0f} s left; last shard {self.silent:.0f} s ago"
 
 
-def pace(sets: Sequence[ShardSet], stored: Mapping[str, Stored], now: float) -> Pace | None:
+def pace(sets: Sequence[ShardSet], listed: Mapping[str, Listed], now: float) -> Pace | None:
     """The pace of the latest shards; None before two of them, after the last, or where no times are told.
 
-    stored: a listing of all trainings. now: Unix time in seconds.
+    listed: all trainings as a listing tells them. now: Unix time in seconds.
     """
     own = {(one.training.prefix, one.kind): one for one in sets}.values()  # A and B may be the same training
     left = sum(len(one.missing) * one.models_in_shard for one in own)
-    written = sorted(_written(own, stored), reverse=True)[: RECENT + 1]
+    written = sorted(_written(own, listed), reverse=True)[: RECENT + 1]
     if not left or len(written) < 2:
         return None
     times = [when for when, _ in written]
@@ -58,11 +58,11 @@ def _pause(times: Sequence[float]) -> float:
     return max(PAUSE_SECONDS, PAUSE_SHARDS * (times[0] - times[-1]) / (len(times) - 1))
 
 
-def _written(sets: Iterable[ShardSet], stored: Mapping[str, Stored]) -> Iterable[tuple[float, int]]:
+def _written(sets: Iterable[ShardSet], listed: Mapping[str, Listed]) -> Iterable[tuple[float, int]]:
     """When each shard was written, and its models."""
     for one in sets:
         folder = one.training.subsets if one.kind == "subsets" else one.training.ensemble
         for index in one.done:
-            when = stored[shard_key(folder, index)].written
+            when = listed[shard_key(folder, index)].written
             if when is not None:
                 yield when, one.models_in_shard

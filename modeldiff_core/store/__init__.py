@@ -1,17 +1,17 @@
 """Shards, matrices and records on any fsspec URL."""
 
 from modeldiff_core.store.matrices import MarginMatrix, write_matrix
-from modeldiff_core.store.objects import ObjectStore, Stored, StoreSettings
+from modeldiff_core.store.objects import Listed, ObjectStore, StoreSettings
 from modeldiff_core.store.records import read_record, write_record
 from modeldiff_core.store.shards import Shard, done_shards, read_shard, read_shards, shard_key, write_shard
 from modeldiff_core.store.tensors import TensorObject, read_tensors, write_tensors
 
 __all__ = [
+    "Listed",
     "MarginMatrix",
     "ObjectStore",
     "Shard",
     "StoreSettings",
-    "Stored",
     "TensorObject",
     "done_shards",
     "read_record",

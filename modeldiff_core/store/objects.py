@@ -97,7 +97,7 @@ class StoreSettings:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Listed:
     """What a listing says of an object. size: bytes. written: Unix time in seconds, None where nothing tells it."""
 
     size: int
@@ -150,9 +150,9 @@ class ObjectStore:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Keys and bytes of every object under a prefix, by one listing."""
-        return {key: stored.size for key, stored in self.listing(prefix).items()}
+        return {key: listed.size for key, listed in self.listing(prefix).items()}
 
-    def listing(self, prefix: str) -> dict[str, Stored]:
+    def listing(self, prefix: str) -> dict[str, Listed]:
         """Keys of every object under a prefix and what one listing says of them."""
         try:
             found = self.attempt(
@@ -164,7 +164,7 @@ class ObjectStore:
         # S3 servers list an emptied prefix as a directory for a while.
         objects = {path: info for path, info in found.items() if info["type"] == "file"}
         return {
-            path[skip:]: Stored(int(info["size"]), _written(info))
+            path[skip:]: Listed(int(info["size"]), _written(info))
             for path, info in objects.items()
             if not path.endswith(TEMPORARY)
         }

@@ -10,7 +10,7 @@ from flows.cli import main
 from flows.compose import request
 from modeldiff_core.stages import report
 from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.store import ObjectStore, Stored, StoreSettings
+from modeldiff_core.store import Listed, ObjectStore, StoreSettings
 from tests.modeldiff_core.stages.studies import run
 
 TINY = (
@@ -108,7 +108,7 @@ def test_status_lists_each_folder_once(
     listed: list[str] = []
     listing = ObjectStore.listing
 
-    def spy(self: ObjectStore, prefix: str) -> dict[str, Stored]:
+    def spy(self: ObjectStore, prefix: str) -> dict[str, Listed]:
         listed.append(prefix)
         return listing(self, prefix)
 

@@ -7,27 +7,27 @@ import pytest
 
 from modeldiff_core.stages.inventory import ShardSet, held, shard_sets_among
 from modeldiff_core.stages.pace import Pace, pace
-from modeldiff_core.store import ObjectStore, Stored, StoreSettings, shard_key
+from modeldiff_core.store import Listed, ObjectStore, StoreSettings, shard_key
 from tests.modeldiff_core.stages.studies import TINY, tiny
 
 COMPARISON = tiny(subsets={**TINY["subsets"], "shard_size": 10, "models": 1000})
 A, B = COMPARISON.trainings
 
 
-def at(times: dict[int, float | None], later: dict[int, float] | None = None) -> dict[str, Stored]:
+def at(times: dict[int, float | None], later: dict[int, float] | None = None) -> dict[str, Listed]:
     """A listing with shards of A, and later ones of B, that were written at these times."""
     return {
-        shard_key(training.subsets, index): Stored(1, None if when is None else float(when))
+        shard_key(training.subsets, index): Listed(1, None if when is None else float(when))
         for training, own in ((A, times), (B, later or {}))
         for index, when in own.items()
     }
 
 
-def told(stored: dict[str, Stored], now: float) -> Pace | None:
+def told(stored: dict[str, Listed], now: float) -> Pace | None:
     return pace(shard_sets_among(stored, COMPARISON), stored, float(now))
 
 
-def missing(stored: dict[str, Stored]) -> int:
+def missing(stored: dict[str, Listed]) -> int:
     return sum(len(one.missing) * one.models_in_shard for one in shard_sets_among(stored, COMPARISON))
 
 
@@ -66,13 +66,13 @@ def test_a_store_whose_clock_is_ahead() -> None:
 @pytest.mark.parametrize(
     "stored", [{}, at({0: 5}), at({0: 5, 1: 5}), at({0: None, 1: None})], ids=["none", "one", "at once", "no times"]
 )
-def test_nothing_can_be_said(stored: dict[str, Stored]) -> None:
+def test_nothing_can_be_said(stored: dict[str, Listed]) -> None:
     assert told(stored, 10) is None
 
 
 def test_nothing_is_said_once_all_is_trained() -> None:
     everything = {
-        shard_key(folder, index): Stored(1, float(index))
+        shard_key(folder, index): Listed(1, float(index))
         for training in (A, B)
         for folder in (training.subsets, training.ensemble)
         for index in range(100)
