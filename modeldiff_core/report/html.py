@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
 
@@ -26,6 +27,13 @@ from modeldiff_core.report.words import SIDES, flat, number, variance
 
 HEADLINES = 3
 """Findings that stand on top; the others follow in small."""
+
+
+def _level(facts: ReportFacts) -> str:
+    """Confidence of the effects' intervals in percent, as the study asked for it."""
+    effects = facts.config.get("effects")
+    level = effects.get("level", 0.95) if isinstance(effects, Mapping) else 0.95
+    return f"{100 * level:g}"
 
 
 def render(facts: ReportFacts) -> dict[str, bytes]:
@@ -66,6 +74,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         found=found,
         differing=differing,
         common=common,
+        level=_level(facts),
         command=shlex.join(facts.command or ("modeldiff", "compare", f"study={facts.study}")),
     )
     for at, view in enumerate(significant):

@@ -292,6 +292,14 @@ def test_only_what_the_search_confirmed_is_drawn(pages, files):
     ]
 
 
+def test_intervals_are_of_the_level_that_was_asked_for(facts):
+    out = render(replace(facts, config={**facts.config, "effects": {"level": 0.9}}))
+    for name in ("index.html", "transformations.html"):
+        assert "with 90&nbsp;% intervals" in out[name].decode()
+        assert "with 95&nbsp;% intervals" not in out[name].decode()
+        assert "with 95&nbsp;% intervals" in render(facts)[name].decode()
+
+
 def test_the_tables_tell_settings_scores_and_effects(page, pages):
     words = page.words("algorithms")
     assert words.index("kind erase, top 0") < words.index("settings in common")
