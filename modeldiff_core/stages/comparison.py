@@ -15,7 +15,7 @@ from modeldiff_core.study.config import RegressionConfig
 
 HALVES = (None, 0, 1)
 PARTS = {None: "all models", 0: "even models", 1: "odd models"}
-VERSION = 2
+VERSION = 3
 """Raised by hand when the same results are summarised differently."""
 
 
