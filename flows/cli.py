@@ -4,6 +4,7 @@ Kept light, since worker processes import it too: Hydra, torch and Prefect come 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -69,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         print("modeldiff: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # whoever read has read enough: modeldiff status ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the end
         return FAILED
 
 

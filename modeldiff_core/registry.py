@@ -30,7 +30,11 @@ class Registry(Generic[T]):
             return self._builtin[name]
         for point in entry_points(group=self.group):
             if point.name == name:
-                return cast(T, point.load())
+                try:
+                    return cast(T, point.load())
+                except Exception as error:
+                    expected = f"an entry point {point.value} that can be imported"
+                    raise ConfigError(self.key, expected, name, f"{type(error).__name__}: {error}") from error
         raise ConfigError(
             self.key,
             f"one of {', '.join(self.names())}",

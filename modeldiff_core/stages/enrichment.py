@@ -14,7 +14,7 @@ from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_
 from modeldiff_core.study import Training
 from modeldiff_core.subpopulations import MeanImage, Shared, furthest, in_words, shared
 
-VERSION = 1
+VERSION = 2
 PARTS = ("targets", "train")
 SIGNS = ("positive", "negative")
 STORED = {"mean": "mean_image", "difference": "difference", "error": "error"}

@@ -20,7 +20,7 @@ def sentences(
     return [
         about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
         _about_transformations(comparison, effects, a, b),
-        *about_search(comparison, found, a, b),
+        *about_search(comparison, directions, found, a, b),
         about_datamodels(findings, a, b),
     ]
 
@@ -64,6 +64,8 @@ def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]]
         return "No transformation was tried."
     found = sorted((e for e in effects if e["distinguishing"]), key=lambda e: -abs(e["difference"]))
     if not found:
+        if len(effects) == 1:
+            return "The one transformation tried is not distinguishing."
         return f"None of the {len(effects)} transformations tried is distinguishing."
     best, classes = found[0], load_classes(comparison)
     of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
@@ -74,23 +76,27 @@ def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]]
     )
 
 
-def about_search(comparison: Comparison, found: list[dict[str, Any]], a: str, b: str) -> list[str]:
-    """What the search confirmed; nothing is said if it was left out, or had no significant direction to go along."""
+def about_search(
+    comparison: Comparison, directions: list[dict[str, Any]], found: list[dict[str, Any]], a: str, b: str
+) -> list[str]:
+    """What the search confirmed, or that it had no significant direction to go along; nothing if it was left out."""
     if not found:
-        return []
+        idle = comparison.study.search.directions and not any(d["significant"] for d in directions)
+        return ["No transformation was searched for, since no direction is significant."] if idle else []
     confirmed = sorted((e for e in found if e["distinguishing"]), key=lambda e: -abs(e["difference"]))
     along = len({(d["side"], d["index"]) for e in found for d in e["along"]})
     where = f"along {along} direction{'' if along == 1 else 's'}"
+    put = f"{len(found)} transformation{'' if len(found) == 1 else 's'}"
     if not confirmed:
         return [
-            f"The search {where} put {len(found)} transformations to the test on images and models that had not chosen "
-            "them, and confirmed none."
+            f"The search {where} put {put} to the test on images and models that had not chosen them, and confirmed "
+            "none."
         ]
     best, classes = confirmed[0], load_classes(comparison)
     of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
     points = [f"{100 * best['effect'][name]:+.1f}".replace("-", "−") for name in ("a", "b")]
     return [
-        f"The search {where} confirmed {len(confirmed)} of the {len(found)} transformations that it put to the test on "
+        f"The search {where} confirmed {len(confirmed)} of the {put} that it put to the test on "
         f"images and models that had not chosen them: {best['name']} changes P({of}) by {points[0]} points for {a} and "
         f"by {points[1]} for {b}."
     ]

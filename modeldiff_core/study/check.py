@@ -5,11 +5,12 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.study.build import build_algorithm
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
-from modeldiff_core.study.trainings import Training
+from modeldiff_core.study.trainings import Training, target_examples
 from modeldiff_core.subsets.sampler import probability_of_missing_a_class
 from modeldiff_core.training import SizedAlgorithm
 from modeldiff_core.transformations import build_on
-from modeldiff_core.transformations.search import check_models
+from modeldiff_core.transformations.search import check_halves, check_models
+from modeldiff_core.transformations.trial import TRIED, try_on
 
 CHANCE = 0.01
 """Largest chance, over all models, that some subset misses some class."""
@@ -49,6 +50,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         )
     if study.search.directions:
         check_models(study.ensemble.models)
+        check_halves(target_examples(data, targets).labels, study.search)
+    warnings = []
     seen: set[str] = set()
     for test in study.transformations:
         if test.name in seen:
@@ -59,9 +62,13 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
                 f"transformations.{test.name}.target_class", f"a class in 0..{len(data.classes) - 1}", test.target_class
             )
         build_on(test, data.test)
+        if not try_on(test, target_examples(data, targets), study.effects):
+            warnings.append(
+                f"transformations.{test.name} changes none of the {TRIED} images that it was tried on: its effect may "
+                "be zero whatever the models are"
+            )
     _check_algorithms(data, trainings, (sampler.size, len(data.train)))
     check_estimators(study.regression, trainings, len(data.train))
-    warnings = []
     settings = study.comparison
     tests = 2 * settings.components
     least = tests / (tests * settings.permutations + 1)

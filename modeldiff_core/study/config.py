@@ -1,5 +1,6 @@
 """The study as one frozen, validated object: what a user asks for, and nothing about how it is run."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -153,7 +154,20 @@ def parse_study(content: object) -> StudyConfig:
     try:
         return StudyConfig.model_validate(content)
     except ValidationError as error:
-        raise config_error(error) from error
+        raise _named(config_error(error), content) from error
+
+
+def _named(error: ConfigError, content: object) -> ConfigError:
+    """The error with a transformation's name in its key in place of its position, which no configuration shows."""
+    root, *rest = error.key.split(".")
+    tests = content.get("transformations") if isinstance(content, Mapping) else None
+    if root != "transformations" or not rest or not rest[0].isdigit() or not isinstance(tests, list | tuple):
+        return error
+    test = tests[int(rest[0])]
+    name = test.get("name") if isinstance(test, Mapping) else None
+    if not isinstance(name, str):
+        return error
+    return ConfigError(".".join([root, name, *rest[1:]]), error.expected, error.got, error.hint)
 
 
 def config_error(error: ValidationError, prefix: str = "") -> ConfigError:

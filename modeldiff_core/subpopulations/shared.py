@@ -5,16 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from modeldiff_core.comparison.multiplicity import holm
 from modeldiff_core.data import Known
 from modeldiff_core.subpopulations.contrast import within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
+from modeldiff_core.subpopulations.exchange import exchanged
 from modeldiff_core.subpopulations.statistics import image_statistics
+
+STATISTIC_DRAWS, PIXEL_DRAWS = 1999, 199
+"""Random exchanges of members behind the p of statistics, and of pixels, which are many."""
 
 
 @dataclass(frozen=True)
 class StatisticContrast:
-    """One statistic: members minus others, its 95 % interval, and p adjusted over the statistics."""
+    """One statistic: members minus others, its 95 % interval, and p adjusted over the statistics (see `exchanged`)."""
 
     name: str
     difference: float
@@ -36,11 +39,23 @@ class MeanImage:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the mean image differs most for its spread, by how much, and p adjusted over all pixels and channels."""
+
+    row: int
+    column: int
+    difference: float
+    error: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True)
 class Shared:
     """What the members share. matched: whether they were set against others of their own classes.
 
     Without such others (the members are whole classes, or classes are not known) they are set against all other
-    examples. image: None without images, and then there are no statistics either.
+    examples. image: None without images, and then there are no statistics either. place: None where nothing could be
+    compared.
     """
 
     members: Bool[np.ndarray, " examples"]
@@ -48,10 +63,11 @@ class Shared:
     matched: bool
     statistics: tuple[StatisticContrast, ...]
     image: MeanImage | None
+    place: Place | None
 
 
 def shared(examples: Known, members: Bool[np.ndarray, " examples"], classes: tuple[str, ...]) -> Shared | None:
-    """Enrichment, contrasts of image statistics (Holm over them) and the mean image difference with its error map.
+    """Enrichment, contrasts of image statistics and the mean image difference with its error map.
 
     None without members.
     """
@@ -59,7 +75,7 @@ def shared(examples: Known, members: Bool[np.ndarray, " examples"], classes: tup
         return None
     found = enrichments(members, examples.labels, classes, examples.metadata)
     if examples.images is None:
-        return Shared(members, found, examples.labels is not None, (), None)
+        return Shared(members, found, examples.labels is not None, (), None, None)
     return Shared(members, found, *_contrasts(examples.images, examples.labels, members))
 
 
@@ -67,29 +83,46 @@ def _contrasts(
     images: UInt8[np.ndarray, "examples height width channels"],
     classes: Int[np.ndarray, " examples"] | None,
     members: Bool[np.ndarray, " examples"],
-) -> tuple[bool, tuple[StatisticContrast, ...], MeanImage]:
-    """Whether others of the same classes were there to compare with, contrasts of statistics, and the mean image."""
+) -> tuple[bool, tuple[StatisticContrast, ...], MeanImage, Place | None]:
+    """Whether others of the same classes were there to compare with, and all that was compared."""
     strength, mean = members.astype(np.float64), images[members].mean(0)
     for labels, matched in ((classes, True), (np.zeros(len(members), np.int64), False)):
         pixels = None if labels is None else within_classes(images, strength, labels)
         if labels is not None and pixels is not None:
-            return matched, _statistics(images, strength, labels), MeanImage(mean, pixels.difference, pixels.error)
+            image = MeanImage(mean, pixels.difference, pixels.error)
+            return matched, _statistics(images, members, labels), image, _place(image, images, members, labels)
     blank = np.zeros(images.shape[1:])
-    return False, (), MeanImage(mean, blank, blank)
+    return False, (), MeanImage(mean, blank, blank), None
 
 
 def _statistics(
     images: UInt8[np.ndarray, "examples height width channels"],
-    strength: Float[np.ndarray, " examples"],
+    members: Bool[np.ndarray, " examples"],
     labels: Int[np.ndarray, " examples"],
 ) -> tuple[StatisticContrast, ...]:
-    values = image_statistics(images)
-    contrast = within_classes(np.stack(list(values.values()), axis=1), strength, labels)
+    named = image_statistics(images)
+    values = np.stack(list(named.values()), axis=1)
+    contrast = within_classes(values, members.astype(np.float64), labels)
     if contrast is None:
         return ()
-    half = contrast.half_width()
+    half, p = contrast.half_width(), exchanged(values, members, labels, STATISTIC_DRAWS)
     found = [
-        StatisticContrast(name, float(mean), float(mean - width), float(mean + width), float(p))
-        for name, mean, width, p in zip(values, contrast.difference, half, holm(contrast.p), strict=True)
+        StatisticContrast(name, float(mean), float(mean - width), float(mean + width), float(chance))
+        for name, mean, width, chance in zip(named, contrast.difference, half, p, strict=True)
     ]
     return tuple(found)
+
+
+def _place(
+    found: MeanImage,
+    images: UInt8[np.ndarray, "examples height width channels"],
+    members: Bool[np.ndarray, " examples"],
+    labels: Int[np.ndarray, " examples"],
+) -> Place:
+    """Of the places of the least p the one of the largest t; without any spread but the difference t is infinite."""
+    p = exchanged(images, members, labels, PIXEL_DRAWS)
+    size = np.abs(found.difference)
+    t = np.divide(size, found.error, out=np.where(size > 0, np.inf, 0.0), where=found.error > 0)
+    row, column, channel = np.unravel_index(int(np.where(p == p.min(), t, -1.0).argmax()), t.shape)
+    at = row, column, channel
+    return Place(int(row), int(column), float(found.difference[at]), float(found.error[at]), float(p[at]))

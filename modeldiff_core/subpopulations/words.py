@@ -1,9 +1,7 @@
 """What a subpopulation shares, in words."""
 
-import numpy as np
-
 from modeldiff_core.subpopulations.enrichment import TRUE, Enrichment
-from modeldiff_core.subpopulations.shared import MeanImage, Shared, StatisticContrast
+from modeldiff_core.subpopulations.shared import Place, Shared, StatisticContrast
 
 ALPHA = 0.05
 MOST = 4
@@ -30,11 +28,10 @@ def in_words(found: Shared | None) -> list[str]:
         if e.p_adjusted <= ALPHA
     ][:MOST]
     than = "than other images of the same classes" if found.matched else "than all other images"
-    telling = sorted((s for s in found.statistics if s.p_adjusted <= ALPHA), key=lambda s: s.p_adjusted)
+    telling = sorted((s for s in found.statistics if s.p_adjusted <= ALPHA), key=lambda s: (s.p_adjusted, -_clear(s)))
     lines += [f"{_direction(s)} {than}, {_p(s.p_adjusted)}" for s in telling[:MOST]]
-    place = _place(found.image) if found.image is not None else ""
-    if place:
-        lines.append(place)
+    if found.place is not None and found.place.p_adjusted <= ALPHA:
+        lines.append(_place(found.place))
     return lines or ["Nothing that was looked at is shared beyond chance."]
 
 
@@ -44,32 +41,23 @@ def _said(enrichment: Enrichment) -> str:
     return column if enrichment.value == TRUE else f"{column} {enrichment.value}"
 
 
+def _clear(statistic: StatisticContrast) -> float:
+    """The difference in widths of its interval."""
+    return abs(statistic.difference) / max(statistic.high - statistic.low, 1e-9)
+
+
 def _direction(statistic: StatisticContrast) -> str:
     more, less, unit = WORDS.get(statistic.name, (f"more {statistic.name}", f"less {statistic.name}", ""))
-    text = more if statistic.difference > 0 else less
-    ends = sorted((abs(statistic.low), abs(statistic.high)))
-    return f"{text} by {abs(statistic.difference):.3g} [{ends[0]:.3g}, {ends[1]:.3g}]{unit}"
+    text, sign = (more, 1) if statistic.difference > 0 else (less, -1)
+    low, high = (f"{end:.3g}".replace("-", "−") for end in sorted((sign * statistic.low, sign * statistic.high)))
+    return f"{text} by {abs(statistic.difference):.3g} [{low}, {high}]{unit}"
 
 
-def _place(found: MeanImage) -> str:
-    """Where the mean image differs most, if a pixel differs by more than chance over all pixels (Bonferroni)."""
-    t = np.divide(found.difference, found.error, out=np.zeros_like(found.difference), where=found.error > 0)
-    strongest = np.abs(t).max(axis=2)
-    if strongest.max(initial=0) < _critical(strongest.size):
-        return ""
-    row, column = np.unravel_index(int(strongest.argmax()), strongest.shape)
-    channel = int(np.abs(t[row, column]).argmax())
-    value, error = found.difference[row, column, channel], found.error[row, column, channel]
+def _place(found: Place) -> str:
     return (
-        f"the mean image differs most at row {row}, column {column}: "
-        f"{'brighter' if value > 0 else 'darker'} by {abs(value):.0f} ± {error:.0f} of 255"
+        f"the mean image differs most at row {found.row}, column {found.column}: "
+        f"{'brighter' if found.difference > 0 else 'darker'} by {abs(found.difference):.0f} ± {found.error:.0f} of 255"
     )
-
-
-def _critical(tests: int) -> float:
-    from scipy.special import ndtri
-
-    return float(-ndtri(ALPHA / 2 / tests))
 
 
 def _p(p: float) -> str:

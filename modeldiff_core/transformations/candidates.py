@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -34,6 +34,8 @@ class TransformationTest:
         within = all(0 <= intensity <= 1 for intensity in self.intensities)
         if not self.intensities or not within or list(self.intensities) != sorted(set(self.intensities)):
             raise ConfigError(f"{key}.intensities", "increasing numbers in [0, 1]", list(self.intensities))
+        if not self.intensities[-1]:
+            raise ConfigError(f"{key}.intensities", "a last one, which decides, of more than 0", list(self.intensities))
 
 
 def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transformation:
@@ -69,6 +71,9 @@ def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) 
         kind: Any = TRANSFORMATIONS.get(name)
     except ConfigError as error:
         raise ConfigError(kind_key, error.expected, error.got, error.hint) from error
+    if not (isinstance(kind, type) and is_dataclass(kind) and issubclass(kind, Transformation)):
+        contract = "a dataclass with __call__(images, intensity) and check(image_shape)"
+        raise ConfigError(kind_key, contract, f"{name} = {kind!r}", "See docs/transformations.md")
     settings = _settings(kind, parameters, key)
     try:
         transformation: Transformation = kind(**settings)
@@ -114,7 +119,10 @@ def _steps(value: object, key: str) -> tuple[Transformation, ...]:
         where = f"{key}.{number}"
         if not isinstance(step, Mapping) or not step.keys() <= {"kind", "parameters"} or "kind" not in step:
             raise ConfigError(where, "a transformation as {kind, parameters}", step)
-        made.append(_made(str(step["kind"]), step.get("parameters", {}), f"{where}.kind", f"{where}.parameters"))
+        parameters = step.get("parameters", {})
+        if not isinstance(parameters, Mapping):
+            raise ConfigError(f"{where}.parameters", "settings by their names", parameters)
+        made.append(_made(str(step["kind"]), parameters, f"{where}.kind", f"{where}.parameters"))
     return tuple(made)
 
 

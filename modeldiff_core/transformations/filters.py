@@ -32,13 +32,17 @@ class Noise(AnyShape):
 
 
 @dataclass(frozen=True)
-class Blur(AnyShape):
+class Blur:
     """Gaussian blur; sigma: its standard deviation at full intensity, in pixels. Edges are continued."""
 
     sigma: float = 1.0
 
     def __post_init__(self) -> None:
         require(self.sigma > 0, "sigma", "more than 0", self.sigma)
+
+    def check(self, image_shape: tuple[int, int, int]) -> None:
+        longest = max(image_shape[:2])
+        require(self.sigma <= longest, "sigma", f"at most the {longest} pixels of the images' longer side", self.sigma)
 
     def __call__(self, images: Images, intensity: float) -> Images:
         sigma = self.sigma * intensity

@@ -194,3 +194,12 @@ def check_models(models: int) -> None:
     if models < LEAST_MODELS:
         hint = "The search ranks with one half of them and confirms with the other; search.directions=0 leaves it out"
         raise ConfigError("ensemble.models", f"{LEAST_MODELS} or more", models, hint)
+
+
+def check_halves(labels: Int[np.ndarray, " targets"], settings: SearchSettings) -> None:
+    """Raise ConfigError where a half of the test images holds fewer than 2 that are not of one and the same class."""
+    for half in image_halves(len(labels), settings.seed):
+        others = len(half) - int(np.bincount(labels[half], minlength=1).max())
+        if others < 2:
+            hint = "The search ranks on one half of them and confirms on the other; search.directions=0 leaves it out"
+            raise ConfigError("targets", "halves with 2 test images or more beside each class", len(labels), hint)

@@ -52,7 +52,7 @@ def test_a_study_is_frozen(content: Make, part: str) -> None:
     "key",
     [
         "extra", "subsets.extra", "algorithm_a.extra", "regression.extra", "comparison.extra", "ensemble.extra",
-        "effects.extra", "transformations.0.extra", "algorithm_b.recipe.extra", "algorithm_a.recipe.network.extra",
+        "effects.extra", "algorithm_b.recipe.extra", "algorithm_a.recipe.network.extra",
         "algorithm_b.recipe.augmentations.0.extra", "dataset.extra", "dataset.plant.extra",
         "dataset.plant.watermark.extra",
     ],
@@ -98,7 +98,6 @@ def test_an_unknown_key_is_refused_wherever_it_stands(content: Make, key: str) -
         ("dataset.n_train", "many"),
         ("dataset.plant.fraction", 0),
         ("dataset.plant.label", 10),
-        ("transformations.0.intensities", "all"),
     ],
 )
 def test_an_error_has_the_whole_key(content: Make, key: str, value: object) -> None:
@@ -148,3 +147,18 @@ def test_values_that_are_no_study_at_all() -> None:
     for nothing in (None, 3, ["name"], "study"):
         with pytest.raises(ConfigError, match="dictionary"):
             parse_study(nothing)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"transformations.0.parameters": None}, "transformations.watermark.parameters"),
+        ({"transformations.0.intensities": "all"}, "transformations.watermark.intensities"),
+        ({"transformations.0.extra": 1}, "transformations.watermark.extra"),
+        ({"transformations.0.name": ["watermark"]}, "transformations.0.name"),
+    ],
+)
+def test_a_transformation_is_named_in_a_key_by_its_name(content: Make, changes: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_study(content(changes))
+    assert caught.value.key == key

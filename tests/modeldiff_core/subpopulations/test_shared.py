@@ -97,3 +97,13 @@ def test_nothing_shared_is_said_so() -> None:
     ]
     assert shared(Examples(images, LABELS), np.zeros(60, dtype=bool), ("a", "b", "c")) is None
     assert in_words(None) == ["No image lies at this end."]
+
+
+def test_a_block_that_all_members_have_and_no_other_image_is_said() -> None:
+    images = RNG.integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    images[:, 0, :2] = 0
+    members = np.zeros(60, dtype=bool)
+    members[[1, 2, 21, 22, 41, 42]] = True
+    images[members, 0, 1] = 255
+    words = in_words(shared(Examples(images, LABELS), members, ("a", "b", "c")))
+    assert words[-1] == "the mean image differs most at row 0, column 1: brighter by 255 ± 0 of 255"

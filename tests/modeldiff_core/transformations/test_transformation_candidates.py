@@ -59,6 +59,13 @@ def test_a_stamp_is_made_of_nested_lists() -> None:
             "transformations.mark.parameters.steps.1.parameters.sigma",
             "more than 0",
         ),
+        (
+            "chain",
+            {"steps": [{"kind": "blur", "parameters": None}]},
+            "transformations.mark.parameters.steps.0.parameters",
+            "settings by their names",
+        ),
+        ("blur", {"sigma": 8.5}, "transformations.mark.parameters.sigma", "at most the 8 pixels"),
         ("chain", {"steps": [{"sort": "blur"}]}, "transformations.mark.parameters.steps.0", "{kind, parameters}"),
         ("stamp", {"top": 0, "left": 0, "pixels": [[0.5]]}, "transformations.mark.parameters.pixels", "tuple"),
         (
@@ -78,7 +85,7 @@ def test_a_wrong_candidate_is_refused(kind: str, parameters: dict[str, object], 
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("intensities", [(), (0.5, 0.5), (1.0, 0.5), (0.5, 1.5), (-0.1, 1.0), (float("nan"),)])
+@pytest.mark.parametrize("intensities", [(), (0.5, 0.5), (1.0, 0.5), (0.5, 1.5), (-0.1, 1.0), (0.0,), (float("nan"),)])
 def test_intensities_must_increase_within_0_and_1(intensities: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
         TransformationTest("mark", "blur", intensities=intensities)
