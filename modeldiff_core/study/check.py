@@ -18,6 +18,9 @@ CHANCE = 0.01
 
 def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Training]) -> list[str]:
     """Raise ConfigError for a study that cannot give a result; return warnings about one that may not be meant."""
+    if study.algorithm_a.name == study.algorithm_b.name:
+        hint = "Runs, tables and figures tell the two apart by their names"
+        raise ConfigError("algorithm_b.name", "another name than algorithm_a's", study.algorithm_b.name, hint)
     if study.targets is not None and study.targets > len(data.test):
         raise ConfigError("targets", f"at most the {len(data.test)} test examples", study.targets)
     fitted = study.subsets.models - study.subsets.evaluation_models

@@ -1,7 +1,10 @@
 """What is wrong with a request is said at once, with its key, and nothing is trained."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -132,6 +135,15 @@ def test_status_and_report_of_an_empty_store(capsys: pytest.CaptureFixture[str],
     assert "subsets: 0 of 20 shards" in capsys.readouterr().out
     assert main(["report", f"store.root={tmp_path}"]) == 1
     assert "Run: modeldiff compare" in capsys.readouterr().err
+
+
+def test_whoever_reads_may_stop(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "flows.cli", "status", f"store.root={tmp_path}"]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 def test_a_study_from_a_file_is_the_study_that_was_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def test_the_studies_that_ship_are_sound(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "said"),
     [
+        ({"algorithm_b.name": "as is"}, "algorithm_b.name", "another name than algorithm_a's, got 'as is'"),
         ({"targets": 61}, "targets", "at most the 60 test examples, got 61"),
         ({"subsets.models": 39}, "subsets.models", "at least 20 more than subsets.evaluation_models .20., got 39"),
         ({"regression.folds": 41}, "regression.folds", "at most 40, got 41"),
