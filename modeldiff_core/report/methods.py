@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
 from modeldiff_core.report.words import number, percent
+from modeldiff_core.subpopulations.shared import PIXEL_DRAWS, STATISTIC_DRAWS
 from modeldiff_core.transformations import SearchSettings
 
 
@@ -164,8 +165,10 @@ def _subpopulations(facts: ReportFacts) -> str:
         "examples by weight, were set against all others. Classes and values of metadata: Fisher’s exact test, "
         "one-sided, with Holm’s correction over the values that could be found at all. Statistics of images: "
         "difference from other images of the same classes (least squares with a constant for each class), with its "
-        "95\u00a0% interval and Holm’s correction over the statistics. Only what has p ≤ 0.05 after the correction, "
-        "which is over one end at a time, is put into words."
+        "95\u00a0% interval. Its p, and that of the pixel that differs most, is the share of random exchanges of "
+        f"members with others of their classes, {STATISTIC_DRAWS:,} for the statistics and {PIXEL_DRAWS:,} for the "
+        "pixels, in which any of them differs as much. Only what has p ≤ 0.05 after the correction, which is over one "
+        "end at a time, is put into words."
     )
 
 

@@ -112,14 +112,15 @@ class ComparisonConfig(Settings):
 
     method: 'pca' of the residual datamodels of all models, as published, or 'crossfit': eigenvectors of the
     cross-covariance of the residuals of two disjoint halves of the models, in which estimation noise cancels.
-    normalize: rows to unit length first, as published; without it, the public package's variant.
+    normalize: rows to unit length first, as published; without it, as in the public package, test images count by how
+    strongly they depend on the training images, which finds more (docs/calibration.md).
     null_from: 'exchange' of A's and B's margins, or disjoint 'parts' of A's models and of B's, which is stricter.
     permutations: random exchanges, or partings, behind the p-values; 0 leaves every direction untested (p = 1).
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
     method: Literal["pca", "crossfit"] = "pca"
-    normalize: bool = True
+    normalize: bool = False
     components: Annotated[int, Field(ge=1)] = 8
     null_from: Literal["exchange", "parts"] = "exchange"
     permutations: Annotated[int, Field(ge=0)] = 24
