@@ -222,8 +222,8 @@ def test_schedules_and_limits_are_renewed_with_the_deployment(server: PrefectSer
         ("deployment.interval=1e18", ["deployment.interval", "less than or equal to", "1e+18"]),
         ("deployment={interval:60,cron:'0 3 * * *'}", ["deployment.interval: expected no interval beside a cron"]),
         ("deployment.runs=3000000000", ["deployment.runs", "2147483647", "3000000000"]),
-        ("dataset={kind:npz,path:data.npz}", ["dataset.path", "an absolute path", "data.npz"]),
-        ("dataset={kind:cifar10,folder:data}", ["dataset.folder", "an absolute path", "data"]),
+        ("dataset=npz & dataset.path=data.npz", ["dataset.path", "an absolute path", "data.npz"]),
+        ("dataset=cifar10 & dataset.folder=data", ["dataset.folder", "an absolute path", "data"]),
         ("deployment.timezone=Mars", ["deployment.timezone", "Mars"]),
         ("deployment.nonsense=1", ["deployment.nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
@@ -233,7 +233,7 @@ def test_schedules_and_limits_are_renewed_with_the_deployment(server: PrefectSer
 def test_what_cannot_be_deployed_is_said_at_once(
     capsys: pytest.CaptureFixture[str], override: str, words: list[str]
 ) -> None:
-    assert main(["deploy", "deployment.pool=here", override]) == 2
+    assert main(["deploy", "deployment.pool=here", *override.split(" & ")]) == 2
     message = capsys.readouterr().err
     assert all(word in message for word in words), message
     assert message.count("\n") == 1

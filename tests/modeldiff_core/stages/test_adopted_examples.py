@@ -18,7 +18,7 @@ from tests.modeldiff_core.report.pages import Page
 from tests.modeldiff_core.stages.studies import local
 
 TRAIN, TARGETS, MODELS = 40, 60, 300
-MARKED, CORNER = np.arange(20, 26), np.arange(4)
+MARKED, CORNER = np.arange(20, 23), np.arange(4)
 """Targets that only A judges by the training examples of CORNER."""
 ZEBRAS = np.arange(19, 28)
 
@@ -121,8 +121,9 @@ def report(store: ObjectStore, comparison: AdoptedComparison) -> dict[str, Page]
 def ends_of_the_plant(summary: dict[str, Any]) -> dict[str, Any]:
     """What the end of the first direction shares on which the planted targets lie."""
     first = summary["directions"][0]
-    assert set(MARKED) >= set(first["top_targets"]) or set(MARKED) >= set(first["bottom_targets"])
-    sign = "positive" if set(first["top_targets"]) <= set(MARKED) else "negative"
+    furthest = {end: set(first[f"{end}_targets"][: len(MARKED)]) for end in ("top", "bottom")}
+    assert set(MARKED) in furthest.values()
+    sign = "positive" if furthest["top"] == set(MARKED) else "negative"
     found: dict[str, Any] = first["subpopulations"][sign]
     return found
 
@@ -135,17 +136,19 @@ def test_a_planted_subpopulation_is_described_and_shown(
     assert summary["directions"][0]["significant"] is (kind == "margins")
     found = ends_of_the_plant(summary)
     assert found["targets"]["size"] == 3
-    assert found["targets"]["words"][0] == "marked: 3 of 3 (10.0 % of all), p = 0.004"
+    assert found["targets"]["words"][0] == "marked: 3 of 3 (5.0 % of all), p < 0.001"
     assert [e["column"] for e in found["targets"]["enrichments"] if e["p_adjusted"] <= 0.05] == ["marked", "class"]
     assert any("row 2, column 3: brighter by" in line for line in found["targets"]["words"])
     assert found["train"]["words"] == ["corner: 2 of 2 (10.0 % of all), p = 0.008"]
     pages = report(store, comparison)
     name = "direction-a-b-1.html" if kind == "margins" else "other-directions.html"
     words = pages[name].words()
-    assert "marked: 3 of 3 (10.0 % of all)" in words
+    assert "marked: 3 of 3 (5.0 % of all)" in words
     assert "corner: 2 of 2 (10.0 % of all)" in words
     assert "zebra" in words
-    assert len([image for image in pages[name].all("img") if "class zebra" in image["alt"]]) >= 6
+    shown = [image["alt"] for image in pages[name].all("img")]
+    for target in MARKED:
+        assert any(f"Test image {target}, class zebra" in words for words in shown)
     assert "Nothing else is known" not in words
     assert "Without images, by position: " in words, "nobody gave images of the training examples"
     if kind == "margins":

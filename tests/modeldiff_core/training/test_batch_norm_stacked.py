@@ -64,7 +64,8 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     [
         RESNET9,
         replace(RESNET9, augmentations=(*RESNET9.augmentations, Translate(), Flip(probability=0.2)), mean="subset"),
-        replace(RESNET9, label_smoothing=0.1, schedule="cosine", weight_decay=0.01, learning_rate=0.2),
+        # at a rate of 0.2 rounding grows with every step on some processors
+        replace(RESNET9, label_smoothing=0.1, schedule="cosine", weight_decay=0.005, learning_rate=0.15),
     ],
     ids=["plain", "augmented", "decayed"],
 )
