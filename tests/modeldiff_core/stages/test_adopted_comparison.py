@@ -110,7 +110,7 @@ def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> Non
     _, _, theta = planted()
     assert taken == ["directions", "done"]
     for side, first, second in (("a-b", "a", "b"), ("b-a", "b", "a")):
-        expected = residual_pca(theta[first], theta[second], 2)
+        expected = residual_pca(theta[first], theta[second], 2, normalize=False)
         entries = [d for d in summary["directions"] if d["side"] == side]
         assert expected.explained_variance_a[0] > 0.01
         for i, entry in enumerate(entries):
