@@ -32,7 +32,16 @@ class StoreError(ModelDiffError):
 
 
 class DamagedObject(StoreError):
-    """An object is there but is not what its name promises: bytes, digest, shape or values."""
+    """A stored object whose bytes, digest, shape or values are not those that its name promises.
+
+    keys: the damaged objects, relative to the root of their store, so that whoever catches this error can make them
+    again; empty where no single object is known to be at fault. For an object inside a consolidated matrix it is the
+    key of the matrix's record, ``<key>.json``: the matrix is stored again as a whole.
+    """
+
+    def __init__(self, message: str, *, keys: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.keys = keys  # kept by pickle and copy as every attribute of an exception is
 
 
 class Diverged(ModelDiffError):

@@ -71,7 +71,7 @@ def crc32c(data: bytes) -> int:
     return int(google_crc32c.value(data))
 
 
-def check(data: bytes, expected: int | None, address: str) -> None:
-    """Raise DamagedObject if an object's checksum is not the expected one."""
+def check(data: bytes, expected: int | None, address: str, key: str) -> None:
+    """Raise DamagedObject, naming `key`, if the checksum of the object at `address` is not the expected one."""
     if crc32c(data) != expected:
-        raise DamagedObject(f"{address} does not match its checksum")
+        raise DamagedObject(f"{address} does not match its checksum", keys=(key,))

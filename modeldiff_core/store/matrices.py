@@ -187,7 +187,10 @@ class MarginMatrix:
         record = read_record(store, f"{key}.json")
         missing = [name for name in PARTS if name not in record]
         if missing:
-            raise DamagedObject(f"{store.url(key)}.json: no record of a matrix, which says its {', '.join(missing)}")
+            raise DamagedObject(
+                f"{store.url(key)}.json: no record of a matrix, which says its {', '.join(missing)}",
+                keys=(f"{key}.json",),
+            )
         return cls(store, key, record)
 
     @property
@@ -248,8 +251,8 @@ class MarginMatrix:
         try:
             data = self.store.read(f"{self.group}/{name}")
         except FileNotFoundError as error:
-            raise DamagedObject(f"{address} is not there") from error
-        check(data, self.record["crc32c"].get(name), address)
+            raise DamagedObject(f"{address} is not there", keys=(f"{self.key}.json",)) from error
+        check(data, self.record["crc32c"].get(name), address, f"{self.key}.json")
         return data
 
     def _chunk(self, grid: Grid, row: int, column: int) -> Shaped[np.ndarray, "rows columns"]:

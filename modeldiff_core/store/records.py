@@ -27,18 +27,21 @@ def read_record(store: ObjectStore, key: str) -> dict[str, Any]:
     try:
         content = json.loads(data)
         if not isinstance(content, dict):
-            raise DamagedObject(f"{store.url(key)}: a record must be an object, found a {type(content).__name__}")
+            raise DamagedObject(
+                f"{store.url(key)}: a record must be an object, found a {type(content).__name__}", keys=(key,)
+            )
         expected = content.pop(CHECKSUM, None)
         again = _encode(content)
     except (ValueError, UnstableValueError, RecursionError) as error:
-        raise DamagedObject(f"{store.url(key)}: not a JSON record ({error})") from error
+        raise DamagedObject(f"{store.url(key)}: not a JSON record ({error})", keys=(key,)) from error
     if expected is None:
         raise DamagedObject(
             f"{store.url(key)}: holds no {CHECKSUM}, as records of earlier versions; `modeldiff verify --repair` "
-            "removes it, and the next run makes it anew"
+            "removes it, and the next run makes it anew",
+            keys=(key,),
         )
     if again != data:
-        raise DamagedObject(f"{store.url(key)}: does not match its {CHECKSUM}")
+        raise DamagedObject(f"{store.url(key)}: does not match its {CHECKSUM}", keys=(key,))
     return content
 
 

@@ -58,22 +58,24 @@ def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[st
     Raises DamagedObject with the object's address and what is wrong, FileNotFoundError if it is not there.
     """
     key = shard_key(prefix, index)
-    return _decoded(store.read(key), store.url(key), index, identity)
+    return _decoded(store.read(key), store, key, index, identity)
 
 
-def _decoded(data: bytes, source: str, index: int, identity: Mapping[str, object]) -> Shard:
-    content = decode(data, source, identity)
+def _decoded(data: bytes, store: ObjectStore, key: str, index: int, identity: Mapping[str, object]) -> Shard:
+    source, keys = store.url(key), (key,)
+    content = decode(data, source, identity, keys=keys)
     if content.facts.get("index") != index:
-        raise DamagedObject(f"{source}: holds shard {content.facts.get('index')}")
+        raise DamagedObject(f"{source}: holds shard {content.facts.get('index')}", keys=keys)
     missing = {"margins", "masks", "diverged"} - content.arrays.keys()
     if missing:
-        raise DamagedObject(f"{source}: lacks {', '.join(sorted(missing))}")
+        raise DamagedObject(f"{source}: lacks {', '.join(sorted(missing))}", keys=keys)
     margins, packed, diverged = content.arrays["margins"], content.arrays["masks"], content.arrays["diverged"]
     n_train = int(str(content.facts["n_train"]))
     if len(margins) != len(packed) or len(margins) != len(diverged) or packed.shape[1] != -(-n_train // 8):
-        raise DamagedObject(f"{source}: shapes {margins.shape}, {packed.shape}, {diverged.shape} do not fit together")
+        shapes = f"{margins.shape}, {packed.shape}, {diverged.shape}"
+        raise DamagedObject(f"{source}: shapes {shapes} do not fit together", keys=keys)
     if not np.isfinite(margins).all():
-        raise DamagedObject(f"{source}: holds margins that are not finite")
+        raise DamagedObject(f"{source}: holds margins that are not finite", keys=keys)
     masks = np.unpackbits(packed, axis=1, count=n_train).view(bool)
     return Shard(int(str(content.facts["first"])), masks, margins, diverged.astype(bool))
 
@@ -93,7 +95,7 @@ def read_shards(
     def next_one() -> tuple[int, Shard | DamagedObject | FileNotFoundError]:
         index, fetched = ahead.popleft()
         try:
-            return index, _decoded(fetched.result(), store.url(shard_key(prefix, index)), index, identity)
+            return index, _decoded(fetched.result(), store, shard_key(prefix, index), index, identity)
         except (DamagedObject, FileNotFoundError) as error:
             return index, error
 

@@ -41,11 +41,13 @@ def encode(content: TensorObject) -> bytes:
     return draft.replace(BLANK.encode(), hashlib.sha256(draft).hexdigest().encode(), 1)
 
 
-def decode(data: bytes, source: str, identity: Mapping[str, object] | None = None) -> TensorObject:
+def decode(
+    data: bytes, source: str, identity: Mapping[str, object] | None = None, *, keys: tuple[str, ...] = ()
+) -> TensorObject:
     """The content of an object, checked.
 
     Raises DamagedObject, naming the source, for bytes that are no safetensors file, a checksum that differs, or an
-    identity other than the expected one (explained field by field).
+    identity other than the expected one (explained field by field). keys: where the bytes were read, for that error.
     """
     try:
         length = int.from_bytes(data[:8], "little")
@@ -53,14 +55,16 @@ def decode(data: bytes, source: str, identity: Mapping[str, object] | None = Non
         header = json.loads(text)
         expected = str(header["checksum"])
         if _checksum(data, expected.encode()) != expected:
-            raise DamagedObject(f"{source}: its bytes do not match its checksum")
+            raise DamagedObject(f"{source}: its bytes do not match its checksum", keys=keys)
         content = TensorObject(load(data), header["identity"], header["facts"])
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise DamagedObject(f"{source}: not an object of this platform ({type(error).__name__}: {error})") from error
+        raise DamagedObject(
+            f"{source}: not an object of this platform ({type(error).__name__}: {error})", keys=keys
+        ) from error
     # The last entry of a canonical header, compared as it stands: to encode it anew would cost as much as SHA-256.
     if identity is not None and not text.endswith(f'"identity":{canonical_json(identity)}}}'):
         why = "; ".join(differences(identity, content.identity))
-        raise DamagedObject(f"{source}: made by another configuration ({why})")
+        raise DamagedObject(f"{source}: made by another configuration ({why})", keys=keys)
     return content
 
 
@@ -80,4 +84,4 @@ def write_tensors(store: ObjectStore, key: str, content: TensorObject) -> None:
 
 def read_tensors(store: ObjectStore, key: str, identity: Mapping[str, object] | None = None) -> TensorObject:
     """Read and check; raises FileNotFoundError or DamagedObject."""
-    return decode(store.read(key), store.url(key), identity)
+    return decode(store.read(key), store.url(key), identity, keys=(key,))

@@ -39,18 +39,20 @@ def check_matrix(matrix: MarginMatrix) -> None:
     for the first object that differs or is not there, and for a block that holds a value that is not finite.
     """
     record, (margins, masks) = matrix.record, matrix.grids
-    address = f"{matrix.store.url(matrix.key)}.json"
+    address, keys = f"{matrix.store.url(matrix.key)}.json", (f"{matrix.key}.json",)
     chunks = {g.object(i, j) for g in (margins, masks) for i in range(g.counts[0]) for j in range(g.counts[1])}
     described = record["crc32c"].keys() - chunks
     if not chunks <= record["crc32c"].keys() or len(described) != len(metadata((margins, masks))):
-        raise DamagedObject(f"{address}: {len(record['crc32c'])} checksums do not fit to {len(chunks)} chunks")
+        raise DamagedObject(
+            f"{address}: {len(record['crc32c'])} checksums do not fit to {len(chunks)} chunks", keys=keys
+        )
     if any(not 0 <= row < record["models"] for row in record["diverged"]):
-        raise DamagedObject(f"{address}: names diverged models beyond the {record['models']} that there are")
+        raise DamagedObject(f"{address}: names diverged models beyond the {record['models']} that there are", keys=keys)
     for name in described:
         matrix.object(name)
     for column in range(margins.counts[1]):
         targets = margins.columns(column)
         if not np.isfinite(matrix.margins(targets.start, targets.stop)).all():
-            raise DamagedObject(f"{address}: margins of targets from {targets.start} on are not all finite")
+            raise DamagedObject(f"{address}: margins of targets from {targets.start} on are not all finite", keys=keys)
     for _ in matrix.packed_masks():
         pass

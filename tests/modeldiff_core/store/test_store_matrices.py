@@ -202,6 +202,7 @@ def test_a_changed_byte_is_found_by_who_touches_it(store: ObjectStore) -> None:
         with pytest.raises(DamagedObject, match=r"zarr/margins/c/2/1 does not match its checksum") as caught:
             matrix.margins(start, stop)
         assert str(caught.value).startswith(store.settings.url)
+        assert caught.value.keys == ("m.json",)
     np.testing.assert_array_equal(matrix.margins(0, 3), whole[:, :3])
     np.testing.assert_array_equal(matrix.margins(6, 7), whole[:, 6:])
     np.testing.assert_array_equal(matrix.masks(), joined(shards, "masks", 10))
@@ -224,11 +225,13 @@ def test_a_damaged_object_of_a_matrix_is_never_read_as_values(damage: str) -> No
             store.delete(name)
         else:
             store.write(name, data[:-3] if damage == "cut short" else b"\xff" * len(data))
-        with pytest.raises(DamagedObject, match=rf"memory://\w+/{name} "):
+        with pytest.raises(DamagedObject, match=rf"memory://\w+/{name} ") as caught:
             check_matrix(matrix)
+        assert caught.value.keys == ("m.json",)
         if "/c/" in name:  # metadata are for other readers
-            with pytest.raises(DamagedObject, match=rf"memory://\w+/{name} "):
+            with pytest.raises(DamagedObject, match=rf"memory://\w+/{name} ") as caught:
                 _ = matrix.masks(), matrix.margins()
+            assert caught.value.keys == ("m.json",)
         store.write(name, data)
 
 
@@ -260,5 +263,23 @@ def test_chunks_are_of_nearly_equal_size(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_record_of_something_else_is_no_matrix() -> None:
     store = memory()
     write_record(store, "m.json", {"group": "m.zarr", "models": 3})
-    with pytest.raises(DamagedObject, match=r"/m.json: no record of a matrix, which says its n_train, .*crc32c"):
+    with pytest.raises(
+        DamagedObject, match=r"/m.json: no record of a matrix, which says its n_train, .*crc32c"
+    ) as caught:
         MarginMatrix.open(store, "m")
+    assert caught.value.keys == ("m.json",)
+
+
+def test_a_record_that_does_not_fit_its_matrix_is_named() -> None:
+    store = memory()
+    write_matrix(store, "a/m", iter(make([5, 5])), 10, TRAIN, TARGETS, IDENTITY)
+    matrix = MarginMatrix.open(store, "a/m")
+    sums = matrix.record["crc32c"]
+    fewer = dict(list(sums.items())[1:])
+    for record, words in (
+        ({**matrix.record, "crc32c": fewer}, "checksums"),
+        ({**matrix.record, "diverged": [10]}, "beyond the 10"),
+    ):
+        with pytest.raises(DamagedObject, match=f"^{store.settings.url}/a/m.json: .*{words}") as caught:
+            check_matrix(MarginMatrix(store, "a/m", record))
+        assert caught.value.keys == ("a/m.json",)

@@ -73,6 +73,7 @@ def test_what_is_no_record_is_named(data: bytes, words: str) -> None:
     with pytest.raises(DamagedObject, match=words) as caught:
         read_record(store, "record.json")
     assert str(caught.value).startswith(f"{store.settings.url}/record.json: ")
+    assert caught.value.keys == ("record.json",)
 
 
 def test_content_cannot_bring_a_checksum_of_its_own() -> None:

@@ -123,6 +123,7 @@ def test_a_changed_byte_anywhere_is_found() -> None:
             with pytest.raises(DamagedObject) as caught:
                 read_shard(store, "t", INDEX, IDENTITY)
             assert str(caught.value).startswith(store.url(key) + ": ")
+            assert caught.value.keys == (key,)
 
 
 def test_a_changed_byte_is_found_in_every_store(store: ObjectStore) -> None:
@@ -164,13 +165,15 @@ def test_an_object_of_another_configuration_says_what_differs(store: ObjectStore
     assert str(caught.value) == (
         f"{address}: made by another configuration (algorithm.recipe.learning_rate: expected 0.2, found 0.1)"
     )
+    assert caught.value.keys == (shard_key("t", INDEX),)
 
 
 def test_a_shard_under_another_number(store: ObjectStore) -> None:
     write_shard(store, "t", INDEX, shard(), IDENTITY)
     store.write(shard_key("t", 4), store.read(shard_key("t", INDEX)))
-    with pytest.raises(DamagedObject, match=r"000004\.safetensors: holds shard 17"):
+    with pytest.raises(DamagedObject, match=r"000004\.safetensors: holds shard 17") as caught:
         read_shard(store, "t", 4, IDENTITY)
+    assert caught.value.keys == (shard_key("t", 4),)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -178,8 +181,9 @@ def test_margins_that_are_not_finite(value: float) -> None:
     store, bad = memory(), shard()
     bad.margins[2, 1] = value
     write_shard(store, "t", INDEX, bad, IDENTITY)
-    with pytest.raises(DamagedObject, match=r"000017\.safetensors: holds margins that are not finite"):
+    with pytest.raises(DamagedObject, match=r"000017\.safetensors: holds margins that are not finite") as caught:
         read_shard(store, "t", INDEX, IDENTITY)
+    assert caught.value.keys == (shard_key("t", INDEX),)
 
 
 @pytest.mark.parametrize("name", ["margins", "masks", "diverged"])
@@ -188,14 +192,17 @@ def test_arrays_that_are_missing_or_do_not_fit(name: str) -> None:
     write_shard(store, "t", INDEX, shard(), IDENTITY)
     whole = read_tensors(store, key)
     write_tensors(store, key, replace(whole, arrays={n: a for n, a in whole.arrays.items() if n != name}))
-    with pytest.raises(DamagedObject, match=f"lacks {name}"):
+    with pytest.raises(DamagedObject, match=f"lacks {name}") as caught:
         read_shard(store, "t", INDEX, IDENTITY)
+    assert caught.value.keys == (key,)
     write_tensors(store, key, replace(whole, arrays={n: a[:-1] if n == name else a for n, a in whole.arrays.items()}))
-    with pytest.raises(DamagedObject, match="do not fit together"):
+    with pytest.raises(DamagedObject, match="do not fit together") as caught:
         read_shard(store, "t", INDEX, IDENTITY)
+    assert caught.value.keys == (key,)
     write_tensors(store, key, replace(whole, facts={**whole.facts, "n_train": 17}))
-    with pytest.raises(DamagedObject, match="do not fit together"):
+    with pytest.raises(DamagedObject, match="do not fit together") as caught:
         read_shard(store, "t", INDEX, IDENTITY)
+    assert caught.value.keys == (key,)
 
 
 def test_a_record_is_read_as_it_was_written(store: ObjectStore) -> None:
@@ -215,6 +222,7 @@ def test_a_damaged_record_is_named(store: ObjectStore, data: bytes) -> None:
     with pytest.raises(DamagedObject) as caught:
         read_record(store, "r.json")
     assert str(caught.value).startswith(store.url("r.json") + ": ")
+    assert caught.value.keys == ("r.json",)
 
 
 def test_shards_come_in_order_with_what_is_wrong_and_are_fetched_a_little_ahead(
@@ -240,6 +248,7 @@ def test_shards_come_in_order_with_what_is_wrong_and_are_fetched_a_little_ahead(
     assert [index for index, _ in pairs] == list(written)
     assert isinstance(pairs[3][1], FileNotFoundError)
     assert isinstance(pairs[5][1], DamagedObject)
+    assert pairs[5][1].keys == (shard_key("t", 5),)
     whole = {index: content for index, content in pairs if isinstance(content, Shard)}
     assert written.keys() - whole.keys() == {3, 5}
     for index, content in whole.items():
@@ -257,9 +266,9 @@ def test_shards_are_checked_by_the_thread_that_uses_them(monkeypatch: pytest.Mon
         fetching.add(threading.get_ident())
         return read(key)
 
-    def checked(data: bytes, source: str, identity: object) -> TensorObject:
+    def checked(data: bytes, source: str, identity: object, *, keys: tuple[str, ...]) -> TensorObject:
         by.add(threading.get_ident())
-        return decode(data, source, IDENTITY)
+        return decode(data, source, IDENTITY, keys=keys)
 
     monkeypatch.setattr(store, "read", fetched)
     monkeypatch.setattr(shards_module, "decode", checked)
