@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.verify import verify

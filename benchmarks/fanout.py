@@ -32,14 +32,14 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.compose import RunnerConfig
+from flows.cli.compose import RunnerConfig
+from flows.prefect_api.server import prefect_api
+from flows.prefect_api.supervisor import Home
 from flows.runners import Call, open_runner
-from flows.server import prefect_api
-from flows.supervisor import Home
-from flows.window import Outcome, run_window
+from flows.runners.window import Outcome, run_window
 from modeldiff_core.store import StoreSettings
 from tasks.policy import RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 WITHIN = 60.0
 """Seconds after the end in which all task runs should be recorded."""

@@ -23,7 +23,7 @@ from time import perf_counter
 
 import numpy as np
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.evaluation.law import LearningCurve
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, follow_curve, read_curve

@@ -21,7 +21,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import shard_key
 from tests.flows.conftest import TINY

@@ -10,17 +10,17 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 
-from flows.artifacts import publish
-from flows.cancelling import stopped_when_cancelled
-from flows.compose import Request, RunnerConfig
-from flows.deployed import check_cluster
-from flows.patience import patiently
-from flows.progress import StageProgress
+from flows.cli.compose import Request, RunnerConfig
+from flows.prefect_api.artifacts import publish
+from flows.prefect_api.cancelling import stopped_when_cancelled
+from flows.prefect_api.deployed import check_cluster
+from flows.prefect_api.patience import patiently
+from flows.prefect_api.progress import StageProgress
+from flows.prefect_api.server import note_run
 from flows.resolve import check_shards, resolve
 from flows.runners import Call, Runner, open_runner
-from flows.server import note_run
-from flows.turns import turns_on_gpus
-from flows.window import Outcome, RunFailed, run_window
+from flows.runners.turns import turns_on_gpus
+from flows.runners.window import Outcome, RunFailed, run_window
 from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.comparison import Comparison

@@ -7,11 +7,11 @@ from typing import Any
 from prefect import flow, get_run_logger, tags
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
-from flows.compose import Request, RunnerConfig
-from flows.progress import StageProgress
+from flows.cli.compose import Request, RunnerConfig
+from flows.prefect_api.progress import StageProgress
 from flows.resolve import resolve
 from flows.runners import Call, open_runner
-from flows.window import run_window
+from flows.runners.window import run_window
 from modeldiff_core.stages.counterfactual import Counterfactual
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import StudyConfig

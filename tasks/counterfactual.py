@@ -6,7 +6,7 @@ from prefect import task
 
 from modeldiff_core.stages import counterfactual as stage
 from tasks.policy import RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="train without", task_run_name="{label}", tags=["counterfactual"], **RETRIES)

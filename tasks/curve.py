@@ -6,7 +6,7 @@ from prefect import task
 
 from modeldiff_core.stages.curve import follow_curve
 from tasks.policy import RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="learning curve", task_run_name="{label} learning curve to {budget} models", tags=["evaluation"], **RETRIES)

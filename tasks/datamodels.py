@@ -8,7 +8,7 @@ from modeldiff_core.stages import gram
 from modeldiff_core.stages.regress import finish_regression, regress_block
 from modeldiff_core.stages.score import score
 from tasks.policy import CACHED, RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="count masks", task_run_name="{label} masks counted", tags=["datamodels"], **CACHED)

@@ -6,7 +6,7 @@ from prefect import task
 
 from modeldiff_core.stages import directions as stage
 from tasks.policy import CACHED
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="directions", task_run_name="residual directions", tags=["comparison"], **CACHED)

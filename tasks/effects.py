@@ -6,7 +6,7 @@ from prefect import task
 
 from modeldiff_core.stages import effects as stage
 from tasks.policy import CACHED
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="effect", task_run_name="{label}", tags=["effect"], **CACHED)

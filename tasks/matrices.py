@@ -6,7 +6,7 @@ from prefect import task
 
 from modeldiff_core.stages.consolidate import consolidate
 from tasks.policy import RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="consolidate", task_run_name="{label} consolidate {models} models", tags=["matrix"], **RETRIES)

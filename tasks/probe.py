@@ -6,7 +6,7 @@ from prefect import get_run_logger, task
 
 from modeldiff_core.stages.probe import probe_training
 from tasks.policy import RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="probe", task_run_name="{label} {kind} probe", tags=["probe"], **RETRIES)

@@ -7,7 +7,7 @@ from prefect import task
 from modeldiff_core.stages import report as report_stage
 from modeldiff_core.stages import summary as summary_stage
 from tasks.policy import CACHED
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="summary", task_run_name="summary of {label}", tags=["report"], **CACHED)

@@ -7,7 +7,7 @@ from prefect import get_run_logger, task
 
 from modeldiff_core.stages.train import SHARD_WORKERS
 from tasks.policy import RETRIES
-from tasks.slots import run_stage
+from tasks.worker_pool import run_stage
 
 
 @task(name="train shard", task_run_name="{label} {kind} shard {index}", tags=["shard"], **RETRIES)

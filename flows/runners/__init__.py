@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from flows.compose import RunnerConfig
+from flows.cli.compose import RunnerConfig
+from flows.runners.backpressure import PacedRunner
 from flows.runners.dask import open_dask
 from flows.runners.local import open_local
-from flows.runners.pace import PacedRunner
 from flows.runners.ray import open_ray
 from flows.runners.runner import Call, Runner
 from modeldiff_core.store import StoreSettings

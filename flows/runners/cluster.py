@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from prefect.settings import get_current_settings
 
-from flows.compose import RunnerConfig
-from flows.server import shown
+from flows.cli.compose import RunnerConfig
+from flows.prefect_api.server import shown
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
 
@@ -60,12 +60,12 @@ def check_gpus(runner: RunnerConfig, offered: float, remedy: str) -> None:
 
 
 def questions(runner: RunnerConfig, store: StoreSettings) -> dict[str, Any]:
-    """Arguments of tasks.cluster.look."""
+    """Return the arguments of `worker_check.check_worker`."""
     return {"store": asdict(store), "api": shown(get_current_settings().api.url or ""), "gpu": bool(runner.shard_gpus)}
 
 
 def check_workers(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise ConfigError for the first worker that cannot do its work, from what ``tasks.cluster.look`` gave of each."""
+    """Raise ConfigError for the first worker that cannot do its work; `found` has each one's `check_worker` result."""
     for worker, facts in found.items():
         if facts["python"] != platform.python_version_tuple()[:2]:
             versions = ".".join(facts["python"]), ".".join(platform.python_version_tuple()[:2])

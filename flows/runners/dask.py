@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from flows.compose import RunnerConfig
+from flows.cli.compose import RunnerConfig
 from flows.runners.cluster import (
     CONNECT_TIMEOUT,
     check_address,
@@ -17,10 +17,10 @@ from flows.runners.cluster import (
     unreachable,
 )
 from flows.runners.runner import Runner
+from flows.runners.worker_check import check_worker
 from flows.runners.workers import ClusterRunner
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
-from tasks.cluster import look
 
 SCHEDULER = "a Dask scheduler that answers, such as tcp://host:8786"
 GPU = "GPU"
@@ -101,7 +101,7 @@ def _places(client: Any, runner: RunnerConfig, store: StoreSettings) -> int:
     offered = [facts["resources"].get(GPU, 0) for facts in workers.values()]
     check_gpus(runner, max(offered), "Start workers with: dask worker ADDRESS --nthreads 1 --resources GPU=1")
     try:
-        check_workers(client.run(look, **questions(runner, store)))
+        check_workers(client.run(check_worker, **questions(runner, store)))
     except ModuleNotFoundError as error:
         raise not_installed(runner, error) from error
     if runner.shard_gpus:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from flows.compose import RunnerConfig
+from flows.cli.compose import RunnerConfig
 from flows.runners.cluster import (
     check_address,
     check_gpus,
@@ -16,9 +16,9 @@ from flows.runners.cluster import (
     unreachable,
 )
 from flows.runners.runner import Runner
+from flows.runners.worker_check import check_worker
 from flows.runners.workers import ClusterRunner
 from modeldiff_core.store import StoreSettings
-from tasks.cluster import look
 
 HEAD = "a Ray cluster that answers: auto, host:6379 or ray://host:10001"
 NICENESS = "RAY_worker_niceness"
@@ -58,7 +58,7 @@ def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
     try:
         has = ray.cluster_resources()
         check_gpus(runner, has.get("GPU", 0), "Ray counts them where a node starts: ray start --num-gpus N")
-        asked = ray.remote(look).options(num_gpus=runner.shard_gpus).remote(**questions(runner, store))
+        asked = ray.remote(check_worker).options(num_gpus=runner.shard_gpus).remote(**questions(runner, store))
         try:
             check_workers({"of Ray": ray.get(asked)})
         except ray.exceptions.RayError as error:

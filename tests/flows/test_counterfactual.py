@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flows.cli import main
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.evaluation.counterfactual import SamplerWithout, agreement
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.regress import read_datamodels

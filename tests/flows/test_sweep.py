@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.cli import main
-from flows.grid import grid
+from flows.cli.grid import grid
 from modeldiff_core.errors import ConfigError
 from tests.flows.conftest import TINY, Commands
 
@@ -40,7 +40,7 @@ def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
 )
 def test_a_grid_that_cannot_be_is_refused(overrides: list[str], key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if len(overrides) == 1 and len(overrides[0]) > 100:
-        monkeypatch.setattr("flows.grid.request", lambda overrides: None)
+        monkeypatch.setattr("flows.cli.grid.request", lambda overrides: None)
     with pytest.raises(ConfigError) as raised:
         grid(overrides)
     assert raised.value.key == key

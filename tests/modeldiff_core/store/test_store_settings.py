@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from flows.compose import composed, parse_store
+from flows.cli.compose import composed, parse_store
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import ObjectStore, StoreSettings
 from tests.servers import S3Server

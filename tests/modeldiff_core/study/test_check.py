@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study import check_study, load_dataset, trainings_of
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest
 from modeldiff_core.study import StudyConfig, Training, parse_study, shards_of, trainings_of

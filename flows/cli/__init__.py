@@ -79,34 +79,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def implementation(verb: str) -> Callable[..., int]:
     """What carries a verb out; imports what it needs."""
     if verb == "data":
-        from flows.data import build
+        from flows.cli.data import build
 
         return build
     if verb in VERIFIES:
-        from flows.verify import verify, verify_adopted
+        from flows.cli.verify import verify, verify_adopted
 
         return {"verify": verify, "verify-adopted": verify_adopted}[verb]
     if verb == "counterfactual":
-        from flows.counterfactual import counterfactual
+        from flows.cli.counterfactual import counterfactual
 
         return counterfactual
     if verb in ("adopt", "export", "compare-adopted"):
-        from flows.adopted import adopt, compare_adopted, export
+        from flows.cli.adopted import adopt, compare_adopted, export
 
         return {"adopt": adopt, "export": export, "compare-adopted": compare_adopted}[verb]
     if verb == "deploy":
-        from flows.deploy import deploy
+        from flows.cli.deploy import deploy
 
         return deploy
     if verb == "retry":
-        from flows.retry import retry
+        from flows.cli.retry import retry
 
         return retry
-    from flows import verbs
+    from flows.cli import verbs
 
     run: Callable[[Sequence[str]], int] = getattr(verbs, verb)
     return run
-
-
-if __name__ == "__main__":
-    sys.exit(main())

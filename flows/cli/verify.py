@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages import verify as stage
 from modeldiff_core.stages.adopted import AdoptedComparison
@@ -31,7 +31,7 @@ def verify(overrides: Sequence[str], repair: bool = False) -> int:
 
 def verify_adopted(overrides: Sequence[str], repair: bool = False) -> int:
     """As `verify`, of a comparison of what stands in the store."""
-    from flows.adopted import adopted_study
+    from flows.cli.adopted import adopted_study
 
     study, store = adopted_study(overrides)
     try:

@@ -14,9 +14,9 @@ from httpx import ConnectError
 from prefect.exceptions import CancelledRun
 
 from flows.cli import main
-from flows.compose import request
-from flows.server import ApiAddress
-from flows.window import RunFailed
+from flows.cli.compose import request
+from flows.prefect_api.server import ApiAddress
+from flows.runners.window import RunFailed
 from modeldiff_core.errors import StoreError
 from modeldiff_core.stages.comparison import Comparison
 
@@ -186,7 +186,7 @@ def test_however_a_run_fails_the_command_to_go_on_is_told(
         raise error
 
     api = ApiAddress("http://ui/api", "http://ui", private=False)
-    monkeypatch.setattr("flows.verbs.recorded", lambda: nullcontext(api))
+    monkeypatch.setattr("flows.cli.verbs.recorded", lambda: nullcontext(api))
     monkeypatch.setattr("flows.compare.run_comparison", fail)
     monkeypatch.setattr("flows.sweep.run_sweep", fail)
     overrides = [f"store.root={tmp_path}", *(["+sweep.targets=[20,30]"] if verb == "sweep" else [])]

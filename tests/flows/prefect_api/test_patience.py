@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 from httpx import ConnectError, HTTPStatusError, Request, Response
 
-from flows import patience, progress
-from flows.patience import EVERY, PATIENCE, patiently
-from flows.progress import StageProgress
+from flows.prefect_api import patience, progress
+from flows.prefect_api.patience import EVERY, PATIENCE, patiently
+from flows.prefect_api.progress import StageProgress
 
 
 class Clock:

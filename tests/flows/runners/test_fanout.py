@@ -10,10 +10,10 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.fanout import FanOut, recorded
-from flows.compose import RunnerConfig
+from flows.cli.compose import RunnerConfig
+from flows.prefect_api.server import prefect_api
 from flows.runners import Call
-from flows.runners.pace import LOOK_EVERY, MOST_BEHIND, PacedRunner
-from flows.server import prefect_api
+from flows.runners.backpressure import LOOK_EVERY, MOST_BEHIND, PacedRunner
 from tests.flows.conftest import Commands
 
 ALWAYS = (3, 21, 47)
@@ -121,7 +121,7 @@ def test_a_server_that_is_behind_is_waited_for(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(paced, "_recorded", slow_server)
     monkeypatch.setattr(paced, "_flows", lambda: flows)
-    monkeypatch.setattr("flows.runners.pace.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("flows.runners.backpressure.time.sleep", lambda _seconds: None)
     for _ in range(5000):
         paced.submit(None)
     assert sink.taken == 5000
@@ -133,9 +133,9 @@ def test_a_server_that_records_nothing_more_is_given_up(monkeypatch: pytest.Monk
     sink, said, clock = Sink(), [], iter(range(100_000))
     paced = PacedRunner(sink)
     monkeypatch.setattr(paced, "_recorded", lambda: 7)
-    monkeypatch.setattr("flows.runners.pace.time.sleep", lambda _seconds: None)
-    monkeypatch.setattr("flows.runners.pace.time.monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr("flows.runners.pace.get_run_logger", lambda: Log(said))
+    monkeypatch.setattr("flows.runners.backpressure.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("flows.runners.backpressure.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("flows.runners.backpressure.get_run_logger", lambda: Log(said))
     for _ in range(3000):
         paced.submit(None)
     assert sink.taken == 3000

@@ -21,8 +21,8 @@ import pytest
 from prefect.context import refresh_global_settings_context
 
 from flows.cli import main
-from flows.compose import RunnerConfig
-from flows.deployed import check_cluster
+from flows.cli.compose import RunnerConfig
+from flows.prefect_api.deployed import check_cluster
 from modeldiff_core.errors import ConfigError
 from tests.flows.conftest import TINY, Commands, wait_for
 from tests.prefect_server import PASSWORD, PrefectServer, prefect_server
@@ -179,7 +179,7 @@ def test_the_parameters_of_a_run_cannot_name_another_cluster_than_its_deployment
     assert main([*asked, "runner.address=tcp://ours:8786"]) == 0
     run = SimpleNamespace(deployment_id=UUID(deployment(server, "far")["id"]))
     inside = SimpleNamespace(flow_run=run)
-    monkeypatch.setattr("flows.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
+    monkeypatch.setattr("flows.prefect_api.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
     ours, theirs = (RunnerConfig(kind="dask", address=f"tcp://{who}:8786") for who in ("ours", "theirs"))
     check_cluster(ours)
     check_cluster(RunnerConfig())
@@ -340,9 +340,9 @@ TURNS = """
 import sys
 from types import SimpleNamespace
 from unittest.mock import patch
-from flows.turns import turns_on_gpus
+from flows.runners.turns import turns_on_gpus
 run = SimpleNamespace(flow_run=SimpleNamespace(work_pool_name="here"))
-with patch("flows.turns.FlowRunContext", SimpleNamespace(get=lambda: run)):
+with patch("flows.runners.turns.FlowRunContext", SimpleNamespace(get=lambda: run)):
     print("asks", flush=True)
     with turns_on_gpus(sys.argv[1:]):
         print("holds", flush=True)

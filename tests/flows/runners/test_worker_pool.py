@@ -15,11 +15,11 @@ import torch
 from pydantic import ValidationError
 
 from flows.cli import main
-from flows.compose import RunnerConfig, request
-from flows.verbs import _size_of_shards
+from flows.cli.compose import RunnerConfig, request
+from flows.cli.verbs import _size_of_shards
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import ShardSet
-from tasks.slots import OutOfTime, Slots, WorkerDied, run_stage
+from tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
 from tests.flows.conftest import wait_for
 
 
@@ -106,7 +106,7 @@ def test_what_libraries_keep_open_in_a_worker_is_closed_without_a_word(tmp_path:
     script = tmp_path / "stages.py"
     script.write_text(
         "import multiprocessing\n"
-        "from tasks.slots import Slots\n\n"
+        "from tasks.worker_pool import Slots\n\n"
         "kept = []\n\n"
         "def locking():\n"
         "    kept.append(multiprocessing.RLock())\n"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.server import ApiAddress, prefect_api
+from flows.prefect_api.server import ApiAddress, prefect_api
 
 HEARTBEAT = "30"
 """Seconds between two signs of life of a run, the least that Prefect allows."""
@@ -30,7 +30,7 @@ def _watch() -> None:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from flows.heartbeats import crash_when_silent, put_automation
+    from flows.prefect_api.heartbeats import crash_when_silent, put_automation
 
     try:
         with get_client(sync_client=True) as client:

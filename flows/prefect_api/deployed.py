@@ -5,8 +5,8 @@ from functools import partial
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.compose import RunnerConfig
-from flows.patience import patiently
+from flows.cli.compose import RunnerConfig
+from flows.prefect_api.patience import patiently
 from modeldiff_core.errors import ConfigError
 
 

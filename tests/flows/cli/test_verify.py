@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.stages import report
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import Listed, ObjectStore, StoreSettings

@@ -13,7 +13,7 @@ _reported_to: list[str] = []
 """The API of Prefect that this process was first told to report to, once it was."""
 
 
-def look(store: dict[str, Any], api: str, gpu: bool) -> dict[str, Any]:
+def check_worker(store: dict[str, Any], api: str, gpu: bool) -> dict[str, Any]:
     """The version of Python of this process, and its problems as (key, expected, got, cause)."""
     problems = []
     try:

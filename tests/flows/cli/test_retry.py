@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.compose import request
+from flows.cli.compose import request
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import shard_key
 from tests.flows.conftest import TINY, Commands

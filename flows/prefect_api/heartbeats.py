@@ -1,7 +1,7 @@
 """A killed run is marked as crashed: on any Prefect server by an automation that misses the run's heartbeats.
 
-Prefect's engine sends a heartbeat of every flow run from a thread. On the private server flows.supervisor sees a
-command's death without them, and at once.
+Prefect's engine sends a heartbeat of every flow run from a thread. On the private server the supervisor sees the death
+of a command without them, and at once.
 """
 
 from datetime import timedelta

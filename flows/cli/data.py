@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from flows.compose import composed
+from flows.cli.compose import composed
 from modeldiff_core.data import SOURCES, Dataset
 from modeldiff_core.data.images import JPEG_SUFFIXES
 from modeldiff_core.data.manifest import MANIFEST, checksums, class_counts, manifest, sha256, write_manifest

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.compose import Request, composed, request
-from flows.grid import SWEEP, Point, grid
-from flows.recorded import ENVIRONMENT
-from flows.server import prefect_api, shown
+from flows.cli.compose import Request, composed, request
+from flows.cli.grid import SWEEP, Point, grid
+from flows.prefect_api.recorded import ENVIRONMENT
+from flows.prefect_api.server import prefect_api, shown
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.study.config import Settings, config_error
@@ -110,7 +110,7 @@ def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
     with prefect_api() as api:
         from prefect.client.orchestration import get_client
 
-        from flows.heartbeats import crash_when_silent, put_automation
+        from flows.prefect_api.heartbeats import crash_when_silent, put_automation
 
         with get_client(sync_client=True) as client:
             check_pool(client, asked.settings, shown(api.api_url))
@@ -169,8 +169,8 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
     from prefect.types.entrypoint import EntrypointType
 
     from flows.compare import compare
+    from flows.runners.turns import gpu_limits
     from flows.sweep import sweep
-    from flows.turns import gpu_limits
     from tasks.policy import result_storage
 
     settings = asked.settings
@@ -213,7 +213,7 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
 def _notices(client: "SyncPrefectClient", block: str | None) -> Sequence[Any]:
     if block is None:
         return ()
-    from flows.notices import notices
+    from flows.prefect_api.notices import notices
 
     return notices(client, block)
 

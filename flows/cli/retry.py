@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from flows.recorded import recorded
+from flows.prefect_api.recorded import recorded
 from modeldiff_core.errors import ConfigError
 
 if TYPE_CHECKING:

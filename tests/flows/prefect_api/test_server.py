@@ -19,14 +19,14 @@ import httpx
 import psutil
 import pytest
 
-from flows.server import _ui_url, prefect_api
-from flows.supervisor import Home, Lease, ServerState, _bind
+from flows.prefect_api.server import _ui_url, prefect_api
+from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from tests.flows.conftest import wait_for
 
 USER = """
 import sys
-from flows.server import prefect_api
+from flows.prefect_api.server import prefect_api
 with prefect_api() as api:
     print(api.api_url, flush=True)
     sys.stdin.read()
@@ -34,7 +34,7 @@ with prefect_api() as api:
 
 TWO_RUNS = """
 import os, sys, threading
-from flows.server import prefect_api
+from flows.prefect_api.server import prefect_api
 
 assert "prefect" not in sys.modules
 with prefect_api() as first:
@@ -93,7 +93,7 @@ def kill_group(user: "subprocess.Popen[str]") -> None:
 
 
 def servers(home: Path) -> list[psutil.Process]:
-    command = ["-m", "flows.supervisor", str(home)]
+    command = ["-m", "flows.prefect_api.supervisor", str(home)]
     return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
 
 
@@ -201,7 +201,7 @@ def test_a_server_that_is_killed_comes_back_at_its_address_while_it_is_used(
 
 ACCEPTING = """
 import socket
-from flows.supervisor import _bind
+from flows.prefect_api.supervisor import _bind
 with socket.socket() as listener:
     print(_bind(listener, None), flush=True)
     listener.listen()
@@ -258,7 +258,7 @@ def test_a_server_of_another_machine_is_not_joined(tmp_path: Path, monkeypatch: 
     Home(tmp_path).create()
     elsewhere = f"""
 from pathlib import Path
-from flows.supervisor import Home, ServerState
+from flows.prefect_api.supervisor import Home, ServerState
 home = Home(Path({str(tmp_path)!r}))
 mine = home.lock_server()
 home.publish(ServerState("http://127.0.0.1:1", 1, "elsewhere"))
@@ -415,7 +415,7 @@ def test_what_the_api_refuses_or_leaves_unanswered_later_is_said_in_a_line(monke
             get_client(sync_client=True) as client,
         ):
             client.read_work_pool("any")
-    monkeypatch.setattr("flows.server._check", lambda url: None)  # the server went away after it was asked
+    monkeypatch.setattr("flows.prefect_api.server._check", lambda url: None)  # the server went away after it was asked
     with pytest.raises(ModelDiffError) as gone, prefect_api():
         httpx.get(f"{url}/health")
     assert not isinstance(refused.value, ConfigError)

@@ -17,18 +17,18 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.cli.compose import RunnerConfig, request
 from flows.compare import compare
-from flows.compose import RunnerConfig, request
 from flows.runners import Call, open_runner
 from flows.runners.cluster import check_workers, installed
 from flows.runners.dask import OURS, _started_here, share_of_gpu
 from flows.runners.ray import NICENESS
+from flows.runners.window import AGAIN, Outcome, run_window
+from flows.runners.worker_check import check_worker
 from flows.runners.workers import ClusterRunner
-from flows.window import AGAIN, Outcome, run_window
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
-from tasks.cluster import look
 from tests.flows.conftest import TINY, Commands
 
 SHARDS = 12
@@ -213,7 +213,7 @@ def test_a_cluster_that_grows_gets_work_for_workers_to_come(
     pytest.importorskip("prefect_dask")
     from distributed import Scheduler, SpecCluster, Worker
 
-    monkeypatch.setattr("tasks.cluster._sees_gpu", lambda: True)
+    monkeypatch.setattr("flows.runners.worker_check._sees_gpu", lambda: True)
     here = {"host": "127.0.0.1", "dashboard": False}
     workers = {"the first": {"cls": Worker, "options": {**here, "nthreads": 1, "resources": {"GPU": 1}}}}
     with (
@@ -233,10 +233,10 @@ def test_a_worker_that_reported_to_another_api_is_named(
     commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = f"{commands.environment['UI']}/api"
-    monkeypatch.setattr("tasks.cluster._reported_to", [])
-    assert [look({"root": str(tmp_path)}, api, gpu=False)["problems"] for _ in range(2)] == [[], []]
-    monkeypatch.setattr("tasks.cluster._reported_to", ["http://127.0.0.1:9/api"])
-    facts = look({"root": str(tmp_path)}, api, gpu=False)
+    monkeypatch.setattr("flows.runners.worker_check._reported_to", [])
+    assert [check_worker({"root": str(tmp_path)}, api, gpu=False)["problems"] for _ in range(2)] == [[], []]
+    monkeypatch.setattr("flows.runners.worker_check._reported_to", ["http://127.0.0.1:9/api"])
+    facts = check_worker({"root": str(tmp_path)}, api, gpu=False)
     with pytest.raises(
         ConfigError, match=r"PREFECT_API_URL: .* reports to, http://127\.0\.0\.1:9/api.*restart the work"
     ):
@@ -307,7 +307,7 @@ def test_a_cluster_that_cannot_be_had_is_refused_at_once(settings: dict[str, Any
 
 def test_a_worker_that_reaches_neither_store_nor_api_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    facts = look({"root": str(tmp_path / "file" / "store")}, "http://127.0.0.1:9/api", gpu=False)
+    facts = check_worker({"root": str(tmp_path / "file" / "store")}, "http://127.0.0.1:9/api", gpu=False)
     assert [problem[0] for problem in facts["problems"]] == ["store.root", "PREFECT_API_URL"]
     with pytest.raises(ConfigError, match=r"store\.root: .*On worker tcp://w:1: "):
         check_workers({"tcp://w:1": facts})

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from flows.compose import Request, composed, parse_request
-from flows.recorded import recorded
+from flows.cli.compose import Request, composed, parse_request
+from flows.prefect_api.recorded import recorded
 from flows.resolve import resolve
 from modeldiff_core.stages.counterfactual import Counterfactual
 from modeldiff_core.stages.inventory import shard_sets
@@ -35,7 +35,7 @@ def counterfactual(overrides: Sequence[str]) -> int:
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
         from flows.removals import run_check
-        from flows.window import RunFailed
+        from flows.runners.window import RunFailed
 
         try:
             result = run_check(check.comparison.study, asked.store, asked.runner, settings)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from flows.compose import composed, parse_store, study_file
+from flows.cli.compose import composed, parse_store, study_file
 from modeldiff_core.stages import adopt as adopt_stage
 from modeldiff_core.stages import export as export_stage
 from modeldiff_core.stages.adopted import AdoptedComparison

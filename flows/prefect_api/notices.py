@@ -6,7 +6,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
-from flows.heartbeats import of_our_flows
+from flows.prefect_api.heartbeats import of_our_flows
 from modeldiff_core.errors import ConfigError
 
 ENDS = {"failure": ("Failed", "Crashed"), "completion": ("Completed",)}

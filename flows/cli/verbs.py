@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flows.compose import Request, request
-from flows.grid import grid
-from flows.recorded import recorded
-from flows.server import ApiAddress, prefect_api
+from flows.cli.compose import Request, request
+from flows.cli.grid import grid
+from flows.prefect_api.recorded import recorded
+from flows.prefect_api.server import ApiAddress, prefect_api
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
@@ -82,7 +82,7 @@ def plan(overrides: Sequence[str]) -> int:
         models = len(shards.missing) * shards.models_in_shard
         line = f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards done, {models} models to train"
         if models and not elsewhere:
-            from flows.probe import probed
+            from flows.cli.probe import probed
 
             found = probed(shards.training, shards.kind, asked.runner, asked.store)
             each = found["seconds_a_model"]

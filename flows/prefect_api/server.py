@@ -1,6 +1,6 @@
 """The Prefect API of a command: the one that is configured, or a private server on loopback that commands share.
 
-A process takes a lease, finds the server of its home folder or starts one (flows.supervisor), and points Prefect at it.
+A process takes a lease, finds the server of its home folder or starts one (supervisor.py), and points Prefect at it.
 The server stops a few seconds after its last lease; its database stays, so the UI shows every run of that home.
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from flows.supervisor import Home, Lease, ServerState
+from flows.prefect_api.supervisor import Home, Lease, ServerState
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
 if TYPE_CHECKING:
@@ -179,8 +179,8 @@ def _kept_up(home: Home) -> Iterator[None]:
 def _start(home: Home) -> "subprocess.Popen[bytes]":
     with home.log.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "flows.supervisor", str(home.root)],
-            cwd=Path(__file__).parents[1],  # where `flows` is found, installed or not
+            [sys.executable, "-m", "flows.prefect_api.supervisor", str(home.root)],
+            cwd=Path(__file__).parents[2],  # where `flows` is found, installed or not
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -1,0 +1,1 @@
+"""What deals with Prefect's API: finding or starting its server, what runs record there, and what they ask of it."""
