@@ -32,9 +32,9 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.cli.compose import RunnerConfig
 from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home
+from flows.request import RunnerConfig
 from flows.runners import Call, open_runner
 from flows.runners.window import Outcome, run_window
 from modeldiff_core.store import StoreSettings

@@ -1,1 +1,1 @@
-"""Prefect flows and the command line: thin, one file a flow."""
+"""Prefect flows; the command line, the runners, and what deals with Prefect's API have packages of their own."""

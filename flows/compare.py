@@ -10,13 +10,13 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 
-from flows.cli.compose import Request, RunnerConfig
 from flows.prefect_api.artifacts import publish
 from flows.prefect_api.cancelling import stopped_when_cancelled
 from flows.prefect_api.deployed import check_cluster
 from flows.prefect_api.patience import patiently
 from flows.prefect_api.progress import StageProgress
 from flows.prefect_api.server import note_run
+from flows.request import Request, RunnerConfig
 from flows.resolve import check_shards, resolve
 from flows.runners import Call, Runner, open_runner
 from flows.runners.turns import turns_on_gpus

@@ -7,8 +7,8 @@ from typing import Any
 from prefect import flow, get_run_logger, tags
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
-from flows.cli.compose import Request, RunnerConfig
 from flows.prefect_api.progress import StageProgress
+from flows.request import Request, RunnerConfig
 from flows.resolve import resolve
 from flows.runners import Call, open_runner
 from flows.runners.window import run_window

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flows.cli.compose import Request, RunnerConfig
+from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import ShardSet

@@ -9,12 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 
-from flows.cli.compose import RunnerConfig
 from flows.compare import run_comparison
 from flows.prefect_api.cancelling import stopped_when_cancelled
 from flows.prefect_api.deployed import check_cluster
 from flows.prefect_api.patience import patiently
 from flows.prefect_api.server import note_run
+from flows.request import RunnerConfig
 from flows.runners.turns import turns_on_gpus
 from flows.runners.window import RunFailed
 from modeldiff_core.errors import ModelDiffError

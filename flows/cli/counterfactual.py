@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from flows.cli.compose import Request, composed, parse_request
+from flows.cli.compose import composed, parse_request
 from flows.prefect_api.recorded import recorded
+from flows.request import Request
 from flows.resolve import resolve
 from modeldiff_core.stages.counterfactual import Counterfactual
 from modeldiff_core.stages.inventory import shard_sets

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.cli.compose import Request, composed, request
+from flows.cli.compose import composed, request
 from flows.cli.grid import SWEEP, Point, grid
 from flows.prefect_api.recorded import ENVIRONMENT
 from flows.prefect_api.server import prefect_api, shown
+from flows.request import Request
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.study.config import Settings, config_error

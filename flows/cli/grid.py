@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from flows.cli.compose import Request, request
+from flows.cli.compose import request
+from flows.request import Request
 from modeldiff_core.errors import ConfigError
 
 SWEEP = "+sweep."

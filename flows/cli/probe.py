@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from flows.cli.compose import RunnerConfig
+from flows.request import RunnerConfig
 from modeldiff_core.stages.probe import probe_training
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import Training

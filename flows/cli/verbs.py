@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flows.cli.compose import Request, request
+from flows.cli.compose import request
 from flows.cli.grid import grid
 from flows.prefect_api.recorded import recorded
 from flows.prefect_api.server import ApiAddress, prefect_api
+from flows.request import Request
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve

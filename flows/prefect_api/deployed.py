@@ -5,8 +5,8 @@ from functools import partial
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.cli.compose import RunnerConfig
 from flows.prefect_api.patience import patiently
+from flows.request import RunnerConfig
 from modeldiff_core.errors import ConfigError
 
 

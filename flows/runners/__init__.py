@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from flows.cli.compose import RunnerConfig
+from flows.request import RunnerConfig
 from flows.runners.backpressure import PacedRunner
 from flows.runners.dask import open_dask
 from flows.runners.local import open_local

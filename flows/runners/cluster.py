@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from prefect.settings import get_current_settings
 
-from flows.cli.compose import RunnerConfig
 from flows.prefect_api.server import shown
+from flows.request import RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
 

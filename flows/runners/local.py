@@ -7,7 +7,7 @@ from typing import Any
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.cli.compose import RunnerConfig
+from flows.request import RunnerConfig
 from flows.runners.runner import Call, Runner
 from modeldiff_core.store import StoreSettings
 from tasks.worker_pool import Slots, open_slots

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from flows.cli.compose import RunnerConfig
+from flows.request import RunnerConfig
 from flows.runners.cluster import (
     check_address,
     check_gpus,

@@ -21,8 +21,8 @@ import pytest
 from prefect.context import refresh_global_settings_context
 
 from flows.cli import main
-from flows.cli.compose import RunnerConfig
 from flows.prefect_api.deployed import check_cluster
+from flows.request import RunnerConfig
 from modeldiff_core.errors import ConfigError
 from tests.flows.conftest import TINY, Commands, wait_for
 from tests.prefect_server import PASSWORD, PrefectServer, prefect_server

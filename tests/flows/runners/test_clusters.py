@@ -17,8 +17,9 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.cli.compose import RunnerConfig, request
+from flows.cli.compose import request
 from flows.compare import compare
+from flows.request import RunnerConfig
 from flows.runners import Call, open_runner
 from flows.runners.cluster import check_workers, installed
 from flows.runners.dask import OURS, _started_here, share_of_gpu

@@ -10,8 +10,8 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.fanout import FanOut, recorded
-from flows.cli.compose import RunnerConfig
 from flows.prefect_api.server import prefect_api
+from flows.request import RunnerConfig
 from flows.runners import Call
 from flows.runners.backpressure import LOOK_EVERY, MOST_BEHIND, PacedRunner
 from tests.flows.conftest import Commands

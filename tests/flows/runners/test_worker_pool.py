@@ -15,8 +15,9 @@ import torch
 from pydantic import ValidationError
 
 from flows.cli import main
-from flows.cli.compose import RunnerConfig, request
+from flows.cli.compose import request
 from flows.cli.verbs import _size_of_shards
+from flows.request import RunnerConfig
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import ShardSet
 from tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
