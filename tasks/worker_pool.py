@@ -24,7 +24,7 @@ from modeldiff_core.training.workers import begin_worker, one_thread
 
 Stage = Callable[..., dict[str, Any]]
 
-FAREWELL = 10.0
+SHUTDOWN_SECONDS = 10.0
 """Seconds in which processes without a stage have to end."""
 
 
@@ -110,7 +110,7 @@ class Slots:
                 self._free.put(slot)  # for who waits
             else:
                 self._stop(slot)
-        end = time.monotonic() + FAREWELL
+        end = time.monotonic() + SHUTDOWN_SECONDS
         for process in leaving:
             process.join(max(0.0, end - time.monotonic()))
             if process.is_alive():

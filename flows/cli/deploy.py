@@ -10,8 +10,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from flows.cli.compose import composed, request
 from flows.cli.grid import SWEEP, Point, grid
+from flows.prefect_api.configured import without_credentials
 from flows.prefect_api.recorded import ENVIRONMENT
-from flows.prefect_api.server import prefect_api, shown
+from flows.prefect_api.server import prefect_api
 from flows.request import Request
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
@@ -114,7 +115,7 @@ def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
         from flows.prefect_api.heartbeats import crash_when_silent, put_automation
 
         with get_client(sync_client=True) as client:
-            check_pool(client, asked.settings, shown(api.api_url))
+            check_pool(client, asked.settings, without_credentials(api.api_url))
             notices = _notices(client, notify)
             register(client, asked)
             for automation in (crash_when_silent(), *notices):

@@ -87,7 +87,7 @@ class Home:
         """Whether another living process holds a lease."""
         return any(run_ids is None for _, run_ids in self._looked_at())
 
-    def bury(self, crash: Callable[[str], None]) -> None:
+    def clear_dead_leases(self, crash: Callable[[str], None]) -> None:
         """Removes the leases of dead processes, after `crash` was told of each flow run that one had begun.
 
         A lease that `crash` raises OSError for stays, and its runs are told of again.
@@ -228,7 +228,7 @@ def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerSta
                 home.publish(state)
                 published = True
             if server.started:
-                home.bury(partial(_crash, state.url))
+                home.clear_dead_leases(partial(_crash, state.url))
             now = time.monotonic()
             if home.has_users():
                 used = busy = now

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from prefect.settings import get_current_settings
 
-from flows.prefect_api.server import shown
+from flows.prefect_api.configured import without_credentials
 from flows.request import RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
@@ -61,7 +61,11 @@ def check_gpus(runner: RunnerConfig, offered: float, remedy: str) -> None:
 
 def questions(runner: RunnerConfig, store: StoreSettings) -> dict[str, Any]:
     """Return the arguments of `worker_check.check_worker`."""
-    return {"store": asdict(store), "api": shown(get_current_settings().api.url or ""), "gpu": bool(runner.shard_gpus)}
+    return {
+        "store": asdict(store),
+        "api": without_credentials(get_current_settings().api.url or ""),
+        "gpu": bool(runner.shard_gpus),
+    }
 
 
 def check_workers(found: Mapping[str, Mapping[str, Any]]) -> None:

@@ -19,7 +19,8 @@ import httpx
 import psutil
 import pytest
 
-from flows.prefect_api.server import _ui_url, prefect_api
+from flows.prefect_api.configured import ui_url
+from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from tests.flows.conftest import wait_for
@@ -415,7 +416,9 @@ def test_what_the_api_refuses_or_leaves_unanswered_later_is_said_in_a_line(monke
             get_client(sync_client=True) as client,
         ):
             client.read_work_pool("any")
-    monkeypatch.setattr("flows.prefect_api.server._check", lambda url: None)  # the server went away after it was asked
+    monkeypatch.setattr(
+        "flows.prefect_api.server.check_api", lambda url: None
+    )  # the server went away after it was asked
     with pytest.raises(ModelDiffError) as gone, prefect_api():
         httpx.get(f"{url}/health")
     assert not isinstance(refused.value, ConfigError)
@@ -436,7 +439,7 @@ print(*(Settings(api={"url": url}).ui_url for url in sys.argv[1:]))
     command = [sys.executable, "-c", oracle, *apis]
     home = {"PREFECT_HOME": str(tmp_path)}
     inferred = subprocess.run(command, env=environment(tmp_path) | home, capture_output=True, text=True, check=True)
-    assert [_ui_url(api) for api in apis] == inferred.stdout.split()
+    assert [ui_url(api) for api in apis] == inferred.stdout.split()
 
 
 @pytest.mark.parametrize(
