@@ -416,9 +416,8 @@ def test_what_the_api_refuses_or_leaves_unanswered_later_is_said_in_a_line(monke
             get_client(sync_client=True) as client,
         ):
             client.read_work_pool("any")
-    monkeypatch.setattr(
-        "flows.prefect_api.server.check_api", lambda url: None
-    )  # the server went away after it was asked
+    # as if the server went away after it was asked
+    monkeypatch.setattr("flows.prefect_api.server.check_api", lambda url: None)
     with pytest.raises(ModelDiffError) as gone, prefect_api():
         httpx.get(f"{url}/health")
     assert not isinstance(refused.value, ConfigError)
