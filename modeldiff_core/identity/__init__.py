@@ -9,13 +9,16 @@ from modeldiff_core.identity.canonical import (
     short_digest,
 )
 from modeldiff_core.identity.randomness import generator
+from modeldiff_core.identity.restore import Tagged, restore
 
 __all__ = [
+    "Tagged",
     "UnstableValueError",
     "canonical_json",
     "differences",
     "digest",
     "generator",
     "plain",
+    "restore",
     "short_digest",
 ]

@@ -22,7 +22,7 @@ def plain(value: object, path: str = "$") -> object:
     """Reduce a configuration to JSON types (a dataclass becomes the object of its fields).
 
     Raises UnstableValueError, naming the path, for anything else than None, bool, int, finite float, str,
-    sequences, mappings with string keys, and dataclasses of these.
+    sequences, mappings with string keys, and dataclasses and pydantic models of these.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -32,6 +32,8 @@ def plain(value: object, path: str = "$") -> object:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name), f"{path}.{f.name}") for f in dataclasses.fields(value)}
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return plain(value.model_dump(mode="json"), path)
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):

@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float, Int
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import Diverged
 from modeldiff_core.margins import correct_class_margin
-from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training.protocol import Algorithm, Execution, TrainedModels
 from modeldiff_core.training.target_logits import target_logits
 
@@ -41,12 +40,13 @@ class SubsetMargins:
     diverged: Bool[np.ndarray, " models"]
 
 
-def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execution: Execution) -> SubsetMargins:
-    """Train the subset models of these numbers and take every target's margin.
+def train_subset_models(
+    task: Task, masks: Bool[np.ndarray, "models train"], models: range, execution: Execution
+) -> SubsetMargins:
+    """Train the subset models of these numbers on their masks and take every target's margin.
 
     Raises Diverged if more than TOLERATED of them end with margins that are not finite.
     """
-    masks = sampler.masks(models)
     trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
     logits = target_logits(trained, task.targets, execution)
     diverged = _diverged(logits, models, "subset", TOLERATED)

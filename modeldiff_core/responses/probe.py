@@ -1,4 +1,4 @@
-"""Stage: find the fastest way to train on a device, and remember it beside the training."""
+"""Finding the fastest way to train on a device, remembered with the training."""
 
 import platform
 from dataclasses import asdict, replace
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from modeldiff_core.identity import short_digest
-from modeldiff_core.stages.references import open_store
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution
@@ -17,26 +16,23 @@ from modeldiff_core.training.probe import fastest
 from modeldiff_core.training.shards import ENSEMBLE_OFFSET
 
 
-def probe_training(
-    store: dict[str, Any], training: dict[str, Any], kind: str, execution: dict[str, Any]
-) -> dict[str, Any]:
-    """The record of the fastest way to train shards of a kind (subsets or ensemble) on this machine's device.
+def probe_training(store: ObjectStore, training: Training, kind: str, execution: Execution) -> dict[str, Any]:
+    """Return the record of the fastest way to train shards of a kind (subsets or ensemble) on this machine's device.
 
     Measured once for each kind of hardware and limit of stacks and processes, then read. Keys: stack, compiled,
     processes, seconds_a_model, peak_bytes, hardware, measured (every way that fitted).
     """
-    spec, given, opened = Training.from_json(training), Execution(**execution), open_store(store)
-    key = probe_key(spec, kind, given)
+    key = probe_key(training, kind, execution)
     try:
-        return read_record(opened, key)
+        return read_record(store, key)
     except FileNotFoundError:
-        content = measured_ways(spec, kind, given)
-        write_record(opened, key, content)
+        content = measured_ways(training, kind, execution)
+        write_record(store, key, content)
         return content
 
 
 def measured_ways(spec: Training, kind: str, execution: Execution) -> dict[str, Any]:
-    """What ``probe_training`` keeps, measured now."""
+    """Measure now what ``probe_training`` keeps."""
     task = spec.task()
     size = spec.shard_size if kind == "subsets" else spec.ensemble_shard_size
     if kind == "subsets":
@@ -49,7 +45,7 @@ def measured_ways(spec: Training, kind: str, execution: Execution) -> dict[str, 
 
 
 def tuned_execution(store: StoreSettings, spec: Training, kind: str, execution: Execution) -> Execution:
-    """The fastest way on record for this machine's device, if it is asked for; else the given one."""
+    """Return the fastest way on record for this machine's device if it is asked for, else the given one."""
     if not execution.tuned:
         return execution
     found = _record(store, probe_key(spec, kind, execution))
@@ -59,7 +55,7 @@ def tuned_execution(store: StoreSettings, spec: Training, kind: str, execution: 
 
 
 def probe_key(spec: Training, kind: str, execution: Execution) -> str:
-    """Where the record of this kind of hardware is kept."""
+    """Return the key of the record of this kind of hardware."""
     about = {
         "hardware": hardware(execution.device), "torch": torch.__version__, "kind": kind, "most": execution.stack,
         "processes": list(execution.processes), "native": execution.native,
@@ -68,7 +64,7 @@ def probe_key(spec: Training, kind: str, execution: Execution) -> str:
 
 
 def hardware(device: str) -> str:
-    """What a measurement holds for: the name of the GPU or of the processor."""
+    """Return the name of the GPU or of the processor, which a measurement is good for."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -2,19 +2,24 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from modeldiff_core.identity import plain
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, read_findings
+from modeldiff_core.experiments.compare.sentences import sentences
+from modeldiff_core.plan import Bundle, Label, Reference, Step
+from modeldiff_core.plan.products import digested
+from modeldiff_core.report.recheck import check_numbers, check_table
 from modeldiff_core.stages.directions import NULL_BLOCK
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
-from modeldiff_core.stages.findings import Findings, entries_with_power, read_findings
-from modeldiff_core.stages.references import open_store
-from modeldiff_core.stages.sentences import sentences
-from modeldiff_core.store import write_record
-from modeldiff_core.study import parse_study
+from modeldiff_core.store import ObjectStore, write_record
+from modeldiff_core.study import StudyConfig
 from modeldiff_core.transformations import Judged
 
 
@@ -155,14 +160,51 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SummarySpec:
+    """The summary of a study."""
+
+    study: StudyConfig
+
+
+def write_summary(store: ObjectStore, spec: SummarySpec) -> None:
     """Write study.json, effects.parquet and, last, summary.json."""
-    objects, comparison = open_store(store), Comparison.of(parse_study(study))
-    findings = read_findings(objects, comparison)
+    summarize(store, Comparison.of(spec.study))
+
+
+def summary_step(comparison: Comparison, needs: tuple[Reference, ...], label: Label) -> Step:
+    """Return the step that writes the summary."""
+    folder = comparison.folder
+    study, table = f"{folder}/study.json", f"{folder}/effects.parquet"
+    made = Bundle(comparison.summary, (study, table), {study: partial(_check_study, comparison.digest)})
+    spec = SummarySpec(comparison.study)
+    return Step(f"summary of {comparison.study.name}", made, write_summary, spec, needs, label, check=check_summary)
+
+
+def _check_study(digest: str, store: ObjectStore, key: str) -> None:
+    digested(store, key, digest)
+
+
+def check_summary(store: ObjectStore, spec: SummarySpec) -> None:
+    """Raise DamagedObject if the summary or the table is not what the stored results give."""
+    comparison = Comparison.of(spec.study)
+    found = digested(store, comparison.summary.record, comparison.digest)
+    try:
+        findings = read_findings(store, comparison)
+        expected = build_summary(comparison, findings)
+    except (DamagedObject, FileNotFoundError):
+        return  # each of the results is checked by itself
+    check_table(store, f"{comparison.folder}/effects.parquet", effects_table(findings))
+    check_numbers(store, comparison.summary.record, expected, found)
+
+
+def summarize(store: ObjectStore, comparison: Comparison) -> None:
+    """Write study.json, effects.parquet and, last, summary.json of a comparison."""
+    findings = read_findings(store, comparison)
     summary = build_summary(comparison, findings)
     pair = comparison.pair
     write_record(
-        objects,
+        store,
         f"{comparison.folder}/study.json",
         {
             "study": comparison.study.model_dump(mode="json"),
@@ -176,9 +218,8 @@ def write_summary(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any
             "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
         },
     )
-    objects.write(f"{comparison.folder}/effects.parquet", effects_table(findings))
-    write_record(objects, comparison.summary.record, summary)
-    return comparison.summary.to_json()
+    store.write(f"{comparison.folder}/effects.parquet", effects_table(findings))
+    write_record(store, comparison.summary.record, summary)
 
 
 def effects_table(findings: Findings) -> bytes:

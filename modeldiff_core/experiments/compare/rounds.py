@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from modeldiff_core.evaluation.law import LEAST_POINTS
 from modeldiff_core.evaluation.rounds import enough
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.config import SubsetConfig

@@ -9,13 +9,13 @@ from jaxtyping import Float
 
 from modeldiff_core.comparison import NEAR, extremes, models_needed, p_values
 from modeldiff_core.identity import canonical_json, plain
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import read_changes
 from modeldiff_core.stages.enrichment import Description, EndDescription, Ends, read_description
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
-from modeldiff_core.stages.score import score_reference
+from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.search import Search, read_finalists, searches
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
 from modeldiff_core.study.config import ComparisonConfig, RegressionConfig
@@ -57,7 +57,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
     """Read every result that the comparison refers to, checked."""
     study, estimator = comparison.study, comparison.study.regression.estimator
     scores = {
-        name: read_record(store, score_reference(*both, study.ensemble.models).record)
+        name: read_record(store, TrainedScore(*both, study.ensemble.models).reference.record)
         for name, both in comparison.scored().items()
     }
     fits = {name: fit for name, (_, fit) in comparison.scored().items()}

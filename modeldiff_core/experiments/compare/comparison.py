@@ -1,14 +1,16 @@
 """The whole of a comparison as references: which trainings, regressions, directions and effects it is made of."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from modeldiff_core.datamodels import FromCheckpoints, FromMasks
 from modeldiff_core.identity import digest, plain
-from modeldiff_core.stages.consolidate import matrix_reference
+from modeldiff_core.plan import Reference
+from modeldiff_core.responses import SubsetModels
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, Pair
 from modeldiff_core.stages.effects import Effect
-from modeldiff_core.stages.references import Reference
+from modeldiff_core.stages.matrix import MatrixSpec
 from modeldiff_core.stages.regression import Checkpoints, Regression
 from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
 from modeldiff_core.study.config import RegressionConfig
@@ -31,7 +33,7 @@ class Comparison:
         """Load the data and name the two trainings."""
         return cls(study, trainings_of(study, load_dataset(study.dataset)))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
         settings: dict[str, Any] = self.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"})
@@ -58,6 +60,10 @@ class Comparison:
         """Where the report's page stands, written after all its figures."""
         return Reference(self.folder, self.digest, f"{self.folder}/report/index.html")
 
+    def matrix(self, training: Training) -> MatrixSpec:
+        """Return the matrix of a training's subset models."""
+        return MatrixSpec(SubsetModels(training), self.study.subsets.models)
+
     def regression(self, training: Training, half: int | None, kind: str = "") -> Regression:
         """The regression of a training on all its models or on a half of them; kind: of another estimator than its own.
 
@@ -66,11 +72,12 @@ class Comparison:
         config = self.study.regression
         kind = kind or config.estimator
         estimator = build_estimator(config, kind)
-        models = Checkpoints(training.to_json(), self.study.ensemble.models)
+        models = Checkpoints(training, self.study.ensemble.models)
         return Regression(
-            matrix=matrix_reference(training, self.study.subsets.models),
+            matrix=self.matrix(training).reference,
             folder=training.prefix,
             targets=training.targets,
+            units=len(training.load().train),
             first=self.study.subsets.evaluation_models,
             half=half,
             kind=kind,
@@ -102,7 +109,7 @@ class Comparison:
             for kind in (config.estimator, *config.also)
         }
 
-    @property
+    @cached_property
     def pair(self) -> Pair:
         """What directions are found from."""
         fits = [tuple(self.regression(training, half) for half in HALVES) for training in self.trainings]

@@ -1,9 +1,9 @@
 """Stage: draw the report of a finished comparison."""
 
-import hashlib
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -24,18 +24,15 @@ from modeldiff_core.report.facts import (
     ReportFacts,
 )
 from modeldiff_core.report.words import direction_name
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
+from modeldiff_core.plan import Cost, Files, Label, Step
+from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.stages.curve import Curve, read_curve
-from modeldiff_core.stages.findings import EstimatorScores, Findings, read_findings
-from modeldiff_core.stages.references import open_store
-from modeldiff_core.stages.strays import DRAWN
-from modeldiff_core.store import ObjectStore, read_record, write_record
-from modeldiff_core.study import parse_study
+from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study import StudyConfig
 from modeldiff_core.transformations import Interval, Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
-
-FILES = "files.json"
-"""Record of a report's checksums."""
 
 SHOWN = 6
 """Pairs of images before and after a transformation."""
@@ -43,27 +40,28 @@ BRIEF = 160
 """Characters of a transformation's parameters that are shown."""
 
 
-def write_report(store: dict[str, Any], study: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ReportSpec:
+    """The report of a study."""
+
+    study: StudyConfig
+
+
+def write_report(store: ObjectStore, spec: ReportSpec) -> None:
     """Draw all figures and pages into ``report/``, the page last."""
-    objects, comparison = open_store(store), Comparison.of(parse_study(study))
-    write_files(objects, comparison.folder, comparison.digest, render(report_facts(objects, comparison)))
-    return comparison.report.to_json()
+    draw(store, Comparison.of(spec.study))
 
 
-def write_files(store: ObjectStore, folder: str, digest: str, files: Mapping[str, bytes]) -> None:
-    """Put a report's files with the record of their checksums, the page last; what an earlier one had besides goes.
+def report_step(comparison: Comparison, label: Label) -> Step:
+    """Return the step that draws the report."""
+    makes = Files(comparison.report, f"{comparison.folder}/report/{FILES}")
+    needs, spec = (comparison.summary,), ReportSpec(comparison.study)
+    return Step(f"report of {comparison.study.name}", makes, write_report, spec, needs, label, Cost(3))
 
-    digest: of the comparison that they show.
-    """
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    for name in sorted(files.keys() - {"index.html"}):
-        store.write(f"{folder}/report/{name}", files[name])
-    write_record(store, f"{folder}/report/{FILES}", {"digest": digest, "sha256": sums})
-    store.write(f"{folder}/report/index.html", files["index.html"])
-    for key in store.sizes(f"{folder}/report"):
-        name = key.removeprefix(f"{folder}/report/")
-        if name not in files and DRAWN.fullmatch(name):
-            store.delete(key)
+
+def draw(store: ObjectStore, comparison: Comparison) -> None:
+    """Draw the report of a comparison."""
+    write_files(store, comparison.folder, comparison.digest, render(report_facts(store, comparison)))
 
 
 def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
