@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from modeldiff_core.plan.step import Step
+from modeldiff_core.plan.step import Step, Wave
 
 Advance = Callable[[Step], None]
 
@@ -15,13 +15,18 @@ class Tally:
     """Counts the units of a wave; the time left follows from the predicted seconds of the steps.
 
     Args:
-        title: Words for the wave.
+        wave: The wave.
         before: Steps that were complete before.
         missing: Steps that are being carried out.
+
+    Attributes:
+        counted: How many results were there before, in words.
     """
 
-    def __init__(self, title: str, before: Sequence[Step], missing: Sequence[Step]) -> None:
-        self.title = title
+    def __init__(self, wave: Wave, before: Sequence[Step], missing: Sequence[Step]) -> None:
+        self.title = wave.title
+        done, left = (sum(step.cost.units > 0 for step in steps) for steps in (before, missing))
+        self.counted = f"{done} of {done + left} {wave.noun} done before, {left} to {wave.verb}"
         self.unit = missing[0].label.unit if missing else "tasks"
         self.before = sum(step.cost.units for step in before)
         self.total = self.before + sum(step.cost.units for step in missing)
@@ -63,6 +68,10 @@ class Tally:
 class Progress(Protocol):
     """Shows how a run gets on."""
 
+    def begin(self, tally: Tally) -> None:
+        """Show what was done of a wave before; called for every wave, also for those that lack nothing."""
+        ...
+
     def wave(self, tally: Tally) -> AbstractContextManager[Advance]:
         """Show a wave until the block ends; the function that it gives is called with each step that is done."""
         ...
@@ -75,6 +84,9 @@ class Progress(Protocol):
 class NoProgress:
     """Shows nothing."""
 
+    def begin(self, tally: Tally) -> None:
+        pass
+
     @contextmanager
     def wave(self, tally: Tally) -> Iterator[Advance]:
         yield tally.advance
@@ -85,6 +97,9 @@ class NoProgress:
 
 class Bar:
     """A line in the terminal for each wave, drawn on standard error."""
+
+    def begin(self, tally: Tally) -> None:
+        pass
 
     @contextmanager
     def wave(self, tally: Tally) -> Iterator[Advance]:

@@ -1,7 +1,7 @@
 """Running a plan: what the store lacks is made, wave by wave; a damaged object is made again by its own step."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,7 +9,8 @@ from modeldiff_core.errors import DamagedObject, ModelDiffError
 from modeldiff_core.plan.listing import Listing
 from modeldiff_core.plan.perform import perform
 from modeldiff_core.plan.plan import Known, Plan, state_of
-from modeldiff_core.plan.progress import NoProgress, Progress, Tally
+from modeldiff_core.plan.progress import Advance, NoProgress, Progress, Tally
+from modeldiff_core.plan.reference import Reference
 from modeldiff_core.plan.step import Step, Wave
 from modeldiff_core.store import ObjectStore
 
@@ -32,7 +33,7 @@ class Outcome:
 class Submit(Protocol):
     """Carries out steps that do not depend on each other."""
 
-    def __call__(self, wave: Wave, steps: Sequence[Step], done: Callable[[Step], None]) -> Outcome:
+    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance) -> Outcome:
         """Carry out all the steps, whichever of them fail; `done` is called with each that succeeded."""
         ...
 
@@ -48,7 +49,7 @@ class InProcess:
     def __init__(self, store: ObjectStore, execution: object | None = None) -> None:
         self.store, self.execution = store, execution
 
-    def __call__(self, wave: Wave, steps: Sequence[Step], done: Callable[[Step], None]) -> Outcome:
+    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance) -> Outcome:
         outcome = Outcome()
         for step in steps:
             try:
@@ -65,7 +66,7 @@ class InProcess:
 def run(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress | None = None) -> None:
     """Make everything of a plan that the store lacks.
 
-    The longest steps of a wave start first. A step that fails does not stop its neighbors. An object that turns out
+    The longest steps of a wave start first. A step that fails does not stop others, but for those that need its result. An object that turns out
     damaged, whichever step reads it, is deleted and made again by the step that makes it, at most REPAIRS times.
 
     Args:
@@ -96,32 +97,50 @@ Damage = Mapping[str, tuple[Step, str]]
 def _walk(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress) -> Damage:
     """Carry out what is missing of every wave; returns early with damage that steps of the plan can mend."""
     keys, seen = Listing(store, (*plan.folders, *plan.shared)), list[Step]()
+    failures: dict[str, BaseException] = {}
+    unmade: set[Reference] = set()
+    skipped = 0
     for wave in plan.waves(store):
-        if wave.awaits:
-            raise RunFailed(f"{wave.title}: {wave.awaits}, although every earlier step is complete")
         if wave.note:
             progress.note(wave.note)
+        if wave.awaits:
+            if not failures:
+                raise RunFailed(f"{wave.title}: expected that {wave.awaits}, since every earlier step is complete")
+            continue
         seen += wave.steps
         keys.forget()
-        outcome = _carry_out(wave, [state_of(store, keys, step) for step in wave.steps], submit, progress)
+        known = {step.reference: state_of(store, keys, step) for step in wave.steps}
+        barred = {reference for reference, one in known.items() if one.state == "missing" and _barred(one.step, unmade)}
+        skipped += len(barred)
+        unmade |= barred
+        outcome = _carry_out(wave, [one for at, one in known.items() if at not in barred], submit, progress)
         keys.forget()
-        damage = _damage(outcome.failures, seen, store, keys)
-        if damage:
+        if damage := _damage(outcome.failures, seen, store, keys):
             return damage
-        if outcome.failures:
-            lines = "\n".join(f"  {name}: {type(error).__name__}: {error}" for name, error in outcome.failures.items())
-            raise RunFailed(f"{len(outcome.failures)} tasks failed:\n{lines}")
+        failures |= outcome.failures
+        unmade |= {step.reference for step in wave.steps if step.name in outcome.failures}
+    if failures:
+        lines = "\n".join(f"  {name}: {type(error).__name__}: {error}" for name, error in failures.items())
+        waiting = f"; {skipped} that need their results were not tried" if skipped else ""
+        raise RunFailed(f"{len(failures)} tasks failed{waiting}:\n{lines}")
     return {}
+
+
+def _barred(step: Step, unmade: set[Reference]) -> bool:
+    """Return whether a step needs a result that could not be made."""
+    return bool(unmade) and not unmade.isdisjoint(step.needs)
 
 
 def _carry_out(wave: Wave, known: Sequence[Known], submit: Submit, progress: Progress) -> Outcome:
     """Submit the missing steps of a wave, the longest first."""
     missing = [one.step for one in known if one.state == "missing"]
+    before = [one.step for one in known if one.state in ("done", "failed")]
+    tally = Tally(wave, before, missing)
+    progress.begin(tally)
     if not missing:
         return Outcome()
     missing.sort(key=lambda step: -step.cost.seconds)  # stable: equal ones keep the plan's order
-    before = [one.step for one in known if one.state in ("done", "failed")]
-    with progress.wave(Tally(wave.title, before, missing)) as advance:
+    with progress.wave(tally) as advance:
         outcome = submit(wave, missing, advance)
     for name, reason in outcome.recorded.items():
         progress.note(f"{name} ended without a result, which is recorded: {reason}")
