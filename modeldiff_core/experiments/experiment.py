@@ -36,6 +36,7 @@ class Shown:
         tables: Tables by name.
         figures: Keys of PNG images in the store.
         links: Addresses by what they are called, such as Report.
+
     """
 
     title: str
@@ -54,6 +55,7 @@ class Experiment(Protocol):
         kind: The name of the experiment.
         settings: The class of its studies, whose field ``name`` is for people.
         command: The verb that runs it, with the overrides that choose it.
+
     """
 
     kind: ClassVar[str]
@@ -143,7 +145,7 @@ def parse_settings(cls: type[BaseModel], content: object) -> BaseModel:
 
 def experiments() -> Registry[type[Experiment]]:
     """Return the registry of experiments, those of installed packages among them."""
-    from modeldiff_core.experiments.adopted.experiment import AdoptedComparison
+    from modeldiff_core.experiments.adopted.experiment import CompareAdopted
     from modeldiff_core.experiments.compare.experiment import Compare
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
     from modeldiff_core.experiments.sweep import Sweep
@@ -153,7 +155,7 @@ def experiments() -> Registry[type[Experiment]]:
         KIND,
         {
             "compare": Compare,
-            "compare_adopted": AdoptedComparison,
+            "compare_adopted": CompareAdopted,
             "counterfactual": Counterfactual,
             "sweep": Sweep,
         },

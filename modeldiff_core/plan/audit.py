@@ -28,6 +28,7 @@ class Survey:
         steps: Every step that is known, in the plan's order, each result once.
         awaits: Waves whose steps are not known yet, with what they wait for.
         keys: The listing that the states were read from.
+
     """
 
     steps: tuple[Known, ...]
@@ -92,6 +93,7 @@ def verify(
         plan: The plan.
         store: The store.
         progress: Called with the number of results read and of all.
+
     """
     found = survey(plan, store)
     keys = frozenset(left_probes(store).union(*(every_object(store, f) for f in (*plan.folders, *plan.shared))))

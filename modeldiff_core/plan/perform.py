@@ -18,6 +18,7 @@ def perform(store: ObjectStore, work: Mapping[str, Any], execution: object | Non
         store: Where inputs are read and the result is written.
         work: The step as plain JSON.
         execution: The device and how to use it, for steps on a device.
+
     """
     stage, spec = stage_of(work)
     reference = Reference(**work["reference"])

@@ -77,6 +77,7 @@ class Tensors(OneObject):
         identity: What the header's identity has to be.
         arrays: Arrays that have to be there with these shapes; others may be.
         all_finite: Whether arrays that are not listed have to be finite too.
+
     """
 
     identity: Mapping[str, object] = field(default_factory=dict)
@@ -88,7 +89,11 @@ class Tensors(OneObject):
 
 
 def read_checked(
-    store: ObjectStore, key: str, identity: Mapping[str, object], arrays: tuple[Array, ...] = (), all_finite: bool = True
+    store: ObjectStore,
+    key: str,
+    identity: Mapping[str, object],
+    arrays: tuple[Array, ...] = (),
+    all_finite: bool = True,
 ) -> Arrays:
     """Return the arrays of an object after checking bytes, identity, shapes and finite values."""
     content = read_tensors(store, key)

@@ -21,6 +21,7 @@ class Tally:
 
     Attributes:
         counted: How many results were there before, in words.
+
     """
 
     def __init__(self, wave: Wave, before: Sequence[Step], missing: Sequence[Step]) -> None:

@@ -13,6 +13,7 @@ class Reference:
         key: Its name under the store's root, without the ending of any one object.
         digest: Digest of the configuration that made it.
         record: Key of the object whose existence says that the result is complete.
+
     """
 
     key: str

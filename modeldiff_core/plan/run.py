@@ -44,6 +44,7 @@ class InProcess:
     Args:
         store: Where results are kept.
         execution: The device and how to use it, for steps on a device.
+
     """
 
     def __init__(self, store: ObjectStore, execution: object | None = None) -> None:
@@ -77,6 +78,7 @@ def run(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress | Non
 
     Raises:
         RunFailed: For steps that failed for good, by name.
+
     """
     repaired: Counter[str] = Counter()
     progress = progress or NoProgress()
@@ -154,5 +156,10 @@ def _damage(
     met = {key: str(error) for error in failures.values() if isinstance(error, DamagedObject) for key in error.keys}
     if not met:
         return {}
-    makers = {key: step for step in seen for key in (step.reference.record, *step.makes.objects(store, keys))}
+    makers = {
+        key: step
+        for step in seen
+        if not step.adopted
+        for key in (step.reference.record, *step.makes.objects(store, keys))
+    }
     return {key: (makers[key], why) for key, why in met.items() if key in makers}

@@ -1,10 +1,9 @@
-"""How fast a comparison is trained, from the times at which the store's shards were written."""
+"""How fast models are trained, from the times at which the store's shards were written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modeldiff_core.stages.inventory import ShardSet
-from modeldiff_core.store import Listed, shard_key
+from modeldiff_core.plan.audit import Survey
 
 RECENT = 40
 """Most shards that a pace is taken from."""
@@ -31,38 +30,33 @@ class Pace:
         return f"{rate}, about {self.seconds_left:.0f} s left; last shard {self.silent:.0f} s ago"
 
 
-def pace(sets: Sequence[ShardSet], listed: Mapping[str, Listed], now: float) -> Pace | None:
-    """The pace of the latest shards; None before two of them, after the last, or where no times are told.
+def pace(found: Survey, now: float) -> Pace | None:
+    """Return the pace of the latest shards; None before two of them, after the last, or where no times are known.
 
-    listed: all trainings as a listing tells them. now: Unix time in seconds.
+    Args:
+        found: The steps and the listing; shards are the steps that Prefect does not keep as cached runs.
+        now: Unix time in seconds.
+
     """
-    own = {(one.training.prefix, one.kind): one for one in sets}.values()  # A and B may be the same training
-    left = sum(len(one.missing) * one.models_in_shard for one in own)
-    written = sorted(_written(own, listed), reverse=True)[: RECENT + 1]
+    many = [known for known in found.steps if known.step.label.unit == "models" and known.step.cost.units]
+    left = sum(known.step.cost.units for known in many if known.state == "missing")
+    done = ((found.keys.about(known.step.reference.record), known.step.cost.units) for known in many)
+    times = [(listed.written, units) for listed, units in done if listed is not None and listed.written is not None]
+    written = sorted(times, reverse=True)[: RECENT + 1]
     if not left or len(written) < 2:
         return None
-    times = [when for when, _ in written]
+    moments = [when for when, _ in written]
     spell = 2
-    while spell < len(times) and times[spell - 1] - times[spell] <= _pause(times[:spell]):
+    while spell < len(moments) and moments[spell - 1] - moments[spell] <= _pause(moments[:spell]):
         spell += 1
-    span = times[0] - times[spell - 1]
+    span = moments[0] - moments[spell - 1]
     if span <= 0:
         return None
     rate = sum(models for _, models in written[: spell - 1]) / span
-    silent = max(0.0, now - times[0])  # the store's clock may be ahead of this machine's
-    return Pace(60 * rate, left / rate, silent, silent > _pause(times[:spell]))
+    silent = max(0.0, now - moments[0])  # the store's clock may be ahead of this machine's
+    return Pace(60 * rate, left / rate, silent, silent > _pause(moments[:spell]))
 
 
 def _pause(times: Sequence[float]) -> float:
     """Seconds without a shard after which a run has paused; times: of at least two shards, latest first."""
     return max(PAUSE_SECONDS, PAUSE_SHARDS * (times[0] - times[-1]) / (len(times) - 1))
-
-
-def _written(sets: Iterable[ShardSet], listed: Mapping[str, Listed]) -> Iterable[tuple[float, int]]:
-    """When each shard was written, and its models."""
-    for one in sets:
-        folder = one.training.subsets if one.kind == "subsets" else one.training.ensemble
-        for index in one.done:
-            when = listed[shard_key(folder, index)].written
-            if when is not None:
-                yield when, one.models_in_shard

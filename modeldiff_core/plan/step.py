@@ -27,6 +27,7 @@ class Cost:
             the steps of one plan need to be right.
         memory: Bytes that the step holds at its peak, 0 if nobody knows.
         units: What the progress bar counts, such as the models of a shard.
+
     """
 
     seconds: float = 1.0
@@ -43,6 +44,7 @@ class Label:
         task: The name of the kind of work in Prefect's UI, such as "train".
         tags: Prefect's tags.
         unit: What `Cost.units` counts.
+
     """
 
     group: str
@@ -70,6 +72,7 @@ class Step:
         scratch: Prefix of checkpoints in the middle of the work: resumed from, removed when the result is complete.
         adopted: Whether the result came from outside, so that no run can make it again and nothing deletes it.
         check: What ``verify`` asks of the result besides the product's own checks, None for nothing.
+
     """
 
     name: str
@@ -114,6 +117,7 @@ class Wave:
         noun: What the steps are called when they are counted.
         verb: What is done with those that are missing.
         note: A sentence for people when the wave begins.
+
     """
 
     title: str

@@ -36,6 +36,7 @@ def strays(store: ObjectStore, keys: Collection[str], rest: Collection[str]) -> 
         store: The store.
         keys: Everything that is there.
         rest: Those of the keys that no step makes.
+
     """
     records = _Records(store, keys)
     unnamed: dict[str, list[str]] = {}
@@ -43,7 +44,7 @@ def strays(store: ObjectStore, keys: Collection[str], rest: Collection[str]) -> 
         if key.startswith(PROBE):
             yield Stray(key, "stray", "was written to see whether the store can be used", (key,))
             continue
-        group, _, part = key.rpartition(".zarr/")
+        group, _, part = key.partition(".zarr/")
         if part:
             if (sums := records.arrays_of(f"{group}.zarr")) is None:
                 unnamed.setdefault(f"{group}.zarr", []).append(key)
@@ -114,8 +115,13 @@ def _unexplained(store: ObjectStore, key: str, keys: Collection[str], records: _
 
 def _whole_of(folder: str, keys: Collection[str]) -> str | None:
     """Return the record that a folder's objects are parts of, if there is one."""
-    places = (f"{folder}/record.json", f"{folder}/files.json", f"{folder.rpartition('/')[0]}/files.json",
-              f"{folder}/summary.json", f"{folder}.json")
+    places = (
+        f"{folder}/record.json",
+        f"{folder}/files.json",
+        f"{folder.rpartition('/')[0]}/files.json",
+        f"{folder}/summary.json",
+        f"{folder}.json",
+    )
     return next((place for place in places if place in keys), None)
 
 
@@ -142,7 +148,9 @@ def _of_tensors(store: ObjectStore, key: str) -> str:
     if "/curve-" in key or not named:
         return "" if named else UNKNOWN  # a point's digest is made of its curve's and the number of models
     if not made & set(named):
-        raise Foreign(f"{store.url(key)}: made by another configuration, {json.dumps(content.identity)[:200]}", keys=(key,))
+        raise Foreign(
+            f"{store.url(key)}: made by another configuration, {json.dumps(content.identity)[:200]}", keys=(key,)
+        )
     return ""
 
 

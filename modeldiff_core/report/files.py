@@ -20,6 +20,7 @@ def write_files(store: ObjectStore, folder: str, digest: str, files: Mapping[str
         folder: The experiment's folder, in which ``report/`` is.
         digest: Digest of the experiment that the report shows.
         files: Contents by name, ``index.html`` among them.
+
     """
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     for name in sorted(files.keys() - {"index.html"}):

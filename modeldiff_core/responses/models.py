@@ -9,9 +9,9 @@ from jaxtyping import Float
 
 from modeldiff_core.designs import Design, Everything, FixedSize
 from modeldiff_core.plan import Array, Product, Reference, Tensors
+from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.responses.products import RowShard
 from modeldiff_core.responses.responses import Responses, shards_of
-from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.store import ObjectStore, Shard, TensorObject, read_tensors, shard_key, write_shard, write_tensors
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution, TrainedModels, train_ensemble, train_subset_models

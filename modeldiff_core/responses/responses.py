@@ -37,6 +37,7 @@ class Responses(Tagged):
         shard_size: Rows that are made together.
         design: Which units each row has.
         targets: Number of targets of an output.
+
     """
 
     kind: str

@@ -73,6 +73,7 @@ class Rows(Responses):
             rows can be gathered in a matrix and regressed.
         output: The name of the output.
         shard_size: Rows that are made together.
+
     """
 
     name: str
@@ -134,11 +135,15 @@ class Rows(Responses):
         found = np.asarray(self.intervention.respond(masks, numbers, self.design.seeds(numbers), execution))
         expected = (len(numbers), *self.axes.values())
         if found.shape != expected:
-            raise ValueError(f"{self.name}: outputs of shape {found.shape}, expected {expected} (rows, {', '.join(self.axes)})")
+            raise ValueError(
+                f"{self.name}: outputs of shape {found.shape}, expected {expected} (rows, {', '.join(self.axes)})"
+            )
         failed = ~np.isfinite(found).reshape(len(found), -1).all(axis=1)
         if failed.mean() > TOLERATED:
             rows = ", ".join(str(numbers[int(at)]) for at in np.flatnonzero(failed)[:10])
-            raise Diverged(f"{self.name}: {int(failed.sum())} of {len(numbers)} rows have outputs that are not finite: {rows}")
+            raise Diverged(
+                f"{self.name}: {int(failed.sum())} of {len(numbers)} rows have outputs that are not finite: {rows}"
+            )
         outputs = np.where(failed.reshape(-1, *[1] * len(self.axes)), 0, found).astype(np.float32)
         return Answers(masks, outputs, failed)
 

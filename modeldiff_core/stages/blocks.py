@@ -54,7 +54,8 @@ class Blocks:
                 start, stop = (int(number) for number in key.removesuffix(".safetensors").rsplit("-", 2)[1:])
                 if start != sum(found.values()) or stop <= start:
                     raise DamagedObject(
-                        f"{store.url(record)}: its blocks leave out targets from {sum(found.values())} on", keys=(record,)
+                        f"{store.url(record)}: its blocks leave out targets from {sum(found.values())} on",
+                        keys=(record,),
                     )
                 found[key] = stop - start
         except (KeyError, TypeError, ValueError, AttributeError) as error:

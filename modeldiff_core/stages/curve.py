@@ -135,6 +135,7 @@ def follow_curve(store: ObjectStore, spec: CurveSpec) -> None:
 
     Raises:
         DamagedObject: That names every damaged shard.
+
     """
     curve, budget = spec.curve, spec.budget
     sizes = curve.sizes(budget)

@@ -95,7 +95,10 @@ class Description:
         height, width, channels = self.training.load().image_shape
         axes = {"height": height, "width": width, "channels": channels}
         arrays = tuple(
-            Array(f"{part}.{sign}.{stored}", axes) for part in PARTS for sign in SIGNS for stored in ("difference", "error")
+            Array(f"{part}.{sign}.{stored}", axes)
+            for part in PARTS
+            for sign in SIGNS
+            for stored in ("difference", "error")
         )
         made = Tensors(self.reference, {"subpopulations": self.reference.digest}, arrays)
         return Step(name, made, describe, self, (self.pair.directions,), label)

@@ -5,7 +5,6 @@ Counts belong to the masks alone, so algorithms that were trained on the same ma
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch

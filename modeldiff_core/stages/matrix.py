@@ -46,6 +46,7 @@ def gather(store: ObjectStore, spec: MatrixSpec) -> None:
 
     Raises:
         DamagedObject: That names every damaged shard; none of them is ever averaged in.
+
     """
     responses = spec.responses
     damaged: dict[str, str] = {}

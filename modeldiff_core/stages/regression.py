@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Bool
 
 from modeldiff_core.datamodels import Estimator, FromMasks
-from modeldiff_core.identity import digest, plain
+from modeldiff_core.identity import plain
 from modeldiff_core.plan import Reference, refer
-from modeldiff_core.store import MarginMatrix
-from modeldiff_core.study import Training
 from modeldiff_core.responses import FullModels, shards_of
 from modeldiff_core.stages.blocks import Blocks
+from modeldiff_core.store import MarginMatrix
+from modeldiff_core.study import Training
 from modeldiff_core.study.build import estimator_of
 
 VERSION = 1

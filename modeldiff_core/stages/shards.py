@@ -40,6 +40,7 @@ def shard_steps(
         words: What a shard is called, such as "digits A subsets": " shard 3" follows.
         label: Words for people about all of them.
         seconds_a_row: Predicted time of an average row.
+
     """
     size = responses.shard_size
     return tuple(

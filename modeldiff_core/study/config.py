@@ -1,13 +1,15 @@
 """The study as one frozen, validated object: what a user asks for, and nothing about how it is run."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
+
+S = TypeVar("S", bound="StudyConfig")
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """No unknown keys, and only numbers that have a canonical encoding."""
@@ -145,15 +147,25 @@ class StudyConfig(Settings):
     search: SearchSettings = SearchSettings()
     transformations: tuple[TransformationTest, ...] = ()
 
+    @classmethod
+    def parse(cls, content: object) -> Self:
+        """Return a validated study; raises ConfigError."""
+        return parse_as_study(cls, content)
+
     def algorithm(self, which: Literal["a", "b"]) -> AlgorithmConfig:
         """A or B."""
         return self.algorithm_a if which == "a" else self.algorithm_b
 
 
 def parse_study(content: object) -> StudyConfig:
-    """A validated study; raises ConfigError that names the first key at fault and counts the others."""
+    """Return a validated study; raises ConfigError that names the first key at fault and counts the others."""
+    return parse_as_study(StudyConfig, content)
+
+
+def parse_as_study(cls: type[S], content: object) -> S:
+    """Return a validated study of a class that may have more keys; raises ConfigError like ``parse_study``."""
     try:
-        return StudyConfig.model_validate(content)
+        return cls.model_validate(content)
     except ValidationError as error:
         raise _named(config_error(error), content) from error
 

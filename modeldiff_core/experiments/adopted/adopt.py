@@ -17,11 +17,12 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError, DamagedObject
+from modeldiff_core.experiments.adopted.orientation import is_transposed
 from modeldiff_core.identity import short_digest
-from modeldiff_core.stages.consolidate import matrix_at
-from modeldiff_core.stages.orientation import is_transposed
-from modeldiff_core.stages.references import Reference, refer
-from modeldiff_core.stages.regress import FIELDS, block_key, read_blocks
+from modeldiff_core.plan import Reference, refer
+from modeldiff_core.stages.blocks import block_key
+from modeldiff_core.stages.matrix import matrix_reference
+from modeldiff_core.stages.regress import FIELDS, read_blocks
 from modeldiff_core.store import (
     MarginMatrix,
     ObjectStore,
@@ -156,7 +157,7 @@ def _adopt_margins(
         "margins_sha256": margins.hexdigest(),
     }  # fmt: skip
     training = Adopted(name, dataset, content)
-    reference = matrix_at(training.prefix, training.identity, models)
+    reference = matrix_reference(training.prefix, training.identity, models)
     if not _sound(store, reference, lambda: check_matrix(MarginMatrix.open(store, reference.key))):
         training.write(store)
         identity = {"training": training.identity}

@@ -6,9 +6,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.stages.adopt import PUBLISHED
+from modeldiff_core.experiments.adopted.adopt import PUBLISHED
+from modeldiff_core.experiments.adopted.stored import Stored, find_stored
 from modeldiff_core.stages.regress import FIELDS, read_blocks
-from modeldiff_core.stages.stored import Stored, find_stored
 from modeldiff_core.store import MarginMatrix, ObjectStore
 from modeldiff_core.store.matrices import COLUMNS
 from modeldiff_core.study.adopted import Export

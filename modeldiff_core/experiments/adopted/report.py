@@ -3,22 +3,36 @@
 import math
 from typing import Any
 
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.adopted.findings import read_adopted_findings
+from modeldiff_core.experiments.adopted.stored import Stored
+from modeldiff_core.experiments.adopted.summary import AdoptedSpec
+from modeldiff_core.experiments.compare.report import direction_facts, estimator_facts, versions
+from modeldiff_core.plan import Cost, Files, Label, Step
 from modeldiff_core.report import render
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
-from modeldiff_core.stages.adopted import AdoptedComparison, read_adopted_findings
-from modeldiff_core.stages.references import Reference
-from modeldiff_core.stages.report import direction_facts, estimator_facts, versions, write_files
-from modeldiff_core.stages.stored import Stored
+from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.store import ObjectStore, read_record
 
 
-def write_adopted_report(store: ObjectStore, comparison: AdoptedComparison) -> Reference:
-    """Draw all figures and the pages, the first page last.
+def adopted_report_step(comparison: AdoptedComparison, label: Label) -> Step:
+    """Return the step that draws the report."""
+    makes, spec = Files(comparison.report, f"{comparison.folder}/report/{FILES}"), AdoptedSpec(comparison.study)
+    needs = (comparison.summary,)
+    return Step(f"report of {comparison.study.name}", makes, write_adopted_report, spec, needs, label, Cost(3))
+
+
+def write_adopted_report(store: ObjectStore, spec: AdoptedSpec) -> None:
+    """Draw all figures and the pages, the first page last."""
+    draw_adopted(store, AdoptedComparison.of(store, spec.study))
+
+
+def draw_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    """Draw the report of a comparison.
 
     The methods page says how directions were tested, which those of ready attributions never are.
     """
     write_files(store, comparison.folder, comparison.digest, render(_facts(store, comparison)))
-    return Reference(comparison.folder, comparison.digest, f"{comparison.folder}/report/index.html")
 
 
 def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:

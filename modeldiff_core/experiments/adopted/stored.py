@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from modeldiff_core.errors import ConfigError, DamagedObject
-from modeldiff_core.stages.consolidate import matrix_at
-from modeldiff_core.stages.references import Reference
+from modeldiff_core.plan import Reference
+from modeldiff_core.stages.matrix import matrix_reference
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_tensors
 
 Kind = Literal["margins", "datamodels"]
@@ -71,7 +71,7 @@ def _only(store: ObjectStore, folder: str, key: str) -> str:
 def _margins(store: ObjectStore, place: str, training: Mapping[str, Any]) -> Stored:
     record = MarginMatrix.open(store, place).record
     identity = record["identity"]["training"]
-    reference = matrix_at(place.rsplit("/", 1)[0], identity, record["models"])
+    reference = matrix_reference(place.rsplit("/", 1)[0], identity, record["models"])
     if reference.key != place:
         raise DamagedObject(f"{store.url(reference.record)}: its record belongs to {reference.key}")
     sizes = record["models"], record["n_train"], record["n_targets"]

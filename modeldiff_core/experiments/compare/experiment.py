@@ -1,8 +1,8 @@
 """The experiment ``compare``: how two learning algorithms differ."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel
 
@@ -11,7 +11,7 @@ from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.plan import ComparisonPlan
 from modeldiff_core.experiments.compare.report import draw
 from modeldiff_core.experiments.compare.rounds import current_round, ending
-from modeldiff_core.experiments.compare.shown import shown
+from modeldiff_core.experiments.compare.shown import row, shown
 from modeldiff_core.experiments.compare.summary import summarize
 from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.plan import Reference, Wave
@@ -93,6 +93,10 @@ class Compare:
     def redraw(self, store: ObjectStore) -> None:
         summarize(store, self.comparison)
         draw(store, self.comparison)
+
+    def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns of a sweep's table."""
+        return row(summary)
 
     def shown(self, store: ObjectStore) -> Shown:
         return shown(self.now(store).comparison, store)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.comparison import NEAR, extremes, models_needed, p_values
-from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import read_changes
 from modeldiff_core.stages.enrichment import Description, EndDescription, Ends, read_description

@@ -1,6 +1,6 @@
 """The plan of a comparison: every stage, in order. Nothing else in the platform knows the order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, product
 
 from modeldiff_core.experiments.compare.comparison import Comparison
@@ -10,9 +10,8 @@ from modeldiff_core.experiments.compare.summary import summary_step
 from modeldiff_core.plan import Label, Reference, Step, Wave, later
 from modeldiff_core.responses import FullModels, SubsetModels
 from modeldiff_core.stages.curve import Curve
+from modeldiff_core.stages.datamodels import datamodel_waves
 from modeldiff_core.stages.directions import NullBlock
-from modeldiff_core.stages.gram import gram_steps
-from modeldiff_core.stages.regress import block_steps, record_steps
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.search import BOTH, Search, searches
@@ -20,9 +19,6 @@ from modeldiff_core.stages.shards import shard_steps
 from modeldiff_core.stages.trainings import training_step
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import Training
-
-MASKS = Label("masks counted", "count masks", ("datamodels",))
-BLOCKS = Label("blocks of datamodels", "regress", ("datamodels",))
 
 
 class ComparisonPlan:
@@ -36,12 +32,10 @@ class ComparisonPlan:
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield every wave from the first shard to the report."""
         yield self.training()
-        yield Wave("gathering margins", tuple(self._matrices()))
+        yield self.matrices()
         yield self.curves()
         fits = {f"{self._words(which)} {name}": fit for (which, name), fit in self.comparison.regressions().items()}
-        yield later("counting masks", "the margins are gathered", lambda: gram_steps(store, fits, MASKS))
-        yield Wave("datamodels and effects", (*block_steps(fits, BLOCKS), *self._effects()))
-        yield Wave("completing datamodels", tuple(self._records(fits)))
+        yield from self.datamodels(store, fits, self._effects())
         yield Wave("directions and null", (*self._scores(), *self._directions()))
         along = later("subpopulations", "directions and their null are there", lambda: self._along(store))
         yield along
@@ -65,6 +59,21 @@ class ComparisonPlan:
                 steps += shard_steps(responses, models, words, label, seconds)
         return Wave("training", tuple(steps), noun="shards", verb="train")
 
+    def matrices(self) -> Wave:
+        """Return the gathering of the margins of each algorithm."""
+        models, steps = self.study.subsets.models, []
+        for which, training in self._trainings():
+            label = Label(f"{self.names[which]}: margins", "consolidate", ("matrix",))
+            words = f"{self._words(which)} consolidate {models} models"
+            steps.append(self.comparison.matrix(training).step(words, label))
+        return Wave("gathering margins", tuple(steps))
+
+    def datamodels(
+        self, store: ObjectStore, fits: Mapping[str, Regression], others: Iterable[Step] = ()
+    ) -> Iterator[Wave]:
+        """Yield the waves of regressions by what a person would call them; others: steps done at the same time."""
+        return datamodel_waves(store, fits, self.study.name, others)
+
     def curves(self) -> Wave:
         """Return the learning curve of each algorithm."""
         models = self.study.subsets.models
@@ -78,18 +87,6 @@ class ComparisonPlan:
             for which, training in self._trainings()
         ]
         return Wave("learning curves", tuple(steps))
-
-    def _matrices(self) -> Iterator[Step]:
-        models = self.study.subsets.models
-        for which, training in self._trainings():
-            label = Label(f"{self.names[which]}: margins", "consolidate", ("matrix",))
-            yield self.comparison.matrix(training).step(f"{self._words(which)} consolidate {models} models", label)
-
-    def _records(self, fits: Mapping[str, Regression]) -> Iterator[Step]:
-        for words, fit in fits.items():
-            group = words.removeprefix(f"{self.study.name} ")
-            label = Label(f"{group}: datamodels", "finish datamodels", ("datamodels",))
-            yield from record_steps({words: fit}, label)
 
     def _effects(self) -> Iterator[Step]:
         for pair in self.comparison.effects():
@@ -106,9 +103,7 @@ class ComparisonPlan:
 
     def _directions(self) -> Iterator[Step]:
         pair = self.comparison.pair
-        yield pair.step(
-            f"{self.study.name} residual directions", Label("directions", "directions", ("comparison",))
-        )
+        yield pair.step(f"{self.study.name} residual directions", Label("directions", "directions", ("comparison",)))
         for block in self.comparison.null_blocks:
             label = Label("blocks of the null", "null", ("comparison",))
             yield NullBlock(pair, block).step(f"{self.study.name} null block {block}", label)

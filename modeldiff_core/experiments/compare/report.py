@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.identity import plain
+from modeldiff_core.plan import Cost, Files, Label, Step
 from modeldiff_core.report import render
 from modeldiff_core.report.facts import (
     AlgorithmFacts,
@@ -23,11 +26,8 @@ from modeldiff_core.report.facts import (
     LearningFacts,
     ReportFacts,
 )
-from modeldiff_core.report.words import direction_name
-from modeldiff_core.experiments.compare.comparison import Comparison
-from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
-from modeldiff_core.plan import Cost, Files, Label, Step
 from modeldiff_core.report.files import FILES, write_files
+from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import StudyConfig

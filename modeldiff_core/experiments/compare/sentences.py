@@ -3,8 +3,8 @@
 from typing import Any
 
 from modeldiff_core.experiments.compare.comparison import Comparison
-from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.experiments.compare.findings import Findings
+from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.study.config import ComparisonConfig
 
 

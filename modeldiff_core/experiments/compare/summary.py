@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from modeldiff_core.identity import plain
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, read_findings
 from modeldiff_core.experiments.compare.sentences import sentences
+from modeldiff_core.identity import plain
 from modeldiff_core.plan import Bundle, Label, Reference, Step
 from modeldiff_core.plan.products import digested
 from modeldiff_core.report.recheck import check_numbers, check_table
