@@ -10,8 +10,8 @@ from prefect.tasks import Task, exponential_backoff
 
 from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
 from modeldiff_core.identity import short_digest
-from modeldiff_core.stages.references import Reference
-from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_core.plan import Step
+from modeldiff_core.store import StoreSettings
 
 RESULTS = ".prefect/results"
 """Folder under the store's root where Prefect keeps its JSON references."""
@@ -51,9 +51,9 @@ CACHED: dict[str, Any] = {
 }
 
 
-def fresh(task: Task[Any, Any], reference: Reference, store: ObjectStore) -> Task[Any, Any]:
-    """The task, told to forget a cached reference whose object is gone."""
-    return task if reference.complete(store) else task.with_options(refresh_cache=True)
+def policy_of(step: Step, missing: bool) -> dict[str, Any]:
+    """Return how a step's task is retried and cached; a cached reference whose object is gone is forgotten."""
+    return {**CACHED, "refresh_cache": missing} if step.memoized else RETRIES
 
 
 def result_storage(store: StoreSettings) -> LocalFileSystem | RemoteFileSystem:

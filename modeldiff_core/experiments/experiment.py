@@ -114,6 +114,10 @@ class Experiment(Protocol):
         """See ``Plan``."""
         ...
 
+    def advice(self, store: ObjectStore) -> list[str]:
+        """Return what the store says of more models, a sentence each."""
+        ...
+
     def redraw(self, store: ObjectStore) -> None:
         """Write the summary and the report again from the stored results."""
         ...
@@ -133,6 +137,8 @@ def experiment_kind(study: object) -> str:
 
 def parse_settings(cls: type[BaseModel], content: object) -> BaseModel:
     """Return a validated study; raises ConfigError that names the first key at fault."""
+    if isinstance(content, Mapping) and KIND not in cls.model_fields:
+        content = {name: value for name, value in content.items() if name != KIND}
     parse = getattr(cls, "parse", None)
     if parse is not None:
         study: BaseModel = parse(content)

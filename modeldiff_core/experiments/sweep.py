@@ -104,6 +104,10 @@ class Sweep:
                     yield wave
         yield Wave("table", (self._table(store),))
 
+    def advice(self, store: ObjectStore) -> list[str]:
+        words = zip(self.study.points, self.points, strict=True)
+        return [f"{point.words}: {line}" for point, one in words for line in one.advice(store)]
+
     def redraw(self, store: ObjectStore) -> None:
         for point in self.points:
             point.redraw(store)

@@ -13,7 +13,8 @@ class Listing(Collection[str]):
 
     def __init__(self, store: ObjectStore, folders: tuple[str, ...]) -> None:
         self.store = store
-        self.folders = tuple(dict.fromkeys(folders))
+        below = tuple(f"{folder}/" for folder in folders)
+        self.folders = tuple(dict.fromkeys(folder for folder in folders if not folder.startswith(below)))
         self._listed: dict[str, dict[str, Listed]] = {}
 
     def __contains__(self, key: object) -> bool:

@@ -28,6 +28,7 @@ class Tally:
         self.title = wave.title
         done, left = (sum(step.cost.units > 0 for step in steps) for steps in (before, missing))
         self.counted = f"{done} of {done + left} {wave.noun} done before, {left} to {wave.verb}"
+        self.noun = wave.noun
         self.unit = missing[0].label.unit if missing else "tasks"
         self.before = sum(step.cost.units for step in before)
         self.total = self.before + sum(step.cost.units for step in missing)

@@ -33,8 +33,16 @@ class Outcome:
 class Submit(Protocol):
     """Carries out steps that do not depend on each other."""
 
-    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance) -> Outcome:
-        """Carry out all the steps, whichever of them fail; `done` is called with each that succeeded."""
+    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance, complete: Sequence[Step] = ()) -> Outcome:
+        """Carry out all the steps, whichever of them fail.
+
+        Args:
+            wave: The wave that they belong to.
+            steps: The steps that are missing, the longest first.
+            done: Called with each that succeeded.
+            complete: Steps that are complete and may be shown as such.
+
+        """
         ...
 
 
@@ -50,7 +58,7 @@ class InProcess:
     def __init__(self, store: ObjectStore, execution: object | None = None) -> None:
         self.store, self.execution = store, execution
 
-    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance) -> Outcome:
+    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance, complete: Sequence[Step] = ()) -> Outcome:
         outcome = Outcome()
         for step in steps:
             try:
@@ -139,11 +147,12 @@ def _carry_out(wave: Wave, known: Sequence[Known], submit: Submit, progress: Pro
     before = [one.step for one in known if one.state in ("done", "failed")]
     tally = Tally(wave, before, missing)
     progress.begin(tally)
+    complete = [step for step in before if step.memoized]
     if not missing:
-        return Outcome()
+        return submit(wave, [], tally.advance, complete) if complete else Outcome()
     missing.sort(key=lambda step: -step.cost.seconds)  # stable: equal ones keep the plan's order
     with progress.wave(tally) as advance:
-        outcome = submit(wave, missing, advance)
+        outcome = submit(wave, missing, advance, complete)
     for name, reason in outcome.recorded.items():
         progress.note(f"{name} ended without a result, which is recorded: {reason}")
     return outcome

@@ -96,6 +96,9 @@ class CompareAdopted:
         yield Wave("summary", (adopted_summary_step(comparison, needs, Label("summary", "summary", ("report",))),))
         yield Wave("report", (adopted_report_step(comparison, Label("report", "report", ("report",))),))
 
+    def advice(self, store: ObjectStore) -> list[str]:
+        return []
+
     def redraw(self, store: ObjectStore) -> None:
         summarize_adopted(store, self.comparison)
         draw_adopted(store, self.comparison)

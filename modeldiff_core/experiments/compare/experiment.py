@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.outlook import learned
 from modeldiff_core.experiments.compare.plan import ComparisonPlan
 from modeldiff_core.experiments.compare.report import draw
 from modeldiff_core.experiments.compare.rounds import current_round, ending
@@ -89,6 +90,9 @@ class Compare:
             said = ending(self.study.subsets, now.comparison.study.subsets.models)
             yield Wave("rounds", (), note=f"{self.name}: {said}")
         yield from ComparisonPlan(now.comparison).waves(store)
+
+    def advice(self, store: ObjectStore) -> list[str]:
+        return learned(self.now(store).comparison, store)
 
     def redraw(self, store: ObjectStore) -> None:
         summarize(store, self.comparison)

@@ -54,7 +54,7 @@ class ComparisonPlan:
                 ("ensemble", FullModels(training), study.ensemble.models),
             ):
                 words = f"{self._words(which)} {kind}"
-                label = Label(f"{self.names[which]}: {kind} shards", "train shard", ("shard",), "models")
+                label = Label(f"{self.names[which]}: {kind}", "train shard", ("shard",), "models")
                 seconds = self.seconds_a_model.get(words, 0.02)
                 steps += shard_steps(responses, models, words, label, seconds)
         return Wave("training", tuple(steps), noun="shards", verb="train")

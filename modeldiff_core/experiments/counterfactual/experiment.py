@@ -115,6 +115,9 @@ class Counterfactual:
         yield Wave("training without", removals, noun="removals", verb="train")
         yield Wave("verdict", (verdict_step(check, Label("verdict", "judge", ("counterfactual",))),))
 
+    def advice(self, store: ObjectStore) -> list[str]:
+        return []
+
     def redraw(self, store: ObjectStore) -> None:
         judge_check(store, self.checked)
 
