@@ -7,7 +7,7 @@ Each kind of experiment has a flow of its name, whose form in Prefect's UI shows
 from functools import cache, partial
 from typing import Any, cast
 
-from prefect import Flow, flow, tags
+from prefect import Flow, flow, get_run_logger, tags
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
@@ -75,7 +75,7 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     experiment, warnings = resolve(asked)
     store, progress = ObjectStore(asked.store), RunProgress(experiment.name)
     for warning in warnings:
-        progress.note(warning)
+        get_run_logger().warning(warning)
     check_limits(experiment, store, asked)
     try:
         with (

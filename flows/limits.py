@@ -1,7 +1,7 @@
 """What one run may take: shards, of each of which Prefect's server keeps a record, and hours."""
 
+from flows.measure import seconds_a_model
 from flows.request import Request, RunnerConfig
-from flows.runners.tuning import seconds_a_model
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.plan import Survey, survey

@@ -10,7 +10,6 @@ from prefect.tasks import Task, exponential_backoff
 
 from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
 from modeldiff_core.identity import short_digest
-from modeldiff_core.plan import Step
 from modeldiff_core.store import StoreSettings
 
 RESULTS = ".prefect/results"
@@ -49,11 +48,6 @@ CACHED: dict[str, Any] = {
     "persist_result": True,
     "result_serializer": "json",
 }
-
-
-def policy_of(step: Step, missing: bool) -> dict[str, Any]:
-    """Return how a step's task is retried and cached; a cached reference whose object is gone is forgotten."""
-    return {**CACHED, "refresh_cache": missing} if step.memoized else RETRIES
 
 
 def result_storage(store: StoreSettings) -> LocalFileSystem | RemoteFileSystem:

@@ -1,15 +1,10 @@
 """Task: find the fastest way to train a training's models on a worker's device."""
 
-from dataclasses import replace
 from typing import Any
 
 from prefect import get_run_logger, task
 
-from modeldiff_core.identity import restore
-from modeldiff_core.responses.probe import probe_training
-from modeldiff_core.store import ObjectStore, StoreSettings
-from modeldiff_core.study import Training
-from modeldiff_core.training import Execution
+from modeldiff_core.responses.probe import probe_here
 from tasks.policy import RETRIES
 from tasks.worker_pool import run_stage
 
@@ -30,9 +25,3 @@ def probe(
         found["peak_bytes"] / 2**20,
     )
     return found
-
-
-def probe_here(store: dict[str, Any], training: dict[str, Any], kind: str, execution: dict[str, Any]) -> dict[str, Any]:
-    """Measure in this process; arguments are plain JSON."""
-    given = replace(restore(Execution, execution), tuned=False)
-    return probe_training(ObjectStore(StoreSettings(**store)), restore(Training, training), kind, given)

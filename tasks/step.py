@@ -7,11 +7,10 @@ from prefect import get_run_logger, task
 
 from modeldiff_core.plan import Step
 from modeldiff_core.plan.perform import perform_work
-from tasks.policy import RETRIES, policy_of
+from tasks.policy import CACHED, RETRIES
 from tasks.worker_pool import run_stage
 
 
-@task(name="step", task_run_name="{name}", **RETRIES)
 def make(
     name: str,
     reference: dict[str, Any],
@@ -50,6 +49,15 @@ def arguments_of(step: Step, store: dict[str, Any], execution: dict[str, Any], l
 
 
 def task_of(step: Step, missing: bool) -> Any:
-    """Return the task for a step: its name and tags in Prefect's UI, and how it is retried and cached."""
-    options: dict[str, Any] = {"name": step.label.task, "tags": list(step.label.tags), **policy_of(step, missing)}
-    return make.with_options(**options)
+    """Return the task for a step: its name and tags in Prefect's UI, and how it is retried and cached.
+
+    A cached reference whose object is gone is forgotten.
+    """
+    options: dict[str, Any] = {"name": step.label.task, "tags": list(step.label.tags)}
+    if step.memoized:
+        return memoized.with_options(refresh_cache=missing, **options)
+    return plain_task.with_options(**options)
+
+
+plain_task = task(name="step", task_run_name="{name}", **RETRIES)(make)
+memoized = task(name="step", task_run_name="{name}", **CACHED)(make)

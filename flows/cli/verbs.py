@@ -54,8 +54,8 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
 def plan(overrides: Sequence[str], kind: str = "") -> int:
     """Say what is done and what is missing, and time a probe of each algorithm whose shards are."""
     from flows.limits import check_limits
+    from flows.measure import measured
     from flows.resolve import resolve
-    from flows.runners.tuning import measured
 
     asked = asked_for(overrides, kind)
     experiment, warnings = resolve(asked)

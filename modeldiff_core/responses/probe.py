@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from modeldiff_core.identity import short_digest
+from modeldiff_core.identity import restore, short_digest
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution
@@ -29,6 +29,12 @@ def probe_training(store: ObjectStore, training: Training, kind: str, execution:
         content = measured_ways(training, kind, execution)
         write_record(store, key, content)
         return content
+
+
+def probe_here(store: dict[str, Any], training: dict[str, Any], kind: str, execution: dict[str, Any]) -> dict[str, Any]:
+    """Do the same with arguments of plain JSON, in a worker process."""
+    given = replace(restore(Execution, execution), tuned=False)
+    return probe_training(ObjectStore(StoreSettings(**store)), restore(Training, training), kind, given)
 
 
 def measured_ways(spec: Training, kind: str, execution: Execution) -> dict[str, Any]:
