@@ -120,8 +120,7 @@ def report(overrides: Sequence[str], kind: str = "") -> int:
     """Write the summary and the report of a finished experiment again."""
     _, experiment, store = so_far(overrides, kind)
     found = survey(experiment, store)
-    drawn = {experiment.summary.record, experiment.report.record}
-    missing = [step.name for step in found.missing if step.reference.record not in drawn]
+    missing = [step.name for step in found.missing if step.reference.record != experiment.report.record]
     missing += [f"{title} (known when {awaits})" for title, awaits in found.awaits.items()]
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""

@@ -29,7 +29,7 @@ class Tally:
         done, left = (sum(step.cost.units > 0 for step in steps) for steps in (before, missing))
         self.counted = f"{done} of {done + left} {wave.noun} done before, {left} to {wave.verb}"
         self.noun = wave.noun
-        self.unit = missing[0].label.unit if missing else "tasks"
+        self.unit = max(missing, key=lambda step: step.cost.units).label.unit if missing else "tasks"
         self.before = sum(step.cost.units for step in before)
         self.total = self.before + sum(step.cost.units for step in missing)
         self.done = self.before
