@@ -63,11 +63,11 @@ SHOWN = {
 class Golden:
     """What was asked for, and what was found in the store afterwards.
 
-    made_by: the script that made it, for people. studies: the points of a sweep, or one study, as
-    plain values; an adaptive one as the plain study that its rounds came down to. counterfactual: the check that followed, if any. adopted: the study of adopted results under
-    ``study`` and both sides' training.json under ``a`` and ``b``. static: keys that follow from the configuration
-    alone; dependent: the others. digests: by the key of the object that makes a result complete. masks: SHA-256 of
-    the first masks, packed, by a training's folder.
+    made_by: the script that made it, for people. studies: the points of a sweep, or one study, as plain values; an
+    adaptive one as the plain study that its rounds came down to. counterfactual: the check that followed, if any.
+    adopted: the study of adopted results under ``study`` and both sides' training.json under ``a`` and ``b``. static:
+    keys that follow from the configuration alone; dependent: the others. digests: by the key of the object that makes a
+    result complete. masks: SHA-256 of the first masks, packed, by a training's folder.
     """
 
     made_by: str
