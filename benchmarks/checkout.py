@@ -22,14 +22,15 @@ class Checkout:
 
     @property
     def entry(self) -> str:
-        """The module behind ``modeldiff``: the one that pyproject.toml names, else the first of ENTRIES.
+        """The module or package behind ``modeldiff``: the one that pyproject.toml names, else the first of ENTRIES.
 
         Raises FileNotFoundError if the checkout has none of them.
         """
         project = tomllib.loads((self.folder / "pyproject.toml").read_text("utf-8"))["project"]
         named = str(project.get("scripts", {}).get("modeldiff", "")).partition(":")[0]
         for module in filter(None, (named, *ENTRIES)):
-            if (self.folder / f"{module.replace('.', '/')}.py").exists():
+            place = self.folder / module.replace(".", "/")
+            if place.with_suffix(".py").exists() or (place / "__main__.py").exists():
                 return module
         raise FileNotFoundError(f"{self.folder}: none of {', '.join(filter(None, (named, *ENTRIES)))} is there")
 

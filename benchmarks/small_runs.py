@@ -93,14 +93,15 @@ RUNS: dict[str, Callable[[Checkout, Path], None]] = {
 
 def _adopted(checkout: Checkout, folder: Path, kind: str, pattern: str, ending: str) -> None:
     source, root = folder / "counterfactual", folder / f"adopted_{kind}"
-    (folder / "exported").mkdir(exist_ok=True)
+    exported = folder / "exported" / f"adopted_{kind}"
+    exported.mkdir(parents=True)
     keys = []
     # Of several sets of datamodels the first by name is as good as any, as long as it is the same one each time.
     trainings = sorted(path.parent for path in source.glob("trainings/*/training.json"))
     for side, training in zip(("first", "second"), trainings, strict=True):
         found = min(training.glob(pattern)).relative_to(source)
         key = found.parent if found.name == "record.json" else found.with_suffix("")
-        to = folder / "exported" / f"{kind}_{side}{ending}"
+        to = exported / f"{side}{ending}"
         checkout.modeldiff("export", f"key={key}", f"to={to}", f"store.root={source}")
         given = f"scores={to}" if kind == "scores" else f"folder={to}"
         of = ("dataset=digits_watermark", "dataset.n_train=200", f"store.root={root}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.cli.compose import request
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.stages.adopt import Adopted
 from modeldiff_core.stages.adopted import AdoptedComparison
@@ -37,6 +38,11 @@ from tests.modeldiff_core.stages.studies import run
 
 NOWHERE = StoreSettings("memory://golden")
 """A store that stays empty: references are made without looking into it."""
+
+
+def composed(name: str) -> dict[str, Any]:
+    """All settings of the study of that name in conf/, as plain values."""
+    return request([f"study={name}"]).study.model_dump(mode="json")
 
 
 def static_keys(golden: Golden) -> list[str]:

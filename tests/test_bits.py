@@ -67,7 +67,7 @@ def test_the_command_line_of_a_checkout_is_found(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path, tmp_path / "scratch")
     with pytest.raises(FileNotFoundError, match=r"none of moved\.cli, flows\.cli"):
         _ = checkout.entry
-    for module in ("modeldiff", "flows", "moved"):  # each takes the place of the one before
-        (tmp_path / module).mkdir()
-        (tmp_path / module / "cli.py").touch()
+    for module, file in (("modeldiff", "cli.py"), ("flows", "cli/__main__.py"), ("moved", "cli.py")):
+        (tmp_path / module / file).parent.mkdir(parents=True)
+        (tmp_path / module / file).touch()
         assert checkout.entry == f"{module}.cli"

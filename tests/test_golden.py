@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.compose import request
 from modeldiff_core.study import parse_study
 from modeldiff_core.study.adopted import AdoptedStudy
 from tests import golden_keys
@@ -57,7 +56,7 @@ def test_every_setting_is_spelled_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_conf_composes_to_the_settings(name: str) -> None:
-    assert request([f"study={name}"]).study.model_dump(mode="json") == read_golden(name).studies[0]
+    assert golden_keys.composed(name) == read_golden(name).studies[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
