@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from time import perf_counter
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 import torch
 from torch import nn
