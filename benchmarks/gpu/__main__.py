@@ -68,7 +68,9 @@ def _line(outcome: Outcome) -> str:
     found = f"{len(outcome.comparisons)} comparisons, {len(outcome.rates)} rates"
     wrong = [one.case for one in outcome.comparisons if not one.holds]
     more = f" {outcome.reason}" if outcome.reason else ""
-    return f"{outcome.check}: {outcome.status}, {found}, {outcome.seconds:.1f} s{more}" + (f" WRONG: {wrong}" * bool(wrong))
+    return f"{outcome.check}: {outcome.status}, {found}, {outcome.seconds:.1f} s{more}" + (
+        f" WRONG: {wrong}" * bool(wrong)
+    )
 
 
 if __name__ == "__main__":

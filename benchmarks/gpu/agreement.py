@@ -4,7 +4,6 @@ The reference is the CPU's one-by-one trainer in float32. Differences are in uni
 standard deviation, over models and targets, of the margins' change from before training to the reference.
 """
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from benchmarks.gpu.results import Bench, NotHereError, Result, compared
-from benchmarks.gpu.tasks import CLASSES, CNN, MLP, SMALL_RESNET9, exact_convolutions, random_task
+from benchmarks.gpu.tasks import CLASSES, CNN, MLP, SMALL_RESNET9, exact_convolutions, has_compiler, random_task
 from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.models.initial import plain_state, random_state
 from modeldiff_core.subsets import SubsetSampler
@@ -44,9 +43,7 @@ class Case:
 
     def task(self) -> Task:
         """Return the recipe with small steps of equal size, in float32, on few random images."""
-        calm = replace(
-            self.recipe, batch_size=32, learning_rate=self.rate, schedule="constant", precision="float32"
-        )
+        calm = replace(self.recipe, batch_size=32, learning_rate=self.rate, schedule="constant", precision="float32")
         return random_task(calm, IMAGES)
 
 
@@ -95,7 +92,7 @@ def trainers(recipe: Sgd, bench: Bench) -> list[Way]:
 
 def compiled(recipe: Sgd, bench: Bench) -> list[Way]:
     """Return the trainer of modules that torch.compile has compiled; raise NotHereError where there is no compiler."""
-    if not any(shutil.which(name) for name in ("cc", "gcc", "clang", "c++", "g++")):
+    if not has_compiler():
         raise NotHereError("torch.compile needs a C compiler")
     return [("torch.compile", Execution(bench.device, 1, compiled=True, native=False))]
 

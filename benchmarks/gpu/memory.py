@@ -74,13 +74,14 @@ def _scarce_memory(task: Task, stack: int, bench: Bench) -> Iterator[None]:
             yield
         return
     one, all_ = (_reserved(task, models, bench.device) for models in (1, stack))
-    total = torch.cuda.get_device_properties(bench.device).total_memory
+    index = torch.device(bench.device).index or 0
+    total = torch.cuda.get_device_properties(index).total_memory
     _release()
-    torch.cuda.set_per_process_memory_fraction((one + 0.4 * (all_ - one)) / total, bench.device)
+    torch.cuda.set_per_process_memory_fraction((one + 0.4 * (all_ - one)) / total, index)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, bench.device)
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
 
 
 def _at_most(models: int) -> Any:

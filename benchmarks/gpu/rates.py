@@ -1,10 +1,11 @@
-"""Seconds a model, by the clock: the usual loop, one by one, compiled, stacked, in several processes, and a whole shard.
+"""Seconds a model, by the clock: the usual loop, the platform's ways, several processes, and a whole shard.
 
 ResNet-9 (the published widths, and an eighth of them) on half of 50,000 CIFAR-shaped images, 24 epochs in batches of
 512 in bfloat16; MLP 784-64-10 and CNN 16-32 on half of 2,000 Fashion-MNIST-shaped images, 15 epochs in batches of 50.
 The usual loop has its images on the host, one uncompiled model and torch.optim.SGD. All but the whole shard are
-extrapolated from some steps, set-up included. The whole shard is what the platform's workers do: masks, initial
-weights, training and margins, of two launches of the fastest way and of as many epochs as there is time for.
+extrapolated from some steps, set-up included. The whole shard is the work of one of the platform's workers: masks,
+initial weights, training and margins, of two launches of the fastest way (eight models at least) and of as many epochs
+as there is time for.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.gpu.results import Bench, NotHereError, Rate
-from benchmarks.gpu.tasks import CLASSES, finish, matrix_peak, random_task
+from benchmarks.gpu.tasks import CLASSES, finish, has_compiler, matrix_peak, random_task
 from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task, train_subset_models
@@ -95,7 +96,7 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
         except RuntimeError as error:
             if not measured or not out_of_memory(error):
                 raise
-            break
+            continue
         took = perf_counter() - began
         measured[name] = (way, found)
         yield clock.rate(name, found.seconds_a_model, found.peak_bytes)
@@ -111,20 +112,20 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
 
 
 def ways(given: Race, bench: Bench) -> list[tuple[str, Execution]]:
-    """Return the ways of one process that the platform's own measurement tries too, small stacks first."""
-    found = [("one by one", Execution(bench.device, 1))]
-    if bench.cuda and ARCHITECTURES[given.recipe.network.kind].stack is None:
-        found.append(("torch.compile", Execution(bench.device, 1, compiled=True)))
-    if given.recipe.is_native((28, 28, 1), CLASSES, found[0][1]):
-        found = [("compiled C", found[0][1]), ("one by one", replace(found[0][1], native=False))]
-    return found + [
-        (f"stack of {n}", Execution(bench.device, n, stack_batch_norm=True, native=False)) for n in given.stacks
-    ]
+    """Return the ways of one process that the platform's own measurement tries too; what may fail comes last."""
+    one = Execution(bench.device, 1)
+    found = [("one by one", replace(one, native=False))]
+    if given.recipe.is_native((28, 28, 1), CLASSES, one):
+        found.append(("compiled C", one))
+    found += [(f"stack of {n}", replace(found[0][1], stack=n, stack_batch_norm=True)) for n in given.stacks]
+    if bench.cuda and has_compiler() and ARCHITECTURES[given.recipe.network.kind].stack is None:
+        found.append(("torch.compile", replace(one, compiled=True)))
+    return found
 
 
 def whole_shard(clock: _Clock, task: Task, name: str, way: Execution, one: Measurement, bench: Bench) -> Rate:
-    """Return the rate of a shard of two launches, trained and judged as the platform's workers do."""
-    recipe, models = task.algorithm, 2 * way.stack
+    """Return the rate of a shard of two launches or more, trained and judged as the platform's workers do."""
+    recipe, models = task.algorithm, max(8, 2 * way.stack)
     assert isinstance(recipe, Sgd)
     seconds_an_epoch = one.seconds_a_model * models / recipe.epochs
     epochs = max(1, min(recipe.epochs, int(bench.left / 4 / seconds_an_epoch)))

@@ -1,5 +1,6 @@
 """The networks that are trained, and images of random pixels for them: neither time nor rounding depends on pixels."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,6 +39,11 @@ def finish(device: str) -> None:
     """Wait until the device has done all its work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
+
+
+def has_compiler() -> bool:
+    """Return whether this machine has a C compiler, without which torch.compile cannot work."""
+    return any(shutil.which(name) for name in ("cc", "gcc", "clang"))
 
 
 @cache
