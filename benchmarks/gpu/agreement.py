@@ -23,9 +23,9 @@ from modeldiff_core.training.augmentations import Flip, Translate
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.shards import margins_of
 
-MODELS, IMAGES, STEPS = 3, 200, 4
-FLOAT32, TF32, BFLOAT16 = 1e-3, 0.05, 0.2
-"""Tolerances: three times and more what the CPU's own ways differ by (float32: 1e-4, bfloat16: 0.06)."""
+MODELS, IMAGES = 3, 200
+FLOAT32, TF32, BFLOAT16 = 2e-3, 0.05, 0.2
+"""Tolerances, four times and more what the CPU's own ways differ by (float32: 2.4e-4, bfloat16: 0.05)."""
 
 Way = tuple[str, Execution]
 
@@ -35,11 +35,13 @@ class Case:
     """A recipe under a title; its batch size, schedule and precision are those of the comparison, and so is its rate.
 
     rate: the learning rate, small enough for the steps to be calm, large enough for them to change the margins.
+    steps: with three all batches are of one size, for which torch compiles once; the fourth is a smaller one.
     """
 
     title: str
     recipe: Sgd
     rate: float = 0.02
+    steps: int = 4
 
     def task(self) -> Task:
         """Return the recipe with small steps of equal size, in float32, on few random images."""
@@ -62,20 +64,20 @@ def agreement(case: Case, bench: Bench, ways: Callable[[Sgd, Bench], list[Way]] 
     recipe = exact.algorithm
     assert isinstance(recipe, Sgd)
     one_by_one = Execution("cpu", 1, native=False)
-    reference = margins_after(exact, one_by_one, STEPS)
+    reference = margins_after(exact, one_by_one, case.steps)
     scale = float((reference - margins_after(exact, one_by_one, 0)).std())
     rough = replace(exact, algorithm=replace(recipe, precision="bfloat16"))
-    convolutions = recipe.network.kind != "mlp"
-    note = f"{STEPS} steps changed margins by {scale:.2g}, of {reference.std():.2g}"
+    rounds = bench.cuda and recipe.network.kind != "mlp"  # cuDNN's convolutions, to TF32
+    note = f"{case.steps} steps changed margins by {scale:.2g}, of {reference.std():.2g}"
     for name, way in (ways or trainers)(recipe, bench):
         if bench.cuda or way != one_by_one:  # on a CPU that is the reference
             with exact_convolutions() if bench.cuda else nullcontext():
-                found = margins_after(exact, way, STEPS)
+                found = margins_after(exact, way, case.steps)
             yield compared(f"{case.title}, {name}, float32", found, reference, scale, FLOAT32, note)
-        if bench.cuda and convolutions:
-            found = margins_after(exact, way, STEPS)
+        if rounds and not way.compiled:
+            found = margins_after(exact, way, case.steps)
             yield compared(f"{case.title}, {name}, float32 with TF32", found, reference, scale, TF32, note)
-        found = margins_after(rough, way, STEPS)
+        found = margins_after(rough, way, case.steps)
         yield compared(f"{case.title}, {name}, bfloat16", found, reference, scale, BFLOAT16, note)
 
 
@@ -120,7 +122,7 @@ def resnet9_compiled(bench: Bench) -> Iterator[Result]:
     """Yield the comparisons of ResNet-9 compiled by torch."""
     if bench.quick:
         raise NotHereError("compilation by torch takes too long for a quick run")
-    yield from agreement(Case("ResNet-9 (1/8)", SMALL_RESNET9), bench, compiled)
+    yield from agreement(Case("ResNet-9 (1/8)", SMALL_RESNET9, steps=3), bench, compiled)
 
 
 def heads(bench: Bench) -> Iterator[Result]:

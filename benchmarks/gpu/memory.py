@@ -21,6 +21,7 @@ from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task
 from modeldiff_core.training import sgd as sgd_module
 from modeldiff_core.training.shards import margins_of
+from modeldiff_core.training.stacked import train_stack
 
 TOLERANCE = 1e-3
 """Of margins, in standard deviations of the margins that are compared."""
@@ -86,14 +87,13 @@ def _scarce_memory(task: Task, stack: int, bench: Bench) -> Iterator[None]:
 
 def _at_most(models: int) -> Any:
     """Return the stacked trainer for so many models; more raise the error of a full GPU."""
-    original = sgd_module.train_stack
 
-    def train_stack(recipe: Any, logits: Any, inputs: Any, starts: Any, *rest: Any) -> Any:
+    def limited(recipe: Any, logits: Any, inputs: Any, starts: Any, *rest: Any) -> Any:
         if len(starts) > models:
             raise torch.OutOfMemoryError("CUDA out of memory (raised by the check)")
-        return original(recipe, logits, inputs, starts, *rest)
+        return train_stack(recipe, logits, inputs, starts, *rest)
 
-    return train_stack
+    return limited
 
 
 def _reserved(task: Task, models: int, device: str) -> int:

@@ -33,7 +33,8 @@ class Race:
     """A network and the ways in which it is trained.
 
     images: of the data set; half of them are in a subset. stacks: models in one launch. processes: at once on one
-    device. little: whether a quick run tries it; it then has few images, one small stack and two processes at most.
+    device. compiled: torch.compile alone, which takes half a minute of compilation for each size of batch. little:
+    whether a quick run tries it; it then has few images, one small stack and two processes at most.
     """
 
     title: str
@@ -41,6 +42,7 @@ class Race:
     images: int
     stacks: tuple[int, ...]
     processes: tuple[int, ...] = ()
+    compiled: bool = False
     little: bool = True
 
     def quick(self) -> "Race":
@@ -73,6 +75,8 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
     """Yield the rate of every way that fits the device's memory and the time."""
     if bench.quick and not given.little:
         raise NotHereError("too large for a quick run")
+    if given.compiled and not (bench.cuda and has_compiler()):
+        raise NotHereError("torch.compile is for a GPU, and needs a C compiler")
     this = given.quick() if bench.quick else given
     least = 0.01 if bench.quick else 1.0
     task_of = partial(random_task, this.recipe, this.images)
@@ -112,15 +116,14 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
 
 
 def ways(given: Race, bench: Bench) -> list[tuple[str, Execution]]:
-    """Return the ways of one process that the platform's own measurement tries too; what may fail comes last."""
+    """Return the ways of one process, which are those of the platform's own measurement."""
     one = Execution(bench.device, 1)
+    if given.compiled:
+        return [("torch.compile", replace(one, compiled=True))]
     found = [("one by one", replace(one, native=False))]
     if given.recipe.is_native((28, 28, 1), CLASSES, one):
         found.append(("compiled C", one))
-    found += [(f"stack of {n}", replace(found[0][1], stack=n, stack_batch_norm=True)) for n in given.stacks]
-    if bench.cuda and has_compiler() and ARCHITECTURES[given.recipe.network.kind].stack is None:
-        found.append(("torch.compile", replace(one, compiled=True)))
-    return found
+    return found + [(f"stack of {n}", replace(found[0][1], stack=n, stack_batch_norm=True)) for n in given.stacks]
 
 
 def whole_shard(clock: _Clock, task: Task, name: str, way: Execution, one: Measurement, bench: Bench) -> Rate:

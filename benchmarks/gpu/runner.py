@@ -118,7 +118,9 @@ def _serve(connection: Connection, device: str, parent: int) -> None:
     from modeldiff_core.training.workers import begin_worker
 
     begin_worker(parent)
-    torch.zeros(1, device=device)
+    # A product and a convolution load the libraries that all checks use: no check pays for that.
+    images = torch.zeros(1, 1, 8, 8, device=device)
+    torch.nn.functional.conv2d(images @ images, images[:, :, :3, :3]).sum().item()
     connection.send(_Ended("ready"))
     while True:
         try:

@@ -63,7 +63,7 @@ def test_values_that_are_missing_do_not_hold(found: np.ndarray) -> None:
 def test_a_stack_that_is_not_halved_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Check("out of memory", memory.halving, 60)
     assert carried_out(check, BENCH).holds
-    monkeypatch.setattr(memory, "_at_most", lambda _: memory.sgd_module.train_stack)
+    monkeypatch.setattr(memory, "_at_most", lambda _: memory.train_stack)
     assert not carried_out(check, BENCH).holds
 
 
