@@ -39,6 +39,6 @@ CHECKS = (
     Check("rates: ResNet-9", partial(race, RACES["ResNet-9"]), 45),
     Check("rates: lasso beside the CPU", lasso_side_by_side, 15),
     Check("rates: lasso", lasso_rate, 40),
-    Check("rates: residual PCA", directions_rate, 15),
+    Check("rates: residual PCA", directions_rate, 20),
     Check("rates: ResNet-9, compiled", partial(race, RACES["ResNet-9, compiled"]), 75),
 )
