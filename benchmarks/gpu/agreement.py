@@ -1,6 +1,6 @@
 """Every trainer against the CPU: margins after a few small steps, in which rounding does not grow.
 
-The reference is the CPU's one-by-one trainer in float32. Differences are in units of what training has changed: the
+The reference is the CPU's one-by-one trainer in float32. Differences are in units of the change that training makes: the
 standard deviation, over models and targets, of the margins' change from before training to the reference.
 """
 
@@ -25,7 +25,7 @@ from modeldiff_core.training.shards import margins_of
 
 MODELS, IMAGES = 3, 200
 FLOAT32, TF32, BFLOAT16 = 2e-3, 0.05, 0.2
-"""Tolerances, four times and more what the CPU's own ways differ by (float32: 2.4e-4, bfloat16: 0.05)."""
+"""Tolerances, four times and more the differences between the CPU's own ways (float32: 2.4e-4, bfloat16: 0.05)."""
 
 Way = tuple[str, Execution]
 

@@ -1,4 +1,4 @@
-"""The script for a GPU, on the CPU: what it finds right and wrong, and that no check stops the others."""
+"""The script for a GPU, on the CPU: it tells right from wrong, and no check stops the others."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ BENCH = Bench("cpu", quick=True)
 MLP = Check("trainers: MLP", agreement.mlp, 60)
 
 
-def test_trainers_agree_on_what_training_has_changed() -> None:
+def test_trainers_agree_on_the_change_that_training_makes() -> None:
     outcome = carried_out(MLP, BENCH)
     assert outcome.holds, outcome
     cases = {one.case for one in outcome.comparisons}
@@ -30,7 +30,7 @@ def test_trainers_agree_on_what_training_has_changed() -> None:
 
 
 def test_a_wrong_margin_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One margin of one model is off by a hundredth of what training changes, and only where models are stacked."""
+    """One margin of one model is off by a hundredth of the change that training makes, and only where models are stacked."""
     right = agreement.margins_after
 
     def wrong(task: Any, execution: Any, steps: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_no_check_stops_the_others() -> None:
     assert time.monotonic() - began < 200
     assert [one.status for one in outcomes] == ["done", "done", "failed", "failed", "out of time", "done"]
     assert [one.holds for one in outcomes] == [True, False, False, False, False, True]
-    assert [len(one.results) for one in outcomes] == [1] * 6, "what was found before the end is kept"
+    assert [len(one.results) for one in outcomes] == [1] * 6, "results from before the end are kept"
     assert outcomes[2].reason == "ValueError: no such kernel"
     assert "exit code 3" in outcomes[3].reason
     assert outcomes[4].comparisons[0].case == "told of its limit: True"
@@ -120,7 +120,7 @@ def test_all_checks_fit_into_ten_minutes() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 
-def test_the_command_writes_a_block_and_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_command_writes_a_block_and_names_a_missing_device(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--only", "ridge", "--out", str(tmp_path / "block")]
     done = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
