@@ -1,7 +1,7 @@
 """Every trainer against the CPU: margins after a few small steps, in which rounding does not grow.
 
-The reference is the CPU's one-by-one trainer in float32. Differences are in units of the change that training makes: the
-standard deviation, over models and targets, of the margins' change from before training to the reference.
+The reference is the CPU's one-by-one trainer in float32. Differences are in units of the change that training makes:
+the standard deviation, over models and targets, of the margins' change from before training to the reference.
 """
 
 import tempfile

@@ -30,7 +30,7 @@ def test_trainers_agree_on_the_change_that_training_makes() -> None:
 
 
 def test_a_wrong_margin_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One margin of one model is off by a hundredth of the change that training makes, and only where models are stacked."""
+    """One margin of one model is off by a hundredth of the change by training, and only where models are stacked."""
     right = agreement.margins_after
 
     def wrong(task: Any, execution: Any, steps: int) -> np.ndarray:
