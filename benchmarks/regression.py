@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 import torch
 

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 from unittest import mock
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 import torch
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 from sklearn.linear_model import lasso_path
 

@@ -7,7 +7,7 @@ CPU, one process a core, all of them busy, 1,000-image subsets of Fashion-MNIST,
   - stacked:  the platform's stacked trainer in torch, in float32 and bfloat16,
   - compiled: the platform's compiled trainer, its way for such networks, in float32 and bfloat16.
 The ways take turns, so that a busy machine slows all of them alike; medians over turns. Then: the cost of 100 to 10,000
-models and of 250 to 2,000 images. GPUs: training_gpu.py.
+models and of 250 to 2,000 images. GPUs: the package gpu.
 
     python -m benchmarks.training [turns, 3 by default] [networks: mlp, cnn, small; all by default]
 """

@@ -110,6 +110,8 @@ def alone(steps: Steps, least_seconds: float = LEAST_SECONDS) -> Measurement:
     short = seconds = steps.seconds(count)
     while seconds - short < least_seconds and count < steps.total:
         count = min(4 * count, steps.total)
+        if way.compiled:
+            steps.seconds(count)  # an epoch may end in a smaller batch, for which torch compiles once more
         seconds = steps.seconds(count)
     each = steps.extrapolated(short, seconds, count) / len(steps.models)
     return Measurement(way.stack, way.compiled, each, peak_memory(device))

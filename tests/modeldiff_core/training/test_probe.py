@@ -118,6 +118,21 @@ def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch)
     assert measured < clock / 10
 
 
+def test_compilation_for_a_smaller_last_batch_is_no_part_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five steps an epoch: code for the last of them is compiled when it first comes up, which takes 100 s."""
+    compiled: set[bool] = set()
+
+    def seconds(_: Steps, count: int) -> float:
+        new = {False, count >= 5} - compiled
+        compiled.update(new)
+        return 100.0 * len(new) + 0.1 * count
+
+    monkeypatch.setattr(Steps, "seconds", seconds)
+    recipe = Sgd(network=Network("mlp", (8,)), epochs=60, batch_size=22)
+    steps = Steps(task(recipe), masks(1), range(1), Execution(stack=1, compiled=True))
+    assert probe.alone(steps, 2.5).seconds_a_model == pytest.approx(30)
+
+
 def test_other_algorithms_have_one_way() -> None:
     ways = probe.fastest(task(SklearnClassifier()), masks(3), range(3), Execution())
     assert len(ways) == 1
