@@ -8,7 +8,7 @@ from typing import Any
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.stages.references import Reference
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, shard_key
-from modeldiff_core.store.objects import PROBE
+from modeldiff_core.store.objects import PROBE_PREFIX
 
 DIGEST = r"[0-9a-f]{8}"
 SHARD = re.compile(r"(?P<kind>subsets|ensemble)/shards/(?P<index>\d{6,})\.safetensors")
@@ -69,7 +69,7 @@ def unexplained(
     for prefix in dict.fromkeys(folders.trainings):
         yield from _of_training(store, prefix, [key for key in rest if key.startswith(f"{prefix}/")], keys)
     for key in rest:
-        if key.startswith(PROBE):
+        if key.startswith(PROBE_PREFIX):
             yield Stray(key, "was written to see whether the store can be used", (key,))
         elif key.startswith(f"{folders.comparison}/"):
             if not COMPARED.fullmatch(key.removeprefix(f"{folders.comparison}/")):
