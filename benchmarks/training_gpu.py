@@ -28,11 +28,11 @@ from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task
 from modeldiff_core.training.devices import out_of_memory
-from modeldiff_core.training.probe import Measurement, alone, together
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.shards import margins_of
-from modeldiff_core.training.steps import Steps
+from modeldiff_core.training.step_timer import StepTimer
+from modeldiff_core.training.tuning import Measurement, time_alone, time_together
 
 CLASSES = 10
 RESNET9 = Sgd(network=Network("resnet9"), epochs=24, batch_size=512, learning_rate=0.5, precision="bfloat16")
@@ -140,13 +140,13 @@ def measured(device: str, recipe: Sgd, images: int, stacks: tuple[int, ...], siz
         ways["compiled"] = Execution(device, 1, compiled=True)
     ways |= {f"stack of {n}": Execution(device, n, stack_batch_norm=True) for n in stacks}
 
-    def steps(way: Execution) -> Steps:
-        return Steps(given, SubsetSampler(images, 0.5, 0).masks(range(way.stack)), range(way.stack), way)
+    def steps(way: Execution) -> StepTimer:
+        return StepTimer(given, SubsetSampler(images, 0.5, 0).masks(range(way.stack)), range(way.stack), way)
 
     found: dict[str, Measurement] = {}
     for name, way in ways.items():
         try:
-            found[name] = alone(steps(way), size.seconds)
+            found[name] = time_alone(steps(way), size.seconds)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -155,7 +155,7 @@ def measured(device: str, recipe: Sgd, images: int, stacks: tuple[int, ...], siz
         print(f"  {name}: {found[name].seconds_a_model:.4g} s a model", flush=True)
     best = min(found, key=lambda name: found[name].seconds_a_model)
     several = replace(ways[best], processes=size.processes)
-    for one in together(task_of, steps(several), found[best], size.seconds):
+    for one in time_together(task_of, steps(several), found[best], size.seconds):
         found[f"{best}, {one.processes} processes"] = one
         print(f"  {best}, {one.processes} processes: {one.seconds_a_model:.4g} s a model", flush=True)
     return found

@@ -13,8 +13,8 @@ from modeldiff_core.stages.references import open_store
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution
-from modeldiff_core.training.probe import fastest
 from modeldiff_core.training.shards import ENSEMBLE_OFFSET
+from modeldiff_core.training.tuning import fastest
 
 
 def probe_training(
