@@ -24,7 +24,7 @@ from scipy.optimize import brentq
 
 from benchmarks.learning_curves import STUDIES, curves
 from modeldiff_core.evaluation.law import FittedCurve, LearningCurve
-from modeldiff_core.evaluation.rounds import enough
+from modeldiff_core.evaluation.rounds import has_saturated
 from modeldiff_core.store import StoreSettings
 
 THRESHOLDS = (0.015, 0.01, 0.0075)
@@ -45,7 +45,7 @@ def needed(curve: LearningCurve, growth: float, least_gain: float) -> float:
 def stopped(both: list[LearningCurve], growth: float, least_gain: float) -> int:
     """Fitted models at which adaptive rounds stop, which see one point more at a time."""
     for end in range(1, len(both[0].models) + 1):
-        if enough([LearningCurve(c.models[:end], c.scores[:end]) for c in both], growth, least_gain):
+        if has_saturated([LearningCurve(c.models[:end], c.scores[:end]) for c in both], growth, least_gain):
             break
     return int(both[0].models[end - 1])
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from modeldiff_core.evaluation.curve import Point, next_point
+from modeldiff_core.evaluation.curve import MaskedMargins, Point, next_point
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.evaluation.rounds import prefixes
+from modeldiff_core.evaluation.rounds import round_sizes
 from modeldiff_core.identity import digest, generator, short_digest
 from modeldiff_core.stages.references import Reference, open_store
 from modeldiff_core.store import ObjectStore, Shard, TensorObject, read_shards, read_tensors, shard_key, write_tensors
@@ -55,7 +55,7 @@ class Curve:
 
     def sizes(self, budget: int) -> tuple[int, ...]:
         """Models behind each point, held-out ones among them, up to the budget."""
-        return prefixes(budget, self.held, self.growth, self.training.shard_size)
+        return round_sizes(budget, self.held, self.growth, self.training.shard_size)
 
     def point(self, models: int) -> Reference:
         """Where the point of the first so many models stands."""
@@ -105,10 +105,12 @@ def follow_curve(store: dict[str, Any], curve: dict[str, Any], budget: int) -> d
         return {**result, "damaged": {str(index): why for index, why in damaged.items()}}
     masks, margins, valid = rows
     held = valid & (np.arange(budget) < spec.held)
+    held_out = MaskedMargins(masks[held], margins[held])
     point = _read_point(objects, spec, sizes[first - 1]) if first else None
     for size in sizes[first:]:
         fitted = valid & (np.arange(budget) >= spec.held) & (np.arange(budget) < size)
-        point = next_point(point, masks[fitted], margins[fitted], masks[held], margins[held], **spec.lasso)
+        models = MaskedMargins(masks[fitted], margins[fitted])
+        point = next_point(point, models, held_out, **spec.lasso)
         _write_point(objects, spec, size, point)
     return {**result, "damaged": {}}
 
