@@ -1,13 +1,13 @@
-"""Models a minute: the platform's ways of training side by side with one-by-one training, in one run.
+"""Compare the platform's ways of training with one-by-one training, in models per minute, in one run.
 
-CPU, one process a core, all of them busy, 1,000-image subsets of Fashion-MNIST, 15 epochs in batches of 50:
+CPU, one process per core, all of them busy, 1,000-image subsets of Fashion-MNIST, 15 epochs in batches of 50:
   - loader:   one model after the other, plain torch loop over torch's DataLoader,
   - memory:   the same loop over tensors in memory,
   - single:   the platform's one-by-one trainer in torch,
   - stacked:  the platform's stacked trainer in torch, in float32 and bfloat16,
-  - compiled: the platform's compiled trainer, its way for such networks, in float32 and bfloat16.
-The ways take turns, so that a busy machine slows all of them alike; medians over turns. Then: the cost of 100 to 10,000
-models and of 250 to 2,000 images. GPUs: training_gpu.py.
+  - compiled: the platform's compiled trainer, the default for such networks, in float32 and bfloat16.
+The ways take turns, so that a busy machine slows all of them alike; the table has medians over turns. Then follows the
+cost of 100 to 10,000 models and of 250 to 2,000 images. GPUs: training_gpu.py.
 
     python -m benchmarks.training [turns, 3 by default] [networks: mlp, cnn, small; all by default]
 """
@@ -42,11 +42,11 @@ SMALLER_CNN = Sgd(network=Network("cnn", (8, 16)), learning_rate=0.05)
 NETWORKS = {"mlp": ("MLP 784-64-10", MLP), "cnn": ("CNN 16-32", CNN), "small": ("CNN 8-16", SMALLER_CNN)}
 STACK = 8
 GOALS = {"MLP 784-64-10": (10.0, 10.0), "CNN 16-32": (4.0, 2.5)}
-"""Least ratio to the loader and to memory; the mean accuracy within 0.3 points of the loader's."""
+"""Minimum ratios to the loader and to memory; the mean accuracy must be within 0.3 points of the loader's."""
 
 
 def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> float:
-    """Train a torch.nn.Sequential as anyone would; gives the accuracy on the test set."""
+    """Train a torch.nn.Sequential in a plain loop, and return the accuracy on the test set."""
     height, width, channels = data.image_shape
     if recipe.network.kind == "mlp":
         net = nn.Sequential(nn.Flatten(), nn.Linear(height * width * channels, 64), nn.ReLU(), nn.Linear(64, 10))
@@ -85,14 +85,14 @@ def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> fl
 
 
 def platform_way(recipe: Sgd, data: Dataset, masks: np.ndarray, models: range, execution: Execution) -> list[float]:
-    """Train with the platform; gives the accuracies on the test set."""
+    """Train with the platform, and return the accuracies on the test set."""
     trained = recipe.train(data.train, 10, masks, models, 0, execution)
     guesses = trained.logits(data.test.images).argmax(-1)
     return [float(accuracy) for accuracy in (guesses == data.test.labels).mean(1)]
 
 
 def ways(recipe: Sgd, data: Dataset) -> dict[str, tuple[int, Callable[[range], list[float]]]]:
-    """Each way: models that it trains in one turn, and how."""
+    """Return, for each way, the models that it trains in one turn and the function that trains them."""
     sampler = SubsetSampler(len(data.train), 0.5, 0)
 
     def plain(loader: bool) -> Callable[[range], list[float]]:
@@ -115,7 +115,7 @@ def ways(recipe: Sgd, data: Dataset) -> dict[str, tuple[int, Callable[[range], l
 
 
 def work(recipe: Sgd, process: int, turns: int, start: object, out: object) -> None:
-    """One process: every way in turn, started together with the other processes."""
+    """Run every way in turn in one process, each started together with the other processes."""
     torch.set_num_threads(1)
     torch.manual_seed(process)
     data = FashionMnist(n_train=2000, n_test=2000).load()
@@ -132,7 +132,7 @@ def work(recipe: Sgd, process: int, turns: int, start: object, out: object) -> N
 
 
 def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
-    """All ways on all cores; prints models a minute and the ratios."""
+    """Run all ways on all cores, and print models per minute and the ratios."""
     cores = len(os.sched_getaffinity(0))
     context = multiprocessing.get_context("spawn")
     start, out = context.Barrier(cores), context.Queue()
@@ -165,12 +165,12 @@ def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
 
 
 def tiny() -> Dataset:
-    """Enough to list the ways."""
+    """Return a data set that is just large enough to list the ways."""
     return Digits(n_train=20, n_test=20).load()
 
 
 def linear_cost() -> None:
-    """Seconds a model for more models and for more images: MLP on digits, one process, shards of 100 models."""
+    """Print the seconds per model for more models and more images: MLP on digits, one process, shards of 100."""
     torch.set_num_threads(1)
     recipe = Sgd(network=Network("mlp", (32,)), epochs=5)
     print("\nMLP 64-32-10 on digits, 5 epochs, one process: cost of models and images")
