@@ -166,7 +166,7 @@ class Drill:
     @property
     def kills(self) -> Counter[str]:
         """Number of kills of each victim."""
-        return Counter(what for outcome in self.outcomes for what, _ in outcome.kills)
+        return Counter(victim for outcome in self.outcomes for victim, _ in outcome.kills)
 
     @property
     def complaints(self) -> list[str]:
@@ -284,7 +284,7 @@ def table(outcomes: list[Outcome]) -> str:
     for series in dict.fromkeys(outcome.series for outcome in outcomes):
         mine = [outcome for outcome in outcomes if outcome.series == series]
         kills = [kill for outcome in mine for kill in outcome.kills]
-        of = ", ".join(f"{count} {what}" for what, count in Counter(what for what, _ in kills).items())
+        of = ", ".join(f"{count} {victim}" for victim, count in Counter(victim for victim, _ in kills).items())
         cells = (
             series,
             f"{len(kills)} ({of})",
@@ -383,7 +383,7 @@ def undisturbed(folder: Path, surroundings: dict[str, str]) -> tuple[dict[str, s
 def logged(log: Path) -> list[Outcome]:
     """Return the studies that an earlier start has logged."""
     outcomes = [Outcome(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
-    return [replace(outcome, kills=[(what, at) for what, at in outcome.kills]) for outcome in outcomes]
+    return [replace(outcome, kills=[(victim, at) for victim, at in outcome.kills]) for outcome in outcomes]
 
 
 def main() -> None:

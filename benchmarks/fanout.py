@@ -126,11 +126,8 @@ def fan_out(plan: FanOut) -> None:
     assert context is not None
     assert context.flow_run is not None
     plan.flow_run = str(context.flow_run.id)
-    calls = (
-        Call(f"shard {index}", shard, {"index": index, "seconds": plan.seconds, "folder": plan.folder,
-                                       "once": plan.once, "always": plan.always})
-        for index in plan.indices
-    )  # fmt: skip
+    common = {"seconds": plan.seconds, "folder": plan.folder, "once": plan.once, "always": plan.always}
+    calls = (Call(f"shard {index}", shard, {"index": index, **common}) for index in plan.indices)
     done = 0
 
     def count(_call: Call) -> None:

@@ -82,21 +82,21 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def must(holds: bool, what: str) -> None:
+def check(holds: bool, claim: str) -> None:
     """Print a check that holds; raise Failed if it does not."""
     if not holds:
-        raise Failed(f"does not hold: {what}")
-    print(f"  {what}", flush=True)
+        raise Failed(f"does not hold: {claim}")
+    print(f"  {claim}", flush=True)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float, claim: str) -> None:
     """Poll a condition; raise Failed if it does not hold within `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise Failed(f"not within {seconds:g} s: {what}")
+            raise Failed(f"not within {seconds:g} s: {claim}")
         time.sleep(2)
-    must(True, what)
+    check(True, claim)
 
 
 @dataclass(frozen=True)
@@ -161,21 +161,21 @@ def build() -> None:
     for target in ("cpu", "cuda", "s3"):
         run("docker", "build", "-q", "-f", "docker/Dockerfile", "--target", target, "-t", f"modeldiff:{target}", ".")
         (facts,) = json.loads(run("docker", "image", "inspect", f"modeldiff:{target}"))
-        must(facts["Config"]["User"] == "modeldiff", f"modeldiff:{target} is built, {facts['Size'] / 1e9:.2f} GB")
+        check(facts["Config"]["User"] == "modeldiff", f"modeldiff:{target} is built, {facts['Size'] / 1e9:.2f} GB")
 
 
 def check_isolation(services: Services) -> None:
     """Check users, ports and the UI before any study runs."""
     users = {name: services.inside(name, "id", "-u").strip() for name in ("server", "worker", "s3")}
-    must("0" not in users.values(), f"no service of ours is root: {users}")
+    check("0" not in users.values(), f"no service of ours is root: {users}")
     bound = [
         port for facts in services.inspect() for of in facts["NetworkSettings"]["Ports"].values() for port in of or ()
     ]
-    must({port["HostIp"] for port in bound} == {"127.0.0.1"}, f"{len(bound)} ports are published, on loopback only")
+    check({port["HostIp"] for port in bound} == {"127.0.0.1"}, f"{len(bound)} ports are published, on loopback only")
     answer = services.inside("worker", "python", "-c", CONNECT, "9000", *map(str, OTHER_PORTS))
-    must(answer.split() == ["9000"], "neighbors of the S3 container reach only its S3 port")
+    check(answer.split() == ["9000"], "neighbors of the S3 container reach only its S3 port")
     with urllib.request.urlopen(PREFECT, timeout=30) as page:
-        must(b"<html" in page.read().lower(), "Prefect's UI is served")
+        check(b"<html" in page.read().lower(), "Prefect's UI is served")
 
 
 def complete(services: Services) -> None:
@@ -198,11 +198,11 @@ def complete(services: Services) -> None:
     wait_for(lambda: services.state(run_id) == "CRASHED", 240, "its run is marked as crashed")
     services.inside("worker", "modeldiff", "retry", run_id)
     wait_for(lambda: services.state(run_id) in ("COMPLETED", "FAILED", "CRASHED"), 900, "the run that was retried ends")
-    must(services.state(run_id) == "COMPLETED", "it is completed")
+    check(services.state(run_id) == "COMPLETED", "it is completed")
     stored = services.stored()
     (summary,) = stored["summaries"]
-    must(stored["shards"] == SHARDS and stored["reports"] == 1, "all its shards and its report are in the S3 store")
-    must(
+    check(stored["shards"] == SHARDS and stored["reports"] == 1, "all its shards and its report are in the S3 store")
+    check(
         any(tried["name"] == "watermark" and tried["distinguishing"] for tried in summary["transformations"]),
         "its summary names the watermark as a distinguishing transformation",
     )
@@ -212,7 +212,7 @@ def check_secrets(services: Services) -> None:
     """Check that no secret is in a log, or in an image's history or settings."""
     texts = {f"the log of {name}": services.compose("logs", "--no-color", name) for name in SERVICES}
     logged = {name: len(text) for name, text in zip(SERVICES, texts.values(), strict=True)}
-    must(min(logged.values()) > 200, f"the services logged {logged} characters")
+    check(min(logged.values()) > 200, f"the services logged {logged} characters")
     for image in ("cpu", "cuda", "s3"):
         texts[f"the history of {image}"] = run("docker", "history", "--no-trunc", f"modeldiff:{image}")
         texts[f"the settings of {image}"] = run("docker", "image", "inspect", f"modeldiff:{image}")
@@ -222,7 +222,7 @@ def check_secrets(services: Services) -> None:
         for where, text in texts.items()
         if secret.split(":")[-1] in text
     ]
-    must(not leaks, f"no secret is in a log, or in an image's history or settings {leaks or ''}".strip())
+    check(not leaks, f"no secret is in a log, or in an image's history or settings {leaks or ''}".strip())
 
 
 def main() -> int:
@@ -240,7 +240,7 @@ def main() -> int:
             build()
             began = time.monotonic()
             services.compose("up", "--detach", "--scale", "worker=2", "--wait", "--wait-timeout", "600")
-            must(True, f"server, Postgres, S3 and two workers are healthy after {time.monotonic() - began:.0f} s")
+            check(True, f"server, Postgres, S3 and two workers are healthy after {time.monotonic() - began:.0f} s")
             check_isolation(services)
             complete(services)
             check_secrets(services)

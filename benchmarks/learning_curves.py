@@ -55,8 +55,8 @@ def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list
         for job in [workers.submit(follow_curve, settings, spec.to_json(), budget) for spec in specs]:
             assert not job.result()["damaged"]
     print(f"{overrides[0]}: curves followed, {perf_counter() - began:.0f} s", flush=True)
-    found = [read_curve(objects, spec, budget) for spec in specs]
-    return comparison, [curve for curve in found if curve is not None]
+    followed = [read_curve(objects, spec, budget) for spec in specs]
+    return comparison, [curve for curve in followed if curve is not None]
 
 
 def interval(values: np.ndarray, digits: int) -> str:

@@ -330,7 +330,7 @@ def main() -> None:
     ways = sorted({way for r in records for way in r["ways"]})
     print("\n" + table(records, ways))
     for way in ways:
-        print(f"\n{way}, by what A relies on:\n{by_strength(records, way)}")
+        print(f"\n{way}, by the cue's effect on A:\n{by_strength(records, way)}")
         print(f"\nMissed by {way}:\n{missed(records, way)}")
     print(f"\nModels an algorithm: {options.models or MODELS}; {PERMUTATIONS} permutations.")
 

@@ -104,12 +104,12 @@ KINDS: dict[str, Make] = {
 }
 
 
-def load(data: str, seed: int, *, colour: bool) -> Dataset:
+def load(data: str, seed: int, *, color: bool) -> Dataset:
     """Return the images, split by the seed; in color, with three equal channels."""
     train, test = SIZES[data]
     source = Digits(train, test, seed) if data == SMALL else FashionMnist(train, test, seed)
     plain = source.load()
-    if not colour:
+    if not color:
         return plain
     parts = (replace(part, images=np.repeat(part.images, 3, axis=3)) for part in (plain.train, plain.test))
     return Dataset(*parts, plain.classes)
@@ -118,11 +118,11 @@ def load(data: str, seed: int, *, colour: bool) -> Dataset:
 def sample(data: str, kind: str | None, seed: int) -> Sample:
     """Return the data of a study; `kind` None plants nothing."""
     if kind is None:
-        plain = load(data, seed, colour=False)
+        plain = load(data, seed, color=False)
         return Sample(plain.train, plain.train, plain.test, ())
     first, second = np.random.default_rng([seed, *kind.encode()]).permutation(10)[:2].tolist()
     plantings = KINDS[kind](data, first, second)
-    plain = load(data, seed, colour=any(isinstance(p.feature, Tint) for p in plantings))
+    plain = load(data, seed, color=any(isinstance(p.feature, Tint) for p in plantings))
     train, test, truths = plain.train, plain.test, []
     for planting in plantings:
         train, trained = _planted(train, planting, "train", seed)

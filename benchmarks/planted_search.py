@@ -64,8 +64,8 @@ def searched(of: Ensembles, made: Sample, weights: np.ndarray, projections: np.n
     measured = []
     for direction, projection in zip(weights, projections.T, strict=True):
         along = Along(made.test, projection), Along(made.train_a, direction)
-        found = search((of.a,), (of.b,), *along, ENSEMBLE, SEARCH, EFFECTS)
-        measured += [one.measured for one in found]
+        candidates = search((of.a,), (of.b,), *along, ENSEMBLE, SEARCH, EFFECTS)
+        measured += [one.measured for one in candidates]
     tested = judge(measured, EFFECTS)
     cues = [found_cue(of, made, truth.planting, tested) for truth in made.truths]
     hits = sum(bool(cue["by"]) for cue in cues)

@@ -54,14 +54,14 @@ def usual(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
 
 def exact(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
     """Return directions computed in float64, in blocks of training examples."""
-    length, towards, power = (np.zeros(len(a)) for _ in range(3))
+    length, product, power = (np.zeros(len(a)) for _ in range(3))
     blocks = [slice(at, at + 1000) for at in range(0, a.shape[1], 1000)]
     for block in blocks:
         x, y = a[:, block].astype(float), b[:, block].astype(float)
-        length, towards, power = length + (x * x).sum(1), towards + (x * y).sum(1), power + (y * y).sum(1)
+        length, product, power = length + (x * x).sum(1), product + (x * y).sum(1), power + (y * y).sum(1)
 
     def residual(block: slice) -> np.ndarray:
-        left = a[:, block].astype(float) - (towards / power)[:, None] * b[:, block]
+        left = a[:, block].astype(float) - (product / power)[:, None] * b[:, block]
         left /= np.sqrt(length)[:, None]
         return np.asarray(left - left.mean(0))
 
@@ -70,13 +70,13 @@ def exact(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
         left = residual(block)
         gram += left @ left.T
     _, vectors = eigsh(gram, components, tol=1e-13)
-    found = np.concatenate([vectors.T @ residual(block) for block in blocks], 1)[::-1]
-    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+    directions = np.concatenate([vectors.T @ residual(block) for block in blocks], 1)[::-1]
+    return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
 
-def sines(found: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def sines(directions: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the sine of the angle between each direction and its reference."""
-    unit = found.astype(float) / np.linalg.norm(found.astype(float), axis=1, keepdims=True)
+    unit = directions.astype(float) / np.linalg.norm(directions.astype(float), axis=1, keepdims=True)
     cosine = np.einsum("ij,ij->i", unit, reference)
     return np.asarray(np.linalg.norm(unit - cosine[:, None] * reference, axis=1))
 
@@ -120,11 +120,11 @@ def main() -> None:
         "residual_pca": lambda: residual_pca(a, b, k, device=options.device).directions,
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found: dict[str, np.ndarray] = {}
+    directions: dict[str, np.ndarray] = {}
     for turn in range(options.turns):
         for name, way in ways.items():
             began = perf_counter()
-            found[name] = way()
+            directions[name] = way()
             seconds[name].append(perf_counter() - began)
             print(f"turn {turn + 1}, {name}: {seconds[name][-1]:.1f} s", flush=True)
     print("exact solution ...", flush=True)
@@ -140,7 +140,7 @@ def main() -> None:
     print("| way | seconds | × | largest error | median error | memory / input |\n|---|---|---|---|---|---|")
     base = float(np.median(seconds["NumPy and scikit-learn"]))
     for name in ways:
-        typical, error = float(np.median(seconds[name])), sines(found[name], reference)
+        typical, error = float(np.median(seconds[name])), sines(directions[name], reference)
         print(
             f"| {name} | {typical:.1f} | {base / typical:.2f} | {error.max():.1e} | {np.median(error):.1e} | "
             f"{memory[name]:.2f} |"

@@ -55,15 +55,25 @@ IDENTITY = {
         "seed": 1,
         "recipe": {
             "network": {"kind": "mlp", "widths": [64], "init": "random", "init_sha256": "", "trainable": "all"},
-            "epochs": 15, "batch_size": 50, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0005,
-            "label_smoothing": 0.0, "schedule": "triangular", "peak": 0.2, "mean": 0.5, "scale": 0.5,
-            "augmentations": [], "precision": "float32", "test_time": "none",
+            "epochs": 15,
+            "batch_size": 50,
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 0.0005,
+            "label_smoothing": 0.0,
+            "schedule": "triangular",
+            "peak": 0.2,
+            "mean": 0.5,
+            "scale": 0.5,
+            "augmentations": [],
+            "precision": "float32",
+            "test_time": "none",
         },
     },
     "subsets": {"fraction": 0.5, "seed": 0, "shard_size": 16},
     "ensemble": {"shard_size": 10},
     "output": "margin",
-}  # fmt: skip
+}
 """An identity as long as those of trainings, since the identity of every shard is compared."""
 PREFIX = "trainings/x/subsets"
 
@@ -139,7 +149,7 @@ def peak_memory() -> int:
 def consolidate(
     settings: StoreSettings, count: int, shape: tuple[int, int, int], answers: "multiprocessing.Queue[Any]"
 ) -> None:
-    """Consolidate in this new process; put its seconds by clock and processor, and resident bytes before and at peak."""
+    """Consolidate in this new process; put its seconds by clock and CPU, and resident bytes before and at peak."""
     store = ObjectStore(settings)
     store.exists("warm/up")
     before = peak_memory()

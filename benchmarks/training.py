@@ -52,12 +52,10 @@ def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> fl
         net = nn.Sequential(nn.Flatten(), nn.Linear(height * width * channels, 64), nn.ReLU(), nn.Linear(64, 10))
     else:
         first, second = recipe.network.sizes
-        net = nn.Sequential(
-            nn.Conv2d(channels, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(second * (height // 4) * (width // 4), 10),
-        )  # fmt: skip
-    optimiser = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9, weight_decay=recipe.weight_decay)
+        convolutions = (nn.Conv2d(channels, first, 3, padding=1), nn.Conv2d(first, second, 3, padding=1))
+        stages = [layer for convolution in convolutions for layer in (convolution, nn.ReLU(), nn.MaxPool2d(2))]
+        net = nn.Sequential(*stages, nn.Flatten(), nn.Linear(second * (height // 4) * (width // 4), 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9, weight_decay=recipe.weight_decay)
 
     def inputs(images: np.ndarray) -> torch.Tensor:
         return (torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5) / 0.5
@@ -74,10 +72,10 @@ def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> fl
     for _ in range(recipe.epochs):
         for images, labels in batches if batches is not None else in_memory():
             rate = learning_rate(recipe.schedule, step, steps, recipe.learning_rate, recipe.peak)
-            optimiser.param_groups[0]["lr"] = rate
-            optimiser.zero_grad()
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
             F.cross_entropy(net(images), labels).backward()
-            optimiser.step()
+            optimizer.step()
             step += 1
     with torch.no_grad():
         guesses = net(inputs(data.test.images)).argmax(1).numpy()
@@ -152,10 +150,11 @@ def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
     print("| network | way | s a model | models a minute | × loader | × memory | accuracy (n) | against loader's |")
     print("|---|---|---|---|---|---|---|---|")
     for name, each in typical.items():
-        found = float(np.mean(accuracies[name]))
+        accuracy = float(np.mean(accuracies[name]))
+        difference = 100 * (accuracy - usual)
         print(
             f"| {title} | {name} | {each:.4f} | {60 * cores / each:,.0f} | {typical['loader'] / each:.2f} | "
-            f"{typical['memory'] / each:.2f} | {found:.1%} ({len(accuracies[name])}) | {100 * (found - usual):+.2f} |",
+            f"{typical['memory'] / each:.2f} | {accuracy:.1%} ({len(accuracies[name])}) | {difference:+.2f} |",
             flush=True,
         )
     for way in ("compiled", "compiled bfloat16"):

@@ -15,7 +15,7 @@ from modeldiff_core.evaluation.lds import linear_datamodeling_score
 GAP, SEARCH_GAP = 1e-3, 1e-2
 """Relative duality gaps of a point's datamodels, and of those that only serve to choose λ."""
 LARGER, SMALLER = 2, 4
-"""Steps towards larger and smaller penalties on fit_lasso's path that a target may move from a prefix to the next.
+"""Steps toward larger and smaller penalties on fit_lasso's path that a target may move from a prefix to the next.
 
 The first penalty is chosen with few models; with one step to either side it stayed too large, and the score 0.07 too
 low.

@@ -10,7 +10,7 @@ def learning_rate(schedule: Schedule, step: int, steps: int, maximum: float, pea
     """Return the learning rate of step 0 ≤ step < steps.
 
     The schedules are constant: maximum; cosine: maximum·(1 + cos(π·step/steps))/2; triangular: rises linearly to the
-    maximum at peak·steps and falls linearly towards 0, with steps taken at their middles so that no step has rate 0.
+    maximum at peak·steps and falls linearly toward 0, with steps taken at their middles so that no step has rate 0.
     """
     at = (step + 0.5) / steps
     if schedule == "constant":

@@ -58,7 +58,7 @@ def fastest(
     then timed in several processes at once, for each number in ``execution.processes``.
 
     Args:
-        task: What is trained.
+        task: The algorithm with its data.
         masks: Masks of the models; their number limits the stack, as ``execution.stack`` does.
         models: Number of each model.
         execution: The allowed stack and the numbers of processes.
