@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from modeldiff_core.identity import generator
-from modeldiff_core.training.normalisation import Normalisation
+from modeldiff_core.training.normalization import Normalization
 from modeldiff_core.training.operations import augmented, draws_per_image
 from modeldiff_core.training.schedules import learning_rate
 from modeldiff_core.training.settings import Recipe
@@ -47,7 +47,7 @@ def epoch_draws(
 
 def network_inputs(
     recipe: Recipe,
-    normalisation: Normalisation,
+    normalization: Normalization,
     pixels: Float[Tensor, "models batch height width channels"],
     draws: Float[Tensor, "models batch draws"],
 ) -> Float[Tensor, "models batch out_height out_width channels"]:
@@ -55,7 +55,7 @@ def network_inputs(
     x = pixels.div_(255)
     if recipe.augmentations:
         x = augmented(recipe.augmentations, x.flatten(0, 1), draws.flatten(0, 1)).unflatten(0, x.shape[:2])
-    return normalisation(x)
+    return normalization(x)
 
 
 def rate_of(recipe: Recipe, step: int, batches: int) -> float:

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from modeldiff_core.models import Net, Shape
-from modeldiff_core.training.normalisation import fixed_normalisation, from_subsets
+from modeldiff_core.training.normalization import fixed_normalization, from_subsets
 from modeldiff_core.training.operations import draws_per_image, evaluated
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.single import put_state
@@ -68,7 +68,7 @@ class Backbone:
     ) -> Float[Tensor, "images features"]:
         put_state(self.net, self.state)
         self.net.eval()
-        normalisation = fixed_normalisation(self.recipe, self.device)
+        normalization = fixed_normalization(self.recipe, self.device)
         features: list[Tensor] = []
 
         def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -81,7 +81,7 @@ class Backbone:
                 for at in range(0, len(images), step):
                     pixels = torch.from_numpy(images[at : at + step]).to(self.device).float().div_(255)
                     shown = evaluated(self.recipe.augmentations, pixels)
-                    x = normalisation((shown.flip(2) if mirrored else shown)[None])[0]
+                    x = normalization((shown.flip(2) if mirrored else shown)[None])[0]
                     self.net(x.permute(0, 3, 1, 2))
         finally:
             hook.remove()

@@ -68,9 +68,9 @@ def network_modules(models: NetworkModels, image_shape: Shape, n_classes: int) -
 
     def inputs(row: int) -> Inputs:
         def prepare(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
-            pixels = torch.from_numpy(images[rows]).to(models.normalisation.mean.device)
-            normalised = models.normalisation.of(row)(evaluated(recipe.augmentations, pixels)[None])[0]
-            return normalised.permute(0, 3, 1, 2)
+            pixels = torch.from_numpy(images[rows]).to(models.normalization.mean.device)
+            normalized = models.normalization.of(row)(evaluated(recipe.augmentations, pixels)[None])[0]
+            return normalized.permute(0, 3, 1, 2)
 
         return prepare
 

@@ -25,12 +25,12 @@ from modeldiff_core.training.features import Backbone, is_frozen
 from modeldiff_core.training.ffcv_source import BetonSource, choose_source
 from modeldiff_core.training.gradients import TorchModels, head_modules, network_modules
 from modeldiff_core.training.native import Layout, layout_of, native_evaluator, native_library, train_native
-from modeldiff_core.training.normalisation import (
-    Normalisation,
+from modeldiff_core.training.normalization import (
+    Normalization,
     check_channels,
-    fixed_normalisation,
+    fixed_normalization,
     from_subsets,
-    normalisation_of,
+    normalization_of,
 )
 from modeldiff_core.training.operations import draws_per_image, shape_after
 from modeldiff_core.training.protocol import Execution
@@ -131,7 +131,7 @@ class Sgd(Recipe):
         if is_frozen(self, image_shape):
             return HeadModels(*_frozen(self, net, n_classes, shape, device), state)
         stored = from_subsets(self)
-        constants = Normalisation(state.pop(MEAN), state.pop(SCALE)) if stored else fixed_normalisation(self, device)
+        constants = Normalization(state.pop(MEAN), state.pop(SCALE)) if stored else fixed_normalization(self, device)
         evaluator = _evaluator(net, _stack(self.network, shape, n_classes), _native(self, shape, n_classes, execution))
         return NetworkModels(self, evaluator, state, constants)
 
@@ -164,7 +164,7 @@ class _Job:
         """Train whole networks, or the layers of them that the recipe names."""
         recipe, net = self.recipe, self.bench[0]
         check_batches(recipe, net, int(self.cohort.masks[0].sum()))
-        normalisation = normalisation_of(recipe, self.examples.images, self.cohort.masks, self.device)
+        normalization = normalization_of(recipe, self.examples.images, self.cohort.masks, self.device)
         source = self.source()
         stack = _stack(recipe.network, self.shape, self.n_classes)
         # torch trains on examples with a beton wherever their images are, so that both places give the same bits.
@@ -172,16 +172,16 @@ class _Job:
         layout = _native(recipe, self.shape, self.n_classes, self.execution) if in_memory else None
         evaluator = _evaluator(net, stack, layout)
         if layout:
-            state = self.in_parts(len(self.cohort), self.natively(layout, source, normalisation))
-            return NetworkModels(recipe, evaluator, state, normalisation)
+            state = self.in_parts(len(self.cohort), self.natively(layout, source, normalization))
+            return NetworkModels(recipe, evaluator, state, normalization)
         trained = net.trained_names(recipe.network.trainable)
 
         def single(rows: slice) -> dict[str, Tensor]:
-            constants, start = normalisation.of(rows.start), self.start(rows.start)
+            constants, start = normalization.of(rows.start), self.start(rows.start)
             state = train_single(recipe, self.bench, source, constants, start, self.cohort.rows(rows))
             return {name: value[None] for name, value in (from_module(state) if stack else state).items()}
 
-        precomputed = self.inputs_of_all(source, normalisation) if isinstance(source, Resident) else None
+        precomputed = self.inputs_of_all(source, normalization) if isinstance(source, Resident) else None
         side_by_side = None if stack else SideBySide(_shapes(recipe.network, self.shape, self.n_classes), trained)
 
         def logits(parameters: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class _Job:
 
         def stacked(rows: slice) -> dict[str, Tensor]:
             assert isinstance(source, Resident)
-            constants = normalisation.rows(rows)
+            constants = normalization.rows(rows)
 
             def inputs(index: Tensor, draws: Tensor) -> Tensor:
                 if precomputed is not None:
@@ -208,14 +208,14 @@ class _Job:
         wide = stack is not None or self.execution.stack_batch_norm
         launch = self.execution.stack if wide and isinstance(source, Resident) else 1
         state = self.in_parts(launch, lambda rows: single(rows) if rows.stop - rows.start == 1 else stacked(rows))
-        return NetworkModels(recipe, evaluator, state, normalisation)
+        return NetworkModels(recipe, evaluator, state, normalization)
 
-    def natively(self, layout: Layout, source: Resident | BetonSource, normalisation: Normalisation) -> TrainRows:
+    def natively(self, layout: Layout, source: Resident | BetonSource, normalization: Normalization) -> TrainRows:
         """Return the function that trains some of the models in compiled code."""
 
         def train(rows: slice) -> dict[str, Tensor]:
             starts = (from_module(self.start(row)) for row in range(len(self.cohort))[rows])
-            return train_native(self.recipe, layout, source, normalisation.rows(rows), starts, self.cohort.rows(rows))
+            return train_native(self.recipe, layout, source, normalization.rows(rows), starts, self.cohort.rows(rows))
 
         return train
 
@@ -241,11 +241,11 @@ class _Job:
 
         return HeadModels(backbone, head, self.in_parts(self.execution.stack, stacked))
 
-    def inputs_of_all(self, source: Resident, normalisation: Normalisation) -> Tensor | None:
+    def inputs_of_all(self, source: Resident, normalization: Normalization) -> Tensor | None:
         """Return the network's inputs for all images if all models and epochs share them and they fit, else None."""
         if self.recipe.augmentations or from_subsets(self.recipe) or source.images.numel() > PRECOMPUTED_PIXELS:
             return None
-        return normalisation(source.images[None].float().div_(255))[0]
+        return normalization(source.images[None].float().div_(255))[0]
 
     def start(self, row: int, names: list[str] | None = None) -> State:
         """Return a model's initial state, a pure function of the recipe, the seed and the model's number.

@@ -15,7 +15,7 @@ from modeldiff_core.models.initial import plain_state
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.cohort import Cohort
 from modeldiff_core.training.descent import Momentum, autocast, network_inputs, rate_of
-from modeldiff_core.training.normalisation import Normalisation
+from modeldiff_core.training.normalization import Normalization
 from modeldiff_core.training.settings import Network, Recipe
 
 Forward = Callable[[Tensor], Tensor]
@@ -38,7 +38,7 @@ def train_single(
     recipe: Recipe,
     bench: tuple[Net, Forward],
     source: ImageSource,
-    normalisation: Normalisation,
+    normalization: Normalization,
     start: Mapping[str, Tensor],
     cohort: Cohort,
 ) -> dict[str, Float[Tensor, "..."]]:
@@ -50,7 +50,7 @@ def train_single(
         recipe: Settings of training.
         bench: The module and its forward pass, from ``workbench``.
         source: The images.
-        normalisation: Constants of this model.
+        normalization: Constants of this model.
         start: The model's state before training.
         cohort: The model.
     """
@@ -72,7 +72,7 @@ def train_single(
         for pixels in islice(source.batches(order[0], recipe.batch_size), last - step):
             span = slice(at, at + len(pixels))
             rows = torch.from_numpy(draws[:, span]).to(device)
-            x = network_inputs(recipe, normalisation, pixels[None].float(), rows)[0].permute(0, 3, 1, 2)
+            x = network_inputs(recipe, normalization, pixels[None].float(), rows)[0].permute(0, 3, 1, 2)
             with autocast(recipe, device):
                 logits = forward(x)
             target = cohort.labels[torch.from_numpy(order[0, span]).to(device)]
@@ -90,12 +90,12 @@ def put_state(net: Net, state: Mapping[str, Tensor]) -> None:
 
 
 def check_batches(recipe: Recipe, net: Net, size: int) -> None:
-    """Raise ConfigError if some batch of an epoch would leave one example to batch normalisation."""
+    """Raise ConfigError if some batch of an epoch would leave one example to batch normalization."""
     norms = any(isinstance(module, torch.nn.BatchNorm2d) for module in net.modules())
     if norms and recipe.network.trainable != "head" and size % recipe.batch_size == 1:
         raise ConfigError(
             "recipe.batch_size",
-            f"a size that leaves no batch of one for the batch normalisation of {recipe.network.kind}",
+            f"a size that leaves no batch of one for the batch normalization of {recipe.network.kind}",
             recipe.batch_size,
             f"The last batch of {size} examples has one; choose a slightly different size",
         )

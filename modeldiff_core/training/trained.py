@@ -12,14 +12,14 @@ from torch.func import functional_call
 from modeldiff_core.models import Net, Shape, StackedHead, StackedNetwork
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.features import Backbone
-from modeldiff_core.training.normalisation import Normalisation, from_subsets
+from modeldiff_core.training.normalization import Normalization, from_subsets
 from modeldiff_core.training.operations import sized, unit
 from modeldiff_core.training.settings import Recipe
 
 EVALUATION_PIXELS = 2**24
 """Maximum of pixels, over models and images, in one evaluation launch."""
 MEAN, SCALE = "normalisation.mean", "normalisation.scale"
-"""Names under which models that computed their constants store them among their weights."""
+"""Names under which models that computed their constants store them among their weights; part of stored objects."""
 
 State = Mapping[str, Tensor]
 """Named tensors [models, ...]."""
@@ -35,15 +35,15 @@ class Evaluator:
         together: Whether the inputs of all models are in memory at once.
     """
 
-    logits: Callable[[State, Tensor, Normalisation], Tensor]
+    logits: Callable[[State, Tensor, Normalization], Tensor]
     together: bool = True
 
 
 def stack_evaluator(network: StackedNetwork) -> Evaluator:
     """Return an evaluator of all models in one launch."""
 
-    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
-        models, x = len(next(iter(state.values()))), normalisation(unit(images)[None])
+    def logits(state: State, images: Tensor, normalization: Normalization) -> Tensor:
+        models, x = len(next(iter(state.values()))), normalization(unit(images)[None])
         return network.logits(dict(state), x.expand(models, *x.shape[1:]))
 
     return Evaluator(logits)
@@ -52,9 +52,9 @@ def stack_evaluator(network: StackedNetwork) -> Evaluator:
 def module_evaluator(net: Net) -> Evaluator:
     """Return an evaluator of one model after the other, with running statistics of batch normalization."""
 
-    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
+    def logits(state: State, images: Tensor, normalization: Normalization) -> Tensor:
         net.eval()
-        inputs, out = normalisation(unit(images)[None]).permute(0, 1, 4, 2, 3), []
+        inputs, out = normalization(unit(images)[None]).permute(0, 1, 4, 2, 3), []
         for row in range(len(next(iter(state.values())))):
             x = inputs[0 if len(inputs) == 1 else row]
             out.append(functional_call(net, {name: value[row] for name, value in state.items()}, (x,)))
@@ -70,7 +70,7 @@ class NetworkModels:
     recipe: Recipe
     evaluator: Evaluator
     state: dict[str, Tensor]
-    normalisation: Normalisation
+    normalization: Normalization
 
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
@@ -101,9 +101,9 @@ class NetworkModels:
         out = []
         for batch in batches:
             images = sized(self.recipe.augmentations, batch)
-            logits = self.evaluator.logits(self.state, images, self.normalisation)
+            logits = self.evaluator.logits(self.state, images, self.normalization)
             if self.recipe.test_time == "flip":
-                logits = (logits + self.evaluator.logits(self.state, images.flip(2), self.normalisation)) / 2
+                logits = (logits + self.evaluator.logits(self.state, images.flip(2), self.normalization)) / 2
             out.append(logits.cpu())
         return torch.cat(out, 1).numpy()
 
@@ -111,7 +111,7 @@ class NetworkModels:
         """Return parameters, running statistics and constants computed from subsets as float32 arrays."""
         kept = dict(self.state)
         if from_subsets(self.recipe):
-            kept |= {MEAN: self.normalisation.mean, SCALE: self.normalisation.scale}
+            kept |= {MEAN: self.normalization.mean, SCALE: self.normalization.scale}
         return {name: value.contiguous().cpu().numpy() for name, value in kept.items()}
 
 

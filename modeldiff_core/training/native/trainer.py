@@ -13,7 +13,7 @@ from modeldiff_core.training.cohort import Cohort
 from modeldiff_core.training.descent import rate_of
 from modeldiff_core.training.native.layout import Layout
 from modeldiff_core.training.native.network import NativeNetwork, Passes, Rules, Table
-from modeldiff_core.training.normalisation import Normalisation
+from modeldiff_core.training.normalization import Normalization
 from modeldiff_core.training.operations import changed, unit
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.trained import Evaluator, State
@@ -28,7 +28,7 @@ def train_native(
     recipe: Recipe,
     layout: Layout,
     source: ImageSource,
-    normalisation: Normalisation,
+    normalization: Normalization,
     starts: Iterator[Mapping[str, Tensor]],
     cohort: Cohort,
 ) -> dict[str, Float[Tensor, "models ..."]]:
@@ -38,7 +38,7 @@ def train_native(
         recipe: Settings of training.
         layout: The network as compiled code sees it.
         source: The images.
-        normalisation: Constants of the cohort's models.
+        normalization: Constants of the cohort's models.
         starts: Parameters of each model before training.
         cohort: The models, on the CPU.
     """
@@ -47,13 +47,13 @@ def train_native(
     states = []
     for row, start in enumerate(starts):
         parameters, velocity = layout.packed(start), torch.zeros(layout.size)
-        for passes in _passes(recipe, source, normalisation.of(row), cohort.rows(slice(row, row + 1))):
+        for passes in _passes(recipe, source, normalization.of(row), cohort.rows(slice(row, row + 1))):
             network.train(parameters, velocity, passes, rules)
         states.append(layout.unpacked(parameters))
     return {name: torch.stack([state[name] for state in states]) for name in states[0]}
 
 
-def _passes(recipe: Recipe, source: ImageSource, normalisation: Normalisation, cohort: Cohort) -> Iterator[Passes]:
+def _passes(recipe: Recipe, source: ImageSource, normalization: Normalization, cohort: Cohort) -> Iterator[Passes]:
     """Yield all steps of a cohort of one model: at once if its images need no change and lie in memory."""
     batch, batches = recipe.batch_size, cohort.batches(recipe)
     labels = np.ascontiguousarray(cohort.labels.numpy(), np.int64)
@@ -67,7 +67,7 @@ def _passes(recipe: Recipe, source: ImageSource, normalisation: Normalisation, c
 
     if isinstance(source, Resident) and not recipe.augmentations:
         order = np.concatenate([drawn(epoch)[0] for epoch in range(epochs)])
-        yield Passes(_as_bytes(source.images, normalisation), order, labels[order], rates, cohort.members.shape[1])
+        yield Passes(_as_bytes(source.images, normalization), order, labels[order], rates, cohort.members.shape[1])
         return
     values = batch * int(np.prod(cohort.image_shape))
     at_once = batch * max(1, AUGMENTED_VALUES // values) if isinstance(source, Resident) else batch
@@ -76,7 +76,7 @@ def _passes(recipe: Recipe, source: ImageSource, normalisation: Normalisation, c
         at = 0
         for images in source.batches(np.ascontiguousarray(order), at_once):
             span, step = slice(at, at + len(images)), epoch * batches + at // batch
-            table = _augmented(recipe, normalisation, images, torch.from_numpy(draws[span]))
+            table = _augmented(recipe, normalization, images, torch.from_numpy(draws[span]))
             rates_here = rates[step : step - (-len(images) // batch)]
             yield Passes(table, np.arange(len(images)), labels[order[span]], rates_here, len(images))
             at = span.stop
@@ -90,24 +90,24 @@ def _rates(recipe: Recipe, batches: int) -> Float[np.ndarray, " steps"]:
 
 def _augmented(
     recipe: Recipe,
-    normalisation: Normalisation,
+    normalization: Normalization,
     images: UInt8[Tensor, "part height width channels"],
     draws: Float[Tensor, "part draws"],
 ) -> Table:
     """Return training images after augmentation, as bytes where every operation keeps bytes."""
     if all(operation.exact_on_bytes for operation in recipe.augmentations):
-        return _as_bytes(changed(recipe.augmentations, images, draws), normalisation)
-    return _as_floats(unit(changed(recipe.augmentations, images, draws)), normalisation)
+        return _as_bytes(changed(recipe.augmentations, images, draws), normalization)
+    return _as_floats(unit(changed(recipe.augmentations, images, draws)), normalization)
 
 
-def _as_floats(pixels: Float[Tensor, "images height width channels"], normalisation: Normalisation) -> Table:
-    inputs = normalisation(pixels[None])[0]
+def _as_floats(pixels: Float[Tensor, "images height width channels"], normalization: Normalization) -> Table:
+    inputs = normalization(pixels[None])[0]
     return Table(inputs.reshape(len(pixels), -1).contiguous())
 
 
-def _as_bytes(images: UInt8[Tensor, "images height width channels"], normalisation: Normalisation) -> Table:
+def _as_bytes(images: UInt8[Tensor, "images height width channels"], normalization: Normalization) -> Table:
     """Return images as bytes, with (byte/255 − mean)/scale written as slope·byte + offset."""
-    mean, scale = normalisation.mean[0].double(), normalisation.scale[0].double()
+    mean, scale = normalization.mean[0].double(), normalization.scale[0].double()
     features = images[0].numel()
     slope, offset = (
         value.expand(images.shape[3]).repeat(features // images.shape[3]).float()
@@ -120,8 +120,8 @@ def native_evaluator(layout: Layout) -> Evaluator:
     """Return an evaluator that takes one model after the other, and images as bytes where they still are bytes."""
     network = NativeNetwork(layout, EVALUATION_BATCH)
 
-    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
-        constants = [normalisation.of(row) for row in range(len(normalisation.mean))]
+    def logits(state: State, images: Tensor, normalization: Normalization) -> Tensor:
+        constants = [normalization.of(row) for row in range(len(normalization.mean))]
         convert = _as_bytes if images.dtype == torch.uint8 else _as_floats
         tables = [convert(images, each) for each in constants]
         out = []

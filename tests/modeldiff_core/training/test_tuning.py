@@ -84,7 +84,7 @@ def test_compiled_code_has_one_way() -> None:
     assert len(tuning.fastest(task(recipe), masks(4), range(4), Execution(stack=4))) == 2
 
 
-def test_on_a_gpu_compilation_and_batch_normalisation_side_by_side_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_compilation_and_batch_normalization_side_by_side_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Sgd(network=Network("resnet9", (4, 4, 4, 4)), augmentations=(Resize(height=12, width=12),))
     ways = tuning._ways(task(recipe), Execution("cpu", 16))
     assert [(way.stack, way.compiled) for way in ways] == [(1, False)]

@@ -1,4 +1,4 @@
-"""The constants that normalise pixels: given by the recipe, or computed from each model's subset."""
+"""The constants that normalize pixels: given by the recipe, or computed from each model's subset."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ SMALLEST_SCALE = 1 / 255
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """The map (pixel − mean)/scale of pixels in 0..1.
 
     Attributes:
@@ -32,14 +32,14 @@ class Normalisation:
         """Return the inputs of each model's network; pixels with one row are shared by all models."""
         return pixels.sub(self.mean[:, None, None, None]).div_(self.scale[:, None, None, None])
 
-    def of(self, row: int) -> "Normalisation":
+    def of(self, row: int) -> "Normalization":
         """Return the constants of one model."""
         at = slice(None) if len(self.mean) == 1 else slice(row, row + 1)
-        return Normalisation(self.mean[at], self.scale[at])
+        return Normalization(self.mean[at], self.scale[at])
 
-    def rows(self, at: slice) -> "Normalisation":
+    def rows(self, at: slice) -> "Normalization":
         """Return the constants of some of the models."""
-        return self if len(self.mean) == 1 else Normalisation(self.mean[at], self.scale[at])
+        return self if len(self.mean) == 1 else Normalization(self.mean[at], self.scale[at])
 
 
 def from_subsets(recipe: Recipe) -> bool:
@@ -47,15 +47,15 @@ def from_subsets(recipe: Recipe) -> bool:
     return "subset" in (recipe.mean, recipe.scale)
 
 
-def normalisation_of(
+def normalization_of(
     recipe: Recipe,
     images: UInt8[np.ndarray, "train height width channels"],
     masks: Bool[np.ndarray, "models train"],
     device: torch.device,
-) -> Normalisation:
+) -> Normalization:
     """Return the recipe's constants; `subset` ones are statistics of all pixels of the images that a mask leaves in."""
     if not from_subsets(recipe):
-        return fixed_normalisation(recipe, device)
+        return fixed_normalization(recipe, device)
     # Sums of each image first: a subset's statistics are then sums over its images, exact in float64.
     pixels = images.shape[1] * images.shape[2]
     sums = np.stack([image.sum((0, 1), dtype=np.int64) for image in images]).astype(np.float64)
@@ -64,9 +64,9 @@ def normalisation_of(
     mean = masks @ sums / count
     scale = np.sqrt(masks @ squares / count - mean**2) / 255
     fixed = Recipe(mean=_fixed(recipe.mean), scale=_fixed(recipe.scale))
-    constants = fixed_normalisation(fixed, device)
+    constants = fixed_normalization(fixed, device)
     rows = {"mean": mean / 255, "scale": np.maximum(scale, SMALLEST_SCALE)}
-    return Normalisation(
+    return Normalization(
         *(
             torch.from_numpy(rows[name].astype(np.float32)).to(device)
             if getattr(recipe, name) == "subset"
@@ -76,14 +76,14 @@ def normalisation_of(
     )
 
 
-def fixed_normalisation(recipe: Recipe, device: torch.device) -> Normalisation:
+def fixed_normalization(recipe: Recipe, device: torch.device) -> Normalization:
     """Return the constants of a recipe that computes none of them from subsets."""
     rows = [
         torch.tensor([[value] if isinstance(value, int | float) else list(value)], dtype=torch.float32, device=device)
         for value in (recipe.mean, recipe.scale)
         if value != "subset"
     ]
-    return Normalisation(rows[0], rows[1])
+    return Normalization(rows[0], rows[1])
 
 
 def _fixed(value: Constant) -> Constant:
