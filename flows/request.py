@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study.config import Settings
-from modeldiff_core.training.probe import PROCESSES
+from modeldiff_core.training.tuning import PROCESSES
 
 
 class RunnerConfig(Settings):

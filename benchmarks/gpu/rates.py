@@ -23,9 +23,9 @@ from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task, train_subset_models
 from modeldiff_core.training.devices import out_of_memory
-from modeldiff_core.training.probe import Measurement, alone, together
 from modeldiff_core.training.sgd import Sgd
-from modeldiff_core.training.steps import Steps
+from modeldiff_core.training.step_timer import StepTimer
+from modeldiff_core.training.tuning import Measurement, time_alone, time_together
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
     clock.usual = usual_loop(bench.device, task, this.images // 2, least)
     yield clock.rate("usual loop", clock.usual)
 
-    def steps(way: Execution) -> Steps:
+    def steps(way: Execution) -> StepTimer:
         masks = SubsetSampler(this.images, 0.5, 0).masks(range(way.stack))
-        return Steps(task, masks, range(way.stack), way)
+        return StepTimer(task, masks, range(way.stack), way)
 
     measured: dict[str, tuple[Execution, Measurement]] = {}
     took = 0.0
@@ -96,7 +96,7 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
             break
         began = perf_counter()
         try:
-            found = alone(steps(way), least)
+            found = time_alone(steps(way), least)
         except RuntimeError as error:
             if not measured or not out_of_memory(error):
                 raise
@@ -111,7 +111,7 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
         # Each process imports torch and opens the device anew.
         if bench.left < 15 + 20 * least:
             break
-        for one in together(task_of, steps(replace(way, processes=(processes,))), found, least):
+        for one in time_together(task_of, steps(replace(way, processes=(processes,))), found, least):
             yield clock.rate(f"{best}, {one.processes} processes", one.seconds_a_model, one.peak_bytes)
 
 

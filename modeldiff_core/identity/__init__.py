@@ -1,4 +1,4 @@
-"""Canonical encoding, digests and random streams: what makes a study the same study everywhere."""
+"""Canonical encoding, digests and random streams, the same on every machine and in every process."""
 
 from modeldiff_core.identity.canonical import (
     UnstableValueError,

@@ -12,8 +12,8 @@ from modeldiff_core.identity import restore, short_digest
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, write_record
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution
-from modeldiff_core.training.probe import fastest
 from modeldiff_core.training.shards import ENSEMBLE_OFFSET
+from modeldiff_core.training.tuning import fastest
 
 
 def probe_training(store: ObjectStore, training: Training, kind: str, execution: Execution) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.evaluation.curve import Point, next_point
+from modeldiff_core.evaluation.curve import MaskedMargins, Point, next_point
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.evaluation.rounds import prefixes
+from modeldiff_core.evaluation.rounds import round_sizes
 from modeldiff_core.identity import digest, generator, short_digest
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step
 from modeldiff_core.plan.products import read_checked
@@ -59,7 +59,7 @@ class Curve:
 
     def sizes(self, budget: int) -> tuple[int, ...]:
         """Models behind each point, held-out ones among them, up to the budget."""
-        return prefixes(budget, self.held, self.growth, self.training.shard_size)
+        return round_sizes(budget, self.held, self.growth, self.training.shard_size)
 
     def point(self, models: int) -> Reference:
         """Where the point of the first so many models stands."""
@@ -145,10 +145,12 @@ def follow_curve(store: ObjectStore, spec: CurveSpec) -> None:
         return
     masks, margins, valid = _first_models(store, curve, budget)
     held = valid & (np.arange(budget) < curve.held)
+    held_out = MaskedMargins(masks[held], margins[held])
     point = _read_point(store, curve, sizes[first - 1]) if first else None
     for size in sizes[first:]:
         fitted = valid & (np.arange(budget) >= curve.held) & (np.arange(budget) < size)
-        point = next_point(point, masks[fitted], margins[fitted], masks[held], margins[held], **curve.lasso)
+        models = MaskedMargins(masks[fitted], margins[fitted])
+        point = next_point(point, models, held_out, **curve.lasso)
         _write_point(store, curve, size, point)
 
 

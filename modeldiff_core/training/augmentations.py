@@ -13,12 +13,12 @@ from modeldiff_core.training.operations import Operation, check
 
 
 def _whole(fill: float) -> bool:
-    """Whether there is a byte for it."""
+    """Return whether a byte stands for this fill exactly."""
     return (fill * 255).is_integer()
 
 
 def _level(fill: float, images: Tensor) -> float | int:
-    """A fill of 0..1 on the scale of the images and of their kind, which torch.where would else turn to floats."""
+    """Return a fill of 0..1 in the scale and type of the images, which torch.where would otherwise turn into floats."""
     return fill if images.is_floating_point() else round(fill * 255)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from modeldiff_core import comparison, datamodels, margins, models, subsets
 from modeldiff_core.data import Examples
 from modeldiff_core.training import Execution, Task, train_subset_models
-from modeldiff_core.training.probe import fastest
+from modeldiff_core.training.tuning import fastest
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from modeldiff_core.evaluation.law import LEAST_POINTS
-from modeldiff_core.evaluation.rounds import enough
+from modeldiff_core.evaluation.rounds import has_saturated
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.store import ObjectStore
@@ -35,7 +35,7 @@ def current_round(store: ObjectStore, comparison: Comparison) -> Round:
         complete = [curve for curve in found if curve is not None and len(curve.models) == points]
         if len(complete) < len(curves):
             return Round(settled(comparison, models), False)
-        if enough(complete, subsets.rounds.growth, subsets.rounds.least_gain):
+        if has_saturated(complete, subsets.rounds.growth, subsets.rounds.least_gain):
             return Round(settled(comparison, models), True)
     return Round(settled(comparison, rounds[-1]), True)
 

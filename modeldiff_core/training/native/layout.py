@@ -1,4 +1,4 @@
-"""How the compiled code sees a network: its layers, and where their parameters lie in one run of floats."""
+"""The layout of a network in compiled code: its layers, and the place of their parameters in one array of floats."""
 
 import ctypes
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from torch import Tensor
 from modeldiff_core.models import Shape, StackedConvNet, StackedMLP, StackedNetwork
 
 LANES = 16
-"""Floats that are computed together; rows of weights are padded with zeros to a multiple, which stay 0."""
+"""Floats that are computed together; rows of weights are padded to a multiple with zeros, which stay 0."""
 KERNELS = (3, 5)
-"""Sizes of convolutions that there is code for."""
+"""Sizes of the convolutions that the compiled code supports."""
 
 
 class Layer(ctypes.Structure):
-    """training.c's Layer: a convolution with pooling and ReLU, or with kernel 0 a linear layer."""
+    """The struct Layer of training.c: a convolution with pooling and ReLU, or, with kernel 0, a linear layer."""
 
     _fields_ = tuple(
         (name, ctypes.c_int64)
@@ -27,9 +27,20 @@ class Layer(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A layer by its names in a stack; at: where its weight starts. features: channels, height and width of the images
-    that a linear layer's inputs are, in the stack's order; in compiled code channels come last.
+class _Place:
+    """The place of a layer's parameters.
+
+    Attributes:
+        name: Name of the layer in a stack.
+        inputs: Input features or channels.
+        outputs: Output features or channels.
+        at: Offset of its weight.
+        height: Height of a convolution's images.
+        width: Width of a convolution's images.
+        kernel: Size of a convolution; 0 for a linear layer.
+        padding: Padding of a convolution.
+        features: Channels, height and width of the images that a linear layer flattens, in the order of a stack;
+            compiled code flattens them with channels last.
     """
 
     name: str
@@ -44,96 +55,96 @@ class _Part:
 
     @property
     def rows(self) -> int:
-        """Rows of its weights: of kernels, or inputs."""
+        """Rows of its weight: those of all kernels, or the inputs."""
         return self.outputs * self.kernel if self.kernel else self.inputs
 
     @property
     def row(self) -> int:
-        """Floats of a row of its weights, without what pads it."""
+        """Floats of a row of its weight without padding."""
         return self.kernel * self.inputs if self.kernel else self.outputs
 
     @property
     def bias(self) -> int:
-        """Where its bias starts."""
+        """Offset of its bias."""
         return self.at + self.rows * padded(self.row)
 
     @property
     def end(self) -> int:
-        """Where the next layer starts."""
+        """Offset of the next layer."""
         return self.bias + padded(self.outputs)
 
 
 class Layout:
-    """Layers in order, the head last; size: floats of all parameters."""
+    """Layers in order, the head last; `size` is the number of floats of all parameters with padding."""
 
-    def __init__(self, parts: list[_Part], features: int) -> None:
-        self.parts, self.features, self.size, self.classes = parts, features, parts[-1].end, parts[-1].outputs
-        self.layers = (Layer * len(parts))(
-            *(Layer(p.height, p.width, p.inputs, p.outputs, p.kernel, p.padding, p.at, p.bias) for p in parts)
+    def __init__(self, places: list[_Place], features: int) -> None:
+        self.places, self.features, self.size, self.classes = places, features, places[-1].end, places[-1].outputs
+        self.layers = (Layer * len(places))(
+            *(Layer(p.height, p.width, p.inputs, p.outputs, p.kernel, p.padding, p.at, p.bias) for p in places)
         )
 
     def packed(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, " parameters"]:
-        """One network's parameters, named and shaped as in a stack without `models`, in one run."""
+        """Return the parameters of one network, named and shaped as in a stack without `models`, as one array."""
         flat = torch.zeros(self.size)
-        for part in self.parts:
-            weight, bias = self._views(flat, part)
-            given = parameters[f"{part.name}.weight"]
-            if part.kernel:
-                given = given.permute(0, 2, 3, 1)
-            elif part.features:
-                given = given.unflatten(0, part.features).permute(1, 2, 0, 3)
-            weight.copy_(given.reshape(weight.shape))
-            bias.copy_(parameters[f"{part.name}.bias"].reshape(-1))
+        for place in self.places:
+            weight, bias = self._views(flat, place)
+            values = parameters[f"{place.name}.weight"]
+            if place.kernel:
+                values = values.permute(0, 2, 3, 1)
+            elif place.features:
+                values = values.unflatten(0, place.features).permute(1, 2, 0, 3)
+            weight.copy_(values.reshape(weight.shape))
+            bias.copy_(parameters[f"{place.name}.bias"].reshape(-1))
         return flat
 
     def unpacked(self, flat: Float[Tensor, " parameters"]) -> dict[str, Tensor]:
-        """The reverse of ``packed``."""
+        """Return the parameters by name: the inverse of ``packed``."""
         parameters = {}
-        for part in self.parts:
-            weight, bias = self._views(flat, part)
-            if part.kernel:
-                shaped = weight.reshape(part.outputs, part.kernel, part.kernel, part.inputs).permute(0, 3, 1, 2)
-            elif part.features:
-                channels, height, width = part.features
+        for place in self.places:
+            weight, bias = self._views(flat, place)
+            if place.kernel:
+                shaped = weight.reshape(place.outputs, place.kernel, place.kernel, place.inputs).permute(0, 3, 1, 2)
+            elif place.features:
+                channels, height, width = place.features
                 shaped = weight.unflatten(0, (height, width, channels)).permute(2, 0, 1, 3).flatten(0, 2)
             else:
                 shaped = weight
-            parameters[f"{part.name}.weight"] = shaped.contiguous()
-            parameters[f"{part.name}.bias"] = bias.clone() if part.kernel else bias.clone()[None]
+            parameters[f"{place.name}.weight"] = shaped.contiguous()
+            parameters[f"{place.name}.bias"] = bias.clone() if place.kernel else bias.clone()[None]
         return parameters
 
     @staticmethod
-    def _views(flat: Tensor, part: _Part) -> tuple[Tensor, Tensor]:
-        """Weight [rows, row] and bias [outputs] of a layer."""
-        weight = flat[part.at : part.bias].view(part.rows, -1)[:, : part.row]
-        return weight, flat[part.bias : part.bias + part.outputs]
+    def _views(flat: Tensor, place: _Place) -> tuple[Tensor, Tensor]:
+        """Return weight [rows, row] and bias [outputs] of a layer as views."""
+        weight = flat[place.at : place.bias].view(place.rows, -1)[:, : place.row]
+        return weight, flat[place.bias : place.bias + place.outputs]
 
 
 def padded(n: int) -> int:
-    """The next multiple of LANES."""
+    """Return the smallest multiple of LANES that is at least n."""
     return -(-n // LANES) * LANES
 
 
 def layout_of(stack: StackedNetwork, shape: Shape) -> Layout | None:
-    """The layout of these networks for images of that shape, if there is code for them."""
-    parts: list[_Part] = []
+    """Return the layout of these networks for images of that shape, or None if the compiled code lacks a layer."""
+    places: list[_Place] = []
     height, width, channels = shape
 
     def at() -> int:
-        return parts[-1].end if parts else 0
+        return places[-1].end if places else 0
 
     if isinstance(stack, StackedMLP):
         for i, (inputs, outputs) in enumerate(pairwise(stack.sizes)):
-            parts.append(_Part(str(i), inputs, outputs, at()))
-        return Layout(parts, stack.sizes[0])
+            places.append(_Place(str(i), inputs, outputs, at()))
+        return Layout(places, stack.sizes[0])
     if not isinstance(stack, StackedConvNet) or stack.stages.kernel not in KERNELS:
         return None
     kernel, features = stack.stages.kernel, height * width * channels
     for i, (inputs, outputs, padding) in enumerate(stack.stages.convolutions):
-        parts.append(_Part(f"conv{i}", inputs, outputs, at(), height, width, kernel, padding))
+        places.append(_Place(f"conv{i}", inputs, outputs, at(), height, width, kernel, padding))
         height, width = ((side + 2 * padding - kernel + 1) // 2 for side in (height, width))
     images: tuple[int, int, int] | None = (stack.stages.convolutions[-1][1], height, width)
     for name, (inputs, outputs) in stack.linear_layers():
-        parts.append(_Part(name, inputs, outputs, at(), features=images))
+        places.append(_Place(name, inputs, outputs, at(), features=images))
         images = None
-    return Layout(parts, features)
+    return Layout(places, features)

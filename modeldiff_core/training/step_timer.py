@@ -1,4 +1,4 @@
-"""The time that a few steps of training take, in this process or in several that share a device."""
+"""Timing of a few steps of training, in this process or in several that share a device."""
 
 import multiprocessing
 import os
@@ -19,15 +19,15 @@ from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.shards import Task
 from modeldiff_core.training.workers import begin_worker
 
-FEW = 2
-"""Steps whose time is mostly set-up: what they take is no part of a step."""
+SETUP_STEPS = 2
+"""Steps whose time is mostly set-up, and is not counted as time of steps."""
 
 _start: Barrier
 
 
 @dataclass(frozen=True)
-class Steps:
-    """A stack of models, trained for as many steps as asked for, always from the start."""
+class StepTimer:
+    """A stack of models that is trained from its start for any number of steps and timed."""
 
     task: Task
     masks: Bool[np.ndarray, "models train"]
@@ -36,31 +36,31 @@ class Steps:
 
     @property
     def total(self) -> int:
-        """Steps of whole models; 1 for an algorithm that cannot stop after some."""
+        """Steps of whole models; 1 for an algorithm that cannot stop early."""
         recipe = self.task.algorithm
         return recipe.epochs * -(-int(self.masks[0].sum()) // recipe.batch_size) if isinstance(recipe, Sgd) else 1
 
     def seconds(self, steps: int) -> float:
-        """Wall-clock seconds of training for so many steps, until the device is done."""
+        """Return the wall-clock seconds of training for `steps` steps, until the device has finished."""
         task, algorithm = self.task, self.task.algorithm
-        given = task.train, task.n_classes, self.masks, self.models, task.seed, self.execution
+        arguments = task.train, task.n_classes, self.masks, self.models, task.seed, self.execution
         start = time.perf_counter()
         if isinstance(algorithm, Sgd):
-            algorithm.train(*given, steps=steps)
+            algorithm.train(*arguments, steps=steps)
         else:
-            algorithm.train(*given)
+            algorithm.train(*arguments)
         if self.execution.device.startswith("cuda"):
             torch.cuda.synchronize(self.execution.device)
         return time.perf_counter() - start
 
     def extrapolated(self, short: float, long: float, steps: int) -> float:
-        """Seconds of all steps, from those of the few first and of more."""
+        """Return the seconds of all steps, given those of the first SETUP_STEPS (`short`) and of `steps` (`long`)."""
         if steps >= self.total:
             return long
-        return long + max(long - short, 0.0) / (steps - FEW) * (self.total - steps)
+        return long + max(long - short, 0.0) / (steps - SETUP_STEPS) * (self.total - steps)
 
 
-def at_once(
+def time_processes(
     task_of: Callable[[], Task],
     masks: Bool[np.ndarray, "models train"],
     models: Sequence[int],
@@ -68,20 +68,32 @@ def at_once(
     processes: int,
     counts: Sequence[int],
 ) -> tuple[list[float], int]:
-    """Seconds until all of several processes, which train at the same time, are done with so many steps each.
+    """Time processes that train at the same time.
 
-    task_of: makes the task in each process. counts: of steps; each count is started together. Also gives the most
-    bytes that they take up together. Raises what one of them raises.
+    Args:
+        task_of: Makes the task in each process.
+        masks: Masks of the models that each process trains.
+        models: Number of each model.
+        execution: How each process trains.
+        processes: Number of processes.
+        counts: Numbers of steps; all processes start each of them together.
+
+    Returns:
+        Seconds until all processes have finished, for each count, and the peak memory of all processes together.
+
+    Raises:
+        Exception: The error of a process that failed, as it is.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _keep, (os.getpid(), context.Barrier(processes))) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (os.getpid(), context.Barrier(processes))) as pool:
         futures = [pool.submit(_timed, task_of, masks, models, execution, counts) for _ in range(processes)]
         wait(futures)
-    found = [future.result() for future in sorted(futures, key=_gave_up)]
-    return [max(seconds) for seconds in zip(*(seconds for seconds, _ in found), strict=True)], sum(p for _, p in found)
+    results = [future.result() for future in sorted(futures, key=_gave_up)]
+    slowest = [max(seconds) for seconds in zip(*(seconds for seconds, _ in results), strict=True)]
+    return slowest, sum(peak for _, peak in results)
 
 
-def _keep(parent: int, barrier: Barrier) -> None:
+def _begin(parent: int, barrier: Barrier) -> None:
     global _start
     begin_worker(parent)
     _start = barrier
@@ -96,11 +108,11 @@ def _timed(
 ) -> tuple[list[float], int]:
     seconds = []
     try:
-        steps = Steps(task_of(), masks, models, execution)
-        steps.seconds(counts[0])  # compiles and fills caches
+        timer = StepTimer(task_of(), masks, models, execution)
+        timer.seconds(counts[0])  # compiles and fills caches
         for count in counts:
             _start.wait()
-            seconds.append(steps.seconds(count))
+            seconds.append(timer.seconds(count))
     except BaseException:
         _start.abort()
         raise
@@ -108,5 +120,5 @@ def _timed(
 
 
 def _gave_up(future: Future[tuple[list[float], int]]) -> bool:
-    """Whether a process only ended because another one had failed: that one's error is the one to be told."""
+    """Return whether a process ended only because another one had failed, whose error is the one to report."""
     return isinstance(future.exception(), BrokenBarrierError)

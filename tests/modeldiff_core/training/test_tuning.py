@@ -12,16 +12,16 @@ import torch
 from modeldiff_core.data import Dataset
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.subsets import SubsetSampler
-from modeldiff_core.training import Execution, Task, probe
+from modeldiff_core.training import Execution, Task, tuning
 from modeldiff_core.training import sgd as sgd_module
-from modeldiff_core.training import steps as steps_module
+from modeldiff_core.training import step_timer as timer_module
 from modeldiff_core.training.augmentations import Noise
 from modeldiff_core.training.crops import Resize
-from modeldiff_core.training.probe import Measurement
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
-from modeldiff_core.training.steps import Steps
+from modeldiff_core.training.step_timer import StepTimer
+from modeldiff_core.training.tuning import Measurement
 
 MLP = Sgd(network=Network("mlp", (8,)), epochs=3)
 
@@ -59,40 +59,40 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_the_fastest_way_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {1: 3.0, 4: 1.0, 16: 2.0}
 
-    def alone(steps: Steps) -> Measurement:
+    def alone(steps: StepTimer) -> Measurement:
         way = steps.execution
         assert len(steps.models) == len(steps.masks) == way.stack
         return Measurement(way.stack, way.compiled, costs[way.stack], 10**8)
 
-    monkeypatch.setattr(probe, "alone", alone)
-    ways = probe.fastest(task(), masks(20), range(20), Execution(native=False, stack=50))
+    monkeypatch.setattr(tuning, "time_alone", alone)
+    ways = tuning.fastest(task(), masks(20), range(20), Execution(native=False, stack=50))
     assert [(way.stack, way.seconds_a_model) for way in ways] == [(4, 1.0), (16, 2.0), (1, 3.0)]
     assert not any(way.compiled for way in ways)
 
 
 def test_stacks_are_limited_by_the_request_and_by_the_models() -> None:
-    ways = probe.fastest(task(), masks(20), range(20), Execution(native=False, stack=4))
+    ways = tuning.fastest(task(), masks(20), range(20), Execution(native=False, stack=4))
     assert {way.stack for way in ways} == {1, 4}
     assert all(way.peak_bytes > 10**7 and way.processes == 1 for way in ways)
-    assert {way.stack for way in probe.fastest(task(), masks(3), range(3), Execution(native=False, stack=64))} == {1}
+    assert {way.stack for way in tuning.fastest(task(), masks(3), range(3), Execution(native=False, stack=64))} == {1}
 
 
 def test_compiled_code_has_one_way() -> None:
     """It trains model by model, whatever the stack; torch takes over for a recipe that there is no code for."""
-    assert [way.stack for way in probe.fastest(task(), masks(20), range(20), Execution(stack=20))] == [20]
+    assert [way.stack for way in tuning.fastest(task(), masks(20), range(20), Execution(stack=20))] == [20]
     recipe = Sgd(network=Network("mlp", (8,), trainable="last_block"), epochs=3)
-    assert len(probe.fastest(task(recipe), masks(4), range(4), Execution(stack=4))) == 2
+    assert len(tuning.fastest(task(recipe), masks(4), range(4), Execution(stack=4))) == 2
 
 
-def test_on_a_gpu_compilation_and_batch_normalisation_side_by_side_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_compilation_and_batch_normalization_side_by_side_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Sgd(network=Network("resnet9", (4, 4, 4, 4)), augmentations=(Resize(height=12, width=12),))
-    ways = probe._ways(task(recipe), Execution("cpu", 16))
+    ways = tuning._ways(task(recipe), Execution("cpu", 16))
     assert [(way.stack, way.compiled) for way in ways] == [(1, False)]
-    monkeypatch.setattr(probe, "available_device", torch.device)
-    ways = probe._ways(task(recipe), Execution("cuda:0", 16))
+    monkeypatch.setattr(tuning, "available_device", torch.device)
+    ways = tuning._ways(task(recipe), Execution("cuda:0", 16))
     assert [(way.stack, way.compiled) for way in ways] == [(1, False), (1, True), (4, False), (16, False)]
     assert all(way.stack_batch_norm for way in ways)
-    ways = probe._ways(task(MLP), Execution("cuda:0", 16, native=False))
+    ways = tuning._ways(task(MLP), Execution("cuda:0", 16, native=False))
     assert [(way.stack, way.compiled) for way in ways] == [(1, False), (4, False), (16, False)]
 
 
@@ -107,11 +107,11 @@ def test_measured_seconds_are_those_of_training(monkeypatch: pytest.MonkeyPatch)
         return drawn(noise, *args)
 
     monkeypatch.setattr(Noise, "__call__", slow)
-    monkeypatch.setattr(steps_module, "time", SimpleNamespace(perf_counter=lambda: clock))
+    monkeypatch.setattr(timer_module, "time", SimpleNamespace(perf_counter=lambda: clock))
     recipe = Sgd(network=Network("mlp", (8,)), epochs=60, batch_size=20, augmentations=(Noise(),))
     execution = Execution(native=False, stack=4)
-    steps = Steps(task(recipe), masks(4), range(4), execution)
-    seconds = probe.alone(steps, 2.5).seconds_a_model
+    steps = StepTimer(task(recipe), masks(4), range(4), execution)
+    seconds = tuning.time_alone(steps, 2.5).seconds_a_model
     measured, clock = clock, 0.0
     recipe.train(task().train, 10, masks(4), range(4), 0, execution)
     assert 150 / 4 <= clock / 4 == pytest.approx(seconds), "300 steps of four models"
@@ -134,14 +134,14 @@ def test_compilation_for_a_smaller_last_batch_is_no_part_of_a_step(monkeypatch: 
 
 
 def test_other_algorithms_have_one_way() -> None:
-    ways = probe.fastest(task(SklearnClassifier()), masks(3), range(3), Execution())
+    ways = tuning.fastest(task(SklearnClassifier()), masks(3), range(3), Execution())
     assert len(ways) == 1
     assert ways[0].seconds_a_model > 0
 
 
 def test_the_probe_leaves_out_what_does_not_fit(little_memory: list[int], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        ways = probe.fastest(task(), masks(64), range(64), Execution(native=False, stack=64))
+        ways = tuning.fastest(task(), masks(64), range(64), Execution(native=False, stack=64))
     assert {way.stack for way in ways} == {1, 4}
     assert 16 in little_memory
     assert 64 not in little_memory
@@ -169,7 +169,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
     with pytest.raises(RuntimeError, match="shapes do not match"):
         MLP.train(task().train, 10, masks(4), range(4), 0, Execution(native=False, stack=4))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        probe.fastest(task(), masks(4), range(4), Execution(native=False, stack=4))
+        tuning.fastest(task(), masks(4), range(4), Execution(native=False, stack=4))
 
 
 def test_memory_that_runs_out_for_one_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
