@@ -14,7 +14,7 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import short_digest
 from modeldiff_core.plan.products import Foreign
 from modeldiff_core.store import ObjectStore, read_record, read_tensors
-from modeldiff_core.store.objects import PROBE, TEMPORARY
+from modeldiff_core.store.objects import PROBE_PREFIX, TEMPORARY
 
 UNKNOWN = "nothing of that name belongs here"
 
@@ -41,7 +41,7 @@ def strays(store: ObjectStore, keys: Collection[str], rest: Collection[str]) -> 
     records = _Records(store, keys)
     unnamed: dict[str, list[str]] = {}
     for key in sorted(rest):
-        if key.startswith(PROBE):
+        if key.startswith(PROBE_PREFIX):
             yield Stray(key, "stray", "was written to see whether the store can be used", (key,))
             continue
         group, _, part = key.partition(".zarr/")
