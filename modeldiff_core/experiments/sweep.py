@@ -155,7 +155,7 @@ def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
             continue
         shown = experiment.shown(store)
         row = getattr(experiment, "row", _no_columns)(summary)
-        report = next(reversed(shown.links.values()), "")
+        report = next(iter(reversed([*shown.links.values()])), "")
         findings = " ".join(shown.findings)
         rows.append({"point": point.words, "status": "done", **row, "findings": findings, "report": report})
     return rows

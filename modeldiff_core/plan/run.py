@@ -75,8 +75,9 @@ class InProcess:
 def run(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress | None = None) -> None:
     """Make everything of a plan that the store lacks.
 
-    The longest steps of a wave start first. A step that fails does not stop others, but for those that need its result. An object that turns out
-    damaged, whichever step reads it, is deleted and made again by the step that makes it, at most REPAIRS times.
+    The longest steps of a wave start first. A step that fails stops only those that need its result. An object that
+    turns out damaged, whichever step reads it, is deleted and made again by the step that makes it, at most REPAIRS
+    times.
 
     Args:
         plan: The plan.

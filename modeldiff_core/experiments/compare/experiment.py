@@ -76,7 +76,7 @@ class Compare:
         return replace(self, comparison=current_round(store, self.comparison).comparison)
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
-        """Yield rounds of training and learning curves as long as an adaptive design asks for more; then all the rest."""
+        """Yield rounds of training and learning curves while an adaptive design asks for more, then all the rest."""
         trained = 0
         while not (now := current_round(store, self.comparison)).last:
             plan, models = ComparisonPlan(now.comparison), now.comparison.study.subsets.models
