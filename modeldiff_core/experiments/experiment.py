@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -46,6 +46,7 @@ class Shown:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Experiment(Protocol):
     """A study resolved against its data and a store; everything but `shown` and `now` is a pure function of both.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.plan.failures import failure_key
@@ -13,6 +13,7 @@ from modeldiff_core.store import ObjectStore
 State = Literal["done", "missing", "failed", "unneeded"]
 
 
+@runtime_checkable
 class Plan(Protocol):
     """All the work of one experiment."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from modeldiff_core.errors import DamagedObject, ModelDiffError
 from modeldiff_core.plan.listing import Listing
@@ -30,6 +30,7 @@ class Outcome:
     recorded: dict[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Submit(Protocol):
     """Carries out steps that do not depend on each other."""
 
