@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -64,7 +64,7 @@ class Experiment(Protocol):
     command: ClassVar[str]
 
     @classmethod
-    def of(cls, study: Any, store: ObjectStore) -> Self:
+    def of(cls, study: Any, store: ObjectStore) -> "Experiment":
         """Resolve a study; raises ConfigError for one that names what is not there."""
         ...
 
@@ -107,7 +107,7 @@ class Experiment(Protocol):
         """Return warnings; raises ConfigError for a study that cannot give a result."""
         ...
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "Experiment":
         """Return the experiment as far as its rounds have come in a store; itself if it has none."""
         ...
 
