@@ -49,8 +49,10 @@ def later(title: str, awaits: str, steps: Callable[[], Sequence[Step]]) -> Wave:
     """Return a wave whose steps depend on stored results; without steps as long as those cannot be read."""
     try:
         return Wave(title, tuple(steps()))
-    except (FileNotFoundError, DamagedObject):
+    except FileNotFoundError:
         return Wave(title, (), awaits)
+    except DamagedObject as error:
+        return Wave(title, (), awaits, damage=error)
 
 
 def state_of(store: ObjectStore, keys: Listing, step: Step) -> Known:

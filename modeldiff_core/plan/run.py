@@ -76,8 +76,9 @@ class InProcess:
 def run(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress | None = None) -> None:
     """Make everything of a plan that the store lacks.
 
-    The longest steps of a wave start first. A step that fails does not stop others, but for those that need its result. An object that turns out
-    damaged, whichever step reads it, is deleted and made again by the step that makes it, at most REPAIRS times.
+    The longest steps of a wave start first. A step that fails does not stop others, but for those that need its
+    result. An object that turns out damaged, whichever step reads it, is deleted and made again by the step that makes
+    it, at most REPAIRS times.
 
     Args:
         plan: The plan.
@@ -114,6 +115,8 @@ def _walk(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress) ->
     for wave in plan.waves(store):
         if wave.note:
             progress.note(wave.note)
+        if wave.damage and (damage := _damage({wave.title: wave.damage}, seen, store, keys)):
+            return damage
         if wave.awaits:
             if not failures:
                 raise RunFailed(f"{wave.title}: expected that {wave.awaits}, since every earlier step is complete")
@@ -166,10 +169,9 @@ def _damage(
     met = {key: str(error) for error in failures.values() if isinstance(error, DamagedObject) for key in error.keys}
     if not met:
         return {}
-    makers = {
-        key: step
-        for step in seen
-        if not step.adopted
-        for key in (step.reference.record, *step.makes.objects(store, keys))
-    }
+    makers: dict[str, Step] = {}
+    for step in seen:  # a whole names the objects of its parts too, which come before it
+        if not step.adopted:
+            for key in (step.reference.record, *step.makes.objects(store, keys)):
+                makers.setdefault(key, step)
     return {key: (makers[key], why) for key, why in met.items() if key in makers}
