@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Array:
         return tuple(self.axes.values())
 
 
+@runtime_checkable
 class Product(Protocol):
     """A result in the store."""
 

@@ -1,7 +1,7 @@
 """The study as one frozen, validated object: what a user asks for, and nothing about how it is run."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -148,7 +148,7 @@ class StudyConfig(Settings):
     transformations: tuple[TransformationTest, ...] = ()
 
     @classmethod
-    def parse(cls, content: object) -> Self:
+    def parse(cls, content: object) -> "StudyConfig":
         """Return a validated study; raises ConfigError."""
         return parse_as_study(cls, content)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.study import check_study
+from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import RegressionConfig
 
