@@ -1,13 +1,11 @@
-"""Experiments whose summary is one record and whose report is one page: all that such an experiment leaves to its author
-are the settings, the work, and what was found.
-"""
+"""Experiments of one summary and one page: their authors state the settings, the work, and what was found."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from modeldiff_core.experiments.experiment import KIND, Shown, experiments, parse_settings
 from modeldiff_core.experiments.page import draw_page
@@ -17,18 +15,25 @@ from modeldiff_core.report.figures import Plot
 from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.report.recheck import check_numbers
 from modeldiff_core.store import ObjectStore, read_record, write_record
+from modeldiff_core.study.config import Settings
+
+
+class OnePageStudy(Settings):
+    """Settings of such an experiment, frozen and closed to unknown keys; add the others and ``experiment``."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
 
 
 @dataclass(frozen=True)
 class OnePage(ABC):
     """An ``Experiment`` with one summary and one page.
 
-    A subclass sets `kind` and `settings`, a pydantic class with a field ``name``, and is registered under the
-    entry-point group ``modeldiff.experiments``.
+    A subclass sets `kind` and `settings` and is registered under the entry-point group ``modeldiff.experiments``.
 
     Attributes:
         study: The settings.
         version: Raised by hand when a change of the code changes the numbers.
+
     """
 
     study: Any

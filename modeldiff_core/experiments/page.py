@@ -23,6 +23,7 @@ def draw_page(kind: str, shown: Shown, plots: Mapping[str, Plot], study: object)
         shown: What was found.
         plots: Figures by their captions.
         study: The settings as plain values.
+
     """
     settings = json.dumps(study, indent=2, ensure_ascii=False)
     figures = [{"caption": caption, "stem": slug(caption), "plot": plot} for caption, plot in plots.items()]

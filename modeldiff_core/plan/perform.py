@@ -14,8 +14,8 @@ from modeldiff_core.store import ObjectStore, StoreSettings
 def perform(store: ObjectStore, work: Mapping[str, Any], execution: object | None = None) -> dict[str, Any]:
     """Carry out what ``Step.work`` wrote and return where the result is, as plain JSON.
 
-    A recorded failure of an earlier attempt is replaced. Checkpoints are removed once the work is over, with a result or
-    with a recorded failure.
+    A recorded failure of an earlier attempt is replaced. Checkpoints are removed once the work is over, with a result
+    or with a recorded failure.
 
     Args:
         store: Where inputs are read and the result is written.

@@ -1,4 +1,4 @@
-"""Which pixels does a classifier of handwritten digits look at?
+"""Find the pixels that a classifier of handwritten digits looks at.
 
 Random pixels are set to zero, and the margin of each test image is regressed on which pixels were left. The design, the
 shards, the matrix, the regression and its score are ModelDiff's; this file holds the intervention and the experiment,
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sklearn.datasets import load_digits
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import RidgeClassifier
@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from modeldiff_core.designs import Bernoulli
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Shown, Table
-from modeldiff_core.experiments.one_page import OnePage
+from modeldiff_core.experiments.one_page import OnePage, OnePageStudy
 from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.plan import Label, Wave, later
 from modeldiff_core.report.figures import Plot, new_axes, plot
@@ -70,12 +70,10 @@ class Knockout(Intervention):
         return np.stack([correct_class_margin(output, labels).numpy() for output in outputs])
 
 
-class KnockoutStudy(BaseModel):
+class KnockoutStudy(OnePageStudy):
     """The settings of a study; rows before `evaluation_rows` take no part in the regression and score it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     experiment: Literal["feature_knockout"] = "feature_knockout"
-    name: str
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.7
     rows: Annotated[int, Field(ge=1)] = 1000
     evaluation_rows: Annotated[int, Field(ge=3)] = 200
@@ -156,7 +154,7 @@ class FeatureKnockout(OnePage):
 
     def present(self, summary: Mapping[str, Any]) -> Shown:
         lds, strength = summary["lds"], np.array(summary["strength"])
-        strongest, idle = np.argsort(-strength)[:10], int((strength < 0.01 * strength.max()).sum())
+        strongest, idle = np.argsort(-strength)[:10], int((strength < 0.1 * strength.max()).sum())
         rows = [
             {"row": int(at) // SIDE, "column": int(at) % SIDE, "mean weight": round(summary["weights"][at], 3),
              "mean size": round(float(strength[at]), 3)}
@@ -164,11 +162,14 @@ class FeatureKnockout(OnePage):
         ]  # fmt: skip
         row, column = divmod(int(strongest[0]), SIDE)
         findings = (
-            f"The pixel in row {row}, column {column} moves margins most; {idle} of {len(strength)} pixels hardly do.",
+            f"The pixel in row {row}, column {column} moves margins most; {idle} of {len(strength)} pixels move them "
+            "less than a tenth as much.",
             f"On masks that played no part, predicted and actual margins have a mean rank correlation of "
             f"{lds['mean']:.3f} (95 % interval {lds['ci_low']:.3f} to {lds['ci_high']:.3f}).",
         )
-        return Shown("Pixels that a classifier looks at", findings, (Table("Strongest pixels", rows, "Of all targets"),))
+        return Shown(
+            "Pixels that a classifier looks at", findings, (Table("Strongest pixels", rows, "Of all targets"),)
+        )
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
         strength = np.array(summary["strength"]).reshape(SIDE, SIDE)
