@@ -116,6 +116,9 @@ class OnePage(ABC):
         report = Step(f"report of {self.name}", files, write_report, spec, (self.summary,), label, Cost(3))
         yield Wave("report", (report,))
 
+    def advice(self, store: ObjectStore) -> list[str]:
+        return []
+
     def redraw(self, store: ObjectStore) -> None:
         summary = {"digest": self.digest, **self.summarize(store)}
         write_record(store, self.summary.record, summary)
