@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, Field
 
@@ -43,7 +43,7 @@ class OnePage(ABC):
     version: ClassVar[int] = 1
 
     @classmethod
-    def of(cls, study: Any, store: ObjectStore) -> Self:
+    def of(cls, study: Any, store: ObjectStore) -> "OnePage":
         """Return the experiment of a study."""
         return cls(study)
 
@@ -100,7 +100,7 @@ class OnePage(ABC):
     def check(self) -> list[str]:
         return []
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "OnePage":
         return self
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
@@ -113,7 +113,7 @@ class OnePage(ABC):
         summary = Step(f"summary of {self.name}", makes, write_summary, spec, tuple(needs), label, check=check_summary)
         yield Wave("summary", (summary,))
         files, label = Files(self.report, f"{self.folder}/report/{FILES}"), Label("report", "report", ("report",))
-        report = Step(f"report of {self.name}", files, write_report, spec, (self.summary,), label, Cost(3))
+        report = Step(f"report of {self.name}", files, write_report, spec, (self.summary,), label, Cost(3.0))
         yield Wave("report", (report,))
 
     def advice(self, store: ObjectStore) -> list[str]:
