@@ -28,12 +28,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.drills import STUDY, children, environment, fingerprints
+from harness.drills import children, environment, fingerprints
+from harness.ports import free_ports
+from harness.prefect_server import PrefectServer, prefect_server
+from harness.s3_server import S3Server, s3_server
+from harness.small_studies import DRILLED
 from modeldiff_core.store import ObjectStore, StoreSettings
-from tests.prefect_server import PrefectServer, prefect_server
-from tests.servers import S3Server, free_ports, s3_server
 
-LONGER = *STUDY, "algorithm_a.recipe.epochs=120", "algorithm_b.recipe.epochs=120", "runner.workers=2"
+LONGER = *DRILLED, "algorithm_a.recipe.epochs=120", "algorithm_b.recipe.epochs=120", "runner.workers=2"
 """Shards of about a second, so that what is taken away is missed in the middle of one."""
 BEGUN = 4
 """Shards after which something is taken away."""

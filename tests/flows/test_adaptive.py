@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.flows.conftest import ADAPTIVE, AdaptiveRun, subset_shards
+from harness.commands import subset_shards
+from harness.small_studies import ADAPTIVE
+from tests.flows.conftest import AdaptiveRun
 
 LEAST = 160
 """The law of a curve needs six points, and the sixth lies there."""

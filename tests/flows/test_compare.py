@@ -17,8 +17,9 @@ from prefect.client.schemas.filters import (
 )
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from harness.commands import Commands, kill_all, wait_for
+from harness.small_studies import SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
-from tests.flows.conftest import SMALL, Commands, kill_all, wait_for
 
 SHARDS = 2 * (6 + 2)
 

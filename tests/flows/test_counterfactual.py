@@ -9,12 +9,14 @@ import pytest
 
 from flows.cli import main
 from flows.cli.compose import request
+from harness.commands import Commands
+from harness.small_studies import ADAPTIVE
 from modeldiff_core.evaluation.counterfactual import SamplerWithout, agreement
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, read_tensors
-from tests.flows.conftest import ADAPTIVE, AdaptiveRun, Commands
+from tests.flows.conftest import AdaptiveRun
 from tests.modeldiff_core.report.pages import Page
 
 CHECK = (*ADAPTIVE, "counterfactual.targets=6", "counterfactual.top_k=30", "counterfactual.models=8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import Commands
+from harness.commands import Commands
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/nearest_centroid"
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import drills
+from harness import drills
+from harness.commands import Commands
+from harness.s3_proxy import Fault, Proxy, Request, proxy
+from harness.s3_server import S3Server, s3_server
+from harness.small_studies import DRILLED, DRILLED_SHARDS, SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
-from tests.flows.conftest import SMALL, Commands
-from tests.proxy import Fault, Proxy, Request, proxy
-from tests.servers import S3Server, s3_server
 
-TINY = (*drills.STUDY, "subsets.models=160")
+TINY = (*DRILLED, "subsets.models=160")
 SHARDS = 2 * (8 + 2)
 
 
@@ -146,7 +147,7 @@ def expected(on_s3: Commands) -> tuple[dict[str, str], float]:
 def test_killed_at_random_moments(
     on_s3: Commands, server: S3Server, expected: tuple[dict[str, str], float], what: str, kills: int
 ) -> None:
-    """A slice of benchmarks/drills.py."""
+    """A slice of the drills."""
     numbers = count()
 
     def settings() -> StoreSettings:
@@ -159,7 +160,7 @@ def test_killed_at_random_moments(
     drill.run(kills, *expected, server if what == "server" else None)
     assert drill.complaints == []
     assert drill.kills.total() == kills
-    assert all(outcome.identical and outcome.shards == drills.SHARDS for outcome in drill.outcomes)
+    assert all(outcome.identical and outcome.shards == DRILLED_SHARDS for outcome in drill.outcomes)
     assert {at for outcome in drill.outcomes for _, at in outcome.kills} <= set(drills.STAGES)
     assert drills.logged(log) == drill.outcomes
     assert drills.table(drill.outcomes).splitlines()[2].startswith(f"| {what} | {kills} (")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import fsspec
 import pytest
 
+from harness.s3_server import S3Server, s3_server
 from modeldiff_core.store import StoreSettings
-from tests.servers import S3Server, s3_server
 
 
 @pytest.fixture(scope="session")

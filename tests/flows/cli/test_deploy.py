@@ -23,9 +23,10 @@ from prefect.context import refresh_global_settings_context
 from flows.cli import main
 from flows.prefect_api.deployed import check_cluster
 from flows.request import RunnerConfig
+from harness.commands import Commands, wait_for
+from harness.prefect_server import PASSWORD, PrefectServer, prefect_server
+from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
-from tests.flows.conftest import TINY, Commands, wait_for
-from tests.prefect_server import PASSWORD, PrefectServer, prefect_server
 
 LONGER = (
     *TINY, "subsets.models=480", "algorithm_a.recipe.epochs=40", "algorithm_b.recipe.epochs=40", "runner.workers=1"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from flows.cli.compose import request
+from harness.commands import Commands
+from harness.small_studies import TINY
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import shard_key
-from tests.flows.conftest import TINY, Commands
 
 NAMED = (*TINY, "name=repeated")
 SHARDS = "trainings/*/*/shards/*.safetensors"

@@ -27,10 +27,11 @@ from flows.runners.ray import NICENESS
 from flows.runners.window import AGAIN, Outcome, run_window
 from flows.runners.worker_check import check_worker
 from flows.runners.workers import ClusterRunner
+from harness.commands import Commands
+from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
-from tests.flows.conftest import TINY, Commands
 
 SHARDS = 12
 RESULTS = (

@@ -18,10 +18,10 @@ from flows.cli import main
 from flows.cli.compose import request
 from flows.cli.verbs import _size_of_shards
 from flows.request import RunnerConfig
+from harness.commands import wait_for
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import ShardSet
 from tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
-from tests.flows.conftest import wait_for
 
 
 @pytest.mark.parametrize(
