@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def planned(capsys: pytest.CaptureFixture[str], root: Path, *overrides: str) -> 
 def test_a_plan_says_how_many_models_a_score_takes(
     adaptive: AdaptiveRun, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    root = adaptive.root
+    root = shutil.copytree(adaptive.root, tmp_path / "store")
     scores = {}
     for line, name in zip(planned(capsys, root), ("trained as is", "corner erased"), strict=True):
         found = re.fullmatch(
@@ -58,4 +59,4 @@ def test_a_plan_says_how_many_models_a_score_takes(
         assert 20 < int(found[1].replace(",", "")) <= 200
     for line in planned(capsys, root, f"subsets.rounds.wished_score={high}"):
         assert ", so a score of 1.00 is out of its reach" in line
-    assert planned(capsys, tmp_path, "runner.address=tcp://127.0.0.1:1", "runner=dask") == []
+    assert planned(capsys, tmp_path / "empty", "runner.address=tcp://127.0.0.1:1", "runner=dask") == []

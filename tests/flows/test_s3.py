@@ -17,6 +17,7 @@ from harness.s3_proxy import Fault, Proxy, Request, proxy
 from harness.s3_server import S3Server, s3_server
 from harness.small_studies import DRILLED, DRILLED_SHARDS, SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
+from tests.flows.conftest import FinishedRun
 
 TINY = (*DRILLED, "subsets.models=160")
 SHARDS = 2 * (8 + 2)
@@ -61,10 +62,9 @@ def written(store: ObjectStore) -> dict[str, object]:
     return {key: info["LastModified"] for key, info in found.items() if "/.prefect/" not in key}
 
 
-def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Server, tmp_path: Path) -> None:
+def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Server, finished_run: FinishedRun) -> None:
     settings = StoreSettings(f"s3://{server.bucket}/whole", server.endpoint)
-    local, remote = ObjectStore(StoreSettings(str(tmp_path))), ObjectStore(settings)
-    on_s3.compare(tmp_path)
+    local, remote = ObjectStore(StoreSettings(str(finished_run.root))), ObjectStore(settings)
     done = on_s3.run("compare", *SMALL, *place(settings))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Report: {settings.root}/comparisons/digits_watermark-" in done.stdout
@@ -86,6 +86,7 @@ def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Serve
     assert drawn.returncode == 0, drawn.stdout + drawn.stderr
 
 
+@pytest.mark.nightly
 def test_faults_that_pass_are_ridden_out_and_one_that_lasts_fails_its_shard_alone(
     on_s3: Commands, server: S3Server, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def expected(on_s3: Commands) -> tuple[dict[str, str], float]:
     return drills.undisturbed(on_s3.folder, on_s3.environment)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("what", "kills"), [("files", 2), ("objects", 2), ("server", 1)])
 def test_killed_at_random_moments(
     on_s3: Commands, server: S3Server, expected: tuple[dict[str, str], float], what: str, kills: int

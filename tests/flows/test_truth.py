@@ -14,6 +14,8 @@ from modeldiff_core.stages.findings import read_findings
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
 
+pytestmark = pytest.mark.nightly
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -126,6 +126,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert "expected a run that failed, crashed or was cancelled" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("client_here", "worker")
 def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Commands, tmp_path: Path) -> None:
     study = *TINY, f"store.root={tmp_path}", "deployment.name=grid"
