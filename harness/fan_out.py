@@ -3,7 +3,6 @@
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -13,25 +12,13 @@ from prefect.context import FlowRunContext
 from flows.request import RunnerConfig
 from flows.runners import Call, open_runner
 from flows.runners.window import Outcome, run_window
+from harness.naps import nap
 from modeldiff_core.store import StoreSettings
 from tasks.policy import RETRIES
 from tasks.worker_pool import run_stage
 
 WITHIN = 60.0
 """Seconds after the end in which all task runs should be recorded."""
-
-
-def nap(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
-    """A stage that sleeps; every `once`-th fails at its first attempt, those in `always` while their file is there."""
-    began = time.time()
-    attempts = Path(folder) / f"{index}.attempts"
-    if once and index % once == 0 and not attempts.exists():
-        attempts.touch()
-        raise OSError(f"shard {index} fails once")
-    if index in always and (Path(folder) / f"{index}.broken").exists():
-        raise OSError(f"shard {index} is broken")
-    time.sleep(seconds)
-    return {"began": began, "ended": time.time()}
 
 
 @task(name="shard", task_run_name="shard {index}", tags=["shard"], **RETRIES)

@@ -83,7 +83,7 @@ PARTS = (
     Part("truth", (*PYTEST, *NIGHTLY, TRUTH), 20),
     Part("clusters", (*PYTEST, "-m", "cluster"), 20),
     Part("ui", (*PYTEST, "-m", "ui"), 10),
-    Part("gpu", ("-m", "benchmarks.gpu", "--device", "cpu", "--quick"), 10, needs="benchmarks.gpu"),
+    Part("gpu", ("-m", "benchmarks.gpu", "--device", "cpu", "--quick"), 12, needs="benchmarks.gpu"),
     Part("drills", ("-m", "benchmarks.drills", f"{FOLDER}/drills.jsonl", "10", "10", "4"), 40),
     Part("operations", ("-m", "benchmarks.operations", "--log", f"{FOLDER}/operations.jsonl"), 40, root=True),
 )

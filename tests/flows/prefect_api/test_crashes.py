@@ -16,6 +16,8 @@ from flows.prefect_api.supervisor import Home
 from harness.commands import wait_for
 from harness.prefect_server import PrefectServer, prefect_server
 
+pytestmark = pytest.mark.nightly
+
 RUN = """
 import sys, time
 {before}

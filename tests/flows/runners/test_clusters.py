@@ -270,6 +270,7 @@ def test_tasks_of_a_cluster_whose_workers_are_gone_fail_and_are_not_waited_for(m
             client.submit(max, 3, 4).result(timeout=60)
 
 
+@pytest.mark.cluster
 def test_workers_of_a_running_ray_cluster_get_their_share_of_a_busy_machine(
     commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ import yaml
 from harness.commands import wait_for
 from harness.ports import free_ports
 
-DOCKER = Path(__file__).parents[1] / "docker"
+DOCKER = Path(__file__).parents[2] / "docker"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
 SECRETS = {
     "PREFECT_AUTH": "operator:tests",
