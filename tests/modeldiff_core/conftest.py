@@ -8,10 +8,10 @@ from typing import Any
 import fsspec
 import pytest
 
+from harness.s3_server import S3Server, s3_server
 from modeldiff_core.data import Dataset
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import StudyConfig, Training, load_dataset, parse_study, trainings_of
-from tests.servers import S3Server, s3_server
 
 WATERMARK = {"top": 0, "left": 0, "height": 3, "width": 2}
 CONTENT: dict[str, Any] = {

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.plan.strays import strays
 from modeldiff_core.responses import probe
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import Training, parse_study
