@@ -29,9 +29,10 @@ from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.stages.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.stages.references import open_store
 from modeldiff_core.stages.strays import DRAWN
+from modeldiff_core.statistics import Interval
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import parse_study
-from modeldiff_core.transformations import Interval, Judged, TransformationTest, build_on, eligible_images
+from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
 
 FILES = "files.json"

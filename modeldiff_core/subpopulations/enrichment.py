@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 from scipy.stats import hypergeom
 
-from modeldiff_core.comparison.multiplicity import holm
+from modeldiff_core.statistics import holm
 
 CLASS = "class"
 """The column of an example's class."""

@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from modeldiff_core.data import Known
-from modeldiff_core.subpopulations.contrast import within_classes
+from modeldiff_core.statistics import exchanged, within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
-from modeldiff_core.subpopulations.exchange import exchanged
 from modeldiff_core.subpopulations.statistics import image_statistics
 
 STATISTIC_DRAWS, PIXEL_DRAWS = 1999, 199

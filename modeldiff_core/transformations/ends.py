@@ -9,7 +9,8 @@ from jaxtyping import Float, Num
 
 from modeldiff_core.data import Examples
 from modeldiff_core.identity import generator
-from modeldiff_core.subpopulations import furthest, within_classes
+from modeldiff_core.statistics import within_classes
+from modeldiff_core.subpopulations import furthest
 from modeldiff_core.transformations.candidates import TransformationTest
 
 Sign = Literal["positive", "negative"]

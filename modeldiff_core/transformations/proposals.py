@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
 
-from modeldiff_core.subpopulations import within_classes
+from modeldiff_core.statistics import within_classes
 from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.ends import Along, End, ends
 from modeldiff_core.transformations.whole_image import statistic_contrast, whole_image

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.subpopulations import BANDS, image_statistics, within_classes
+from modeldiff_core.statistics import within_classes
+from modeldiff_core.subpopulations import BANDS, image_statistics
 from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.ends import Along, End
 
