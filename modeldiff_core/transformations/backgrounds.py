@@ -8,10 +8,10 @@ from jaxtyping import Bool
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.subpopulations.statistics import LUMINANCE
+from modeldiff_core.images import Images, blend, luminance
 from modeldiff_core.transformations.patches import Pixel, check_colour, require_colour
 from modeldiff_core.transformations.pictures import RGB, check_picture, picture
-from modeldiff_core.transformations.pixels import AnyShape, Images, blend, require
+from modeldiff_core.transformations.pixels import AnyShape, require
 
 Masks = Bool[np.ndarray, "images height width"]
 """True where the object is."""
@@ -35,9 +35,7 @@ def check_shows_pictures(image_shape: tuple[int, int, int]) -> None:
 
 def in_channels(pixels: RGB, channels: int) -> np.ndarray:
     """A picture in as many channels as the images have; on grey images its luminance."""
-    if channels == 3:
-        return pixels
-    return np.asarray((pixels @ np.array(LUMINANCE))[..., None])
+    return pixels if channels == 3 else luminance(pixels, np.float64)[..., None]
 
 
 @dataclass(frozen=True)

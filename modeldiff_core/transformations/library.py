@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from modeldiff_core.data import Examples
+from modeldiff_core.images import Images
 from modeldiff_core.registry import Registry
 from modeldiff_core.transformations.backgrounds import Background
 from modeldiff_core.transformations.filters import Band, Blur, Contrast, Grey, HighPass, LowPass, Noise
@@ -22,7 +23,7 @@ from modeldiff_core.transformations.paper import (
 )
 from modeldiff_core.transformations.patches import Occlusion, Overlay, Patch, Stamp, Tint, WatermarkPatch
 from modeldiff_core.transformations.patterns import Pattern, Texture
-from modeldiff_core.transformations.pixels import Images, require
+from modeldiff_core.transformations.pixels import require
 
 
 @runtime_checkable

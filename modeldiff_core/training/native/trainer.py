@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from modeldiff_core.images import unit
 from modeldiff_core.models import Shape
 from modeldiff_core.training.batches import ImageSource, Resident
 from modeldiff_core.training.descent import epoch_draws, rate_of
 from modeldiff_core.training.native.layout import Layout
 from modeldiff_core.training.native.network import NativeNetwork, Rules, Table
 from modeldiff_core.training.normalisation import Normalisation
-from modeldiff_core.training.operations import changed, unit
+from modeldiff_core.training.operations import changed
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.trained import Evaluator, State
 
