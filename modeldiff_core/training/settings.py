@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.models import ARCHITECTURES
+from modeldiff_core.models import architecture_of
 from modeldiff_core.models.initial import KEY as INIT
 from modeldiff_core.models.initial import imagenet_file
 from modeldiff_core.training.augmentations import Augmentation
@@ -20,8 +20,7 @@ Constant = float | tuple[float, ...] | Literal["subset"]
 class Network:
     """The architecture and what it starts from.
 
-    kind: 'mlp' (fully connected, ReLU), 'cnn' (3×3 convolutions with ReLU and 2×2 max pooling after each), 'lenet',
-    'resnet9' (KakaoBrain's), 'resnet18', 'resnet50' (torchvision's), 'efficientnet_lite0'.
+    kind: the name of an architecture (models.ARCHITECTURES).
     widths: hidden units of each layer of an mlp, channels of each convolution of a cnn, the four of resnet9; the
     others have no choice. If not given, the architecture's own.
     init: 'random', 'imagenet', or the path of a file with weights. init_sha256: of the weights, filled in from the
@@ -29,24 +28,14 @@ class Network:
     trainable: 'all' layers, the 'last_block' and the head, or the 'head' alone; the others stay as they start.
     """
 
-    kind: Literal["mlp", "cnn", "lenet", "resnet9", "resnet18", "resnet50", "efficientnet_lite0"] = "mlp"
+    kind: str = "mlp"
     widths: tuple[int, ...] | None = None
     init: str = "random"
     init_sha256: str = ""
     trainable: Literal["all", "last_block", "head"] = "all"
 
     def __post_init__(self) -> None:
-        architecture = ARCHITECTURES[self.kind]
-        if self.widths is None:
-            object.__setattr__(self, "widths", architecture.widths)
-        widths = self.widths or ()
-        if architecture.any_depth:
-            expected = "at least one width of 1 or more"
-        else:
-            expected = f"{len(architecture.widths)} widths of 1 or more" if architecture.widths else "no widths"
-        fits = len(widths) >= 1 if architecture.any_depth else len(widths) == len(architecture.widths)
-        if not fits or min(widths, default=1) < 1:
-            raise ConfigError("recipe.network.widths", f"{expected} ({self.kind})", list(widths))
+        object.__setattr__(self, "widths", architecture_of(self.kind).checked_widths(self.widths, self.kind))
         object.__setattr__(self, "init_sha256", self._checked_digest())
 
     @property

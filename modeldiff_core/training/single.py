@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.models import ARCHITECTURES, Net, Shape
+from modeldiff_core.models import Net, Shape, architecture_of
 from modeldiff_core.models.initial import plain_state
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.descent import Momentum, autocast, epoch_draws, network_inputs, rate_of
@@ -29,7 +29,7 @@ def workbench(
 
     Its weights are those of whoever used it last.
     """
-    net = ARCHITECTURES[network.kind].build(image_shape, network.sizes, n_classes)
+    net = architecture_of(network.kind).build(image_shape, network.sizes, n_classes)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net, torch.compile(net, dynamic=False) if compiled else net
 
