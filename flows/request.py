@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from modeldiff_core.settings import Settings
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import StudyConfig
-from modeldiff_core.study.config import Settings
 from modeldiff_core.training.probe import PROCESSES
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from flows.cli.compose import composed, parse_store, study_file
+from modeldiff_core.settings import Settings
 from modeldiff_core.stages import adopt as adopt_stage
 from modeldiff_core.stages import export as export_stage
 from modeldiff_core.stages.adopted import AdoptedComparison
@@ -18,7 +19,6 @@ from modeldiff_core.stages.adopted_report import write_adopted_report
 from modeldiff_core.stages.stored import find_stored
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import AdoptedStudy, Adoption, Export, parse
-from modeldiff_core.study.config import Settings
 
 S = TypeVar("S", bound=Settings)
 

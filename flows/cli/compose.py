@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.settings import config_error
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import parse_study
-from modeldiff_core.study.config import config_error
 
 
 def request(overrides: Sequence[str]) -> Request:

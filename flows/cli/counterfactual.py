@@ -10,12 +10,12 @@ from flows.cli.compose import composed, parse_request
 from flows.prefect_api.recorded import recorded
 from flows.request import Request
 from flows.resolve import resolve
+from modeldiff_core.settings import config_error
 from modeldiff_core.stages.counterfactual import Counterfactual
 from modeldiff_core.stages.inventory import shard_sets
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import load_dataset
-from modeldiff_core.study.config import config_error
 from modeldiff_core.study.counterfactual import CounterfactualConfig, check_counterfactual
 
 

@@ -16,7 +16,7 @@ from flows.prefect_api.server import prefect_api
 from flows.request import Request
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
-from modeldiff_core.study.config import Settings, config_error
+from modeldiff_core.settings import Settings, config_error
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -1,61 +1,16 @@
 """From configuration to objects: datasets and algorithms, each error with its full key."""
 
-import dataclasses
 import json
 from functools import lru_cache
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from modeldiff_core.data import SOURCES, Dataset
 from modeldiff_core.datamodels import ESTIMATORS, Estimator
 from modeldiff_core.errors import ConfigError, DataError
 from modeldiff_core.identity import canonical_json, plain
-from modeldiff_core.study.config import STRICT, AlgorithmConfig, DatasetConfig, RegressionConfig, config_error
+from modeldiff_core.settings import build_settings
+from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, RegressionConfig
 from modeldiff_core.training import ALGORITHMS, Algorithm
-
-T = TypeVar("T")
-
-
-def build_settings(cls: type[T], values: dict[str, Any], key: str) -> T:
-    """An instance of a settings dataclass from plain values; raises ConfigError with the key of what is wrong.
-
-    Unknown settings are refused in nested dataclasses too, as are numbers that are not finite.
-    """
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name in values:
-        if name not in names:
-            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(names))}", name)
-    _check_kinds(cls, values, key)
-    try:
-        # Nested dataclasses take the adapter's configuration; one whose own type is a dataclass may have none.
-        return TypeAdapter(dict[str, cls], config=STRICT).validate_python({key: values})[key]  # type: ignore[valid-type]
-    except ValidationError as error:
-        raise config_error(error) from error
-
-
-def _check_kinds(cls: type[Any], values: dict[str, Any], key: str) -> None:
-    """Raise ConfigError for an entry of a list that does not say which kind it is: each kind has defaults for all else.
-
-    Lists are fields of type tuple[A | B, ...] where every member is a dataclass with a field `kind`.
-    """
-    for name, annotation in get_type_hints(cls).items():
-        kinds = _kinds(annotation)
-        entries = values.get(name)
-        if kinds and isinstance(entries, list | tuple):
-            for position, entry in enumerate(entries):
-                if isinstance(entry, dict) and "kind" not in entry:
-                    raise ConfigError(f"{key}.{name}.{position}.kind", f"one of {', '.join(kinds)}", entry)
-
-
-def _kinds(annotation: Any) -> list[str]:
-    """The values of `kind` that the members of tuple[A | B, ...] have; empty for another type."""
-    if get_origin(annotation) is not tuple:
-        return []
-    members = get_args(get_args(annotation)[0])
-    if not members or not all(dataclasses.is_dataclass(member) for member in members):
-        return []
-    return [kind for member in members for kind in get_args(get_type_hints(member).get("kind"))]
 
 
 def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:

@@ -4,19 +4,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.settings import Settings, config_error
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""No unknown keys, and only numbers that have a canonical encoding."""
-
-
-class Settings(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(**STRICT, frozen=True)
 
 
 class DatasetConfig(BaseModel):
@@ -169,45 +160,3 @@ def _named(error: ConfigError, content: object) -> ConfigError:
     if not isinstance(name, str):
         return error
     return ConfigError(".".join([root, name, *rest[1:]]), error.expected, error.got, error.hint)
-
-
-def config_error(error: ValidationError, prefix: str = "") -> ConfigError:
-    """The first problem of a failed validation, by its configuration key."""
-    problems = _of_members_meant(error.errors())
-    first, path = problems[0], _path(problems[0])
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):
-        # A dataclass checked itself: its key is complete, or pydantic's path leads to it and its key ends with its name
-        # or with one of its fields.
-        root, field = cause.key.split(".")[0], cause.key.rsplit(".", 1)[-1]
-        key = ".".join(path if field in path else [*path, field])
-        complete = not path or root == path[0]  # no path: the object as a whole was looked at
-        return ConfigError(cause.key if complete else prefix + key, cause.expected, cause.got, cause.hint)
-    same = [problem for problem in problems if _path(problem) == path]
-    others = len(problems) - len(same)
-    count = f" ({others} more problem{'s' if others > 1 else ''})" if others else ""
-    return ConfigError(prefix + ".".join(path), _expected(same) + count, first["input"])
-
-
-def _of_members_meant(problems: list[ErrorDetails]) -> list[ErrorDetails]:
-    """A union reports the problems of all its members: leave out those of members whose `kind` is not the one given."""
-    wrong = [p["loc"][:-1] for p in problems if p["type"] == "literal_error" and p["loc"][-1] == "kind"]
-    meant = [p for p in problems if not any(p["loc"][: len(member)] == member for member in wrong)]
-    return meant or problems
-
-
-def _path(problem: ErrorDetails) -> list[str]:
-    """The keys that lead to a problem, without pydantic's names of union members: classes and plain types."""
-    members = ("float", "int", "str", "bool")
-    return [p for p in map(str, problem["loc"]) if not p[:1].isupper() and p not in members and "[" not in p]
-
-
-def _expected(same: list[ErrorDetails]) -> str:
-    """What one key should have held, from all that was said of it."""
-    if all(problem["type"] == "literal_error" for problem in same):
-        return "one of " + ", ".join(problem.get("ctx", {})["expected"] for problem in same)
-    unknown = dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "no such setting")
-    missing = dict.fromkeys(("missing", "missing_argument"), "a value")
-    said = {**unknown, **missing}.get(same[0]["type"], same[0]["msg"])
-    said = said.removeprefix("Value error, ").removeprefix("Input should be ")
-    return said[0].lower() + said[1:]

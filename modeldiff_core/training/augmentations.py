@@ -1,13 +1,14 @@
 """Random changes of training images that leave their size as it is, and the list of all changes there are."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
 from modeldiff_core.images import Block, add, byte_level, shift_each
+from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.training.crops import CentreCrop, RandomResizedCrop, Resize
 from modeldiff_core.training.operations import Operation, check
 
@@ -17,8 +18,7 @@ def _whole(fill: float) -> bool:
     return (fill * 255).is_integer()
 
 
-def _check_probability(value: float) -> None:
-    check(0 <= value <= 1, "probability", "a probability in [0, 1]", value)
+Probability = Annotated[float, Limit(least=0, most=1, what="a probability")]
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Flip(Operation):
     """Mirror left and right with the given probability."""
 
     kind: Literal["flip"] = "flip"
-    probability: float = 0.5
+    probability: Probability = 0.5
 
     def __post_init__(self) -> None:
-        _check_probability(self.probability)
+        check_limits(self, check)
 
     @property
     def exact_on_bytes(self) -> bool:
@@ -54,12 +54,12 @@ class Translate(Operation):
     """
 
     kind: Literal["translate"] = "translate"
-    pixels: int = 1
+    pixels: Annotated[int, Limit(least=1)] = 1
     fill: float = 0.0
     mode: Literal["fill", "reflect"] = "fill"
 
     def __post_init__(self) -> None:
-        check(self.pixels >= 1, "pixels", "1 or more", self.pixels)
+        check_limits(self, check)
 
     @property
     def exact_on_bytes(self) -> bool:
@@ -84,11 +84,11 @@ class Cutout(Operation):
     """Overwrite a random square of size × size pixels, wholly inside the image, with `fill` (0..1)."""
 
     kind: Literal["cutout"] = "cutout"
-    size: int = 4
+    size: Annotated[int, Limit(least=1)] = 4
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self.size >= 1, "size", "1 or more", self.size)
+        check_limits(self, check)
 
     @property
     def exact_on_bytes(self) -> bool:
@@ -121,10 +121,10 @@ class Erase(Operation):
     height: int = 1
     width: int = 1
     fill: float = 0.0
-    probability: float = 1.0
+    probability: Probability = 1.0
 
     def __post_init__(self) -> None:
-        _check_probability(self.probability)
+        check_limits(self, check)
         holds = min(self.top, self.left) >= 0 and min(self.height, self.width) >= 1
         check(holds, "", "a region with height and width of 1 or more", self)
 
@@ -153,10 +153,10 @@ class Noise(Operation):
     """Add independent Gaussian noise of the given standard deviation (pixels in 0..1) and clip to 0..1."""
 
     kind: Literal["noise"] = "noise"
-    deviation: float = 0.1
+    deviation: Annotated[float, Limit(above=0)] = 0.1
 
     def __post_init__(self) -> None:
-        check(self.deviation > 0, "deviation", "more than 0", self.deviation)
+        check_limits(self, check)
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
         return height * width * channels

@@ -4,9 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import Check, ConfigError
+from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.models import architecture_of
 from modeldiff_core.models.initial import KEY as INIT
 from modeldiff_core.models.initial import imagenet_file
@@ -82,14 +83,14 @@ class Recipe:
     """
 
     network: Network = Network()
-    epochs: int = 15
-    batch_size: int = 50
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0005
-    label_smoothing: float = 0.0
+    epochs: Annotated[int, Limit(least=1)] = 15
+    batch_size: Annotated[int, Limit(least=1)] = 50
+    learning_rate: Annotated[float, Limit(above=0)] = 0.1
+    momentum: Annotated[float, Limit(least=0, below=1)] = 0.9
+    weight_decay: Annotated[float, Limit(least=0)] = 0.0005
+    label_smoothing: Annotated[float, Limit(least=0, below=1)] = 0.0
     schedule: Literal["constant", "cosine", "triangular"] = "triangular"
-    peak: float = 0.2
+    peak: Annotated[float, Limit(above=0, below=1)] = 0.2
     mean: Constant = 0.5
     scale: Constant = 0.5
     augmentations: tuple[Augmentation, ...] = ()
@@ -98,15 +99,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         scales = () if self.scale == "subset" else (self.scale,) if isinstance(self.scale, int | float) else self.scale
-        for name, holds, expected in (
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("learning_rate", self.learning_rate > 0, "more than 0"),
-            ("momentum", 0 <= self.momentum < 1, "a number in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "a number in [0, 1)"),
-            ("peak", 0 < self.peak < 1, "a number in (0, 1)"),
-            ("scale", all(scale > 0 for scale in scales), "more than 0"),
-        ):
-            if not holds:
-                raise ConfigError(f"recipe.{name}", expected, getattr(self, name))
+        check = Check("recipe")
+        check_limits(self, check)
+        check(all(scale > 0 for scale in scales), "scale", "more than 0", self.scale)
