@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class Trak(FromCheckpoints):
     Only ranks of predictions have a meaning: the package scales each (Φᵀ Φ)⁻¹ to mean size 1, and there is no bias.
     Gradients are those of images without augmentation and of the parameters that training changes.
     """
+
+    title: ClassVar[str] = "TRAK"
 
     dimensions: int | None = None
     ridge: float = 0.0

@@ -38,8 +38,7 @@ def _cached_estimator(kind: str, encoded: str, key: str) -> Estimator:
         cls = ESTIMATORS.get(kind)
     except ConfigError as error:
         raise ConfigError(key, error.expected, error.got, error.hint) from error
-    place = "regression" if kind == "lasso" else f"regression.settings.{kind}"
-    return build_settings(cls, json.loads(encoded), place)
+    return build_settings(cls, json.loads(encoded), f"regression.settings.{kind}")
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:

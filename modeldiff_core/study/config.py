@@ -1,12 +1,14 @@
 """The study as one frozen, validated object: what a user asks for, and nothing about how it is run."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.settings import Settings, config_error
+from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
 
@@ -71,31 +73,54 @@ class EnsembleConfig(Settings):
     shard_size: Annotated[int, Field(ge=1)] = 10
 
 
-class RegressionConfig(Settings):
-    """How attributions are estimated. block_size: targets in one task, rounded up to whole chunks.
+BESIDE = "lasso"
+"""The estimator whose settings may stand beside `regression.settings`."""
 
-    estimator: the kind that the comparison uses. also: kinds that are fitted and scored beside it.
-    settings: of other kinds than the lasso, by kind; the lasso's own stand here, see fit_lasso.
+
+class RegressionConfig(Settings):
+    """How attributions are estimated.
+
+    estimator: the kind that the comparison uses.
+    also: kinds that are fitted and scored besides it.
+    settings: of each kind, by kind. Those of the lasso may also stand beside this key, where they stood when it was
+    the only one; wherever they are given, they end up there.
+    block_size: targets in one task, rounded up to whole chunks.
     """
 
     estimator: str = "lasso"
     also: tuple[str, ...] = ()
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    n_lambdas: Annotated[int, Field(ge=1)] = 20
-    lambda_min_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    folds: Annotated[int, Field(ge=0)] = 0
-    gap_tolerance: Annotated[float, Field(gt=0)] = 1e-4
-    memory_budget_mb: Annotated[int, Field(gt=0)] = 16384
-    precise: bool = False
+    n_lambdas: Annotated[int, Field(ge=1)] = Lasso.n_lambdas
+    lambda_min_ratio: Annotated[float, Field(gt=0, lt=1)] = Lasso.lambda_min_ratio
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Lasso.validation_fraction
+    folds: Annotated[int, Field(ge=0)] = Lasso.folds
+    gap_tolerance: Annotated[float, Field(gt=0)] = Lasso.gap_tolerance
+    memory_budget_mb: Annotated[int, Field(gt=0)] = int(Lasso.memory_budget_mb)
+    precise: bool = Lasso.precise
     block_size: Annotated[int, Field(ge=1)] = 400
-    seed: int = 0
+    seed: int = Lasso.seed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lifted(cls, content: Any) -> Any:
+        """Move what `settings` says of the lasso to where it has always stood, so that both ways are one study."""
+        settings = content.get("settings") if isinstance(content, Mapping) else None
+        if not isinstance(settings, Mapping) or not isinstance(settings.get(BESIDE), Mapping):
+            return content
+        own, others = settings[BESIDE], {kind: given for kind, given in settings.items() if kind != BESIDE}
+        build_settings(Lasso, dict(own), f"regression.settings.{BESIDE}")
+        return {**content, **own, "settings": others}
+
+    @model_validator(mode="after")
+    def _fits_the_lasso(self) -> "RegressionConfig":
+        build_settings(Lasso, self.settings_of(BESIDE), "regression")
+        return self
 
     def settings_of(self, kind: str) -> dict[str, Any]:
-        """The settings that were given for an estimator."""
-        if kind != "lasso":
+        """Return the settings that were given for an estimator."""
+        if kind != BESIDE:
             return dict(self.settings.get(kind, {}))
-        return self.model_dump(exclude={"estimator", "also", "settings", "block_size"})
+        return self.model_dump(include={field.name for field in fields(Lasso)})
 
 
 class ComparisonConfig(Settings):
