@@ -116,15 +116,3 @@ def validation_split(models: int, fraction: float, seed: int) -> tuple[np.ndarra
     held = min(models - 1, max(1, round(fraction * models)))
     order = generator("validation", seed).permutation(models)
     return np.sort(order[held:]), np.sort(order[:held])
-
-
-def r_squared(
-    masks: Float[Tensor, "models train"],
-    margins: Float[Tensor, "models targets"],
-    weights: Float[Tensor, "train targets"],
-    bias: Float[Tensor, " targets"],
-) -> Float[Tensor, " targets"]:
-    """1 − MSE/variance over these models for each target, in float32; 0 where the margin does not vary."""
-    error = (margins - masks @ weights.float() - bias.float()).square().mean(0)
-    variance = margins.var(0, correction=0)
-    return torch.where(variance > 0, 1 - error / variance.clamp(min=torch.finfo(variance.dtype).tiny), 0.0)

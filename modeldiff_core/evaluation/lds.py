@@ -13,38 +13,6 @@ from modeldiff_core.statistics.correlation import centered
 Columns = Float[np.ndarray, "models targets"]
 
 
-@dataclass(frozen=True)
-class TargetScores:
-    """How well each target's margin is predicted over held-out models.
-
-    spearman: correlation of ranks, the linear datamodeling score. pearson: correlation. Both are 0 where the margin or
-    its prediction is constant. r2: 1 − MSE/variance, which also asks for the right scale and level and has no lower
-    bound; 0 where the margin is constant.
-    """
-
-    spearman: Float[np.ndarray, " targets"]
-    pearson: Float[np.ndarray, " targets"]
-    r2: Float[np.ndarray, " targets"]
-
-
-def target_scores(
-    weights: Float[np.ndarray, "targets train"],
-    bias: Float[np.ndarray, " targets"],
-    masks: Bool[np.ndarray, "models train"],
-    margins: Float[np.ndarray, "rows targets"],
-) -> TargetScores:
-    """Spearman, Pearson and R² of every target between true margins and predictions mask·w + b.
-
-    Raises ConfigError for fewer than 3 models or lengths that differ.
-    """
-    predicted = _predictions(weights, bias, masks, margins)
-    return TargetScores(
-        spearman=rank_correlation(predicted, margins),
-        pearson=correlation(_double(predicted), _double(margins)),
-        r2=_explained(_double(predicted), _double(margins), np.full((1, len(masks)), 1 / len(masks)))[0],
-    )
-
-
 def linear_datamodeling_score(
     weights: Float[np.ndarray, "targets train"],
     bias: Float[np.ndarray, " targets"],
@@ -77,7 +45,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """The three mean scores of datamodels."""
+    """Mean scores of datamodels over targets, by what is taken of true margins and predictions on held-out models.
+
+    spearman: the correlation of their ranks, the linear datamodeling score.
+    pearson: their correlation. Both are 0 where the margin or its prediction is constant.
+    r2: 1 − MSE/variance, which also asks for the right scale and level and has no lower bound; 0 where the margin is
+    constant.
+    """
 
     spearman: Score
     pearson: Score

@@ -161,10 +161,6 @@ class StudyConfig(Settings):
     search: SearchSettings = SearchSettings()
     transformations: tuple[TransformationTest, ...] = ()
 
-    def algorithm(self, which: Literal["a", "b"]) -> AlgorithmConfig:
-        """A or B."""
-        return self.algorithm_a if which == "a" else self.algorithm_b
-
 
 def parse_study(content: object) -> StudyConfig:
     """A validated study; raises ConfigError that names the first key at fault and counts the others."""
