@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from modeldiff_core.datamodels.design import Design, GramDesign, PackedDesign
+from modeldiff_core.datamodels.exact_sums import Scale, sums
 from modeldiff_core.datamodels.folds import held_out
 from modeldiff_core.datamodels.gram import check_gram, counts_of, on_device
+from modeldiff_core.datamodels.lambda_path import HeldOut, walk
 from modeldiff_core.datamodels.moments import Moments, TargetMoments, check_regression_input
-from modeldiff_core.datamodels.path import HeldOut, walk
 from modeldiff_core.datamodels.protocol import Counts, Fit, FromMasks, Margins, Masks, Refit
 from modeldiff_core.datamodels.result import Datamodels
 from modeldiff_core.datamodels.solver import CHUNK, Problem, solve_rows
-from modeldiff_core.datamodels.whole import Scale, sums
 from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.limits import Limit, check_limits
 

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from modeldiff_core.datamodels.design import GramDesign, row_sums
+from modeldiff_core.datamodels.exact_sums import Scale, Sums, sums
 from modeldiff_core.datamodels.gram import counts_of
-from modeldiff_core.datamodels.whole import Scale, Sums, sums
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
