@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract clusters walk ui drills operations images clean
+.PHONY: demo test lint types contract clusters walk ui drills operations gpu images clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -41,6 +41,10 @@ drills: .venv/test
 # Takes away what a comparison needs: a worker, a server, a cluster's node, room on the disk; root, a quarter of an hour.
 operations: .venv/test
 	$(BIN)/python -m benchmarks.operations
+
+# Checks and measures all that runs on a GPU, in ten minutes at most and without a network; GPU="--device cpu --quick" tries it out.
+gpu:
+	$(or $(wildcard $(BIN)/python),python3) -m benchmarks.gpu $(GPU)
 
 # Builds the images and completes a study in their containers: docker with its compose plugin, minutes.
 images:

@@ -1,9 +1,9 @@
-"""Check that adaptive rounds stop near the models at which the full learning curve reaches the threshold.
+"""Check that adaptive rounds stop near the number of models at which the full learning curve reaches the threshold.
 
 For each study of learning_curves.py the curves are followed to the end of the budget, and the law of the whole curve
-says at how many models a round's gain falls under `least_gain`; a study needs the larger number of its two algorithms.
-Adaptive rounds see the curve only as far as they have come. Both are set side by side, with what the law fitted to the
-first half of the models says of the score at the end.
+gives the number of models at which a round's gain falls below `least_gain`; a study needs the larger number of its two
+algorithms. Adaptive rounds know the curve only up to their last round. The table compares both numbers; the lines above
+it compare the final score with its prediction by the law of the first half of the models.
 
     python -m benchmarks.adaptive [folder of the store, a temporary one by default]
 """
@@ -24,15 +24,15 @@ from scipy.optimize import brentq
 
 from benchmarks.learning_curves import STUDIES, curves
 from modeldiff_core.evaluation.law import FittedCurve, LearningCurve
-from modeldiff_core.evaluation.rounds import enough
+from modeldiff_core.evaluation.rounds import has_saturated
 from modeldiff_core.store import StoreSettings
 
 THRESHOLDS = (0.015, 0.01, 0.0075)
-"""Larger ones are reached before the law has the points that it needs."""
+"""Values of `least_gain`; larger ones are reached before the law has enough points."""
 
 
 def needed(curve: LearningCurve, growth: float, least_gain: float) -> float:
-    """Fitted models at which the gain of a round, by the law of the whole curve, falls to least_gain."""
+    """Return the fitted models at which a round's gain, by the law of the whole curve, falls to `least_gain`."""
     law = FittedCurve.of(curve).law
     low, high = float(law.first), float(curve.models[-1]) * 10
 
@@ -43,19 +43,19 @@ def needed(curve: LearningCurve, growth: float, least_gain: float) -> float:
 
 
 def stopped(both: list[LearningCurve], growth: float, least_gain: float) -> int:
-    """Fitted models at which adaptive rounds stop, which see one point more at a time."""
+    """Return the fitted models at which adaptive rounds stop, which see one more point at a time."""
     for end in range(1, len(both[0].models) + 1):
-        if enough([LearningCurve(c.models[:end], c.scores[:end]) for c in both], growth, least_gain):
+        if has_saturated([LearningCurve(c.models[:end], c.scores[:end]) for c in both], growth, least_gain):
             break
     return int(both[0].models[end - 1])
 
 
 def rows(store: StoreSettings) -> Iterator[str]:
-    """One line of the table a study and threshold."""
+    """Yield one line of the table per study and threshold."""
     for study, changes in STUDIES:
         comparison, both = curves(store, [f"study={study}", *changes])
         subsets = comparison.study.subsets
-        growth, held = subsets.rounds.growth, subsets.evaluation_models
+        growth, n_held_out = subsets.rounds.growth, subsets.evaluation_models
         for curve, name in zip(both, "AB", strict=True):
             part = curve.models <= curve.models[-1] / 2
             end = FittedCurve.of(LearningCurve(curve.models[part], curve.scores[part])).score(float(curve.models[-1]))
@@ -66,15 +66,15 @@ def rows(store: StoreSettings) -> Iterator[str]:
                 flush=True,
             )
         for least_gain in THRESHOLDS:
-            full = max(needed(c, growth, least_gain) for c in both) + held
-            stop = stopped(both, growth, least_gain) + held
+            full = max(needed(c, growth, least_gain) for c in both) + n_held_out
+            stop = stopped(both, growth, least_gain) + n_held_out
             if full > subsets.models:
                 continue
             yield f"| {study} | {least_gain:g} | {full:,.0f} | {stop:,} | {stop / full - 1:+.0%} |"
 
 
 def main() -> None:
-    """Print each line as it is found, then the table."""
+    """Print each line once it is measured, then the table."""
     began = perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         store = StoreSettings(sys.argv[1] if len(sys.argv) > 1 else folder)

@@ -1,10 +1,10 @@
-"""FFCV's path against torch's DataLoader: images a second, time to the next subset, and 500 models in one process.
+"""Compare FFCV with torch's DataLoader: images per second, time to the next subset, and 500 models in one process.
 
 Claims, on 10,000 images of 32×32×3 and subsets of one half, on a busy machine of two cores:
-  - at least 1.5 times the images a second of a DataLoader (in the process, or with a worker process) that flips and
+  - at least 1.5 times the images per second of a DataLoader (in the process, or with a worker process) that flips and
     translates one image at a time, as is usual; about 1.5 times those of one that only collects pixels in memory,
-  - the next subset's first batch less than 0.15 s after it was asked for,
-  - 500 models in one process, every tenth left early: memory and threads flat.
+  - the next subset's first batch less than 0.15 s after its request,
+  - 500 models in one process, every tenth ended early: memory and threads stay flat.
 Ratios are medians over interleaved repeats.
 
     python -m benchmarks.ffcv_source [repeats, 25 by default]
@@ -46,25 +46,25 @@ Batches = Callable[[np.ndarray], Iterator[torch.Tensor]]
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep freed arrays of up to 32 MB, which it else hands back and faults in anew for each batch."""
+    """Make glibc keep freed arrays of up to 32 MB, which it otherwise returns to the system after each batch."""
     libc = ctypes.CDLL(None)
     for parameter, size in ((-3, 2**25), (-1, 2**30)):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
         assert libc.mallopt(parameter, size) == 1
 
 
 def some_examples() -> Examples:
-    """Random images, which cost as much to move as any."""
+    """Return random images; their content does not matter for the cost of moving them."""
     rng = np.random.default_rng(0)
     return Examples(rng.integers(0, 256, (IMAGES, SIDE, SIDE, 3), dtype=np.uint8), rng.integers(0, 10, IMAGES))
 
 
 def from_source(source: ImageSource) -> Batches:
-    """The batches of one pass over a subset."""
+    """Return a function that gives the batches of one pass over a subset."""
     return lambda subset: source.batches(subset, BATCH)
 
 
 class OneByOne(Dataset[torch.Tensor]):
-    """Images, with flip and translation of each where it is read."""
+    """A dataset of images that flips and translates each when it is read."""
 
     def __init__(self, images: np.ndarray, changed: bool) -> None:
         self.images, self.changed = torch.from_numpy(images), changed
@@ -81,7 +81,7 @@ class OneByOne(Dataset[torch.Tensor]):
 
 
 def from_data_loader(images: np.ndarray, workers: int, changed: bool = False) -> Batches:
-    """The same from a DataLoader, made once; its sampler is pointed at each subset."""
+    """Return the same for one DataLoader, whose sampler is pointed at each subset."""
     sampler = SubsetRandomSampler([])
     loader = DataLoader(
         OneByOne(images, changed), BATCH, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
@@ -95,7 +95,7 @@ def from_data_loader(images: np.ndarray, workers: int, changed: bool = False) ->
 
 
 def spent(batches: Batches, subset: np.ndarray, draws: np.ndarray | None) -> tuple[float, float]:
-    """Seconds of a clock and of this process's CPU for a pass over a subset; with draws, batches are augmented."""
+    """Return wall-clock and CPU seconds of a pass over a subset; with draws, batches are augmented."""
     clock, cpu, at = perf_counter(), process_time(), 0
     for batch in batches(subset):
         if draws is None:
@@ -108,7 +108,7 @@ def spent(batches: Batches, subset: np.ndarray, draws: np.ndarray | None) -> tup
 
 
 def throughput(examples: Examples, beton: Path, repeats: int) -> None:
-    """Print images a second, and how many times each other path's rate FFCV's is."""
+    """Print images per second of each path, and the ratio of FFCV's rate to it."""
     images = examples.images
     ffcv, resident = from_source(BetonSource(beton, CPU)), from_source(Resident(images, CPU))
     plain = from_data_loader(images, 0), from_data_loader(images, 1)
@@ -139,10 +139,10 @@ def throughput(examples: Examples, beton: Path, repeats: int) -> None:
                 if repeat >= 0:  # the first pass compiles and starts workers
                     taken[name].append(seconds)
         print(f"{title:<42}{'images/s':>10}{'FFCV is':>10}   quarters      by CPU time")
-        own = next(iter(taken.values()))
+        reference = next(iter(taken.values()))
         for name, passes in taken.items():
-            ratios = [other[0] / mine[0] for mine, other in zip(own, passes, strict=True)]
-            by_cpu = median(other[1] / mine[1] for mine, other in zip(own, passes, strict=True))
+            ratios = [other[0] / mine[0] for mine, other in zip(reference, passes, strict=True)]
+            by_cpu = median(other[1] / mine[1] for mine, other in zip(reference, passes, strict=True))
             low, _, high = quantiles(ratios, n=4)
             rate = SUBSET / median(clock for clock, _ in passes)
             cpu = "" if "worker" in name else f"{by_cpu:.2f}"  # a worker's CPU time is not this process's
@@ -150,7 +150,7 @@ def throughput(examples: Examples, beton: Path, repeats: int) -> None:
 
 
 def retargeting(beton: Path, repeats: int) -> None:
-    """Print the time from asking for another subset to its first batch."""
+    """Print the time from the request of another subset to its first batch."""
     began = perf_counter()
     source = BetonSource(beton, CPU)
     next(source.batches(np.arange(SUBSET), BATCH))
@@ -167,7 +167,7 @@ def retargeting(beton: Path, repeats: int) -> None:
 
 
 def memory() -> float:
-    """MB of this process that are in memory."""
+    """Return the resident MB of this process."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 

@@ -1,10 +1,10 @@
-"""Build the images, start the services of docker/compose.yaml, and have a worker in a container complete a small study.
+"""Build the images, start the services of docker/compose.yaml, and let a worker in a container complete a small study.
 
 Needs docker with its compose plugin, the base images or a registry, and the ports 4200 and 9000; nothing else is
-installed. What must hold: every service becomes healthy, none of ours runs as root, only loopback is listened on, no
-other port of the S3 container answers its neighbours, no secret stands in an image or a log, Prefect's UI is served, a
-worker that is killed comes back, and the study that it was training is completed after `modeldiff retry`. In the end
-services, volumes and secrets are gone; the images stay.
+installed. Checks: every service becomes healthy, none of ours runs as root, ports are published on loopback only, the
+S3 container answers its neighbors on no other port, no secret is in an image or a log, Prefect's UI is served, a killed
+worker restarts, and the study that it was training is completed after `modeldiff retry`. At the end services, volumes
+and secrets are removed; the images stay.
 
     python -m benchmarks.images
 """
@@ -25,18 +25,30 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PREFECT = "http://127.0.0.1:4200"
 STUDY = (
-    "study=digits_watermark", "dataset.n_train=200", "targets=40", "subsets.models=400", "subsets.evaluation_models=40",
-    "subsets.shard_size=20", "ensemble.models=4", "ensemble.shard_size=2", "regression.n_lambdas=4",
-    "comparison.components=2", "comparison.permutations=0", "algorithm_a.recipe.epochs=60",
-    "algorithm_b.recipe.epochs=60", "runner.workers=1",
-    "store=s3", "store.root=s3://modeldiff/runs", "store.endpoint=http://s3:9000",
-)  # fmt: skip
+    "study=digits_watermark",
+    "dataset.n_train=200",
+    "targets=40",
+    "subsets.models=400",
+    "subsets.evaluation_models=40",
+    "subsets.shard_size=20",
+    "ensemble.models=4",
+    "ensemble.shard_size=2",
+    "regression.n_lambdas=4",
+    "comparison.components=2",
+    "comparison.permutations=0",
+    "algorithm_a.recipe.epochs=60",
+    "algorithm_b.recipe.epochs=60",
+    "runner.workers=1",
+    "store=s3",
+    "store.root=s3://modeldiff/runs",
+    "store.endpoint=http://s3:9000",
+)
 SERVICES = ("postgres", "server", "s3", "worker")
 SHARDS = 2 * (400 // 20 + 4 // 2)
 BEGUN = 4
 """Shards after which the study's worker is killed."""
 OTHER_PORTS = (*range(9001, 9010), *range(19000, 19010))
-"""Of SeaweedFS's parts, which ask for no key."""
+"""Ports of SeaweedFS's parts, which require no key."""
 CONNECT = """
 import socket, sys
 for port in sys.argv[1:]:
@@ -55,41 +67,41 @@ pages = fs.glob("modeldiff/runs/comparisons/*/report/index.html")
 print(json.dumps({"shards": len(shards), "summaries": summaries, "reports": len(pages)}))
 """
 KILL = "import os; os.kill(-1, 9)"
-"""Ends every process of a container but its first, which then ends too."""
+"""Kills every process of a container except its first, which then ends too."""
 
 
 class Failed(Exception):
-    """Something that must hold does not."""
+    """A check that failed."""
 
 
 def run(*command: str) -> str:
-    """What a command prints; raises Failed with the end of it if the command fails."""
+    """Return the output of a command; raise Failed with the end of the output if the command fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
 
 
-def must(holds: bool, what: str) -> None:
-    """Say what holds; raise Failed if it does not."""
+def check(holds: bool, claim: str) -> None:
+    """Print a check that holds; raise Failed if it does not."""
     if not holds:
-        raise Failed(f"does not hold: {what}")
-    print(f"  {what}", flush=True)
+        raise Failed(f"does not hold: {claim}")
+    print(f"  {claim}", flush=True)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Ask again and again; raises Failed if it does not come."""
+def wait_for(condition: Callable[[], bool], seconds: float, claim: str) -> None:
+    """Poll a condition; raise Failed if it does not hold within `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise Failed(f"not within {seconds:g} s: {what}")
+            raise Failed(f"not within {seconds:g} s: {claim}")
         time.sleep(2)
-    must(True, what)
+    check(True, claim)
 
 
 @dataclass(frozen=True)
 class Services:
-    """The services of the compose file, with secrets in a file of their own."""
+    """The services of the compose file, with their secrets in a separate file."""
 
     file: Path
     secrets: dict[str, str] = field(
@@ -102,40 +114,42 @@ class Services:
     )
 
     def compose(self, *words: str) -> str:
-        """What `docker compose` prints."""
+        """Return the output of `docker compose`."""
         self.file.write_text("".join(f"{key}={secret}\n" for key, secret in self.secrets.items()))
         project = ("--project-name", "modeldiff-images", "--file", "docker/compose.yaml", "--env-file", str(self.file))
         return run("docker", "compose", *project, *words)
 
     def inside(self, service: str, *command: str) -> str:
-        """What a command prints in the first container of a service."""
+        """Return the output of a command in the first container of a service."""
         return self.compose("exec", "-T", service, *command)
 
     def inspect(self, *service: str) -> list[dict[str, Any]]:
-        """What the engine knows of the containers of a service, or of all."""
-        found: list[dict[str, Any]] = json.loads(run("docker", "inspect", *self.compose("ps", "-q", *service).split()))
-        return found
+        """Return the engine's description of the containers of a service, or of all."""
+        containers = self.compose("ps", "-q", *service).split()
+        descriptions: list[dict[str, Any]] = json.loads(run("docker", "inspect", *containers))
+        return descriptions
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What Prefect's API answers to who has the password."""
+        """Return the answer of Prefect's API to a request with the password."""
         token = base64.b64encode(self.secrets["PREFECT_AUTH"].encode()).decode()
         headers = {"Authorization": f"Basic {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{PREFECT}/api/{path}", data, headers), timeout=30) as said:
-            found: dict[str, Any] = json.load(said)
-        return found
+        request = urllib.request.Request(f"{PREFECT}/api/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            answer: dict[str, Any] = json.load(response)
+        return answer
 
     def stored(self) -> dict[str, Any]:
-        """What a worker finds in the S3 store."""
-        found: dict[str, Any] = json.loads(self.inside("worker", "python", "-c", STORED))
-        return found
+        """Return what a worker finds in the S3 store: shards, summaries and reports."""
+        objects: dict[str, Any] = json.loads(self.inside("worker", "python", "-c", STORED))
+        return objects
 
     def state(self, run_id: str) -> str:
-        """The state of a flow run."""
+        """Return the state of a flow run."""
         return str(self.ask(f"flow_runs/{run_id}")["state_type"])
 
     def trainer(self) -> str | None:
-        """The container of the worker that runs a flow."""
+        """Return the container of the worker that runs a flow, if any."""
         for facts in self.inspect("worker"):
             if "prefect.engine" in run("docker", "top", facts["Id"], "-eo", "pid,args"):
                 return str(facts["Id"])
@@ -143,29 +157,29 @@ class Services:
 
 
 def build() -> None:
-    """Every target of the Dockerfile, with the sizes of the images."""
+    """Build every target of the Dockerfile, and print the sizes of the images."""
     for target in ("cpu", "cuda", "s3"):
         run("docker", "build", "-q", "-f", "docker/Dockerfile", "--target", target, "-t", f"modeldiff:{target}", ".")
         (facts,) = json.loads(run("docker", "image", "inspect", f"modeldiff:{target}"))
-        must(facts["Config"]["User"] == "modeldiff", f"modeldiff:{target} is built, {facts['Size'] / 1e9:.2f} GB")
+        check(facts["Config"]["User"] == "modeldiff", f"modeldiff:{target} is built, {facts['Size'] / 1e9:.2f} GB")
 
 
-def look_around(services: Services) -> None:
-    """What must hold before anything runs."""
+def check_isolation(services: Services) -> None:
+    """Check users, ports and the UI before any study runs."""
     users = {name: services.inside(name, "id", "-u").strip() for name in ("server", "worker", "s3")}
-    must("0" not in users.values(), f"no service of ours is root: {users}")
+    check("0" not in users.values(), f"no service of ours is root: {users}")
     bound = [
         port for facts in services.inspect() for of in facts["NetworkSettings"]["Ports"].values() for port in of or ()
     ]
-    must({port["HostIp"] for port in bound} == {"127.0.0.1"}, f"{len(bound)} ports are published, on loopback only")
+    check({port["HostIp"] for port in bound} == {"127.0.0.1"}, f"{len(bound)} ports are published, on loopback only")
     answer = services.inside("worker", "python", "-c", CONNECT, "9000", *map(str, OTHER_PORTS))
-    must(answer.split() == ["9000"], "of the S3 container its neighbours reach S3 alone")
+    check(answer.split() == ["9000"], "neighbors of the S3 container reach only its S3 port")
     with urllib.request.urlopen(PREFECT, timeout=30) as page:
-        must(b"<html" in page.read().lower(), "Prefect's UI is served")
+        check(b"<html" in page.read().lower(), "Prefect's UI is served")
 
 
 def complete(services: Services) -> None:
-    """A study whose worker is killed in the middle of it."""
+    """Deploy a study, kill its worker in the middle, retry it, and check its results."""
     services.inside("worker", "modeldiff", "deploy", *STUDY, "deployment.pool=modeldiff")
     deployed = services.ask("deployments/name/compare/digits_watermark")
     run_id = services.ask(f"deployments/{deployed['id']}/create_flow_run", {})["id"]
@@ -184,35 +198,35 @@ def complete(services: Services) -> None:
     wait_for(lambda: services.state(run_id) == "CRASHED", 240, "its run is marked as crashed")
     services.inside("worker", "modeldiff", "retry", run_id)
     wait_for(lambda: services.state(run_id) in ("COMPLETED", "FAILED", "CRASHED"), 900, "the run that was retried ends")
-    must(services.state(run_id) == "COMPLETED", "it is completed")
-    found = services.stored()
-    (summary,) = found["summaries"]
-    must(found["shards"] == SHARDS and found["reports"] == 1, "all its shards and its report are in the S3 store")
-    must(
+    check(services.state(run_id) == "COMPLETED", "it is completed")
+    stored = services.stored()
+    (summary,) = stored["summaries"]
+    check(stored["shards"] == SHARDS and stored["reports"] == 1, "all its shards and its report are in the S3 store")
+    check(
         any(tried["name"] == "watermark" and tried["distinguishing"] for tried in summary["transformations"]),
         "its summary names the watermark as a distinguishing transformation",
     )
 
 
-def keep_secrets(services: Services) -> None:
-    """No secret stands where others than Prefect, Postgres and S3 read it."""
-    read = {f"the log of {name}": services.compose("logs", "--no-color", name) for name in SERVICES}
-    logged = {name: len(said) for name, said in zip(SERVICES, read.values(), strict=True)}
-    must(min(logged.values()) > 200, f"the services logged {logged} characters")
+def check_secrets(services: Services) -> None:
+    """Check that no secret is in a log, or in an image's history or settings."""
+    texts = {f"the log of {name}": services.compose("logs", "--no-color", name) for name in SERVICES}
+    logged = {name: len(text) for name, text in zip(SERVICES, texts.values(), strict=True)}
+    check(min(logged.values()) > 200, f"the services logged {logged} characters")
     for image in ("cpu", "cuda", "s3"):
-        read[f"the history of {image}"] = run("docker", "history", "--no-trunc", f"modeldiff:{image}")
-        read[f"the settings of {image}"] = run("docker", "image", "inspect", f"modeldiff:{image}")
+        texts[f"the history of {image}"] = run("docker", "history", "--no-trunc", f"modeldiff:{image}")
+        texts[f"the settings of {image}"] = run("docker", "image", "inspect", f"modeldiff:{image}")
     leaks = [
         f"{key} in {where}"
         for key, secret in services.secrets.items()
-        for where, said in read.items()
-        if secret.split(":")[-1] in said
+        for where, text in texts.items()
+        if secret.split(":")[-1] in text
     ]
-    must(not leaks, f"no secret stands in a log, or in an image's history or settings {leaks or ''}".strip())
+    check(not leaks, f"no secret is in a log, or in an image's history or settings {leaks or ''}".strip())
 
 
 def main() -> int:
-    """All of it; 0 if it held, 1 if something did not, 2 where there is no engine."""
+    """Run all checks; return 0 if they hold, 1 if one fails, 2 without an engine."""
     try:
         print(f"engine {run('docker', 'version', '--format', '{{.Server.Version}}').strip()}", end=", ")
         print(run("docker", "compose", "version").strip(), flush=True)
@@ -226,10 +240,10 @@ def main() -> int:
             build()
             began = time.monotonic()
             services.compose("up", "--detach", "--scale", "worker=2", "--wait", "--wait-timeout", "600")
-            must(True, f"server, Postgres, S3 and two workers are healthy after {time.monotonic() - began:.0f} s")
-            look_around(services)
+            check(True, f"server, Postgres, S3 and two workers are healthy after {time.monotonic() - began:.0f} s")
+            check_isolation(services)
             complete(services)
-            keep_secrets(services)
+            check_secrets(services)
         except Failed as error:
             print(error, file=sys.stderr)
             return 1

@@ -1,10 +1,10 @@
-"""Check that intervals and tests of effects hold what they promise, for new models and new images.
+"""Check the coverage of intervals and the level of tests of effects, for new models and new images.
 
 Simulates change[m, i] = μ + a_m + b_i + e_mi with known parts, and prints for each case
-  - interval:    how often the 95 % interval of `two_way_interval` holds μ (wanted 93 to 97 %),
+  - interval:    how often the 95 % interval of `two_way_interval` contains μ (goal 93 to 97 %),
   - bootstrap:   the same for the percentile interval of the plain two-way bootstrap (models and images resampled),
-  - difference:  how often the 95 % interval of `difference_test` holds 0 where A and B do not differ,
-  - p < 0.05:    how often the test then calls a difference, and the Kolmogorov-Smirnov p of its p being uniform.
+  - difference:  how often the 95 % interval of `difference_test` contains 0 where A and B do not differ,
+  - p < 0.05:    how often the test then reports a difference, and the Kolmogorov-Smirnov p of its p being uniform.
 
     python benchmarks/intervals.py [runs, 1000 by default]
 """
@@ -28,28 +28,28 @@ Part = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Deviation 1."""
+    """Draw normal values: mean 0, deviation 1."""
     return rng.normal(size=shape)
 
 
 def skewed(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Exponential: mean 0, deviation 1, skewness 2."""
+    """Draw exponential values: mean 0, deviation 1, skewness 2."""
     return rng.exponential(size=shape) - 1
 
 
 def rare(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """One in ten reacts and the others do not: mean 0, deviation 1, skewness 2.7."""
+    """Draw values of which one in ten is large and the others are equal: mean 0, deviation 1, skewness 2.7."""
     return ((rng.random(shape) < 0.1) - 0.1) / 0.3
 
 
 def heavy(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Student's t with 4 degrees of freedom, scaled to deviation 1: margins have no bounds, and outliers."""
+    """Draw Student's t with 4 degrees of freedom and deviation 1: margins are unbounded and have outliers."""
     return rng.standard_t(4, size=shape) / np.sqrt(2)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Deviations of the models', the images' and the interaction's part, and how each of them is distributed."""
+    """Deviations of the parts of models, images and interaction, with their distributions."""
 
     name: str
     model: float
@@ -59,7 +59,7 @@ class Case:
     of_images: Part = normal
 
     def draw(self, rng: np.random.Generator, models: int, images: int) -> np.ndarray:
-        """Changes [models, images] around 0."""
+        """Draw changes [models, images] around 0."""
         return (
             self.model * self.of_models(rng, (models, 1))
             + self.image * self.of_images(rng, (1, images))
@@ -83,7 +83,7 @@ SIZES = ((20, 200), (20, 500), (10, 100), (5, 50))
 
 
 def bootstrap(changes: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """The 2.5 and 97.5 percentiles of means of models and images drawn with replacement."""
+    """Return the 2.5 and 97.5 percentiles of the mean over models and images drawn with replacement."""
     models, images = changes.shape
     of_models = rng.multinomial(models, np.full(models, 1 / models), size=BOOTSTRAP_DRAWS)
     of_images = rng.multinomial(images, np.full(images, 1 / images), size=BOOTSTRAP_DRAWS)
@@ -93,16 +93,16 @@ def bootstrap(changes: np.ndarray, rng: np.random.Generator) -> tuple[float, flo
 
 
 def rows(runs: int) -> Iterator[str]:
-    """One line of the table a case and size."""
+    """Yield one line of the table per case and size."""
     for models, images in SIZES:
         for at, case in enumerate(CASES):
             rng = np.random.default_rng([models, images, at])
-            held = resampled = none = 0
+            covered = resampled = none = 0
             ps = []
             for _ in range(runs):
                 changes = case.draw(rng, models, images) + MU
                 interval = two_way_interval(changes)
-                held += interval.low <= MU <= interval.high
+                covered += interval.low <= MU <= interval.high
                 low, high = bootstrap(changes, rng)
                 resampled += low <= MU <= high
                 shared = 0.3 * normal(rng, (1, images))
@@ -113,7 +113,7 @@ def rows(runs: int) -> Iterator[str]:
                 ps.append(difference.p)
             uniform = stats.kstest(ps, "uniform").pvalue
             yield (
-                f"{models:>6} × {images:<6} {case.name:<26} {held / runs:>8.1%} {resampled / runs:>10.1%} "
+                f"{models:>6} × {images:<6} {case.name:<26} {covered / runs:>8.1%} {resampled / runs:>10.1%} "
                 f"{none / runs:>11.1%} {np.mean(np.array(ps) < 0.05):>9.1%} {uniform:>8.3f}"
             )
 

@@ -1,9 +1,8 @@
-"""Check that more models give a higher score: nested prefixes of the models of two studies, scored on the same others.
+"""Check that more models give a higher score, on nested prefixes of the models of two studies.
 
-For each study all models of the budget are trained and each algorithm's learning curve is followed to its end: one
-regression for each of growing numbers of the same models. A point's score is the mean over its targets of the rank
-correlation on the models that are kept for evaluation, its gain that over the point before, both with 95 % intervals
-over targets.
+For each study all models of the budget are trained and each algorithm's learning curve is followed to its end, with one
+regression per prefix. A point's score is the mean over targets of the rank correlation on the held-out models, the same
+for all points; its gain is the difference from the previous point. Both have 95 % intervals over targets.
 
     python -m benchmarks.learning_curves [folder of the store, a temporary one by default]
 """
@@ -38,7 +37,7 @@ STUDIES = (
 
 
 def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list[LearningCurve]]:
-    """Train what is missing of a study's subset models, and follow both curves to the end."""
+    """Train the missing subset models of a study, and follow both curves to the end."""
     comparison, objects, settings = Comparison.of(request(overrides).study), ObjectStore(store), asdict(store)
     budget, began = comparison.study.subsets.models, perf_counter()
     with ProcessPoolExecutor() as workers:
@@ -56,20 +55,20 @@ def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list
         for job in [workers.submit(follow_curve, settings, spec.to_json(), budget) for spec in specs]:
             assert not job.result()["damaged"]
     print(f"{overrides[0]}: curves followed, {perf_counter() - began:.0f} s", flush=True)
-    found = [read_curve(objects, spec, budget) for spec in specs]
-    return comparison, [curve for curve in found if curve is not None]
+    followed = [read_curve(objects, spec, budget) for spec in specs]
+    return comparison, [curve for curve in followed if curve is not None]
 
 
 def interval(values: np.ndarray, digits: int) -> str:
-    """The mean of the targets' values with its 95 % interval."""
+    """Format the mean over targets with its 95 % interval."""
     mean, reach = values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     return f"{mean:.{digits}f} [{mean - reach:.{digits}f}, {mean + reach:.{digits}f}]"
 
 
 def table(comparison: Comparison, both: list[LearningCurve]) -> Iterator[str]:
-    """A line a point, and what becomes of the score from the first point to the last."""
-    held = comparison.study.subsets.evaluation_models
-    yield f"{comparison.study.name}, {both[0].scores.shape[1]} targets, {held} models kept for evaluation\n"
+    """Yield a line per point, and the change of the score from the first point to the last."""
+    n_held_out = comparison.study.subsets.evaluation_models
+    yield f"{comparison.study.name}, {both[0].scores.shape[1]} targets, {n_held_out} models held out for evaluation\n"
     yield "| models | score, A | gain | score, B | gain |"
     yield "|---|---|---|---|---|"
     for at, models in enumerate(both[0].models):
@@ -77,7 +76,7 @@ def table(comparison: Comparison, both: list[LearningCurve]) -> Iterator[str]:
         for curve in both:
             cells.append(interval(curve.scores[at], 3))
             cells.append(interval(curve.scores[at] - curve.scores[at - 1], 4) if at else "")
-        yield f"| {models + held:,} | " + " | ".join(cells) + " |"
+        yield f"| {models + n_held_out:,} | " + " | ".join(cells) + " |"
     yield ""
     for curve, name in zip(both, "AB", strict=True):
         falls = -np.diff(curve.means)
@@ -89,7 +88,7 @@ def table(comparison: Comparison, both: list[LearningCurve]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print each study's table as it is measured."""
+    """Print each study's table once it is measured."""
     began = perf_counter()
     print(f"{datetime.now(UTC):%Y-%m-%d} · {os.cpu_count()} cores, {platform.machine()}\n")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Photograph Prefect's UI in a real browser over a deployed comparison that fails, is retried by a click and completes.
+"""Take pictures of Prefect's UI in a real browser: a deployed comparison fails, is retried by a click and completes.
 
-``python -m benchmarks.pictures docs/pictures`` makes the pictures that the documentation shows: the run with its
-shards, their list, the artifacts of the run once it has been retried, and the deployment's form. A server behind a
-password, a worker and a tiny study are started for it.
+``python -m benchmarks.pictures docs/pictures`` makes the pictures of the documentation: the run with its shards, their
+list, the artifacts of the retried run, and the deployment's form. It starts a server with a password, a worker and a
+tiny study.
 """
 
 import os
@@ -28,13 +28,19 @@ from tests.flows.conftest import TINY
 from tests.prefect_server import PASSWORD, PrefectServer, prefect_server
 
 SIZE = {"width": 1280, "height": 860}
-PATIENCE = 120_000.0
-"""Milliseconds that a page is waited for."""
+PAGE_TIMEOUT = 120_000.0
+"""Milliseconds to wait for a page."""
 
 
 @dataclass
 class Ui:
-    """Prefect's UI in a browser that has given the password. folder: where pictures go."""
+    """Prefect's UI in a browser that is logged in.
+
+    Attributes:
+        page: The browser's page.
+        server: The Prefect server.
+        folder: Where pictures go.
+    """
 
     page: Page
     server: PrefectServer
@@ -46,30 +52,30 @@ class Ui:
         self.shows(*words)
 
     def tab(self, name: str, *words: str) -> None:
-        """Turn to a tab of the page and wait until it shows these words."""
+        """Switch to a tab of the page and wait until it shows these words."""
         self.page.get_by_text(name, exact=True).first.click()
         self.shows(*words)
 
     def shows(self, *words: str | re.Pattern[str]) -> None:
         """Wait until the page shows these words."""
         for text in words:
-            self.page.get_by_text(text).locator("visible=true").first.wait_for(timeout=PATIENCE)
+            self.page.get_by_text(text).locator("visible=true").first.wait_for(timeout=PAGE_TIMEOUT)
 
     def photograph(self, name: str) -> None:
-        """A picture of what is seen, once nothing moves any more."""
+        """Save a picture of the page once its animations have ended."""
         self.page.wait_for_timeout(1500)
         self.page.screenshot(path=self.folder / f"{name}.png")
 
 
 @contextmanager
 def opened(server: PrefectServer, folder: Path) -> Iterator[Ui]:
-    """The UI in the system's Chromium, until the block ends."""
-    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """Yield the UI in the system's Chromium, which is closed at the end of the block."""
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     sandbox = [] if os.getuid() else ["--no-sandbox"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=place, args=["--disable-gpu", *sandbox])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--disable-gpu", *sandbox])
         context = browser.new_context(viewport=SIZE, color_scheme="light", timezone_id="UTC", locale="en-GB")
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(PAGE_TIMEOUT)
         context.add_init_script(f"localStorage.setItem('prefect-password', btoa('{PASSWORD}'))")
         yield Ui(context.new_page(), server, folder)
         browser.close()
@@ -77,15 +83,13 @@ def opened(server: PrefectServer, folder: Path) -> Iterator[Ui]:
 
 @contextmanager
 def working(server: PrefectServer, pool: str) -> Iterator[None]:
-    """A worker of the pool, until the block ends."""
+    """Run a worker of the pool until the block ends."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (server.folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**server.environment, **settings, "PYTHONPATH": paths}, cwd="/", stdout=log, stderr=log,
-            start_new_session=True,
-        )  # fmt: skip
+        environment = {**server.environment, **settings, "PYTHONPATH": paths}
+        process = subprocess.Popen(command, env=environment, cwd="/", stdout=log, stderr=log, start_new_session=True)
     try:
         yield
     finally:
@@ -94,17 +98,20 @@ def working(server: PrefectServer, pool: str) -> Iterator[None]:
 
 
 def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
-    """Deploy, let a shard fail, look at everything, retry by a click, look again; gives the run as it ended.
+    """Deploy a study, let a shard fail, take pictures, retry by a click, take pictures again; return the ended run.
 
-    folder: where pictures go; root: an empty folder for the store.
+    Args:
+        server: The Prefect server.
+        folder: Where pictures go.
+        root: An empty folder for the store.
     """
     server.ask("work_pools/", {"name": "here", "type": "process"})
     study = *TINY, f"store.root={root}"
     deploy = [sys.executable, "-m", "flows.cli", "deploy", *study, "deployment.pool=here"]
     subprocess.run(deploy, env=server.environment, check=True, stdout=subprocess.DEVNULL)
     a, _ = Comparison.of(request(TINY).study).trainings
-    in_the_way = root / shard_key(a.subsets, 2)
-    (in_the_way / "folder").mkdir(parents=True)
+    obstacle = root / shard_key(a.subsets, 2)
+    (obstacle / "folder").mkdir(parents=True)
     deployment = server.ask("deployments/name/compare/digits_watermark")
     with working(server, "here"), opened(server, folder) as ui:
         run = server.ask(f"deployments/{deployment['id']}/create_flow_run", {})["id"]
@@ -113,8 +120,8 @@ def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
         ui.photograph("ui-run")
         ui.tab("Task Runs", "trained as is subsets shard 2")
         ui.photograph("ui-shards")
-        (in_the_way / "folder").rmdir()
-        in_the_way.rmdir()
+        (obstacle / "folder").rmdir()
+        obstacle.rmdir()
         ui.page.get_by_role("button", name="Retry").first.click()
         ui.page.locator(".p-modal__footer").get_by_role("button", name="Retry").click()
         ended: dict[str, Any] = _ended(server, run, "Completed")
@@ -128,11 +135,11 @@ def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
 
 def _ended(server: PrefectServer, run: str, state: str, seconds: float = 400) -> Any:
     end = time.monotonic() + seconds
-    while (found := server.ask(f"flow_runs/{run}"))["state_name"] != state:
+    while (current := server.ask(f"flow_runs/{run}"))["state_name"] != state:
         if time.monotonic() > end:
-            raise RuntimeError(f"{found['state_name']}: {(server.folder / 'worker.log').read_text()[-3000:]}")
+            raise RuntimeError(f"{current['state_name']}: {(server.folder / 'worker.log').read_text()[-3000:]}")
         time.sleep(0.5)
-    return found
+    return current
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A battery of planted differences and of null studies: what is found, and how often something is found in nothing.
+"""Run a battery of planted differences and null studies: which plants are found, and the rate of false alarms.
 
     python -m benchmarks.planted [--out FILE] [--only KIND ...] [--data digits fashion] [--seeds 2] [--first 0]
                                  [--nulls 10] [--ways ridge-pca ridge-crossfit ...] [--kept DIR] [--table]
@@ -6,11 +6,11 @@
 The rule, fixed before any result: a plant is *found* if one of the first three significant directions of side A−B (by
 index) separates, among the test images of the plant's class, those that carry the cue from those that do not with an
 area under the ROC curve of at least 0.9, by its signed projection, either sign. Of a kind with several cues the first
-three directions must find as many as there are, up to three. A *false alarm* is a null study with any significant
+three directions must find all, or three if there are more. A *false alarm* is a null study with any significant
 direction on either side. Significant: Holm over both sides' directions, at most 0.05, as in every study.
 
 Null studies compare A with A under other seeds, on data that carry a plant: with A's masks (paired) and with others.
-One JSON line a finished study is appended to --out; what is there already is not computed again.
+One JSON line per finished study is appended to --out; studies in that file are not computed again.
 """
 
 import argparse
@@ -50,7 +50,17 @@ Spec = dict[str, Any]
 def margins(
     recipe: Sgd, sample: Sample, which: str, models: int, seed: int, subset_seed: int, kept: Path | None = None
 ) -> Margins:
-    """Masks, and margins of subset models on the test images; kept: where launches are kept for another time."""
+    """Return masks and margins of subset models on the test images.
+
+    Args:
+        recipe: The algorithm.
+        sample: The data.
+        which: "a" or "b", whose training set is used.
+        models: Number of models.
+        seed: Seed of the algorithm.
+        subset_seed: Seed of the subsets.
+        kept: Folder in which the margins of each launch are kept for the next run.
+    """
     train = sample.train_a if which == "a" else sample.train_b
     labels = torch.from_numpy(sample.test.labels)
     masks = SubsetSampler(len(train), 0.5, subset_seed).masks(range(models))
@@ -71,15 +81,15 @@ def margins(
 
 
 def study(spec: Spec, ways: list[str], models: int | None = None, kept: Path | None = None) -> dict[str, Any]:
-    """Train, compare in every way, and judge: everything that the tables need."""
+    """Train, compare in every way and judge; return the record that the tables are made from."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        own = kept_of(kept, spec["data"], spec["kind"], spec["seed"])
-        return _study(spec, ways, models or MODELS[spec["data"]], own)
+        folder = kept_of(kept, spec["data"], spec["kind"], spec["seed"])
+        return _study(spec, ways, models or MODELS[spec["data"]], folder)
 
 
 def kept_of(kept: Path | None, data: str, kind: str | None, seed: int) -> Path | None:
-    """Where the margins of one sample are kept."""
+    """Return the folder in which the margins of one sample are kept."""
     return kept / f"{data}-{kind}-{seed}".replace(" ", "_") if kept else None
 
 
@@ -93,28 +103,28 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[
         b = margins(recipe, made, "a", models, 2, spec["seed"] + (0 if null == "paired" else 1_000_003), kept)
     trained = time.process_time()
     record: dict[str, Any] = {**spec, "accuracy": {n: float((y.margins > 0).mean()) for n, y in (("a", a), ("b", b))}}
-    of = ensembles(recipe, made, 1) if null is None else None
+    full_data = ensembles(recipe, made, 1) if null is None else None
     record |= {"models": models, "train_seconds": trained - began, "ensemble_seconds": time.process_time() - trained}
     record["ways"] = {}
     for way in ways:
         began = time.process_time()
         tested = compare(a, b, way)
-        own = {**judged(tested, made), "seconds": time.process_time() - began}
-        if of is not None:
+        result = {**judged(tested, made), "seconds": time.process_time() - began}
+        if full_data is not None:
             began, first = time.process_time(), leading(tested)
-            search = searched(of, made, tested.directions[first], tested.projections[:, first])
-            own["search"] = {**search, "seconds": time.process_time() - began}
-        record["ways"][way] = own
+            search = searched(full_data, made, tested.directions[first], tested.projections[:, first])
+            result["search"] = {**search, "seconds": time.process_time() - began}
+        record["ways"][way] = result
     return record
 
 
 def leading(tested: Outcome) -> list[int]:
-    """The first significant directions of side A−B, by index."""
+    """Return the first significant directions of side A−B, by index."""
     return np.flatnonzero(tested.p_adjusted[0] <= 0.05)[:FIRST].tolist()
 
 
 def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
-    """What a way found: differences, p, and of each cue the AUC of every direction of side A−B."""
+    """Return the results of one way: differences, p, and the AUC of every direction of side A−B for each cue."""
     aucs = [
         [area(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]
         for truth in made.truths
@@ -135,15 +145,22 @@ def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
 
 
 def area(carries: np.ndarray, projection: np.ndarray) -> float:
-    """Area under the ROC curve of a projection, either sign."""
+    """Return the area under the ROC curve of a projection, for the better sign."""
     auc = float(roc_auc_score(carries, projection))
     return max(auc, 1 - auc)
 
 
 def battery(only: list[str], data: list[str], seeds: int, nulls: int, first: int = 0) -> list[Spec]:
-    """All studies: each kind on each data set for each seed from `first` on, null studies of both designs among them.
+    """Return all studies: each kind on each data set for each seed from `first` on, and null studies of both designs.
 
-    So a run that is cut off leaves a balanced part.
+    They are interleaved, so that an interrupted run leaves a balanced part.
+
+    Args:
+        only: Kinds to include, or "null"; empty for all.
+        data: Data sets.
+        seeds: Seeds of each kind.
+        nulls: Null studies of each data set and design.
+        first: The first seed.
     """
     plants: list[Spec] = [
         {"data": name, "kind": kind, "seed": seed, "null": None}
@@ -164,7 +181,7 @@ def battery(only: list[str], data: list[str], seeds: int, nulls: int, first: int
 
 
 def table(records: list[dict[str, Any]], ways: list[str]) -> str:
-    """Markdown: plants found by kind and data set for each way, those that the search found, and false alarms."""
+    """Return a Markdown table: plants found by each way and by the search for each kind, and false alarms."""
     plants, nulls = ([r for r in records if (r["null"] is None) == planted] for planted in (True, False))
     heads = [head for way in ways for head in (way, f"{way}, search")]
     lines = ["| planted | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
@@ -182,34 +199,34 @@ def table(records: list[dict[str, Any]], ways: list[str]) -> str:
     lines.append(f"| **found (goal 90 %, search 70 %)** | {cells(plants)} |")
     for design in ("paired", "independent"):
         rows = [r for r in nulls if r["null"] == design]
-        own = [f"{_share(rows, w, _alarm)}, KS p {_uniform(rows, w)} | " for w in ways]
-        lines.append(f"| null studies, {design}: false alarms (goal 5 %) | " + " | ".join(own) + " |")
+        alarms = [f"{_share(rows, w, _alarm)}, KS p {_uniform(rows, w)} | " for w in ways]
+        lines.append(f"| null studies, {design}: false alarms (goal 5 %) | " + " | ".join(alarms) + " |")
     return "\n".join(lines)
 
 
-Own = dict[str, Any]
-"""What one way made of a study."""
+Result = dict[str, Any]
+"""The results of one way on a study."""
 
 
-def _found(own: Own) -> bool:
-    return bool(own["found"])
+def _found(result: Result) -> bool:
+    return bool(result["found"])
 
 
-def _search_found(own: Own) -> bool:
-    return bool(own["search"]["found"])
+def _search_found(result: Result) -> bool:
+    return bool(result["search"]["found"])
 
 
-def _alarm(own: Own) -> bool:
-    return sum(own["significant"]) > 0
+def _alarm(result: Result) -> bool:
+    return sum(result["significant"]) > 0
 
 
-def _share(rows: list[dict[str, Any]], way: str, holds: Callable[[Own], bool]) -> str:
+def _share(rows: list[dict[str, Any]], way: str, holds: Callable[[Result], bool]) -> str:
     done = [r["ways"][way] for r in rows if way in r["ways"]]
     return f"{sum(map(holds, done))}/{len(done)}" if done else "—"
 
 
 def _uniform(rows: list[dict[str, Any]], way: str) -> str:
-    """Kolmogorov–Smirnov p of the studies' p-values against uniform, each spread evenly over its step of 1/(1 + n)."""
+    """Return the Kolmogorov–Smirnov p of the studies' p-values, each spread evenly over its step of 1/(1 + n)."""
     p = np.array([r["ways"][way]["study_p"] for r in rows if way in r["ways"]])
     if len(p) < 5:
         return "—"
@@ -218,34 +235,33 @@ def _uniform(rows: list[dict[str, Any]], way: str) -> str:
 
 
 def missed(records: list[dict[str, Any]], way: str) -> str:
-    """For each plant that a way missed: which AUC its directions had, how many of them were significant, the search."""
+    """List the plants that a way or its search missed, with AUCs and number of significant directions."""
     lines = []
     for r in records:
-        own = r["ways"].get(way)
-        if r["null"] is None and own and not (own["found"] and own["search"]["found"]):
-            first = [at for at, p in enumerate(own["p_adjusted"][0]) if p <= 0.05][:FIRST]
-            of_first = _numbers([max((row[at] for at in first), default=0.5) for row in own["auc"]])
-            share = ", ".join(f"{cue['most']:.2f} of {cue['own']:+.2f}" for cue in own["search"]["cues"])
+        result = r["ways"].get(way)
+        if r["null"] is None and result and not (result["found"] and result["search"]["found"]):
+            first = [at for at, p in enumerate(result["p_adjusted"][0]) if p <= 0.05][:FIRST]
+            of_first = _numbers([max((row[at] for at in first), default=0.5) for row in result["auc"]])
+            share = ", ".join(f"{cue['most']:.2f} of {cue['own']:+.2f}" for cue in result["search"]["cues"])
             lines.append(
-                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {own['significant'][0]} significant, AUC of the first "
-                f"{of_first}, best of {COMPONENTS} {_numbers([max(row) for row in own['auc']])}"
-                f"{'' if own['found'] else ' (missed)'}; search: largest share of the cue's effect {share}"
-                f"{'' if own['search']['found'] else ' (missed)'}"
+                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {result['significant'][0]} significant, AUC of the "
+                f"first {of_first}, best of {COMPONENTS} {_numbers([max(row) for row in result['auc']])}"
+                f"{'' if result['found'] else ' (missed)'}; search: largest share of the cue's effect {share}"
+                f"{'' if result['search']['found'] else ' (missed)'}"
             )
     return "\n".join(lines) or "- none"
 
 
 def by_strength(records: list[dict[str, Any]], way: str) -> str:
-    """Markdown: plants found by how far the cue itself moves A's mean probability of its class beyond B's.
+    """Return a Markdown table: plants found, by the cue's effect on A's mean probability of its class minus B's.
 
-    Measured on full-data models, by the search's rule; of several cues the weakest that must be found.
+    The effect is measured on full-data models, by the search's rule; of several cues the weakest that must be found
+    counts.
     """
     cells = []
     for low, high in pairwise(STRENGTHS):
-        rows = [
-            r for r in records
-            if r["null"] is None and way in r["ways"] and low <= strength(r["ways"][way]["search"]["cues"]) < high
-        ]  # fmt: skip
+        plants = [r for r in records if r["null"] is None and way in r["ways"]]
+        rows = [r for r in plants if low <= strength(r["ways"][way]["search"]["cues"]) < high]
         cells.append((f"{low:.2f} to {high:.2f}", _share(rows, way, _found), _share(rows, way, _search_found)))
     heads, found, search = zip(*cells, strict=True)
     lines = (("cue's effect", *heads), ("---",) * (len(heads) + 1), ("found", *found), ("by the search", *search))
@@ -253,7 +269,7 @@ def by_strength(records: list[dict[str, Any]], way: str) -> str:
 
 
 def strength(cues: list[dict[str, Any]]) -> float:
-    """Size of the weakest effect among the FIRST strongest cues."""
+    """Return the size of the weakest effect among the FIRST strongest cues."""
     return sorted((abs(cue["own"]) for cue in cues), reverse=True)[min(len(cues), FIRST) - 1]
 
 
@@ -262,29 +278,29 @@ def _numbers(values: list[float]) -> str:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The finished studies."""
+    """Return the finished studies of a file."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def key(record: Spec) -> tuple[Any, ...]:
-    """What makes a study the one it is."""
+    """Return the settings that identify a study."""
     return record["data"], record["kind"], record["seed"], record["null"]
 
 
 def main() -> None:
-    """Run what is missing, then print the tables."""
+    """Run the missing studies, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("planted.jsonl"))
     parser.add_argument("--only", nargs="*", default=[], help="kinds, or 'null'")
     parser.add_argument("--data", nargs="*", default=list(DATASETS), choices=DATASETS)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first", type=int, default=0, help="the first seed, of plants and of null studies")
-    parser.add_argument("--nulls", type=int, default=10, help="null studies a data set and design")
+    parser.add_argument("--nulls", type=int, default=10, help="null studies of each data set and design")
     parser.add_argument("--ways", nargs="*", default=["ridge-pca", "ridge-crossfit"])
-    parser.add_argument("--models", type=int, help=f"an algorithm; by default {MODELS}")
-    parser.add_argument("--kept", type=Path, help="where margins are kept, so that another way trains nothing again")
+    parser.add_argument("--models", type=int, help=f"models of each algorithm; by default {MODELS}")
+    parser.add_argument("--kept", type=Path, help="where margins are kept, so that another way need not train again")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--table", action="store_true", help="print the tables of what is finished")
+    parser.add_argument("--table", action="store_true", help="only print the tables of finished studies")
     options = parser.parse_args()
     done = {key(r) for r in read(options.out)}
     todo = (
@@ -297,24 +313,24 @@ def main() -> None:
         ]
     )
     with ProcessPoolExecutor(options.workers) as pool:
-        results = pool.map(
+        studies = pool.map(
             study, todo, [options.ways] * len(todo), [options.models] * len(todo), [options.kept] * len(todo)
         )
-        for number, record in enumerate(results, 1):
+        for number, record in enumerate(studies, 1):
             with options.out.open("a") as file:
                 file.write(json.dumps(record) + "\n")
-            said = "; ".join(
-                f"{way} {'found' if own['found'] else own['significant']}, {own['seconds']:.0f} s"
-                + (f", search {'found' if own['search']['found'] else 'missed'}" if "search" in own else "")
-                for way, own in record["ways"].items()
+            results = "; ".join(
+                f"{way} {'found' if result['found'] else result['significant']}, {result['seconds']:.0f} s"
+                + (f", search {'found' if result['search']['found'] else 'missed'}" if "search" in result else "")
+                for way, result in record["ways"].items()
             )
             name = f"{record['data']}, {record['kind']}, seed {record['seed']}, null {record['null']}"
-            print(f"{number}/{len(todo)} {name}: {said}", flush=True)
+            print(f"{number}/{len(todo)} {name}: {results}", flush=True)
     records = read(options.out)
     ways = sorted({way for r in records for way in r["ways"]})
     print("\n" + table(records, ways))
     for way in ways:
-        print(f"\n{way}, by what A relies on:\n{by_strength(records, way)}")
+        print(f"\n{way}, by the cue's effect on A:\n{by_strength(records, way)}")
         print(f"\nMissed by {way}:\n{missed(records, way)}")
     print(f"\nModels an algorithm: {options.models or MODELS}; {PERMUTATIONS} permutations.")
 

@@ -1,7 +1,7 @@
-"""The planted differences of benchmarks/planted.py: which cue, on which images, and who carries it.
+"""The planted differences of benchmarks/planted.py: which cue is planted, and on which images.
 
 Training images carry a cue. A trains on them as they are; B trains on the same images, subsets and labels without the
-cue, as an augmentation would have it that removes it. Both are asked about test images that carry the cue too.
+cue, as if an augmentation had removed it. Test images carry the cue for both.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,13 @@ SIZES = {SMALL: (500, 400), LARGE: (500, 500)}
 
 @dataclass(frozen=True)
 class Planting:
-    """A feature on shares of classes. relabel: the class that training examples with the feature are called instead."""
+    """A feature that is planted on shares of classes.
+
+    Attributes:
+        feature: The cue.
+        shares: Classes, and the share of their images that carries the cue.
+        relabel: Class that training examples with the cue are labeled as; None keeps their class.
+    """
 
     feature: Cue | Watermark
     shares: tuple[tuple[int, float], ...]
@@ -37,7 +43,15 @@ class Planting:
 
 @dataclass(frozen=True)
 class Truth:
-    """Which images carry one planting's feature, and among which a direction must tell them apart."""
+    """The images that carry one planting's feature.
+
+    Attributes:
+        planting: The planting.
+        carries: Test images that carry the feature.
+        among: Test images among which a direction must separate them.
+        trained: Training images that carry the feature.
+        trained_among: Training images of the same classes as `among`.
+    """
 
     planting: Planting
     carries: Bool[np.ndarray, " targets"]
@@ -48,7 +62,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Sample:
-    """What A and what B trains on, the test images of both, and what is true of them."""
+    """The training sets of A and B, the test images of both, and the truth about them."""
 
     train_a: Examples
     train_b: Examples
@@ -61,7 +75,7 @@ def _mark(data: str, top: int = 0, left: int = 0) -> Watermark:
 
 
 def _places(data: str) -> tuple[Planting, ...]:
-    """For each class a block at a place of its own, along the top and the bottom edge."""
+    """Return a block for each class, each at a different place along the top and the bottom edge."""
     step, last = (2, 6) if data == SMALL else (5, 24)
     return tuple(Planting(_mark(data, last * (k // 5), min(step * (k % 5), last)), ((k, 0.5),)) for k in range(10))
 
@@ -90,25 +104,25 @@ KINDS: dict[str, Make] = {
 }
 
 
-def load(data: str, seed: int, *, colour: bool) -> Dataset:
-    """The images, split anew for each seed; in colour, grey three times."""
+def load(data: str, seed: int, *, color: bool) -> Dataset:
+    """Return the images, split by the seed; in color, with three equal channels."""
     train, test = SIZES[data]
     source = Digits(train, test, seed) if data == SMALL else FashionMnist(train, test, seed)
     plain = source.load()
-    if not colour:
+    if not color:
         return plain
     parts = (replace(part, images=np.repeat(part.images, 3, axis=3)) for part in (plain.train, plain.test))
     return Dataset(*parts, plain.classes)
 
 
 def sample(data: str, kind: str | None, seed: int) -> Sample:
-    """A study's data; `kind` None plants nothing."""
+    """Return the data of a study; `kind` None plants nothing."""
     if kind is None:
-        plain = load(data, seed, colour=False)
+        plain = load(data, seed, color=False)
         return Sample(plain.train, plain.train, plain.test, ())
     first, second = np.random.default_rng([seed, *kind.encode()]).permutation(10)[:2].tolist()
     plantings = KINDS[kind](data, first, second)
-    plain = load(data, seed, colour=any(isinstance(p.feature, Tint) for p in plantings))
+    plain = load(data, seed, color=any(isinstance(p.feature, Tint) for p in plantings))
     train, test, truths = plain.train, plain.test, []
     for planting in plantings:
         train, trained = _planted(train, planting, "train", seed)

@@ -1,9 +1,9 @@
-"""Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, 'ridge-pca' say.
+"""Ways to compare two algorithms' margins in benchmarks/planted.py: an estimator and a method, such as 'ridge-pca'.
 
-All go through the platform's cross-fitting and its null of exchanges; with '-parts' behind ('ridge-pca-parts') through
-that of disjoint parts; with '-raw' ('ridge-pca-raw') rows keep their lengths before residuals are taken, as in the
-public package. Ridge is taken at one penalty for all targets, so that a refit is one product with a matrix that depends
-on the masks alone and is kept.
+All use the platform's cross-fitting and its null of exchanges; with the suffix '-parts' ('ridge-pca-parts') the null of
+disjoint parts; with '-raw' ('ridge-pca-raw') rows keep their lengths before residuals are taken, as in the public
+package. Ridge has one penalty for all targets, so that a refit is one product with a cached matrix that depends on the
+masks alone.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from modeldiff_core.comparison import (
     residual_pca,
 )
 from modeldiff_core.datamodels import fit_lasso, fit_ridge
-from modeldiff_core.datamodels.estimators import Lasso
+from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.datamodels.protocol import Counts, Refit
 from modeldiff_core.statistics import holm, p_values
 
@@ -38,9 +38,17 @@ class Margins:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Differences of both sides (A−B, then B−A), their p, and the directions of side A−B with projections on them.
+    """The outcome of a comparison.
 
-    study_p: of the largest difference against the largest of each permutation; uniform where nothing differs.
+    Attributes:
+        difference: Differences of variance of both sides, A−B and then B−A.
+        p: Their p-values.
+        p_adjusted: Their p-values after Holm over both sides.
+        stability: Stability of both sides' directions.
+        directions: Directions of side A−B.
+        projections: Projections of targets on them.
+        study_p: p of the largest difference against the largest of each permutation; uniform where nothing differs.
+        noise: Standard deviation of the null.
     """
 
     difference: Float[np.ndarray, "sides components"]
@@ -53,31 +61,33 @@ class Outcome:
     noise: float
 
 
-class KeptRidge:
-    """Refits by ridge at one penalty: weights = (G + λI)⁻¹(X − x̄)ᵀ/m · Y, the matrix kept for each set of masks."""
+class CachedRidge:
+    """Refits by ridge at one penalty: weights = (G + λI)⁻¹(X − x̄)ᵀ/m · Y, with the matrix cached for each mask set."""
 
     def __init__(self, penalty: float) -> None:
         self.penalty = penalty
-        self.kept: dict[bytes, np.ndarray] = {}
+        self.cache: dict[bytes, np.ndarray] = {}
 
     def __call__(
-        self, masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "models targets"],
+        self,
+        masks: Bool[np.ndarray, "models train"],
+        margins: Float[np.ndarray, "models targets"],
         counts: Counts | None = None,
-    ) -> Float[np.ndarray, "targets train"]:  # fmt: skip
+    ) -> Float[np.ndarray, "targets train"]:
         name = np.packbits(masks).tobytes()
-        if name not in self.kept:
+        if name not in self.cache:
             x = masks.astype(np.float64)
             x -= x.mean(0)
             gram = x.T @ x / len(x) + self.penalty * np.eye(x.shape[1])
             solved = np.linalg.solve(gram, x.T / len(x)).astype(np.float32)
-            if len(self.kept) >= 8:
-                self.kept.pop(next(iter(self.kept)))
-            self.kept[name] = solved
-        return np.ascontiguousarray((self.kept[name] @ margins).T)
+            if len(self.cache) >= 8:
+                self.cache.pop(next(iter(self.cache)))
+            self.cache[name] = solved
+        return np.ascontiguousarray((self.cache[name] @ margins).T)
 
 
 def compare(a: Margins, b: Margins, way: str) -> Outcome:
-    """Directions of both sides from all models, their cross-fitted differences, and p from the null."""
+    """Return directions of both sides from all models, their cross-fitted differences, and p from the null."""
     estimator, method, *options = way.split("-")
     assert method in ("pca", "crossfit")
     assert set(options) <= {"parts", "raw"}
@@ -90,18 +100,18 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
     ]
     pair = (halves[0], halves[1])
     common = common_fits(pair, method=kind)
-    by_chance = part_differences if "parts" in options else permuted_differences
-    null = by_chance(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind, normalize=normalize)
+    null_differences = part_differences if "parts" in options else permuted_differences
+    null = null_differences(pair, COMPONENTS, range(PERMUTATIONS), 0, method=kind, normalize=normalize)
     theta = {"a": (whole(a.masks, a.margins, None), common.a), "b": (whole(b.masks, b.margins, None), common.b)}
     fits, forward = [], None
     for first, second in (("a", "b"), ("b", "a")):
         (all_one, one), (all_other, other) = theta[first], theta[second]
         if kind == "pca":
-            found = residual_pca(all_one, all_other, COMPONENTS, normalize=normalize)
+            side = residual_pca(all_one, all_other, COMPONENTS, normalize=normalize)
         else:
-            found = residual_crossfit(one, other, COMPONENTS, normalize=normalize)
-        forward = found if forward is None else forward
-        fits.append(common.compare(COMPONENTS, found.directions, reverse=first == "b", normalize=normalize))
+            side = residual_crossfit(one, other, COMPONENTS, normalize=normalize)
+        forward = side if forward is None else forward
+        fits.append(common.compare(COMPONENTS, side.directions, reverse=first == "b", normalize=normalize))
     assert forward is not None
     difference = np.stack([fit.difference for fit in fits])
     p = p_values(difference.ravel(), null.ravel())
@@ -118,7 +128,7 @@ def compare(a: Margins, b: Margins, way: str) -> Outcome:
 
 
 def _refits(a: Margins, b: Margins, rows: list[slice], estimator: str) -> tuple[list[Refit], Refit]:
-    """How both halves are fitted anew, and how all models are."""
+    """Return the refits of both halves, and the refit of all models."""
     if estimator == "ridge":
         refit = common_ridge(a, b)
         return [refit, refit], refit
@@ -131,7 +141,7 @@ def _refits(a: Margins, b: Margins, rows: list[slice], estimator: str) -> tuple[
     return halves[:2], halves[2]
 
 
-def common_ridge(a: Margins, b: Margins) -> KeptRidge:
-    """Ridge at the penalty that suits A's and B's targets on (geometric) average."""
+def common_ridge(a: Margins, b: Margins) -> CachedRidge:
+    """Return ridge at the geometric mean of the penalties that suit A's and B's targets."""
     chosen = [fit_ridge(one.masks, one.margins, penalties=(0.03, 0.1, 0.3, 1.0)).lambdas for one in (a, b)]
-    return KeptRidge(float(np.exp(np.mean(np.log(chosen)))))
+    return CachedRidge(float(np.exp(np.mean(np.log(chosen)))))

@@ -1,15 +1,15 @@
-"""The lasso of every target, side by side with scikit-learn, celer and skglm, and how it grows.
+"""Compare the lasso of every target with scikit-learn, celer and skglm, and measure how it grows.
 
     python -m benchmarks.regression [targets of the others, 20 by default]   against the others, on two cores
-    python -m benchmarks.regression growth                                   time and memory, a process and core a point
+    python -m benchmarks.regression growth                                   time and memory, one process per point
     python -m benchmarks.regression gpu [n_train models targets [device]]   on CUDA, 50,000 × 50,000 × 10,000 by default
 
-Masks at random with half of the training examples, margins from a planted sparse truth with noise, so that λ/λ_max of
-about 0.1 is chosen and about a fifth of the weights is not zero, as in real studies. Everybody goes down the same path
-of 20 λ on nine tenths of the models, chooses by the error on the rest, and fits all models at the chosen λ to a
-relative duality gap of 1e-4, which is measured in float64 for everybody. The others start warm and get centred data and
-the Gram matrix for nothing. Everybody runs in two processes of one thread at a time, as blocks of targets do in a
-study. `gpu` needs torch, numpy and scikit-learn alone.
+Random masks with half of the training examples, margins from a planted sparse truth with noise, so that λ/λ_max of
+about 0.1 is chosen and about a fifth of the weights is not zero, as in real studies. Every library follows the same
+path of 20 λ on nine tenths of the models, chooses by the error on the rest, and fits all models at the chosen λ to a
+relative duality gap of 1e-4, measured in float64 for all. The other libraries start warm, and the time to center their
+data and to make their Gram matrix is not counted. All run in two processes of one thread at a time, as blocks of
+targets do in a study. `gpu` needs only torch, numpy and scikit-learn.
 """
 
 import multiprocessing
@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 import torch
 
@@ -33,7 +32,7 @@ from modeldiff_core.datamodels.gram import co_occurrence
 
 
 def against_others(reference: int) -> None:
-    """The comparison at n 2,000, m 8,000, 1,000 targets."""
+    """Print the comparison at n 2,000, m 8,000, 1,000 targets."""
     train, models, targets = 2000, 8000, 1000
     masks, margins = planted(train, models, targets)
     print(f"n {train:,}, m {models:,}, {targets:,} targets, {N_LAMBDAS} λ, relative gap {GAP:g}\n", flush=True)
@@ -74,7 +73,7 @@ def against_others(reference: int) -> None:
 
 
 def our_halves(pool: Any, folder: str, counting: float) -> tuple[Datamodels, Meter, float]:
-    """Both halves of the targets at a time, the fastest of three turns; the slower half counts."""
+    """Fit both halves of the targets at a time, and return the fastest of three turns; the slower half counts."""
     turns = []
     for _ in range(3):
         halves = pool.starmap(fit_half, [(folder, half) for half in range(CORES)], chunksize=1)
@@ -89,18 +88,18 @@ def our_halves(pool: Any, folder: str, counting: float) -> tuple[Datamodels, Met
 
 
 def fit_half(folder: str, half: int) -> tuple[Datamodels, Meter, float]:
-    """Our fit of every other target, with the counts that the parent made."""
+    """Fit every other target, with the counts that the parent process has made."""
     masks, margins, gram = (np.load(f"{folder}/{name}.npy") for name in ("masks", "margins", "gram"))
     return fit(masks, np.ascontiguousarray(margins[:, half::CORES]), gram=gram)
 
 
 def rates_of(train: int) -> dict[torch.dtype, float]:
-    """GFLOP/s of one core."""
+    """Return the GFLOP/s of one core for each precision."""
     return {precision: product_rate(train, 512, precision, "cpu") for precision in (torch.float32, torch.bfloat16)}
 
 
 def on_device(train: int, models: int, targets: int, device: str) -> None:
-    """One large fit on an accelerator."""
+    """Measure one large fit on an accelerator."""
     torch.set_num_threads(1)
     masks, margins = planted(train, models, targets, device)
     name = torch.cuda.get_device_name() if device != "cpu" else platform.machine()
@@ -120,7 +119,7 @@ def on_device(train: int, models: int, targets: int, device: str) -> None:
 
 
 def main() -> None:
-    """Print the tables that were asked for."""
+    """Print the requested tables."""
     mode, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("20", [])
     began = perf_counter()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())

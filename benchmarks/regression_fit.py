@@ -1,4 +1,4 @@
-"""A regression as studies have it, with the time and the operations of its parts."""
+"""A regression of a study's kind, with the time and the operations of its parts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 from unittest import mock
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 import torch
 
@@ -20,7 +19,7 @@ N_LAMBDAS, RATIO, GAP = 20, 0.01, 1e-4
 
 
 def planted(train: int, models: int, targets: int, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Masks, and margins with a tenth of weights that are not zero; noise of 1.7 of the signal's deviation."""
+    """Draw masks and margins: a tenth of the weights is not zero, noise is 1.7 times the signal's deviation."""
     masks = SubsetSampler(train, 0.5, 0).masks(range(models))
     draw = torch.Generator().manual_seed(0)
     out = []
@@ -41,13 +40,13 @@ class Meter:
     operations: float = 0.0
 
     def clock(self) -> float:
-        """Now, when the device has done all it was asked for."""
+        """Return the time once the device has finished all its work."""
         if self.device != "cpu":
             torch.cuda.synchronize()
         return perf_counter()
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its time added to a part."""
+        """Return the function, which then adds its time to a part."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             began = self.clock()
@@ -58,7 +57,7 @@ class Meter:
         return call
 
     def counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A product of a design, with the operations that it stands for added up."""
+        """Return a product of a design, which then adds the operations that it stands for."""
 
         def call(design: Any, rows: torch.Tensor) -> Any:
             matrix = len(design.mask_mean) ** 2 if isinstance(design, GramDesign) else 2 * design.bits.numel() * 8
@@ -69,7 +68,7 @@ class Meter:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Measures what is fitted meanwhile."""
+        """Measure the fits inside the block."""
         parts = {"walk": "path", "solve_rows": "refit", "sums": "XᵀY"}
         with ExitStack() as stack:
             for name, part in parts.items():
@@ -83,12 +82,12 @@ class Meter:
 
     @property
     def rate(self) -> float:
-        """GFLOP/s of path and refit, all that happens in them counted as time."""
+        """GFLOP/s of path and refit, over all the time they take."""
         return self.operations / (self.seconds["path"] + self.seconds["refit"]) / 1e9
 
 
 def fit(masks: np.ndarray, margins: np.ndarray, device: str = "cpu", **options: Any) -> tuple[Datamodels, Meter, float]:
-    """Our fit, its parts, and seconds from masks and margins to weights."""
+    """Fit, and return the datamodels, the parts, and the seconds from masks and margins to weights."""
     meter = Meter(device)
     began = meter.clock()
     if "memory_budget_mb" not in options and "gram" not in options:
@@ -101,7 +100,7 @@ def fit(masks: np.ndarray, margins: np.ndarray, device: str = "cpu", **options: 
 
 
 def product_rate(train: int, targets: int, precision: torch.dtype, device: str) -> float:
-    """GFLOP/s of a matrix product [targets, train]·[train, train], the best of five."""
+    """Return the GFLOP/s of a matrix product [targets, train]·[train, train], the best of five."""
     left, right = (torch.rand(rows, train, device=device).to(precision) for rows in (targets, train))
     meter, best = Meter(device), 0.0
     for _ in range(5):
@@ -112,7 +111,7 @@ def product_rate(train: int, targets: int, precision: torch.dtype, device: str) 
 
 
 def print_parts(meter: Meter, seconds: float, rates: dict[torch.dtype, float]) -> None:
-    """Where the time went, and how fast it was."""
+    """Print the seconds of each part, and the rates."""
     rest = seconds - sum(meter.seconds.values())
     parts = " · ".join(f"{name} {value:.2f} s" for name, value in [*meter.seconds.items(), ("rest", rest)])
     print(f"{seconds:.2f} s: {parts}")

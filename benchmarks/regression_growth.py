@@ -1,4 +1,4 @@
-"""How the lasso grows with training examples, models and targets: a process, and so a peak of memory, a point."""
+"""Growth of the lasso with training examples, models and targets; each point is a process with its peak of memory."""
 
 import json
 import resource
@@ -18,11 +18,11 @@ POINTS: list[tuple[int, int, int, dict[str, Any]]] = [
     *((2000, 8000, targets, {}) for targets in (100, 4000)),
     (2000, 8000, 1000, {"memory_budget_mb": 1}),
 ]
-"""Examples with four models each, models, targets, and once more without the counts."""
+"""Training examples with four times as many models, models, targets, and one point without counts."""
 
 
 def growth() -> None:
-    """A line for each point; the parts grow in n²·m, in targets·n·m and in targets·n²·iterations."""
+    """Print a line per point; the parts grow in n²·m, in targets·n·m and in targets·n²·iterations."""
     titles = "n|m|targets|products with|s|Gram|XᵀY|path|refit|products a target|peak MB over data|foreseen for counts"
     print("| " + titles.replace("|", " | ") + " |\n" + "|---" * (titles.count("|") + 1) + "|")
     for point in POINTS:
@@ -31,7 +31,7 @@ def growth() -> None:
 
 
 def one_point(train: int, models: int, targets: int, options: dict[str, Any]) -> None:
-    """Measure one point in this process, whose peak is then its own."""
+    """Measure one point in this process, which runs nothing else."""
     torch.set_num_threads(1)
     masks, margins = planted(train, models, targets)
     fit(masks[:64, :64], margins[:64, :4])
@@ -48,7 +48,7 @@ def one_point(train: int, models: int, targets: int, options: dict[str, Any]) ->
 
 
 def memory_now() -> float:
-    """Resident megabytes of this process."""
+    """Return the resident megabytes of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 

@@ -1,12 +1,12 @@
-"""The lasso of other libraries, target by target: the same path of penalties, choice and refit."""
+"""The lasso of other libraries, target by target, with the same path of penalties, choice and refit."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-import benchmarks.bare  # noqa: F401  isort: skip
 import numpy as np
 from sklearn.linear_model import lasso_path
 
@@ -16,10 +16,11 @@ from modeldiff_core.datamodels.moments import validation_split
 
 CORES = 2
 PATIENCE = 3
+"""Penalties without a smaller error after which a path with our shortcuts ends."""
 
 
 def relative_gap(x: np.ndarray, y: np.ndarray, coefficients: np.ndarray, lambdas: np.ndarray) -> np.ndarray:
-    """(P − D)/P of each column of coefficients, from centred data in float64."""
+    """Return (P − D)/P of each column of coefficients, from centered data in float64."""
     residual = y[:, None] - x @ coefficients
     primal = np.square(residual).mean(0) / 2 + lambdas * np.abs(coefficients).sum(0)
     slope = np.abs(x.T @ residual).max(0) / len(x)
@@ -30,7 +31,7 @@ def relative_gap(x: np.ndarray, y: np.ndarray, coefficients: np.ndarray, lambdas
 
 @dataclass(frozen=True)
 class Centred:
-    """One set of models as the others want it."""
+    """A set of models in the form that other libraries take."""
 
     x: np.ndarray
     gram: np.ndarray
@@ -38,7 +39,7 @@ class Centred:
 
     @classmethod
     def of(cls, masks: np.ndarray) -> "Centred":
-        """Centred masks in float64, column by column, and their Gram matrix."""
+        """Center masks in float64, stored by columns, and make their Gram matrix."""
         mean = masks.mean(0)
         x = np.asfortranarray(masks - mean)
         return cls(x, np.ascontiguousarray(x.T @ x), mean)
@@ -50,32 +51,41 @@ Path20 = Callable[[Centred, np.ndarray, np.ndarray, np.ndarray | None, float], n
 def by_scikit_learn(
     data: Centred, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
 ) -> np.ndarray:
-    """Coordinate descent on the precomputed Gram matrix."""
+    """Fit by coordinate descent on the precomputed Gram matrix."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _, coefficients, _ = lasso_path(
-            data.x, y, alphas=lambdas, precompute=data.gram, Xy=data.x.T @ y, coef_init=start, tol=tolerance,
-            max_iter=100_000, check_input=False,
-        )  # fmt: skip
+            data.x,
+            y,
+            alphas=lambdas,
+            precompute=data.gram,
+            Xy=data.x.T @ y,
+            coef_init=start,
+            tol=tolerance,
+            max_iter=100_000,
+            check_input=False,
+        )
     return np.asarray(coefficients)
 
 
 def by_celer(
     data: Centred, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
 ) -> np.ndarray:
-    """Working sets and dual extrapolation."""
+    """Fit by working sets and dual extrapolation."""
     from celer import celer_path
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = celer_path(data.x, y, "lasso", alphas=lambdas, coef_init=start, tol=tolerance, max_iter=100)
-    return np.asarray(found[1])
+        _, coefficients, *_ = celer_path(
+            data.x, y, "lasso", alphas=lambdas, coef_init=start, tol=tolerance, max_iter=100
+        )
+    return np.asarray(coefficients)
 
 
 def by_skglm(
     data: Centred, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
 ) -> np.ndarray:
-    """Its compiled coordinate descent on a Gram matrix; its solver would compute that anew for each λ."""
+    """Fit by compiled coordinate descent on one Gram matrix; skglm's solver would compute that again for each λ."""
     from skglm.penalties import L1
     from skglm.solvers.gram_cd import _gram_cd_epoch
     from skglm.utils.jit_compilation import compiled_clone
@@ -98,25 +108,33 @@ OTHERS: dict[str, tuple[Path20, tuple[float, ...]]] = {
     "celer": (by_celer, (3e-4, 1e-4, 3e-5, 1e-5)),
     "skglm": (by_skglm, (3e-3, 1e-3, 6e-4, 3e-4, 1e-4)),
 }
-"""Each library's path, and tolerances (in its own terms) of which the first that reaches the gap is taken."""
+"""Path of each library, and tolerances in its terms, of which the first that reaches the gap is used."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Some targets that another library fits: where the data lie, and how closely it stops."""
+    """Targets that another library fits.
+
+    Attributes:
+        folder: Folder of the data.
+        library: Name of the library.
+        targets: The targets.
+        tolerance: Its tolerance.
+        loose: Tolerance of the path if it uses our shortcuts: the path then ends after PATIENCE λ without a smaller
+            error; None for the whole path.
+    """
 
     folder: str
     library: str
     targets: tuple[int, ...]
     tolerance: float
     loose: float | None = None
-    """With it the path stops this early and ends after PATIENCE λ without a smaller error: our own shortcuts."""
 
 
 def solve_case(case: Case) -> tuple[float, float]:
-    """Seconds of a library for these targets, and the largest relative gap of paths and refits."""
+    """Return the seconds of a library for these targets, and the largest relative gap of paths and refits."""
     masks, margins = (np.load(f"{case.folder}/{name}.npy", mmap_mode="r") for name in ("masks", "margins"))
-    rows, held = validation_split(len(masks), 0.1, 0)
+    rows, validation = validation_split(len(masks), 0.1, 0)
     part, everything = _CENTRED.setdefault(case.folder, (Centred.of(masks[rows]), Centred.of(masks)))
     solve, tolerances = OTHERS[case.library][0], case.tolerance
     if case.library == "skglm" and not _WARM:
@@ -128,13 +146,13 @@ def solve_case(case: Case) -> tuple[float, float]:
         fitted, whole = y[rows] - y[rows].mean(), y - y.mean()
         top = np.abs(part.x.T @ fitted).max() / len(rows)
         lambdas = top * RATIO ** (np.arange(N_LAMBDAS) / (N_LAMBDAS - 1))
+        errors = _Validation(masks, y, rows, validation, part.mask_mean)
         began = perf_counter()
         if case.loose is None:
             path = solve(part, fitted, lambdas, None, tolerances)
-            errors = np.square(_held_residual(masks, y, rows, held, part, path)).mean(0)
-            best = int(errors.argmin())
+            best = int(errors(path).argmin())
         else:
-            path, best = _early(solve, part, fitted, lambdas, case.loose, masks, y, rows, held)
+            path, best = _early(partial(solve, part, fitted, tolerance=case.loose), lambdas, errors)
         final = solve(everything, whole, lambdas[best : best + 1], path[:, best].copy(), tolerances)
         seconds += perf_counter() - began
         gaps = [relative_gap(everything.x, whole, final, lambdas[best : best + 1])]
@@ -148,39 +166,43 @@ _CENTRED: dict[str, tuple[Centred, Centred]] = {}
 _WARM: set[str] = set()
 
 
-def _held_residual(
-    masks: np.ndarray, y: np.ndarray, rows: np.ndarray, held: np.ndarray, part: Centred, path: np.ndarray
-) -> np.ndarray:
-    return np.asarray((y[held] - y[rows].mean())[:, None] - (masks[held] - part.mask_mean) @ path)
+@dataclass(frozen=True)
+class _Validation:
+    """The models that choose a target's penalty; called with coefficients, it returns the error of each column."""
+
+    masks: np.ndarray
+    y: np.ndarray
+    fitted: np.ndarray
+    validation: np.ndarray
+    mask_mean: np.ndarray
+
+    def __call__(self, path: np.ndarray) -> np.ndarray:
+        centered = self.y[self.validation] - self.y[self.fitted].mean()
+        residual = centered[:, None] - (self.masks[self.validation] - self.mask_mean) @ path
+        return np.asarray(np.square(residual).mean(0))
 
 
 def _early(
-    solve: Path20,
-    part: Centred,
-    fitted: np.ndarray,
+    solve: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
     lambdas: np.ndarray,
-    loose: float,
-    masks: np.ndarray,
-    y: np.ndarray,
-    rows: np.ndarray,
-    held: np.ndarray,
+    validation: _Validation,
 ) -> tuple[np.ndarray, int]:
-    """The path λ by λ, left after PATIENCE of them without a smaller error."""
+    """Fit a path λ by λ, ended after PATIENCE of them without a smaller error, and return the best position."""
     columns: list[np.ndarray] = []
     errors: list[float] = []
     start: np.ndarray | None = None
     for k in range(len(lambdas)):
-        found = solve(part, fitted, lambdas[k : k + 1], start, loose)
-        columns.append(found[:, 0])
-        start = found[:, 0].copy()
-        errors.append(float(np.square(_held_residual(masks, y, rows, held, part, found)).mean()))
+        coefficients = solve(lambdas[k : k + 1], start)
+        columns.append(coefficients[:, 0])
+        start = coefficients[:, 0].copy()
+        errors.append(float(validation(coefficients)[0]))
         if k - int(np.argmin(errors)) >= PATIENCE:
             break
     return np.stack(columns, 1), int(np.argmin(errors))
 
 
 def objective_excess(masks: np.ndarray, margins: np.ndarray, ours: Datamodels, targets: int) -> float:
-    """Largest relative excess of our objective over scikit-learn's at a tiny gap, both in float64."""
+    """Return the largest relative excess of our objective over scikit-learn's at a tiny gap, both in float64."""
     data, worst = Centred.of(masks), 0.0
     for target in range(targets):
         y = margins[:, target].astype(float) - margins[:, target].mean(dtype=float)
@@ -195,7 +217,7 @@ def objective_excess(masks: np.ndarray, margins: np.ndarray, ours: Datamodels, t
 
 
 def calibrated(pool: Any, folder: str, library: str, tolerances: tuple[float, ...]) -> float:
-    """The loosest tolerance with which the library keeps to the gap for two targets."""
+    """Return the loosest tolerance with which the library reaches the gap for two targets."""
     for tolerance in tolerances:
         if max(gap for _, gap in pool.map(solve_case, [Case(folder, library, (k,), tolerance) for k in (0, 1)])) <= GAP:
             return tolerance
@@ -203,7 +225,7 @@ def calibrated(pool: Any, folder: str, library: str, tolerances: tuple[float, ..
 
 
 def shared_out(pool: Any, case: Case, targets: int) -> tuple[float, float]:
-    """Seconds of all processes together for so many targets, and the largest gap."""
+    """Return the seconds of all processes together for `targets` targets, and the largest gap."""
     shares = [Case(case.folder, case.library, case.targets[i::CORES], case.tolerance, case.loose) for i in range(CORES)]
     results = pool.map(solve_case, shares, chunksize=1)
     factor = targets / len(case.targets)

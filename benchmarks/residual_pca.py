@@ -1,11 +1,11 @@
-"""Residual PCA side by side with forming the residuals in NumPy and calling scikit-learn's PCA with its defaults.
+"""Compare residual PCA with residuals formed in NumPy and scikit-learn's PCA with its defaults.
 
     python -m benchmarks.residual_pca [--targets 5000] [--train 20000] [--components 50] [--turns 3] [--device cpu]
 
-Attribution matrices in float32: a part that both algorithms share, 100 directions of falling strength that A has alone,
-and noise. Seconds are medians over turns that alternate. The error is the sine of the angle between a direction and
+Attribution matrices in float32: a part that both algorithms share, 100 directions of decreasing strength that only A
+has, and noise. Seconds are medians over alternating turns. The error is the sine of the angle between a direction and
 that of a float64 solution (ARPACK on the Gram matrix of residuals formed in float64). Memory is the peak of a fresh
-process beyond what it held before it read its input, over the size of both input matrices. Goals: no slower, no larger
+process beyond its memory before it read its input, over the size of both input matrices. Goals: no slower, no larger
 error, directions within 1e-5, memory at most twice the input.
 """
 
@@ -30,7 +30,7 @@ MATRICES = ("a.npy", "b.npy")
 
 
 def attributions(targets: int, train: int) -> tuple[np.ndarray, np.ndarray]:
-    """A's and B's matrices [targets, train]."""
+    """Return A's and B's matrices [targets, train]."""
     rng = np.random.default_rng(0)
 
     def part(rank: int, strengths: np.ndarray) -> np.ndarray:
@@ -39,13 +39,13 @@ def attributions(targets: int, train: int) -> tuple[np.ndarray, np.ndarray]:
         return np.asarray(loadings @ basis)
 
     shared = part(200, np.geomspace(20, 1, 200))
-    own = part(100, np.geomspace(12, 1, 100))
+    only_a = part(100, np.geomspace(12, 1, 100))
     noise = [0.03 * rng.standard_normal((targets, train), np.float32) for _ in range(2)]
-    return shared + own + noise[0], shared + noise[1]
+    return shared + only_a + noise[0], shared + noise[1]
 
 
 def usual(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
-    """Directions the usual way."""
+    """Return directions by NumPy and scikit-learn."""
     a = a / np.linalg.norm(a, axis=1, keepdims=True)
     b = b / np.linalg.norm(b, axis=1, keepdims=True)
     left = a - (a * b).sum(1, keepdims=True) * b
@@ -53,15 +53,15 @@ def usual(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
 
 
 def exact(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
-    """Directions in float64, by blocks of training examples."""
-    length, towards, power = (np.zeros(len(a)) for _ in range(3))
+    """Return directions computed in float64, in blocks of training examples."""
+    length, product, power = (np.zeros(len(a)) for _ in range(3))
     blocks = [slice(at, at + 1000) for at in range(0, a.shape[1], 1000)]
     for block in blocks:
         x, y = a[:, block].astype(float), b[:, block].astype(float)
-        length, towards, power = length + (x * x).sum(1), towards + (x * y).sum(1), power + (y * y).sum(1)
+        length, product, power = length + (x * x).sum(1), product + (x * y).sum(1), power + (y * y).sum(1)
 
     def residual(block: slice) -> np.ndarray:
-        left = a[:, block].astype(float) - (towards / power)[:, None] * b[:, block]
+        left = a[:, block].astype(float) - (product / power)[:, None] * b[:, block]
         left /= np.sqrt(length)[:, None]
         return np.asarray(left - left.mean(0))
 
@@ -70,25 +70,25 @@ def exact(a: np.ndarray, b: np.ndarray, components: int) -> np.ndarray:
         left = residual(block)
         gram += left @ left.T
     _, vectors = eigsh(gram, components, tol=1e-13)
-    found = np.concatenate([vectors.T @ residual(block) for block in blocks], 1)[::-1]
-    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+    directions = np.concatenate([vectors.T @ residual(block) for block in blocks], 1)[::-1]
+    return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
 
-def sines(found: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Sine of the angle of each direction to its reference."""
-    unit = found.astype(float) / np.linalg.norm(found.astype(float), axis=1, keepdims=True)
+def sines(directions: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the sine of the angle between each direction and its reference."""
+    unit = directions.astype(float) / np.linalg.norm(directions.astype(float), axis=1, keepdims=True)
     cosine = np.einsum("ij,ij->i", unit, reference)
     return np.asarray(np.linalg.norm(unit - cosine[:, None] * reference, axis=1))
 
 
 def peak(way: str, folder: Path, components: int) -> float:
-    """Peak memory of a fresh process, over its input's size; run by --memory."""
+    """Return the peak memory of a fresh process (started with --memory) over the size of its input."""
     command = [sys.executable, "-m", "benchmarks.residual_pca", "--memory", way, str(folder), str(components)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measure_peak(way: str, folder: Path, components: int) -> None:
-    """Print the peak memory of one way beyond what the process held before."""
+    """Print the peak memory of one way beyond the memory that the process held before, over the size of its input."""
     warm = np.random.default_rng(0).standard_normal((2, 40, 60)).astype(np.float32)
     (usual if way == "usual" else residual_pca)(warm[0], warm[1], 2)
     before = status("VmRSS")
@@ -98,7 +98,7 @@ def measure_peak(way: str, folder: Path, components: int) -> None:
 
 
 def status(field: str) -> int:
-    """Bytes that Linux tells of this process: VmRSS now, VmHWM at most since it started."""
+    """Return bytes that Linux reports for this process: VmRSS (current) or VmHWM (peak)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
@@ -120,11 +120,11 @@ def main() -> None:
         "residual_pca": lambda: residual_pca(a, b, k, device=options.device).directions,
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found: dict[str, np.ndarray] = {}
+    directions: dict[str, np.ndarray] = {}
     for turn in range(options.turns):
         for name, way in ways.items():
             began = perf_counter()
-            found[name] = way()
+            directions[name] = way()
             seconds[name].append(perf_counter() - began)
             print(f"turn {turn + 1}, {name}: {seconds[name][-1]:.1f} s", flush=True)
     print("exact solution ...", flush=True)
@@ -140,7 +140,7 @@ def main() -> None:
     print("| way | seconds | × | largest error | median error | memory / input |\n|---|---|---|---|---|---|")
     base = float(np.median(seconds["NumPy and scikit-learn"]))
     for name in ways:
-        typical, error = float(np.median(seconds[name])), sines(found[name], reference)
+        typical, error = float(np.median(seconds[name])), sines(directions[name], reference)
         print(
             f"| {name} | {typical:.1f} | {base / typical:.2f} | {error.max():.1e} | {np.median(error):.1e} | "
             f"{memory[name]:.2f} |"

@@ -1,8 +1,8 @@
-"""Check that the linear datamodeling score of many targets is scipy's, and how much faster it comes than from a loop.
+"""Check that the linear datamodeling score of many targets equals scipy's, and measure its speed against a loop.
 
-For 10,000 targets and growing numbers of held-out models: `linear_datamodeling_score` against a loop of
-`scipy.stats.spearmanr` over the targets, taking turns in one process on one thread, with ties (margins rounded to a
-quarter) and without. The loop is timed on a tenth of the targets. Times are the median turn.
+For 10,000 targets and growing numbers of held-out models, `linear_datamodeling_score` and a loop of
+`scipy.stats.spearmanr` over the targets take turns in one process on one thread, with ties (margins rounded to a
+quarter) and without. The loop is timed on a tenth of the targets. Times are medians over turns.
 
     python benchmarks/score.py [turns, 5 by default]
 """
@@ -27,7 +27,7 @@ TARGETS, TRAIN, LOOPED = 10_000, 200, 1_000
 
 
 def main() -> None:
-    """Print a line a case as it is measured, then the table."""
+    """Print a line per case once it is measured, then the table."""
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     table = []
     for models in (50, 100, 200, 500):
@@ -50,7 +50,7 @@ def main() -> None:
                 loop.append((perf_counter() - began) * TARGETS / LOOPED)
                 departure = max(departure, float(np.abs(scores[:LOOPED] - theirs).max()))
             a, b = float(np.median(ours)), float(np.median(loop))
-            assert 0.3 < scores.mean() < 0.9, "an answer that is trivial"
+            assert 0.3 < scores.mean() < 0.9, "the answer is trivial"
             table.append(
                 f"| {models} | {'yes' if ties else 'no'} | {a:.3f} | {b:.2f} | **{b / a:.0f}** | {departure:.0e} |"
             )

@@ -1,9 +1,9 @@
-"""Why the search halves the models too: how often the best of many candidates looks real where nothing differs.
+"""Measure how often the best of many candidates seems real where nothing differs: why the search halves the models too.
 
 Simulates A and B that do not differ: the change under candidate c is a_mc + b_ic + e_mic, with parts of the models, of
-the images (the same for A and B) and of both. The candidate of the largest difference on one half of the images is put
-to the test (`difference_test`) on the other half, with the models that ranked it or with the other half of the models.
-Prints how often p < 0.05, as a table in markdown: 5 % is what it should be.
+the images (the same for A and B) and of both. The candidate of the largest difference on one half of the images is
+tested (`difference_test`) on the other half, with the models that ranked it or with the other half of the models.
+Prints how often p < 0.05, as a Markdown table; the goal is 5 %.
 
     python -m benchmarks.search_halves [runs, 1000 by default]
 """
@@ -25,23 +25,23 @@ CASES = {
     "all three": (0.03, 0.1, 0.3),
     "images and interaction": (0.0, 0.1, 0.3),
 }
-"""Deviations of the models', the images' and the interaction's part."""
+"""Deviations of the parts of models, images and interaction."""
 
 
 def drawn(rng: np.random.Generator, parts: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Changes of A and of B [candidates, models, images]."""
+    """Draw changes of A and of B [candidates, models, images]."""
     model, image, interaction = parts
     of_images = image * rng.normal(size=(CANDIDATES, 1, IMAGES))
 
     def algorithm() -> np.ndarray:
-        own = model * rng.normal(size=(CANDIDATES, MODELS, 1))
-        return own + of_images + interaction * rng.normal(size=(CANDIDATES, MODELS, IMAGES))
+        of_models = model * rng.normal(size=(CANDIDATES, MODELS, 1))
+        return of_models + of_images + interaction * rng.normal(size=(CANDIDATES, MODELS, IMAGES))
 
     return algorithm(), algorithm()
 
 
 def rows(runs: int) -> Iterator[str]:
-    """A line of the table a case."""
+    """Yield one line of the table per case."""
     ranking, confirming = image_halves(IMAGES, 0)
     first, second = model_halves(MODELS)
     for at, (name, parts) in enumerate(CASES.items()):
@@ -50,12 +50,12 @@ def rows(runs: int) -> Iterator[str]:
         for _ in range(runs):
             a, b = drawn(rng, parts)
             for rows_ranking, rows_confirming in ((range(MODELS), range(MODELS)), (first, second)):
-                seen = (x[:, rows_ranking][:, :, ranking].mean(axis=(1, 2)) for x in (a, b))
-                (chosen,) = best(*seen, 1)
+                means = (x[:, rows_ranking][:, :, ranking].mean(axis=(1, 2)) for x in (a, b))
+                (chosen,) = best(*means, 1)
                 of_a, of_b = (x[chosen][rows_confirming][:, confirming] for x in (a, b))
-                called = difference_test(of_a, of_b).p < 0.05
-                same += called and rows_confirming is not second
-                other += called and rows_confirming is second
+                significant = difference_test(of_a, of_b).p < 0.05
+                same += significant and rows_confirming is not second
+                other += significant and rows_confirming is second
         yield f"| {name} | {same / runs:.1%} | {other / runs:.1%} |"
 
 

@@ -1,8 +1,8 @@
-"""How often something is said to be shared by members that were drawn at random.
+"""Measure how often random members of a subpopulation seem to share something.
 
-From the 797 test images of the digits 40 members are drawn from all classes, or 30 from one class. Prints, as a table
-in markdown, of how many such subpopulations a statistic or the pixel that differs most is said to differ beyond chance
-(adjusted p ≤ 0.05), and of how many Student's t would say so: Holm over the statistics, Bonferroni over the pixels.
+From the 797 test images of the digits 40 members are drawn from all classes, or 30 from one class. Prints, as a
+Markdown table, in what share of such subpopulations a statistic or the pixel that differs most is reported to differ
+beyond chance (adjusted p ≤ 0.05), and the same for Student's t: Holm over the statistics, Bonferroni over the pixels.
 
     python -m benchmarks.shared_by_chance [runs a line, 200 by default]
 """
@@ -25,11 +25,11 @@ from modeldiff_core.subpopulations import image_statistics, shared
 ALPHA = 0.05
 
 
-def said(examples: Examples, members: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-    """Whether a statistic and a pixel are said to differ, then the same by Student's t."""
-    found = shared(examples, members, classes)
-    assert found is not None
-    assert found.place is not None
+def reported(examples: Examples, members: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+    """Return whether a statistic and a pixel are reported to differ, then the same by Student's t."""
+    result = shared(examples, members, classes)
+    assert result is not None
+    assert result.place is not None
     statistics = np.stack(list(image_statistics(examples.images).values()), axis=1)
     of_statistics = within_classes(statistics, members.astype(float), examples.labels)
     of_pixels = within_classes(examples.images, members.astype(float), examples.labels)
@@ -38,8 +38,8 @@ def said(examples: Examples, members: np.ndarray, classes: tuple[str, ...]) -> n
     critical = -ndtri(ALPHA / 2 / of_pixels.t.size)
     return np.array(
         [
-            min(s.p_adjusted for s in found.statistics) <= ALPHA,
-            found.place.p_adjusted <= ALPHA,
+            min(s.p_adjusted for s in result.statistics) <= ALPHA,
+            result.place.p_adjusted <= ALPHA,
             holm(of_statistics.p).min() <= ALPHA,
             np.abs(of_pixels.t).max() >= critical,
         ]
@@ -47,7 +47,7 @@ def said(examples: Examples, members: np.ndarray, classes: tuple[str, ...]) -> n
 
 
 def rows(runs: int) -> Iterator[str]:
-    """A line of the table for each way of drawing members."""
+    """Yield one line of the table for each way of drawing members."""
     data = load_dataset(DatasetConfig(kind="digits"))
     rng, labels = np.random.default_rng(0), data.test.labels
     for name, count in (("40 of all classes", 40), ("30 of one class", 30)):
@@ -56,7 +56,7 @@ def rows(runs: int) -> Iterator[str]:
             place = np.flatnonzero(labels == run % 10) if count == 30 else np.arange(len(labels))
             members = np.zeros(len(labels), dtype=bool)
             members[rng.permutation(place)[:count]] = True
-            total += said(data.test, members, data.classes)
+            total += reported(data.test, members, data.classes)
         yield "| " + " | ".join([name, *(f"{share:.1%}" for share in total / runs)]) + " |"
 
 

@@ -1,17 +1,17 @@
-"""Shards written, scanned, consolidated and read by columns, on a folder and on a real S3 server on loopback.
+"""Measure how shards are written, scanned, consolidated and read by columns, in a folder and on a real S3 server.
 
 2,000 shards of [16 × 1,000] float32 margins, then 10,000 of float16, written by two processes. For each it prints
   - scan:           one listing that finds the missing shards,
-  - bytes:          reading every shard's bytes once, as many at a time as the consolidation does, without looking,
-  - shards:         the same with every check, which is also what a block of columns costs without a matrix,
-  - consolidation:  all shards into one matrix, in a process of its own; its peak memory is that process's,
+  - bytes:          reading every shard's bytes once, as many at a time as the consolidation does, without checks,
+  - shards:         the same with every check, which is also the cost of a block of columns without a matrix,
+  - consolidation:  all shards into one matrix, in a separate process, whose peak memory is reported,
   - block:          100 columns of the matrix, with their checksums; ratio: shards / block.
-The middle three are repeated in turn, since the machine may be shared; a ratio is the median of the rounds' ratios, by
-the clock and, for consolidation / bytes, also by processor time: that of whoever reads and of the server.
-At last 10,000 and 30,000 models of 10,000 float16 targets and 50,000 training examples, in shards of 100, show that
+The middle three are repeated in turn, since the machine may be shared. A ratio is the median of the rounds' ratios, by
+the clock and, for consolidation / bytes, also by processor time of the reading process and the server.
+Finally 10,000 and 30,000 models of 10,000 float16 targets and 50,000 training examples, in shards of 100, show that
 memory does not grow with the models:
     peak ≤ base + 2·ROWS·(bytes of a margin · targets + train/8) + 2·READERS·shard + little else,
-two buffers, of which one is written while the other is filled, and the shards fetched ahead.
+for two buffers, of which one is written while the other is filled, and the shards fetched ahead.
 
     python -m benchmarks.store [rounds, 3 by default [of float32, float16, large: those to run]]
 """
@@ -55,23 +55,33 @@ IDENTITY = {
         "seed": 1,
         "recipe": {
             "network": {"kind": "mlp", "widths": [64], "init": "random", "init_sha256": "", "trainable": "all"},
-            "epochs": 15, "batch_size": 50, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0005,
-            "label_smoothing": 0.0, "schedule": "triangular", "peak": 0.2, "mean": 0.5, "scale": 0.5,
-            "augmentations": [], "precision": "float32", "test_time": "none",
+            "epochs": 15,
+            "batch_size": 50,
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 0.0005,
+            "label_smoothing": 0.0,
+            "schedule": "triangular",
+            "peak": 0.2,
+            "mean": 0.5,
+            "scale": 0.5,
+            "augmentations": [],
+            "precision": "float32",
+            "test_time": "none",
         },
     },
     "subsets": {"fraction": 0.5, "seed": 0, "shard_size": 16},
     "ensemble": {"shard_size": 10},
     "output": "margin",
-}  # fmt: skip
-"""As long as those of trainings are, since every shard's is compared."""
+}
+"""An identity as long as those of trainings, since the identity of every shard is compared."""
 PREFIX = "trainings/x/subsets"
 
 Spawn = multiprocessing.get_context("spawn")
 
 
 def write(settings: StoreSettings, indices: range, shape: tuple[int, int, int], dtype: str) -> None:
-    """Shards of those indices; shape: models, targets, training examples. In a process of its own."""
+    """Write the shards of these indices; `shape` holds models, targets and training examples. Run in a new process."""
     store = ObjectStore(settings)
     models, targets, train = shape
     rng = np.random.default_rng(0)
@@ -83,7 +93,7 @@ def write(settings: StoreSettings, indices: range, shape: tuple[int, int, int], 
 
 
 def write_by_two(settings: StoreSettings, count: int, shape: tuple[int, int, int], dtype: str) -> float:
-    """Seconds that two processes take for all shards."""
+    """Return the seconds that two processes take to write all shards."""
     halves = range(0, count, 2), range(1, count, 2)
     began = perf_counter()
     writers = [Spawn.Process(target=write, args=(settings, half, shape, dtype)) for half in halves]
@@ -97,7 +107,7 @@ def write_by_two(settings: StoreSettings, count: int, shape: tuple[int, int, int
 
 
 def processor(server: S3Server | None) -> float:
-    """Seconds of processor time that an S3 server has taken so far."""
+    """Return the seconds of processor time that an S3 server has used so far; 0 without one."""
     if server is None or server.process is None:
         return 0.0
     times = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
@@ -105,7 +115,7 @@ def processor(server: S3Server | None) -> float:
 
 
 def read_bytes(store: ObjectStore, count: int) -> tuple[float, float]:
-    """Seconds to fetch every shard once, by the clock and of this process."""
+    """Return the seconds to fetch every shard once, by the clock and of this process."""
     began, busy = perf_counter(), process_time()
     waiting: deque[Any] = deque()
     with ThreadPoolExecutor(READERS) as threads:
@@ -117,21 +127,21 @@ def read_bytes(store: ObjectStore, count: int) -> tuple[float, float]:
 
 
 def intact(store: ObjectStore, count: int) -> Iterator[Shard]:
-    """The shards, of which none may be damaged."""
+    """Yield the shards; fail for a damaged one."""
     for _, shard in read_shards(store, PREFIX, range(count), IDENTITY):
         assert isinstance(shard, Shard), shard
         yield shard
 
 
 def block_from_shards(store: ObjectStore, count: int) -> tuple[float, np.ndarray]:
-    """Seconds for the first 100 columns without a matrix, and those columns."""
+    """Return the seconds for the first 100 columns without a matrix, and those columns."""
     began = perf_counter()
     block = np.concatenate([shard.margins[:, :COLUMNS] for shard in intact(store, count)])
     return perf_counter() - began, block
 
 
 def peak_memory() -> int:
-    """Most resident bytes of this process so far (getrusage would count its parent's before the exec)."""
+    """Return the peak resident bytes of this process (getrusage would count its parent's before the exec)."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
@@ -139,7 +149,7 @@ def peak_memory() -> int:
 def consolidate(
     settings: StoreSettings, count: int, shape: tuple[int, int, int], answers: "multiprocessing.Queue[Any]"
 ) -> None:
-    """Puts seconds by the clock and of the process, and resident bytes before and at the peak. In its own process."""
+    """Consolidate in this new process; put its seconds by clock and CPU, and resident bytes before and at peak."""
     store = ObjectStore(settings)
     store.exists("warm/up")
     before = peak_memory()
@@ -150,7 +160,7 @@ def consolidate(
 
 
 def consolidated(settings: StoreSettings, count: int, shape: tuple[int, int, int]) -> tuple[float, float, int, int]:
-    """What `consolidate` puts."""
+    """Run `consolidate` in a new process, and return what it puts."""
     answers: multiprocessing.Queue[Any] = Spawn.Queue()
     process = Spawn.Process(target=consolidate, args=(settings, count, shape, answers))
     process.start()
@@ -162,7 +172,7 @@ def consolidated(settings: StoreSettings, count: int, shape: tuple[int, int, int
 
 
 def timed(operation: Callable[[], Any], times: int) -> float:
-    """Median seconds."""
+    """Return the median seconds of an operation."""
     seconds = []
     for _ in range(times):
         began = perf_counter()
@@ -172,7 +182,7 @@ def timed(operation: Callable[[], Any], times: int) -> float:
 
 
 def measure(settings: StoreSettings, count: int, dtype: str, rounds: int, server: S3Server | None = None) -> str:
-    """One line of the table; server: whose processor time is counted."""
+    """Return one line of the table, counting the processor time of `server` too."""
     shape = (16, 1000, 1000)
     store = ObjectStore(settings)
     written = write_by_two(settings, count, shape, dtype)
@@ -208,7 +218,7 @@ def measure(settings: StoreSettings, count: int, dtype: str, rounds: int, server
 
 
 def measure_large(settings: StoreSettings, models: int) -> str:
-    """Peak memory of a large consolidation beside the formula."""
+    """Return the peak memory of a large consolidation next to the formula."""
     shape = (100, 10_000, 50_000)
     written = write_by_two(settings, models // 100, shape, "float16")
     seconds, _, before, peak = consolidated(settings, models // 100, shape)

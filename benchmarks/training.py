@@ -1,13 +1,13 @@
-"""Models a minute: the platform's ways of training side by side with one-by-one training, in one run.
+"""Compare the platform's ways of training with one-by-one training, in models per minute, in one run.
 
-CPU, one process a core, all of them busy, 1,000-image subsets of Fashion-MNIST, 15 epochs in batches of 50:
+CPU, one process per core, all of them busy, 1,000-image subsets of Fashion-MNIST, 15 epochs in batches of 50:
   - loader:   one model after the other, plain torch loop over torch's DataLoader,
   - memory:   the same loop over tensors in memory,
   - single:   the platform's one-by-one trainer in torch,
   - stacked:  the platform's stacked trainer in torch, in float32 and bfloat16,
-  - compiled: the platform's compiled trainer, its way for such networks, in float32 and bfloat16.
-The ways take turns, so that a busy machine slows all of them alike; medians over turns. Then: the cost of 100 to 10,000
-models and of 250 to 2,000 images. GPUs: training_gpu.py.
+  - compiled: the platform's compiled trainer, the default for such networks, in float32 and bfloat16.
+The ways take turns, so that a busy machine slows all of them alike; the table has medians over turns. Then follows the
+cost of 100 to 10,000 models and of 250 to 2,000 images. GPUs: the package gpu.
 
     python -m benchmarks.training [turns, 3 by default] [networks: mlp, cnn, small; all by default]
 """
@@ -42,22 +42,20 @@ SMALLER_CNN = Sgd(network=Network("cnn", (8, 16)), learning_rate=0.05)
 NETWORKS = {"mlp": ("MLP 784-64-10", MLP), "cnn": ("CNN 16-32", CNN), "small": ("CNN 8-16", SMALLER_CNN)}
 STACK = 8
 GOALS = {"MLP 784-64-10": (10.0, 10.0), "CNN 16-32": (4.0, 2.5)}
-"""Least ratio to the loader and to memory; the mean accuracy within 0.3 points of the loader's."""
+"""Minimum ratios to the loader and to memory; the mean accuracy must be within 0.3 points of the loader's."""
 
 
 def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> float:
-    """Train a torch.nn.Sequential as anyone would; gives the accuracy on the test set."""
+    """Train a torch.nn.Sequential in a plain loop, and return the accuracy on the test set."""
     height, width, channels = data.image_shape
     if recipe.network.kind == "mlp":
         net = nn.Sequential(nn.Flatten(), nn.Linear(height * width * channels, 64), nn.ReLU(), nn.Linear(64, 10))
     else:
         first, second = recipe.network.sizes
-        net = nn.Sequential(
-            nn.Conv2d(channels, first, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(second * (height // 4) * (width // 4), 10),
-        )  # fmt: skip
-    optimiser = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9, weight_decay=recipe.weight_decay)
+        convolutions = (nn.Conv2d(channels, first, 3, padding=1), nn.Conv2d(first, second, 3, padding=1))
+        stages = [layer for convolution in convolutions for layer in (convolution, nn.ReLU(), nn.MaxPool2d(2))]
+        net = nn.Sequential(*stages, nn.Flatten(), nn.Linear(second * (height // 4) * (width // 4), 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9, weight_decay=recipe.weight_decay)
 
     def inputs(images: np.ndarray) -> torch.Tensor:
         return (torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5) / 0.5
@@ -74,10 +72,10 @@ def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> fl
     for _ in range(recipe.epochs):
         for images, labels in batches if batches is not None else in_memory():
             rate = learning_rate(recipe.schedule, step, steps, recipe.learning_rate, recipe.peak)
-            optimiser.param_groups[0]["lr"] = rate
-            optimiser.zero_grad()
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
             F.cross_entropy(net(images), labels).backward()
-            optimiser.step()
+            optimizer.step()
             step += 1
     with torch.no_grad():
         guesses = net(inputs(data.test.images)).argmax(1).numpy()
@@ -85,14 +83,14 @@ def plain_loop(recipe: Sgd, data: Dataset, mask: np.ndarray, loader: bool) -> fl
 
 
 def platform_way(recipe: Sgd, data: Dataset, masks: np.ndarray, models: range, execution: Execution) -> list[float]:
-    """Train with the platform; gives the accuracies on the test set."""
+    """Train with the platform, and return the accuracies on the test set."""
     trained = recipe.train(data.train, 10, masks, models, 0, execution)
     guesses = trained.logits(data.test.images).argmax(-1)
     return [float(accuracy) for accuracy in (guesses == data.test.labels).mean(1)]
 
 
 def ways(recipe: Sgd, data: Dataset) -> dict[str, tuple[int, Callable[[range], list[float]]]]:
-    """Each way: models that it trains in one turn, and how."""
+    """Return, for each way, the models that it trains in one turn and the function that trains them."""
     sampler = SubsetSampler(len(data.train), 0.5, 0)
 
     def plain(loader: bool) -> Callable[[range], list[float]]:
@@ -115,7 +113,7 @@ def ways(recipe: Sgd, data: Dataset) -> dict[str, tuple[int, Callable[[range], l
 
 
 def work(recipe: Sgd, process: int, turns: int, start: object, out: object) -> None:
-    """One process: every way in turn, started together with the other processes."""
+    """Run every way in turn in one process, each started together with the other processes."""
     torch.set_num_threads(1)
     torch.manual_seed(process)
     data = FashionMnist(n_train=2000, n_test=2000).load()
@@ -132,7 +130,7 @@ def work(recipe: Sgd, process: int, turns: int, start: object, out: object) -> N
 
 
 def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
-    """All ways on all cores; prints models a minute and the ratios."""
+    """Run all ways on all cores, and print models per minute and the ratios."""
     cores = len(os.sched_getaffinity(0))
     context = multiprocessing.get_context("spawn")
     start, out = context.Barrier(cores), context.Queue()
@@ -152,10 +150,11 @@ def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
     print("| network | way | s a model | models a minute | × loader | × memory | accuracy (n) | against loader's |")
     print("|---|---|---|---|---|---|---|---|")
     for name, each in typical.items():
-        found = float(np.mean(accuracies[name]))
+        accuracy = float(np.mean(accuracies[name]))
+        difference = 100 * (accuracy - usual)
         print(
             f"| {title} | {name} | {each:.4f} | {60 * cores / each:,.0f} | {typical['loader'] / each:.2f} | "
-            f"{typical['memory'] / each:.2f} | {found:.1%} ({len(accuracies[name])}) | {100 * (found - usual):+.2f} |",
+            f"{typical['memory'] / each:.2f} | {accuracy:.1%} ({len(accuracies[name])}) | {difference:+.2f} |",
             flush=True,
         )
     for way in ("compiled", "compiled bfloat16"):
@@ -165,12 +164,12 @@ def side_by_side(title: str, recipe: Sgd, turns: int) -> None:
 
 
 def tiny() -> Dataset:
-    """Enough to list the ways."""
+    """Return a data set that is just large enough to list the ways."""
     return Digits(n_train=20, n_test=20).load()
 
 
 def linear_cost() -> None:
-    """Seconds a model for more models and for more images: MLP on digits, one process, shards of 100 models."""
+    """Print the seconds per model for more models and more images: MLP on digits, one process, shards of 100."""
     torch.set_num_threads(1)
     recipe = Sgd(network=Network("mlp", (32,)), epochs=5)
     print("\nMLP 64-32-10 on digits, 5 epochs, one process: cost of models and images")

@@ -1,8 +1,8 @@
-"""What the finished comparisons of a store found, against what was planted: ``python -m benchmarks.truth [STORE]``.
+"""Compare the findings of a store's finished comparisons with what was planted: ``python -m benchmarks.truth [STORE]``.
 
-For each comparison: scores; each direction's cross-fitted difference of variance, p, stability and, where a feature was
-planted, the AUC with which its signed projection separates planted test images from the rest of their class (either
-sign); each transformation's effects at full intensity.
+For each comparison it prints scores; each direction's cross-fitted difference of variance, p, stability and, where a
+feature was planted, the AUC with which its signed projection separates planted test images from the rest of their class
+(either sign); each transformation's effects at full intensity.
 """
 
 import json
@@ -59,8 +59,8 @@ def show(store: ObjectStore, study: dict[str, object]) -> None:
 def main() -> None:
     """Print every comparison of the store."""
     store = ObjectStore(StoreSettings(sys.argv[1] if len(sys.argv) > 1 else "runs"))
-    found = sorted(key for key in store.sizes("comparisons") if key.endswith("/report/study.json"))
-    for key in found:
+    keys = sorted(key for key in store.sizes("comparisons") if key.endswith("/report/study.json"))
+    for key in keys:
         show(store, json.loads(store.read(key)))
 
 

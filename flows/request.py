@@ -8,8 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from modeldiff_core.settings import Settings
 from modeldiff_core.store import StoreSettings
-from modeldiff_core.study import StudyConfig
-from modeldiff_core.training.probe import PROCESSES
+from modeldiff_core.training.tuning import PROCESSES
 
 
 class RunnerConfig(Settings):
@@ -27,6 +26,11 @@ class RunnerConfig(Settings):
         0, ge=0, le=1, description="on a cluster: the GPU that a shard takes, or the part of one that several share"
     )
     shard_timeout_s: float = Field(6 * 3600, gt=0, description="seconds that a shard may take on its worker")
+    max_hours: float | None = Field(
+        None,
+        gt=0,
+        description="most hours that a run may be predicted to take; longer ones are refused before they begin",
+    )
     max_shards: int = Field(10_000, ge=1, description="most shards that one run submits; more are refused")
     devices: tuple[str, ...] = Field(("cpu",), min_length=1)
     processes_a_device: int | None = Field(
@@ -109,8 +113,12 @@ class RunnerConfig(Settings):
 
 @dataclass(frozen=True)
 class Request:
-    """A command's configuration: what is to be known, where it is kept, and how it is run."""
+    """A command's configuration: what is to be known, where it is kept, and how it is run.
 
-    study: StudyConfig
+    kind: the experiment. study: its validated settings.
+    """
+
+    kind: str
+    study: Any
     store: StoreSettings
     runner: RunnerConfig

@@ -1,12 +1,12 @@
-"""The errors that a user can mend, each saying what was wrong, where, and what to do."""
+"""Errors that a user can fix; each message says what was wrong, where, and what to do."""
 
 
 class ModelDiffError(Exception):
-    """Root of every error that the platform raises on purpose."""
+    """Base class of every error that the platform raises on purpose."""
 
 
 class ConfigError(ModelDiffError, ValueError):
-    """A request that cannot be carried out as it was written.
+    """A request that cannot be carried out as it is written.
 
     Retrying never helps, so tasks do not retry it and the command exits with 2.
     """
@@ -36,19 +36,20 @@ class Check:
 
 
 class DataError(ModelDiffError):
-    """A dataset's source is missing, cut short or holds values that no image has."""
+    """A dataset's source that is missing, truncated or holds values that no image has."""
 
 
 class StoreError(ModelDiffError):
-    """An object store refused an operation; names the store, the object and the cause."""
+    """A failed operation of an object store; the message names the store, the object and the cause."""
 
 
 class DamagedObject(StoreError):
     """A stored object whose bytes, digest, shape or values are not those that its name promises.
 
-    keys: the damaged objects, relative to the root of their store, so that whoever catches this error can make them
-    again; empty where no single object is known to be at fault. For an object inside a consolidated matrix it is the
-    key of the matrix's record, ``<key>.json``: the matrix is stored again as a whole.
+    Attributes:
+        keys: Keys of the damaged objects, relative to the root of their store, so that the step that makes them can
+            run again. Empty where no single object is known to be at fault. For an object inside a consolidated
+            matrix it is the key of the matrix's record, ``<key>.json``: a matrix is always rewritten as a whole.
     """
 
     def __init__(self, message: str, *, keys: tuple[str, ...] = ()) -> None:
@@ -57,4 +58,4 @@ class DamagedObject(StoreError):
 
 
 class Diverged(ModelDiffError):
-    """Too many models of a shard ended with margins that are not finite."""
+    """A shard in which too many models ended with margins that are not finite."""

@@ -10,8 +10,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
 from modeldiff_core.identity import short_digest
-from modeldiff_core.stages.references import Reference
-from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_core.store import StoreSettings
 
 RESULTS = ".prefect/results"
 """Folder under the store's root where Prefect keeps its JSON references."""
@@ -49,11 +48,6 @@ CACHED: dict[str, Any] = {
     "persist_result": True,
     "result_serializer": "json",
 }
-
-
-def fresh(task: Task[Any, Any], reference: Reference, store: ObjectStore) -> Task[Any, Any]:
-    """The task, told to forget a cached reference whose object is gone."""
-    return task if reference.complete(store) else task.with_options(refresh_cache=True)
 
 
 def result_storage(store: StoreSettings) -> LocalFileSystem | RemoteFileSystem:

@@ -7,26 +7,37 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import cast
 
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
 DONE, FAILED, WRONG = 0, 1, 2
 
 VERBS = {
-    "plan": "what a comparison would run: shards done and missing, and the time that takes",
-    "compare": "run a comparison from training to report",
-    "deploy": "register a comparison or a sweep on a work pool of a Prefect server: form, schedules, limits, notices",
-    "sweep": "run a study over a grid of overrides: +sweep.KEY=[VALUE,VALUE]",
-    "status": "what the store holds of a comparison",
-    "report": "draw the report of a finished comparison again",
+    "plan": "show what an experiment would run: shards done and missing, and the time that takes",
+    "run": "run the experiment of a study, from the first step to the report",
+    "compare": "run a comparison of two algorithms",
     "counterfactual": "train without the examples that datamodels call most helpful, and see whether they were right",
+    "compare-adopted": "compare margins or attributions that are in the store, whatever made them",
+    "sweep": "run a study over a grid of overrides: +sweep.KEY=[VALUE,VALUE]",
+    "status": "show what the store holds of an experiment",
+    "report": "write the summary and the report of a finished experiment again",
+    "verify": "read every result of an experiment and name what is damaged, foreign, missing or stray",
+    "verify-adopted": "do the same for a comparison of what is in the store",
+    "deploy": "register an experiment on a work pool of a Prefect server: form, schedules, limits, notices",
     "ui": "serve the history of runs until interrupted",
-    "verify": "read everything that a comparison refers to and name what is damaged, foreign, missing or stray",
-    "verify-adopted": "the same of a comparison of what is in the store",
     "adopt": "take margins and masks, or attributions, that were made elsewhere into the store",
     "export": "write margins and masks, or datamodels, out of the store",
-    "compare-adopted": "compare margins or attributions that are in the store, whatever made them",
 }
+KINDS = {
+    "compare": "",
+    "counterfactual": "counterfactual",
+    "compare-adopted": "compare_adopted",
+    "verify-adopted": "compare_adopted",
+    "sweep": "sweep",
+}
+"""The experiment that a verb stands for; empty for that of the study."""
 VERIFIES = "verify", "verify-adopted"
 RETRY = "run a flow run again that failed, crashed or was cancelled: only what the store lacks"
 DATA_BUILD = "load and check a dataset, and write its manifest, and FFCV betons where they are of use"
@@ -77,23 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def implementation(verb: str) -> Callable[..., int]:
-    """What carries a verb out; imports what it needs."""
+    """Return the function that carries a verb out; imports only that."""
     if verb == "data":
         from flows.cli.data import build
 
         return build
-    if verb in VERIFIES:
-        from flows.cli.verify import verify, verify_adopted
+    if verb in ("adopt", "export"):
+        from flows.cli import adopted
 
-        return {"verify": verify, "verify-adopted": verify_adopted}[verb]
-    if verb == "counterfactual":
-        from flows.cli.counterfactual import counterfactual
-
-        return counterfactual
-    if verb in ("adopt", "export", "compare-adopted"):
-        from flows.cli.adopted import adopt, compare_adopted, export
-
-        return {"adopt": adopt, "export": export, "compare-adopted": compare_adopted}[verb]
+        return cast(Callable[..., int], getattr(adopted, verb))
     if verb == "deploy":
         from flows.cli.deploy import deploy
 
@@ -102,7 +105,12 @@ def implementation(verb: str) -> Callable[..., int]:
         from flows.cli.retry import retry
 
         return retry
+    if verb in VERIFIES:
+        from flows.cli.verify import verify
+
+        return partial(verify, kind=KINDS.get(verb, ""))
     from flows.cli import verbs
 
-    run: Callable[[Sequence[str]], int] = getattr(verbs, verb)
-    return run
+    if verb in KINDS:
+        return partial(verbs.run, kind=KINDS[verb])
+    return cast(Callable[..., int], getattr(verbs, verb))

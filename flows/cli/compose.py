@@ -14,22 +14,47 @@ from pydantic import ValidationError
 
 from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.experiment import KIND, experiment_kind, experiments, parse_settings
 from modeldiff_core.settings import config_error
 from modeldiff_core.store import StoreSettings
-from modeldiff_core.study import parse_study
+
+ROOTS = {"compare_adopted": "compare_adopted"}
+"""Root configurations of experiments whose studies are not composed from the usual one."""
+GROUPS = {"counterfactual": ("+counterfactual=standard",)}
+"""Groups that are added to a study for an experiment."""
+CHOOSES = f"{KIND}="
+"""The override that chooses an experiment, for studies that do not name their own."""
+GIVEN_IN_STUDY = {"compare_adopted": ("a=''", "b=''")}
+"""What has to be given on the command line, and is not where a file holds the whole study."""
 
 
-def request(overrides: Sequence[str]) -> Request:
+def request(overrides: Sequence[str], kind: str = "") -> Request:
     """Compose and validate; raises ConfigError for anything that is wrong with the overrides.
 
     ``study=<path>.json`` takes a whole study as a report or a store keeps it; only store and runner are then composed.
+    kind: the experiment that a verb stands for; empty for that of the study.
     """
-    found = study_file(overrides)
-    if found is None:
-        return parse_request(composed(overrides))
-    study, others = found
-    around = parse_request(composed(others))
-    return Request(parse_study(study), around.store, around.runner)
+    named = [override.removeprefix(CHOOSES) for override in overrides if override.startswith(CHOOSES)]
+    others = [override for override in overrides if not override.startswith(CHOOSES)]
+    kind = named[-1] if named else kind
+    root = ROOTS.get(kind, "config")
+    found = study_file(others)
+    if found is not None:
+        study, around = found
+        content = composed([*around, *GIVEN_IN_STUDY.get(kind, ())], root=root)
+        store, runner = parse_store(content["store"]), parse_runner(content["runner"])
+        return parse_study_of(kind or experiment_kind(study), study, store, runner)
+    content = composed(others, *GROUPS.get(kind, ()), root=root)
+    store, runner = parse_store(content.pop("store")), parse_runner(content.pop("runner"))
+    if "transformations" in content:
+        tests = content.pop("transformations") or {}
+        content["transformations"] = [{"name": name, **settings} for name, settings in tests.items() if settings]
+    return parse_study_of(kind or experiment_kind(content), content, store, runner)
+
+
+def parse_study_of(kind: str, study: Any, store: StoreSettings, runner: RunnerConfig) -> Request:
+    """Return the request for a study of plain values."""
+    return Request(kind, parse_settings(experiments().get(kind).settings, study), store, runner)
 
 
 def study_file(overrides: Sequence[str]) -> tuple[Any, list[str]] | None:
@@ -83,14 +108,10 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
     return {str(key): value for key, value in content.items()}
 
 
-def parse_request(content: dict[str, Any]) -> Request:
-    """Split a composed configuration into study, store and runner, each validated."""
-    store, runner = content.pop("store"), content.pop("runner")
-    tests = content.pop("transformations", None) or {}
-    content["transformations"] = [{"name": name, **settings} for name, settings in tests.items() if settings]
-    study, settings = parse_study(content), parse_store(store)
+def parse_runner(content: dict[str, Any]) -> RunnerConfig:
+    """Return the runner's part of a composed configuration."""
     try:
-        return Request(study, settings, RunnerConfig.model_validate(runner))
+        return RunnerConfig.model_validate(content)
     except ValidationError as error:
         raise config_error(error, prefix="runner.") from error
 

@@ -1,19 +1,20 @@
-"""``modeldiff deploy``: a comparison or a sweep as a deployment on a work pool: form, schedule, limits and notices."""
+"""``modeldiff deploy``: an experiment as a deployment on a work pool: form, schedule, limits and notices."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.cli.compose import composed, request
-from flows.cli.grid import SWEEP, Point, grid
+from flows.cli.asked import asked_for
+from flows.cli.compose import composed
 from flows.prefect_api.configured import without_credentials
 from flows.prefect_api.recorded import ENVIRONMENT
 from flows.prefect_api.server import prefect_api
 from flows.request import Request
+from flows.resolve import experiment_of
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.settings import Settings, config_error
@@ -73,29 +74,26 @@ class DeploymentSettings(Settings):
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was asked to be deployed: a comparison, or the points of a sweep, the first of which `request` is."""
+    """What was asked to be deployed: an experiment, and how."""
 
     request: Request
     settings: DeploymentSettings
-    points: tuple[Point, ...] = ()
 
     @property
     def flow(self) -> str:
-        return "sweep" if self.points else "compare"
+        """The name of the flow, which is that of the experiment."""
+        return self.request.kind
 
     @property
     def name(self) -> str:
-        return self.settings.name or self.request.study.name
+        """The name of the deployment."""
+        return self.settings.name or str(self.request.study.name)
 
     def parameters(self) -> dict[str, Any]:
-        """The flow's parameters as JSON; the store's root as a URL, since workers stand in other folders."""
+        """Return the flow's parameters as JSON; the store's root as a URL, since workers stand in other folders."""
         asked = self.request
-        study: dict[str, Any] = {"study": asked.study.model_dump(mode="json")}
-        if self.points:
-            points = [[point.words, point.request.study.model_dump(mode="json")] for point in self.points]
-            study = {"name": asked.study.name, "points": points}
         return {
-            **study,
+            "study": asked.study.model_dump(mode="json"),
             "store": plain(replace(asked.store, root=asked.store.url)),
             "runner": asked.runner.model_dump(mode="json"),
         }
@@ -134,13 +132,12 @@ def asked_deployment(overrides: Sequence[str]) -> Deployed:
         settings = DeploymentSettings.model_validate(composed(own, "+deployment=standard")["deployment"])
     except ValidationError as error:
         raise config_error(error, prefix="deployment.") from error
-    points = tuple(grid(others)) if any(override.startswith(SWEEP) for override in others) else ()
-    asked = points[0].request if points else request(others)
+    asked = asked_for(others)
     if asked.store.url.startswith("memory://"):
         raise ConfigError("store.root", "a store that workers reach", asked.store.root)
-    for one in [point.request for point in points] or [asked]:
-        _check_paths(one.study.dataset.options())
-    return Deployed(asked, settings, points)
+    for options in _datasets(asked.study.model_dump(mode="json")):
+        _check_paths(options)
+    return Deployed(asked, settings)
 
 
 def check_pool(client: "SyncPrefectClient", settings: DeploymentSettings, api_url: str) -> None:
@@ -170,9 +167,7 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
     from prefect.schedules import Cron, Interval
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.compare import compare
     from flows.runners.turns import gpu_limits
-    from flows.sweep import sweep
     from tasks.policy import result_storage
 
     settings = asked.settings
@@ -187,17 +182,15 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
         "PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": f"{block.get_block_type_slug()}/{block._block_document_name}",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     }
-    study = asked.request.study
-    flow: Any = sweep if asked.points else compare
+    experiment = experiment_of(asked.request)
     deployment = RunnerDeployment.from_flow(
-        flow,
+        flow_of(asked.flow),
         name=asked.name,
         entrypoint_type=EntrypointType.MODULE_PATH,
         parameters=asked.parameters(),
         enforce_parameter_schema=True,
-        description=f"{study.algorithm_a.name} against {study.algorithm_b.name}"
-        + (f", at {len(asked.points)} points" if asked.points else ""),
-        tags=[study.name, study.algorithm_a.name, study.algorithm_b.name, *settings.tags],
+        description=f"{asked.flow} {asked.request.study.name}",
+        tags=[*experiment.tags, *settings.tags],
         schedules=schedules,
         concurrency_limit=settings.runs,
         work_pool_name=settings.pool,
@@ -218,6 +211,19 @@ def _notices(client: "SyncPrefectClient", block: str | None) -> Sequence[Any]:
     from flows.prefect_api.notices import notices
 
     return notices(client, block)
+
+
+def _datasets(study: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the settings of every dataset in a study of plain values."""
+    if isinstance(study, Mapping):
+        for name, value in study.items():
+            if name == "dataset" and isinstance(value, Mapping):
+                yield {key: setting for key, setting in value.items() if key != "kind"}
+            else:
+                yield from _datasets(value)
+    elif isinstance(study, list):
+        for value in study:
+            yield from _datasets(value)
 
 
 def _check_paths(options: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """A grid of requests: one study at every combination of the values that ``+sweep.KEY=[...]`` lists."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -11,32 +11,43 @@ from hydra.errors import HydraException
 from flows.cli.compose import request
 from flows.request import Request
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.experiment import DEFAULT, KIND
+from modeldiff_core.experiments.sweep import SweepPoint, SweepStudy
 
 SWEEP = "+sweep."
 MOST = 1000
 """Points of a grid; more is taken for a mistake."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """One combination: its overrides in words, and the whole request."""
-
-    words: str
-    request: Request
+def swept(overrides: Sequence[str]) -> bool:
+    """Return whether overrides list values to sweep over."""
+    return any(override.startswith(SWEEP) for override in overrides)
 
 
-def grid(overrides: Sequence[str]) -> list[Point]:
-    """Every point, validated; raises ConfigError if nothing varies, or if what varies is not the study."""
+def grid(overrides: Sequence[str], kind: str = "") -> Request:
+    """Return the sweep over every combination of the listed values, each point validated.
+
+    Raises ConfigError if nothing varies, or if what varies is not the study.
+    """
     axes = [_axis(override) for override in overrides if override.startswith(SWEEP)]
     others = [override for override in overrides if not override.startswith(SWEEP)]
     if not axes:
         raise ConfigError(
             "sweep", "values of at least one key", list(overrides), "Such as +sweep.subsets.fraction=[0.3,0.5]"
         )
-    points = [Point(" ".join(chosen), request([*others, *chosen])) for chosen in product(*axes)]
-    if len(points) > MOST:
-        raise ConfigError("sweep", f"at most {MOST} combinations", len(points))
-    return points
+    chosen = list(product(*axes))
+    if len(chosen) > MOST:
+        raise ConfigError("sweep", f"at most {MOST} combinations", len(chosen))
+    points = {" ".join(words): request([*others, *words], kind) for words in chosen}
+    first = next(iter(points.values()))
+    studies = tuple(SweepPoint(words=words, study=_plain(point)) for words, point in points.items())
+    return Request("sweep", SweepStudy(name=first.study.name, points=studies), first.store, first.runner)
+
+
+def _plain(point: Request) -> dict[str, Any]:
+    """Return a point's study as plain values that name their experiment."""
+    study: dict[str, Any] = point.study.model_dump(mode="json")
+    return study if point.kind == DEFAULT else {**study, KIND: point.kind}
 
 
 def _axis(override: str) -> list[str]:

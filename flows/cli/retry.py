@@ -1,17 +1,19 @@
 """``modeldiff retry``: run a flow run again under its own name; stages find in the store what is done."""
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.prefect_api.recorded import recorded
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.experiment import experiments
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-FLOWS = "compare", "sweep"
 SHOWN = 5
 
 
@@ -28,8 +30,8 @@ def retry(run: str) -> int:
                 what = state.name if state else "not begun"
                 raise ConfigError("RUN", "a run that failed, crashed or was cancelled", f"{found.name} ({what})")
             flow = client.read_flow(found.flow_id).name
-            if flow not in FLOWS:
-                raise ConfigError("RUN", f"a run of {' or '.join(FLOWS)}", f"{found.name} (of {flow})")
+            if flow not in (kinds := experiments().names()):
+                raise ConfigError("RUN", f"a run of {' or '.join(kinds)}", f"{found.name} (of {flow})")
             local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
             client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
             if not local:
@@ -39,22 +41,28 @@ def retry(run: str) -> int:
             return _run_here(flow, client.read_flow_run(found.id))
 
 
-def _run_here(flow: str, found: "FlowRun") -> int:
+def _run_here(kind: str, found: "FlowRun") -> int:
     from prefect.flow_engine import run_flow
 
-    from flows.compare import compare
-    from flows.sweep import sweep
     from tasks.policy import result_storage
 
-    asked = (compare if flow == "compare" else sweep).validate_parameters(found.parameters)
-    storage = result_storage(asked["store"])
-    ours = (compare if flow == "compare" else sweep).with_options(result_storage=storage)
+    flow = _flow_of(kind, found.parameters)
+    asked = flow.validate_parameters(found.parameters)
+    ours = flow.with_options(result_storage=result_storage(asked["store"]))
     done: Any = run_flow(ours, flow_run=found, parameters=asked, return_type="state")
     if done.is_completed():
         print(*done.result()["findings"], sep="\n")
         return 0
     print(f"modeldiff: {done.message}\nRetry with: modeldiff retry {found.id}", file=sys.stderr)
     return 1
+
+
+def _flow_of(kind: str, parameters: Mapping[str, Any]) -> "Flow[Any, Any]":
+    """Return the flow that a run is of; sweeps of earlier versions have other parameters."""
+    from flows.experiment import flow_of
+    from flows.sweep import sweep
+
+    return sweep if kind == "sweep" and "points" in parameters else flow_of(kind)
 
 
 def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
@@ -67,7 +75,7 @@ def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
     if found := client.read_flow_runs(flow_run_filter=wanted, sort=latest, limit=1):
         return found[0]
     stopped = FlowRunFilter.model_validate({"state": {"type": {"any_": ["FAILED", "CRASHED", "CANCELLED"]}}})
-    ours = FlowFilter.model_validate({"name": {"any_": FLOWS}})
+    ours = FlowFilter.model_validate({"name": {"any_": experiments().names()}})
     could = client.read_flow_runs(flow_filter=ours, flow_run_filter=stopped, sort=latest, limit=SHOWN)
     names = [f"{one.name} ({one.id})" for one in could]
     hint = f"Runs that can be: {', '.join(names)}" if names else "No run failed, crashed or was cancelled."

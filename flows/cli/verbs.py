@@ -1,147 +1,138 @@
-"""What each verb of the command line does."""
+"""What each verb of the command line does, for every experiment."""
 
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from flows.cli.asked import asked_for, headline, so_far
 from flows.cli.compose import request
-from flows.cli.grid import grid
 from flows.prefect_api.recorded import recorded
 from flows.prefect_api.server import ApiAddress, prefect_api
-from flows.request import Request
 from modeldiff_core.errors import ConfigError, ModelDiffError
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.curve import Curve, read_curve
-from modeldiff_core.stages.inventory import ShardSet, held, results, shard_sets, shard_sets_among
-from modeldiff_core.stages.pace import pace
-from modeldiff_core.stages.rounds import current_round
-from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_core.experiments.experiment import experiments
+from modeldiff_core.plan import Step, Survey, survey
+from modeldiff_core.plan.speed import pace
+from modeldiff_core.store import ObjectStore
 
 MANY = 1000
 """Shards of which there are many: each is a line in Prefect's UI and some rows in its database."""
 MINUTES = 120.0
 """Seconds that a shard may well take where there are many."""
+NAMED = 4
+"""Most missing results that ``plan`` names."""
 
 
-def compare(overrides: Sequence[str]) -> int:
-    """Run a comparison, with a private Prefect server unless one is configured."""
-    from flows.resolve import check_shards
+def run(overrides: Sequence[str], kind: str = "") -> int:
+    """Run an experiment, with a private Prefect server unless one is configured."""
+    from flows.limits import check_limits
+    from flows.resolve import resolve
 
-    asked = request(overrides)
-    comparison, store = _comparison(asked)
-    check_shards(shard_sets(store, current_round(store, comparison).comparison), asked.runner)
+    asked = asked_for(overrides, kind)
+    experiment, warnings = resolve(asked)
+    for warning in warnings:
+        print(f"modeldiff: warning: {warning}", file=sys.stderr)
+    check_limits(experiment, ObjectStore(asked.store), asked)
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
-        from flows.compare import run_comparison
+        from flows.experiment import run_experiment
 
         with _ends(api) as end:
-            result = run_comparison(asked.study, asked.store, asked.runner)
+            result = run_experiment(asked)
         if end.why:
-            return _failed(end.why, "compare", overrides)
+            print(f"modeldiff: {end.why}\nResume with: {_command(experiment.kind, overrides)}", file=sys.stderr)
+            return 1
     for line in result["findings"]:
         print(line)
-    print(f"Report: {result['url']}")
+    for words, url in result["links"].items():
+        print(f"{words}: {url}")
     return 0
 
 
-def sweep(overrides: Sequence[str]) -> int:
-    """Run a study over a grid of overrides, one comparison after the other; what is done is not run again."""
-    asked = grid(overrides)
-    first = asked[0].request
-    for point in asked:
-        try:
-            _comparison(point.request)
-        except ConfigError as error:
-            words = f"{error.hint} (at {point.words})".strip()
-            raise ConfigError(error.key, error.expected, error.got, words) from error
-    with recorded() as api:
-        print(f"Prefect UI: {api.ui_url}", flush=True)
-        from flows.sweep import run_sweep
-
-        with _ends(api) as end:
-            result = run_sweep([(point.words, point.request.study) for point in asked], first.store, first.runner)
-        if end.why:
-            return _failed(end.why, "sweep", overrides)
-    print(*result["findings"], sep="\n")
-    return 0
-
-
-def plan(overrides: Sequence[str]) -> int:
+def plan(overrides: Sequence[str], kind: str = "") -> int:
     """Say what is done and what is missing, and time a probe of each algorithm whose shards are."""
-    asked = request(overrides)
-    comparison, store = _comparison(asked)
-    print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
-    seconds = 0.0
-    places = asked.runner.places
-    elsewhere = asked.runner.address is not None
-    for shards in shard_sets(store, comparison):
-        name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
-        models = len(shards.missing) * shards.models_in_shard
-        line = f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards done, {models} models to train"
-        if models and not elsewhere:
-            from flows.cli.probe import probed
+    from flows.limits import check_limits
+    from flows.measure import measured
+    from flows.resolve import resolve
 
-            found = probed(shards.training, shards.kind, asked.runner, asked.store)
-            each = found["seconds_a_model"]
-            seconds += models * each / len(places)
-            line += f", {1000 * each:.1f} ms a model (measured)"
-            line += _size_of_shards(shards, each)
-            if found["processes"] > 1:
-                line += f" with {found['processes']} processes on a device"
+    asked = asked_for(overrides, kind)
+    experiment, warnings = resolve(asked)
+    for warning in warnings:
+        print(f"modeldiff: warning: {warning}", file=sys.stderr)
+    store = ObjectStore(asked.store)
+    experiment = experiment.now(store)
+    print(headline(experiment, store))
+    found, elsewhere = survey(experiment, store), asked.runner.address is not None
+    timed = {} if elsewhere else measured(found.missing, asked)
+    seconds = 0.0
+    for group, known in found.groups().items():
+        if known[0].step.label.unit == "tasks" or not known[0].step.cost.units:
+            continue
+        missing = [one.step for one in known if one.state == "missing"]
+        units, unit = sum(step.cost.units for step in missing), known[0].step.label.unit
+        line = f"{group}: {len(known) - len(missing)} of {len(known)} shards done, {units} {unit} to train"
+        if group in timed and units:
+            each = timed[group]["seconds_a_model"]
+            seconds += units * each / len(asked.runner.places)
+            line += f", {1000 * each:.1f} ms a model (measured){_size_of_shards(missing, each)}"
+            if timed[group]["processes"] > 1:
+                line += f" with {timed[group]['processes']} processes on a device"
         print(line)
-    for line in _learned(comparison, store):
+    for line in experiment.advice(store):
         print(line)
-    missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
-    print(f"{len(missing)} results to compute after training" + (f": {', '.join(missing[:4])} …" if missing else ""))
+    print(_to_compute(found))
+    places = asked.runner.places
     if elsewhere:
         print(f"training time not measured: the workers of {asked.runner.address} are not this machine")
     else:
         print(f"training time about {seconds:.0f} s on {len(places)} {'workers' if places[0] == 'cpu' else 'devices'}")
+    check_limits(experiment, store, asked)
     return 0
 
 
-def status(overrides: Sequence[str]) -> int:
+def status(overrides: Sequence[str], kind: str = "") -> int:
     """Say what the store holds, from one listing of each folder that the study uses."""
-    asked = request(overrides)
-    comparison, store = _stored(asked)
-    print(f"study {asked.study.name}, digest {comparison.digest[:8]}, in {store.settings.url}")
-    keys = held(store, comparison)
-    sets = shard_sets_among(keys, comparison)
-    for shards in sets:
-        name = asked.study.algorithm_a.name if shards.label == "a" else asked.study.algorithm_b.name
-        print(f"{name}: {shards.kind}: {len(shards.done)} of {shards.wanted} shards  {shards.training.prefix}")
-    if moving := pace(sets, keys, time.time()):
+    _, experiment, store = so_far(overrides, kind)
+    print(headline(experiment, store))
+    found = survey(experiment, store)
+    for group, known in found.groups().items():
+        done = sum(one.state != "missing" for one in known)
+        if known[0].step.label.unit != "tasks":
+            print(f"{group}: {done} of {len(known)} shards")
+    if moving := pace(found, time.time()):
         print(f"training: {moving}")
-    for name, reference in results(comparison).items():
-        print(f"{'done   ' if reference.record in keys else 'missing'} {name}")
-    page = comparison.report.record
-    print(f"report: {store.url(page)}" if page in keys else "report: not written yet")
+    for group, known in found.groups().items():
+        lacking = [one for one in known if one.state == "missing"]
+        failed = sum(one.state == "failed" for one in known)
+        count = f" ({len(known) - len(lacking)} of {len(known)})" if len(known) > 1 else ""
+        ended = f", {failed} ended without a result, which is recorded" if failed else ""
+        print(f"{'missing' if lacking else 'done   '} {group}{count}{ended}")
+    for title, awaits in found.awaits.items():
+        print(f"later   {title}: known when {awaits}")
+    page = experiment.report.record
+    print(f"report: {store.url(page)}" if found.complete and page in found.keys else "report: not written yet")
     return 0
 
 
-def report(overrides: Sequence[str]) -> int:
-    """Draw the report of a finished comparison again."""
-    asked = request(overrides)
-    comparison, store = _stored(asked)
-    missing = [name for name, reference in results(comparison).items() if not reference.complete(store)]
+def report(overrides: Sequence[str], kind: str = "") -> int:
+    """Write the summary and the report of a finished experiment again."""
+    _, experiment, store = so_far(overrides, kind)
+    found = survey(experiment, store)
+    missing = [step.name for step in found.missing if step.reference.record != experiment.report.record]
+    missing += [f"{title} (known when {awaits})" for title, awaits in found.awaits.items()]
     if missing:
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         print(
-            f"modeldiff: {asked.study.name} lacks {', '.join(missing)}\nRun: modeldiff compare {shlex.join(overrides)}",
+            f"modeldiff: {experiment.name} lacks {', '.join(missing[:NAMED])}{more}\n"
+            f"Run: {_command(experiment.kind, overrides)}",
             file=sys.stderr,
         )
         return 1
-    from modeldiff_core.stages.report import write_report
-    from modeldiff_core.stages.summary import write_summary
-
-    settings = _plain(asked.store)
-    study = comparison.study.model_dump(mode="json")
-    write_summary(settings, study)
-    write_report(settings, study)
-    print(f"Report: {store.url(comparison.report.record)}")
+    experiment.redraw(store)
+    for words, url in experiment.shown(store).links.items():
+        print(f"{words}: {url}")
     return 0
 
 
@@ -157,6 +148,31 @@ def ui(overrides: Sequence[str]) -> int:
             return 0
 
 
+def _command(kind: str, overrides: Sequence[str]) -> str:
+    """Return the command that runs an experiment of that kind."""
+    return f"modeldiff {experiments().get(kind).command} {shlex.join(overrides)}"
+
+
+def _to_compute(found: Survey) -> str:
+    """Return how many results follow after training, and the first of them."""
+    results = [step for step in found.missing if step.label.unit == "tasks" or not step.cost.units]
+    names = ", ".join(step.name for step in results[:NAMED]) + (" …" if len(results) > NAMED else "")
+    line = f"{len(results)} results to compute after training" + (f": {names}" if results else "")
+    if found.awaits:
+        line += "; then as many as " + ", ".join(found.awaits) + " need"
+    memory = max((step.cost.memory for step in results), default=0)
+    return line + (f"; the largest takes about {memory / 1e6:.0f} MB" if memory > 1e8 else "")
+
+
+def _size_of_shards(missing: Sequence[Step], seconds_a_model: float) -> str:
+    """Return what to make of shards that are many and take seconds: Prefect shows and repeats minutes better."""
+    if len(missing) < MANY or (seconds := missing[0].cost.units * seconds_a_model) >= MINUTES:
+        return ""
+    kind = missing[0].label.group.rpartition(": ")[2]
+    size = int(MINUTES / seconds_a_model)
+    return f", {seconds:.1f} s a shard: {kind}.shard_size={size} would make it minutes"
+
+
 @dataclass
 class _End:
     """Why a run did not complete; empty if it did."""
@@ -166,7 +182,7 @@ class _End:
 
 @contextmanager
 def _ends(api: ApiAddress) -> Iterator[_End]:
-    """Takes note of how a run may fail; a wrong request, an interruption and what nobody expected are raised."""
+    """Take note of how a run may fail; a wrong request, an interruption and what nobody expected are raised."""
     from httpx import HTTPError
     from prefect.exceptions import CancelledRun, PrefectException
 
@@ -182,49 +198,3 @@ def _ends(api: ApiAddress) -> Iterator[_End]:
             f"Prefect's server at {api.ui_url} does not answer as it should ({type(error).__name__}: {error}). "
             "What was computed is in the store."
         )
-
-
-def _failed(why: str, verb: str, overrides: Sequence[str]) -> int:
-    print(f"modeldiff: {why}\nResume with: modeldiff {verb} {shlex.join(overrides)}", file=sys.stderr)
-    return 1
-
-
-def _size_of_shards(shards: ShardSet, seconds_a_model: float) -> str:
-    """What to make of shards that are many and take seconds: Prefect shows and repeats minutes better."""
-    seconds = shards.models_in_shard * seconds_a_model
-    if len(shards.missing) < MANY or seconds >= MINUTES:
-        return ""
-    key = "subsets.shard_size" if shards.kind == "subsets" else "ensemble.shard_size"
-    return f", {seconds:.1f} s a shard: {key}={int(MINUTES / seconds_a_model)} would make it minutes"
-
-
-def _comparison(asked: Request) -> tuple[Comparison, ObjectStore]:
-    from flows.resolve import resolve
-
-    comparison, warnings = resolve(asked)
-    for warning in warnings:
-        print(f"modeldiff: warning: {warning}", file=sys.stderr)
-    return comparison, ObjectStore(asked.store)
-
-
-def _learned(comparison: Comparison, store: ObjectStore) -> list[str]:
-    """What the learning curves in the store say of more models; nothing where there are none."""
-    from modeldiff_core.report.learning import learning_words
-
-    subsets, said = comparison.study.subsets, []
-    for training in comparison.trainings:
-        curve = read_curve(store, Curve.of(comparison.study, training), subsets.models)
-        if curve is not None:
-            wished = subsets.rounds.wished_score
-            said.append(learning_words(training.algorithm.name, curve, subsets.evaluation_models, wished))
-    return said
-
-
-def _stored(asked: Request) -> tuple[Comparison, ObjectStore]:
-    """The comparison as far as the rounds of an adaptive study have come."""
-    store = ObjectStore(asked.store)
-    return current_round(store, Comparison.of(asked.study)).comparison, store
-
-
-def _plain(settings: StoreSettings) -> dict[str, Any]:
-    return asdict(settings)

@@ -1,74 +1,93 @@
 """Progress of a run: a bar in the terminal, and an artifact with the time left in Prefect's UI."""
 
+import re
 import time
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from httpx import HTTPError
+from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import PrefectException
+from prefect.exceptions import MissingContextError, PrefectException
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from modeldiff_core.plan import Step, Tally
+from modeldiff_core.plan.progress import Advance
 
 EVERY = 2.0
 """Least seconds between two updates of the artifact."""
 
 
-class StageProgress:
-    """Counts units of one stage of a flow, out of a total of which some were done before."""
+class RunProgress:
+    """Shows each wave of a run as a bar and as an artifact.
 
-    def __init__(self, key: str, label: str, total: int, before: int = 0, unit: str = "tasks") -> None:
-        self.key, self.label, self.total, self.before, self.unit = key, label, total, before, unit
-        self.done = before
-        self._started = self._told = time.monotonic()
+    Args:
+        study: Name of the study, for the terminal.
+
+    """
+
+    def __init__(self, study: str) -> None:
+        self.study = study
+
+    def begin(self, tally: Tally) -> None:
+        """Say how many shards were there before."""
+        if tally.noun != "results":
+            self.note(f"{self.study}: {tally.counted}", warn=False)
+
+    def note(self, words: str, warn: bool = True) -> None:
+        """Show a sentence in the terminal and in the run's log."""
+        print(words, flush=True)
+        with suppress(MissingContextError):
+            (get_run_logger().warning if warn else get_run_logger().info)(words)
+
+    @contextmanager
+    def wave(self, tally: Tally) -> Iterator[Advance]:
+        """Show a wave until the block ends."""
+        shown = WaveProgress(tally)
+        bar = Progress(
+            TextColumn(f"{tally.title:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(tally.unit),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=Console(stderr=True),
+        )
+        with bar:
+            task = bar.add_task(tally.title, total=tally.total, completed=tally.before, left="")
+
+            def advance(step: Step) -> None:
+                tally.advance(step)
+                left = "" if tally.seconds_left is None else f"about {tally.seconds_left:.0f} s left"
+                bar.update(task, advance=step.cost.units, left=left)
+                shown.update()
+
+            try:
+                yield advance
+            finally:
+                shown.update(last=True)
+
+
+class WaveProgress:
+    """The artifact of a wave; a server that cannot be reached gets the next update."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
         self._artifact: UUID | None = None
-        self._bar = Progress(
-            TextColumn(f"{label:<28}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True),
-        )  # fmt: skip
+        self._updated = time.monotonic()
+        self.update(last=True)
 
-    def __enter__(self) -> Self:
-        self._tell()
-        self._bar.start()
-        self._task = self._bar.add_task(self.label, total=self.total, completed=self.before)
-        return self
-
-    def advance(self, units: int) -> None:
-        """Count what has been done."""
-        self.done += units
-        self._bar.advance(self._task, units)
-        if time.monotonic() - self._told >= EVERY:
-            self._tell()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-        self._tell()
-
-    def _tell(self) -> None:
-        """Show the progress in the UI; a server that is away is told the next time."""
-        self._told = time.monotonic()
+    def update(self, last: bool = False) -> None:
+        """Update the artifact, if the last update is some seconds ago or `last` says so."""
+        if not last and time.monotonic() - self._updated < EVERY:
+            return
+        self._updated = time.monotonic()
         with suppress(HTTPError, PrefectException):
             if self._artifact is not None:
-                update_progress_artifact(self._artifact, self._percent(), description=self._words())
+                update_progress_artifact(self._artifact, self.tally.percent, description=str(self.tally))
                 return
-            artifact = create_progress_artifact(self._percent(), key=self.key, description=self._words())
+            key = re.sub(r"[^a-z0-9]+", "-", self.tally.title.lower()).strip("-")
+            artifact = create_progress_artifact(self.tally.percent, key=key, description=str(self.tally))
             self._artifact = artifact if isinstance(artifact, UUID) else None
-
-    def _percent(self) -> float:
-        return 100.0 * self.done / self.total if self.total else 100.0
-
-    def _words(self) -> str:
-        passed = time.monotonic() - self._started
-        fresh = self.done - self.before
-        words = f"{self.label}: {self.done} of {self.total} {self.unit}"
-        if self.before:
-            words += f", {self.before} done before"
-        if fresh and self.done < self.total:
-            words += f", about {passed / fresh * (self.total - self.done):.0f} s left"
-        if fresh and passed > 0:
-            words += f", {60 * fresh / passed:.0f} {self.unit} a minute"
-        return words

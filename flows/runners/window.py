@@ -1,45 +1,87 @@
-"""A bounded window of task runs: never thousands at once, and one failure never stops its neighbours."""
+"""A bounded window of task runs: never thousands at once, and one failure never stops its neighbors."""
 
 import queue
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from flows.runners import Call, Runner
+from flows.request import RunnerConfig
+from flows.runners.runner import Call, Runner
 from modeldiff_core.errors import ModelDiffError
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Outcome, Step, Wave
+from modeldiff_core.plan.progress import Advance
+from modeldiff_core.store import StoreSettings
+from tasks.step import arguments_of, task_of
 
 AGAIN = 2
 """How often a task is sent again that its cluster gave up: Dask does so to all of a client that loses its scheduler."""
 Finished = queue.SimpleQueue[tuple[Call, PrefectFuture[Any]]]
 
 
-class RunFailed(ModelDiffError):
-    """Some tasks failed for good; names them and says how to go on."""
+class GivenUp(ModelDiffError):
+    """A task that its cluster cancelled again and again."""
 
 
-@dataclass
-class Outcome:
-    """Results by name, and why the others failed."""
+class Window:
+    """Carries out the steps of a wave as Prefect's task runs, at most two of them submitted for each place.
 
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    Args:
+        places: The runner.
+        runner: Its settings.
+        store: Settings of the store.
 
-    def succeeded(self, study: str) -> "Outcome":
-        """The outcome itself; raises RunFailed that lists what failed of the study, if anything did."""
-        if self.failures:
-            lines = "\n".join(f"  {name}: {why}" for name, why in self.failures.items())
-            raise RunFailed(f"{len(self.failures)} tasks of {study} failed:\n{lines}")
-        return self
+    """
+
+    def __init__(self, places: Runner, runner: RunnerConfig, store: StoreSettings) -> None:
+        self.places, self.runner = places, runner
+        settings = plain(store)
+        assert isinstance(settings, dict)
+        self.store: dict[str, Any] = settings
+
+    def __call__(self, wave: Wave, steps: Sequence[Step], done: Advance, complete: Sequence[Step] = ()) -> Outcome:
+        """Carry out all the steps; complete ones are only shown, as cached task runs."""
+        named, outcome = {step.name: step for step in steps}, Outcome()
+
+        def finished(call: Call, result: dict[str, Any]) -> None:
+            if call.name in named:
+                done(named[call.name])
+                if "failure" in result:
+                    outcome.recorded[call.name] = result["failure"]
+
+        calls = [*map(self._shown, complete), *map(self._call, steps)]
+        outcome.failures |= run_window(calls, self.places, finished)
+        return outcome
+
+    def _call(self, step: Step) -> Call:
+        execution = self.runner.execution()
+        arguments = arguments_of(step, self.store, execution, self.runner.shard_timeout_s)
+        return Call(step.name, task_of(step, missing=True), arguments)
+
+    def _shown(self, step: Step) -> Call:
+        arguments = {"name": step.name, "reference": plain(step.reference), "work": None, "store": self.store}
+        return Call(f"{step.name} (complete)", task_of(step, missing=False), arguments)
 
 
-def run_window(calls: Iterable[Call], runner: Runner, done: Callable[[Call], None]) -> Outcome:
-    """Run every call with at most two of them submitted for each place; `done` is told of each that succeeded."""
-    outcome = Outcome()
+def run_window(
+    calls: Iterable[Call], runner: Runner, done: Callable[[Call, dict[str, Any]], None]
+) -> dict[str, BaseException]:
+    """Run every call with at most two of them submitted for each place.
+
+    Args:
+        calls: What to run.
+        runner: Where.
+        done: Called with each call that succeeded, and its result.
+
+    Returns:
+        The errors of the others by name.
+
+    """
+    failures: dict[str, BaseException] = {}
     finished: Finished = queue.SimpleQueue()
     waiting: Iterator[Call] = iter(calls)
     again: Counter[str] = Counter()
@@ -56,19 +98,19 @@ def run_window(calls: Iterable[Call], runner: Runner, done: Callable[[Call], Non
         if running:
             call, future = finished.get()
             try:
-                outcome.results[call.name] = future.result()
+                result = future.result()
             except CancelledError as error:
                 if again[call.name] < AGAIN:
                     again[call.name] += 1
                     _send(runner, call, finished)
                     continue
-                outcome.failures[call.name] = f"cancelled by the cluster {AGAIN + 1} times: {error}"
+                failures[call.name] = GivenUp(f"cancelled by the cluster {AGAIN + 1} times: {error}")
             except Exception as error:
-                outcome.failures[call.name] = f"{type(error).__name__}: {error}"
+                failures[call.name] = error
             else:
-                done(call)
+                done(call, result)
             running -= 1
-    return outcome
+    return failures
 
 
 def _send(runner: Runner, call: Call, finished: Finished) -> None:

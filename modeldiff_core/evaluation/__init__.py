@@ -1,4 +1,4 @@
-"""How good attributions are."""
+"""Measures of how good attributions are."""
 
 from modeldiff_core.evaluation.lds import Score, Scores, linear_datamodeling_score, scores_with_intervals
 

@@ -1,4 +1,4 @@
-"""The law that a learning curve follows, and what it says of numbers of models that were not trained."""
+"""The law that a learning curve follows, and its predictions for numbers of models that were not trained."""
 
 import math
 from dataclasses import dataclass
@@ -11,18 +11,22 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
 SKIPPED = 2
-"""Fewest points at the start of a curve that the law leaves out: the lasso has hardly begun to see anything there."""
+"""Initial points that are always excluded from the fit: with so few models the lasso is not yet informative."""
 LEAST_POINTS = SKIPPED + 4
-"""Fewest points of a curve that the law's three parameters are fitted to."""
+"""Minimum of points that a curve must have for the law's three parameters to be fitted."""
 FARTHEST = 1000.0
-"""How many times the largest number of models a fitted curve is followed."""
+"""Multiple of a curve's largest number of models up to which the law is extrapolated."""
 
 
 @dataclass(frozen=True)
 class Law:
-    """score(m) = plateau − missing·(m/first)^(−rate) after m fitted models; `first` is where the law begins.
+    """The law score(m) = plateau − missing·(m/first)^(−rate) after m fitted models.
 
-    plateau: the score that endless models would reach, in [−1, 1]. missing: what the first point lacks of it.
+    Attributes:
+        plateau: Limit of the score for infinitely many models, in [−1, 1].
+        missing: Plateau minus the score at `first`.
+        rate: Exponent.
+        first: Number of models at the first fitted point.
     """
 
     plateau: float
@@ -31,11 +35,11 @@ class Law:
     first: int
 
     def score(self, models: float) -> float:
-        """The score after so many fitted models."""
+        """Return the score after `models` fitted models."""
         return self.plateau - self.missing * math.pow(models / self.first, -self.rate)
 
     def models(self, score: float) -> float:
-        """Fitted models after which the score is reached; infinity if it never is."""
+        """Return the number of fitted models at which the score is reached; infinity if it never is."""
         if score >= self.plateau:
             return math.inf
         if score <= self.plateau - self.missing:
@@ -56,7 +60,9 @@ class Estimate:
 class LearningCurve:
     """Scores after growing numbers of models, all on the same held-out models.
 
-    models: fitted models behind each point, rising. scores: linear datamodeling score of each target.
+    Attributes:
+        models: Number of fitted models at each point, ascending.
+        scores: Linear datamodeling score of each target.
     """
 
     models: Int[np.ndarray, " points"]
@@ -70,7 +76,13 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class FittedCurve:
-    """The law of a learning curve, and those of its targets drawn anew, which tell how certain it is."""
+    """The law of a learning curve with its uncertainty over targets.
+
+    Attributes:
+        law: The law of all targets.
+        redrawn: Laws of bootstrap draws of the targets.
+        reach: Largest number of models up to which the law is extrapolated.
+    """
 
     law: Law
     redrawn: tuple[Law, ...]
@@ -78,27 +90,29 @@ class FittedCurve:
 
     @classmethod
     def of(cls, curve: LearningCurve, *, draws: int = 100, seed: int = 0) -> "FittedCurve":
-        """Fit the law by least squares; raises ConfigError for fewer than LEAST_POINTS points."""
+        """Fit the law by least squares; raise ConfigError for fewer than LEAST_POINTS points."""
         if len(curve.models) < LEAST_POINTS:
             raise ConfigError(
-                "subsets.models", f"a learning curve of at least {LEAST_POINTS} points", len(curve.models),
+                "subsets.models",
+                f"a learning curve of at least {LEAST_POINTS} points",
+                len(curve.models),
                 "Train more models, or lower subsets.rounds.growth or subsets.evaluation_models",
-            )  # fmt: skip
+            )
         rng, n = generator("curve", seed), curve.scores.shape[1]
         laws = [fit_law(LearningCurve(curve.models, curve.scores[:, rng.integers(n, size=n)])) for _ in range(draws)]
         return cls(fit_law(curve), tuple(laws), FARTHEST * float(curve.models[-1]))
 
     def score(self, models: float) -> Estimate:
-        """The score after so many fitted models."""
+        """Return the score after `models` fitted models."""
         return self._estimate([law.score(models) for law in (self.law, *self.redrawn)])
 
     @property
     def plateau(self) -> Estimate:
-        """The score that no number of models surpasses."""
+        """The score that no number of models exceeds."""
         return self._estimate([law.plateau for law in (self.law, *self.redrawn)])
 
     def models(self, score: float) -> Estimate:
-        """Fitted models needed for a score; infinite where a law never gets there, or not within FARTHEST."""
+        """Return the number of fitted models at which a score is reached; infinite if never, or not within `reach`."""
         needed = [law.models(score) for law in (self.law, *self.redrawn)]
         return self._estimate([models if models <= self.reach else math.inf for models in needed])
 
@@ -109,10 +123,10 @@ class FittedCurve:
 
 
 def fit_law(curve: LearningCurve) -> Law:
-    """The law of least squared error in the mean scores.
+    """Return the law of least squared error in the mean scores.
 
-    The first third of the points, at least SKIPPED, is left out: the law is that of the end of a curve, and asked about
-    the end.
+    The first third of the points, at least SKIPPED, is left out: the law describes the end of a curve, and is used
+    there.
     """
     first = max(SKIPPED, len(curve.models) // 3)
     models, scores = curve.models[first:], curve.means[first:]
@@ -120,8 +134,8 @@ def fit_law(curve: LearningCurve) -> Law:
     spread = max(float(scores.max() - scores.min()), 1e-3)
     start = [min(float(scores.max()) + spread / 4, 0.99), spread, 0.5]
     bounds = ([-1.0, 0.0, 0.05], [1.0, 2.0, 5.0])
-    found = least_squares(_departure, start, bounds=bounds, x_scale=[0.1, 0.1, 0.5], args=(ratio, scores))
-    plateau, missing, rate = (float(value) for value in found.x)
+    solution = least_squares(_departure, start, bounds=bounds, x_scale=[0.1, 0.1, 0.5], args=(ratio, scores))
+    plateau, missing, rate = (float(value) for value in solution.x)
     return Law(plateau, missing, rate, int(models[0]))
 
 

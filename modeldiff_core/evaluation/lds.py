@@ -1,4 +1,4 @@
-"""The linear datamodeling score: how well attributions predict models that they never saw."""
+"""The linear datamodeling score: how well attributions predict models that they were not fitted on."""
 
 from dataclasses import dataclass
 
@@ -19,10 +19,18 @@ def linear_datamodeling_score(
     masks: Bool[np.ndarray, "models train"],
     margins: Float[np.ndarray, "rows targets"],
 ) -> Float[np.ndarray, " targets"]:
-    """Spearman correlation over held-out models of true margins and predictions mask·w + b (TRAK, section 2).
+    """Return the Spearman correlation over held-out models of true margins and predictions mask·w + b.
 
-    0 for a target whose prediction or margin does not vary. Raises ConfigError for fewer than 3 models or lengths
-    that differ.
+    This is the linear datamodeling score (TRAK, section 2); 0 for a target whose prediction or margin does not vary.
+
+    Args:
+        weights: Weights of the datamodels, in raw mask units.
+        bias: Their biases.
+        masks: Masks of the held-out models.
+        margins: Margins of the held-out models.
+
+    Raises:
+        ConfigError: For fewer than 3 models, and for masks and margins of different lengths.
     """
     predicted = _predictions(weights, bias, masks, margins)
     return rank_correlation(predicted, margins)
@@ -30,10 +38,14 @@ def linear_datamodeling_score(
 
 @dataclass(frozen=True)
 class Score:
-    """Mean score over targets with 95 % intervals.
+    """A mean score over targets with 95 % intervals.
 
-    ci_low, ci_high: over models and targets, both drawn anew. over_targets: for other targets and these held-out
-    models. over_models: for other held-out models and these targets.
+    Attributes:
+        mean: Mean over targets.
+        ci_low: Lower end of the interval over models and targets, both redrawn.
+        ci_high: Its upper end.
+        over_targets: Interval for other targets and these held-out models.
+        over_models: Interval for other held-out models and these targets.
     """
 
     mean: float
@@ -67,26 +79,37 @@ def scores_with_intervals(
     draws: int = 200,
     seed: int = 0,
 ) -> Scores:
-    """Mean Spearman (the linear datamodeling score), Pearson and R² with 95 % percentile bootstraps.
+    """Return mean Spearman (the linear datamodeling score), Pearson and R² with 95 % percentile bootstraps.
 
-    Held-out models, targets, and both are drawn anew, the same for all three. Ranks are taken once, not in every draw:
-    the drawn models' own ranks are nearly a monotone map of these, and all draws together are then a few matrix
+    Held-out models, targets, and both are redrawn, in the same way for all three. Ranks are computed once, not in every
+    draw: ranks among the drawn models are nearly a monotone map of these, and all draws together then take a few matrix
     products.
+
+    Args:
+        weights: Weights of the datamodels, in raw mask units.
+        bias: Their biases.
+        masks: Masks of the held-out models.
+        margins: Margins of the held-out models.
+        draws: Bootstrap draws.
+        seed: Seed of the draws.
+
+    Raises:
+        ConfigError: For fewer than 3 models, and for masks and margins of different lengths.
     """
     predicted = _predictions(weights, bias, masks, margins)
     drawn = _Draws.of(margins, draws, seed)
     x, y = _double(predicted), _double(margins)
-    once = np.full((1, len(masks)), 1 / len(masks))
+    equal = np.full((1, len(masks)), 1 / len(masks))
     return Scores(
         spearman=_correlated(average_ranks(predicted), average_ranks(margins), drawn),
         pearson=_correlated(x, y, drawn),
-        r2=_interval(_explained(x, y, once)[0], _explained(x, y, drawn.models), drawn.targets),
+        r2=_interval(_explained(x, y, equal)[0], _explained(x, y, drawn.models), drawn.targets),
     )
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """How often each model and each target is drawn in each bootstrap draw, as shares that sum to 1."""
+    """Shares of each model and each target in each bootstrap draw; the shares of a draw sum to 1."""
 
     models: Float[np.ndarray, "draws models"]
     targets: Float[np.ndarray, "draws targets"]
@@ -107,7 +130,7 @@ def _interval(
     drawn: Float[np.ndarray, "draws targets"],
     shares: Float[np.ndarray, "draws targets"],
 ) -> Score:
-    """scores: of all models. drawn: of each draw's models. shares: of each target in each draw."""
+    """Return the mean of `scores` (all models) with intervals from `drawn` (each draw's models) and target `shares`."""
     low, high = _percentiles(np.einsum("dt,dt->d", drawn, shares))
     return Score(float(scores.mean()), low, high, _percentiles(shares @ scores), _percentiles(drawn.mean(1)))
 
@@ -128,7 +151,7 @@ def _weighted_correlation(
 
 
 def _explained(x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, "draws targets"]:
-    """1 − MSE/variance of y; 0 where y does not vary."""
+    """Return 1 − MSE/variance of y; 0 where y does not vary."""
     error = weight @ (y - x) ** 2
     y = centered(y)
     variance = weight @ y**2 - (weight @ y) ** 2

@@ -1,4 +1,4 @@
-"""Canonical encoding, digests and random streams: what makes a study the same study everywhere."""
+"""Canonical encoding, digests and random streams, the same on every machine and in every process."""
 
 from modeldiff_core.identity.canonical import (
     UnstableValueError,
@@ -9,13 +9,16 @@ from modeldiff_core.identity.canonical import (
     short_digest,
 )
 from modeldiff_core.identity.randomness import generator
+from modeldiff_core.identity.restore import Tagged, restore
 
 __all__ = [
+    "Tagged",
     "UnstableValueError",
     "canonical_json",
     "differences",
     "digest",
     "generator",
     "plain",
+    "restore",
     "short_digest",
 ]

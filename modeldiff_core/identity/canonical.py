@@ -1,7 +1,7 @@
-"""One byte string for one configuration, and its digest.
+"""The canonical encoding of a configuration, and its digest.
 
-Two equal configurations encode to the same bytes on every machine and in every process; anything whose
-encoding could change between runs (a set's order, an object's address, NaN) is refused.
+Equal configurations encode to the same bytes on every machine and in every process; values whose encoding could
+change between runs (a set's order, an object's address, NaN) are refused.
 """
 
 import dataclasses
@@ -11,18 +11,23 @@ import math
 from collections.abc import Mapping, Sequence
 
 SHORT = 8
-"""Characters of a digest that stand in the names of objects."""
+"""Characters of a digest in the names of objects."""
 
 
 class UnstableValueError(TypeError):
-    """A value has no encoding that is the same in every process."""
+    """A value without an encoding that is the same in every process."""
 
 
 def plain(value: object, path: str = "$") -> object:
-    """Reduce a configuration to JSON types (a dataclass becomes the object of its fields).
+    """Reduce a configuration to JSON types; a dataclass becomes an object of its fields.
 
-    Raises UnstableValueError, naming the path, for anything else than None, bool, int, finite float, str,
-    sequences, mappings with string keys, and dataclasses of these.
+    Args:
+        value: None, bool, int, finite float, str, or sequences, mappings with string keys, dataclasses and pydantic models
+            of these.
+        path: Where the value is in the configuration, for errors.
+
+    Raises:
+        UnstableValueError: For any other value; names the path.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -32,6 +37,8 @@ def plain(value: object, path: str = "$") -> object:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name), f"{path}.{f.name}") for f in dataclasses.fields(value)}
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return plain(value.model_dump(mode="json"), path)
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
@@ -48,19 +55,24 @@ def canonical_json(value: object) -> str:
 
 
 def digest(value: object) -> str:
-    """SHA-256 of the canonical encoding, in hexadecimal."""
+    """Return the SHA-256 of the canonical encoding, in hexadecimal."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def short_digest(value: object) -> str:
-    """The part of the digest that names objects in a store."""
+    """Return the part of the digest that names objects in a store."""
     return digest(value)[:SHORT]
 
 
 def differences(expected: object, found: object, path: str = "") -> list[str]:
-    """Say field by field how two configurations differ, for messages about foreign objects.
+    """Describe field by field how two configurations differ, for messages about objects of another configuration.
 
-    Empty exactly when their digests agree, so 1, 1.0 and true are three values here as they are in the encoding.
+    The list is empty exactly when their digests agree: 1, 1.0 and true are three values, as they are in the encoding.
+
+    Args:
+        expected: The configuration that an object should have.
+        found: The configuration that it has.
+        path: Where both are in a larger configuration.
     """
     expected, found = plain(expected), plain(found)
     if isinstance(expected, dict) and isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""Random generators that are pure functions of what they are for."""
+"""Random generators that are pure functions of their purpose."""
 
 import hashlib
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def generator(*purpose: int | str) -> np.random.Generator:
-    """A generator fixed by its purpose alone, for example ``generator("mask", seed, model)``.
+    """Return a generator that depends on its purpose alone, for example ``generator("mask", seed, model)``.
 
-    The purpose is hashed to a Philox key, so that neighbouring seeds and indices give unrelated streams and no
+    The purpose is hashed to a Philox key, so that neighboring seeds and indices give unrelated streams and no
     stream depends on how many others were drawn, in which process, or in which order.
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in purpose)

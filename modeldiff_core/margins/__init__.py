@@ -1,4 +1,4 @@
-"""What of a model's logits is regressed on the masks."""
+"""Outputs of a model, computed from its logits and regressed on the masks."""
 
 from modeldiff_core.margins.outputs import OUTPUTS, class_probability, correct_class_margin, log_odds
 

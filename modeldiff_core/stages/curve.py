@@ -4,19 +4,23 @@ A point depends on the one before it and on the first models of the training alo
 of as many models store the same points, whatever was interrupted in between.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from modeldiff_core.evaluation.curve import Point, next_point
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.evaluation.curve import MaskedMargins, Point, next_point
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.evaluation.rounds import prefixes
+from modeldiff_core.evaluation.rounds import round_sizes
 from modeldiff_core.identity import digest, generator, short_digest
-from modeldiff_core.stages.references import Reference, open_store
+from modeldiff_core.plan import Array, Cost, Label, Reference, Step
+from modeldiff_core.plan.products import read_checked
+from modeldiff_core.responses import SubsetModels, shards_of
 from modeldiff_core.store import ObjectStore, Shard, TensorObject, read_shards, read_tensors, shard_key, write_tensors
-from modeldiff_core.study import StudyConfig, Training, shards_of
+from modeldiff_core.study import StudyConfig, Training
 
 VERSION = 1
 LASSO = ("n_lambdas", "lambda_min_ratio", "validation_fraction", "seed")
@@ -49,13 +53,13 @@ class Curve:
     def identity(self) -> dict[str, Any]:
         """What decides every point."""
         return {
-            "version": VERSION, "training": digest(self.training.identity), "held": self.held, "growth": self.growth,
+            "version": VERSION, "training": self.training.digest, "held": self.held, "growth": self.growth,
             "targets": self.followed, "lasso": self.lasso,
         }  # fmt: skip
 
     def sizes(self, budget: int) -> tuple[int, ...]:
         """Models behind each point, held-out ones among them, up to the budget."""
-        return prefixes(budget, self.held, self.growth, self.training.shard_size)
+        return round_sizes(budget, self.held, self.growth, self.training.shard_size)
 
     def point(self, models: int) -> Reference:
         """Where the point of the first so many models stands."""
@@ -63,60 +67,97 @@ class Curve:
         identity = {"curve": digest(self.identity), "models": models}
         return Reference(folder, digest(identity), f"{folder}/{models:06d}.safetensors")
 
-    def weights_key(self, models: int) -> str:
-        """Where the weights of that point stand, which the next one starts from."""
-        return self.point(models).record.replace(".safetensors", ".weights.safetensors")
-
-    def complete(self, store: ObjectStore, budget: int) -> bool:
-        """Whether every point up to the budget is there."""
-        return all(self.point(size).complete(store) for size in self.sizes(budget))
-
     def targets(self) -> Int[np.ndarray, " targets"]:
         """The targets that are followed."""
         drawn = generator("learning curve", self.training.targets).permutation(self.training.targets)
         return np.sort(drawn[: self.followed])
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        return {
-            "training": self.training.to_json(), "held": self.held, "growth": self.growth, "followed": self.followed,
-            "lasso": self.lasso,
-        }  # fmt: skip
+    def complete(self, store: ObjectStore, budget: int) -> bool:
+        """Return whether every point up to the budget is there."""
+        return all(store.exists(self.point(size).record) for size in self.sizes(budget))
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Curve":
-        """What to_json gave."""
-        return cls(**{**content, "training": Training.from_json(content["training"])})
+    def to(self, budget: int) -> "CurveSpec":
+        """Return the curve up to that many models."""
+        return CurveSpec(self, budget)
 
 
-def follow_curve(store: dict[str, Any], curve: dict[str, Any], budget: int) -> dict[str, Any]:
-    """Store the points that are missing up to the budget, or remove the shards that turn out damaged and name them."""
-    objects, spec = open_store(store), Curve.from_json(curve)
-    sizes = spec.sizes(budget)
-    done = [spec.point(size).complete(objects) for size in sizes]
+@dataclass(frozen=True)
+class CurveSpec:
+    """A learning curve up to a budget of models."""
+
+    curve: Curve
+    budget: int
+
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that follows it; every later point is computed from the one before."""
+        curve, sizes = self.curve, self.curve.sizes(self.budget)
+        responses = SubsetModels(curve.training)
+        shards = (responses.product(i).reference for i in range(shards_of(self.budget, responses.shard_size)))
+        n_train = len(curve.training.load().train)
+        points = tuple((size, curve.point(size)) for size in sizes)
+        makes = CurvePoints(points[-1][1], points, curve.followed, n_train)
+        return Step(name, makes, follow_curve, self, tuple(shards), label, Cost(0.5 * len(sizes)), memoized=False)
+
+
+@dataclass(frozen=True)
+class CurvePoints:
+    """The points of a learning curve: scores, and the weights that the next point starts from."""
+
+    reference: Reference
+    points: tuple[tuple[int, Reference], ...]
+    followed: int
+    n_train: int
+
+    def lacking(self, store: ObjectStore, keys: Collection[str]) -> tuple[str, ...]:
+        return tuple(key for _, point in self.points for key in _objects(point) if key not in keys)
+
+    def objects(self, store: ObjectStore, keys: Collection[str]) -> tuple[str, ...]:
+        return tuple(key for _, point in self.points for key in _objects(point) if key in keys)
+
+    def check(self, store: ObjectStore) -> None:
+        for _, point in self.points:
+            identity, sizes = {"curve": point.digest}, {"targets": self.followed, "train": self.n_train}
+            read_checked(store, point.record, identity, (Array("scores", {"targets": self.followed}),))
+            read_checked(store, weights_key(point), identity, (Array("weights", sizes),))
+
+
+def weights_key(point: Reference) -> str:
+    """Return the key of the weights of a point, which the next one starts from."""
+    return point.record.replace(".safetensors", ".weights.safetensors")
+
+
+def _objects(point: Reference) -> tuple[str, str]:
+    return point.record, weights_key(point)
+
+
+def follow_curve(store: ObjectStore, spec: CurveSpec) -> None:
+    """Store the points that are missing up to the budget, from the first of them on.
+
+    Raises:
+        DamagedObject: That names every damaged shard.
+
+    """
+    curve, budget = spec.curve, spec.budget
+    sizes = curve.sizes(budget)
+    done = [all(store.exists(key) for key in _objects(curve.point(size))) for size in sizes]
     first = done.index(False) if False in done else len(sizes)
-    result = spec.point(sizes[-1]).to_json()
     if first == len(sizes):
-        return {**result, "damaged": {}}
-    rows, damaged = _first_models(objects, spec, budget)
-    if damaged:
-        for index in damaged:
-            objects.delete(shard_key(spec.training.subsets, index))
-        return {**result, "damaged": {str(index): why for index, why in damaged.items()}}
-    masks, margins, valid = rows
-    held = valid & (np.arange(budget) < spec.held)
-    point = _read_point(objects, spec, sizes[first - 1]) if first else None
+        return
+    masks, margins, valid = _first_models(store, curve, budget)
+    held = valid & (np.arange(budget) < curve.held)
+    held_out = MaskedMargins(masks[held], margins[held])
+    point = _read_point(store, curve, sizes[first - 1]) if first else None
     for size in sizes[first:]:
-        fitted = valid & (np.arange(budget) >= spec.held) & (np.arange(budget) < size)
-        point = next_point(point, masks[fitted], margins[fitted], masks[held], margins[held], **spec.lasso)
-        _write_point(objects, spec, size, point)
-    return {**result, "damaged": {}}
+        fitted = valid & (np.arange(budget) >= curve.held) & (np.arange(budget) < size)
+        models = MaskedMargins(masks[fitted], margins[fitted])
+        point = next_point(point, models, held_out, **curve.lasso)
+        _write_point(store, curve, size, point)
 
 
 def read_curve(store: ObjectStore, curve: Curve, budget: int) -> LearningCurve | None:
     """The points up to the budget as far as they are there, checked; None if there are none."""
     sizes = curve.sizes(budget)
-    done = [curve.point(size).complete(store) for size in sizes]
+    done = [store.exists(curve.point(size).record) for size in sizes]
     points = [_read_scores(store, curve, size) for size in sizes[: done.index(False) if False in done else len(sizes)]]
     if not points:
         return None
@@ -126,37 +167,39 @@ def read_curve(store: ObjectStore, curve: Curve, budget: int) -> LearningCurve |
 Rows = tuple[Bool[np.ndarray, "models train"], Float[np.ndarray, "models targets"], Bool[np.ndarray, " models"]]
 
 
-def _first_models(objects: ObjectStore, spec: Curve, models: int) -> tuple[Rows, dict[int, str]]:
-    """Masks, margins of the followed targets and validity of the first models, or what is wrong with their shards."""
+def _first_models(store: ObjectStore, spec: Curve, models: int) -> Rows:
+    """Return masks, margins of the followed targets and validity of the first models."""
     training, targets = spec.training, spec.targets()
     masks = np.zeros((models, len(training.load().train)), dtype=bool)
     margins = np.zeros((models, len(targets)), np.float32)
     valid = np.zeros(models, dtype=bool)
-    damaged: dict[int, str] = {}
+    damaged: dict[str, str] = {}
     indices = range(shards_of(models, training.shard_size))
-    for index, found in read_shards(objects, training.subsets, indices, training.identity):
+    for index, found in read_shards(store, training.subsets, indices, training.identity):
         if not isinstance(found, Shard):
-            damaged[index] = str(found)
+            damaged[shard_key(training.subsets, index)] = str(found)
             continue
         part = slice(found.first, min(models, found.first + len(found.masks)))
         count = part.stop - part.start
         masks[part] = found.masks[:count]
         margins[part] = found.margins[:count, targets]
         valid[part] = ~found.diverged[:count]
-    return (masks, margins, valid), damaged
+    if damaged:
+        raise DamagedObject("; ".join(damaged.values()), keys=tuple(damaged))
+    return masks, margins, valid
 
 
 def _write_point(objects: ObjectStore, spec: Curve, size: int, point: Point) -> None:
     """The weights, which only the next point needs, apart from the scores, whose object makes the point complete."""
     identity, facts = {"curve": spec.point(size).digest}, {"models": point.models}
     fitted = {"weights": point.weights, "steps": point.steps}
-    write_tensors(objects, spec.weights_key(size), TensorObject(fitted, identity, facts))
+    write_tensors(objects, weights_key(spec.point(size)), TensorObject(fitted, identity, facts))
     write_tensors(objects, spec.point(size).record, TensorObject({"scores": point.scores}, identity, facts))
 
 
 def _read_point(objects: ObjectStore, spec: Curve, size: int) -> Point:
     identity = {"curve": spec.point(size).digest}
-    fitted = read_tensors(objects, spec.weights_key(size), identity).arrays
+    fitted = read_tensors(objects, weights_key(spec.point(size)), identity).arrays
     models, scores = _read_scores(objects, spec, size)
     return Point(models, fitted["weights"], fitted["steps"], scores)
 

@@ -18,8 +18,8 @@ from modeldiff_core.comparison import (
     subpopulation_overlap,
 )
 from modeldiff_core.datamodels import FromMasks
+from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.gram import counts_of
-from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_tensors
@@ -82,25 +82,40 @@ class Pair:
     def _way(self) -> dict[str, Any]:
         return {"components": self.components, "method": self.method, "normalize": self.normalize}
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        sides = {"a": [r.to_json() for r in self.a], "b": [r.to_json() for r in self.b]}
-        return {**sides, **self._way, "seed": self.seed, "top": self.top, "null_from": self.null_from}
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that finds the directions."""
+        targets, units = self.a[0].targets, self.a[0].units
+        arrays = [Array("similarity", {"targets": targets})]
+        for side in SIDES:
+            arrays.append(Array(f"{side}.directions", {"components": self.components, "train": units}))
+            arrays.append(Array(f"{side}.projections", {"targets": targets, "components": self.components}))
+        made = Tensors(self.directions, {"directions": self.directions.digest}, tuple(arrays))
+        needs = tuple(fit.reference for fit in (*self.a, *self.b))
+        return Step(name, made, find_directions, self, needs, label, Cost(1e-8 * targets * units))
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Pair":
-        """What to_json gave."""
-        a, b = ([Regression.from_json(r) for r in content[side]] for side in ("a", "b"))
-        settings = {name: value for name, value in content.items() if name not in ("a", "b")}
-        return cls((a[0], a[1], a[2]), (b[0], b[1], b[2]), **settings)
+
+@dataclass(frozen=True)
+class NullBlock:
+    """A block of draws of the null of a pair's directions."""
+
+    pair: Pair
+    block: int
+
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that draws it."""
+        reference = self.pair.null_block(self.block)
+        sizes = {"draws": NULL_BLOCK, "sides": len(SIDES), "components": self.pair.components}
+        made = Tensors(reference, {"null": reference.digest}, (Array("differences", sizes),))
+        needs = tuple(fit.reference for fit in (*self.pair.a[1:], *self.pair.b[1:]))
+        fit = self.pair.a[0]
+        return Step(name, made, null_block, self, needs, label, Cost(4e-8 * NULL_BLOCK * fit.targets * fit.units))
 
 
-def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, Any]:
-    """Directions from all models and the cross-fitted variances of each, for both sides."""
-    objects, spec = open_store(store), Pair.from_json(pair)
+def find_directions(store: ObjectStore, spec: Pair) -> None:
+    """Store directions from all models and the cross-fitted variances of each, for both sides."""
     fits = {"a": spec.a, "b": spec.b}
-    theta = {name: read_datamodels(objects, own[0]).weights for name, own in fits.items()}
-    common = _common(objects, spec)
+    theta = {name: read_datamodels(store, own[0]).weights for name, own in fits.items()}
+    common = _common(store, spec)
     halves = {"a": common.a, "b": common.b}
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
     for side, (first, second) in zip(SIDES, (("a", "b"), ("b", "a")), strict=True):
@@ -122,21 +137,19 @@ def find_directions(store: dict[str, Any], pair: dict[str, Any]) -> dict[str, An
             "excluded": found.excluded,
         }
     facts = {"components": spec.components}
-    write_tensors(objects, spec.directions.record, TensorObject(arrays, {"directions": spec.directions.digest}, facts))
-    return spec.directions.to_json()
+    write_tensors(store, spec.directions.record, TensorObject(arrays, {"directions": spec.directions.digest}, facts))
 
 
-def null_block(store: dict[str, Any], pair: dict[str, Any], block: int) -> dict[str, Any]:
-    """Cross-fitted differences where nothing differs but by chance, for one block of draws."""
-    objects, spec = open_store(store), Pair.from_json(pair)
-    reference = spec.null_block(block)
-    halves = (_pairs(objects, spec, 1), _pairs(objects, spec, 2))
+def null_block(store: ObjectStore, spec: NullBlock) -> None:
+    """Store cross-fitted differences where nothing differs but by chance, for one block of draws."""
+    pair, block = spec.pair, spec.block
+    reference = pair.null_block(block)
+    halves = (_pairs(store, pair, 1), _pairs(store, pair, 2))
     draws = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
-    by_chance = permuted_differences if spec.null_from == "exchange" else part_differences
-    differences = by_chance(halves, spec.components, draws, spec.seed, method=spec.method, normalize=spec.normalize)
+    by_chance = permuted_differences if pair.null_from == "exchange" else part_differences
+    differences = by_chance(halves, pair.components, draws, pair.seed, method=pair.method, normalize=pair.normalize)
     arrays = {"differences": differences}
-    write_tensors(objects, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
-    return reference.to_json()
+    write_tensors(store, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
 
 
 def _common(objects: ObjectStore, spec: Pair) -> CommonFits:

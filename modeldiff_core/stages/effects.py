@@ -1,16 +1,16 @@
 """Stage: the effect of one transformation on the full-data models of one training."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
-from modeldiff_core.identity import digest, plain
-from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.stages.train import load_ensemble
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
+from modeldiff_core.responses import FullModels, shards_of
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
-from modeldiff_core.study import Training, shards_of
+from modeldiff_core.study import Training
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations import (
     Changes,
@@ -41,7 +41,7 @@ class Effect:
         assert isinstance(test, dict)
         test.pop("name")
         identity = {
-            "version": VERSION, "training": digest(self.training.identity), "models": self.models, "test": test,
+            "version": VERSION, "training": self.training.digest, "models": self.models, "test": test,
             "max_images": self.max_images, "seed": self.seed,
         }  # fmt: skip
         return refer(self.training.prefix, "effects", identity, record="{key}.safetensors")
@@ -51,20 +51,15 @@ class Effect:
         """The effect with the study's choice of images."""
         return cls(training, models, test, settings.max_images, settings.seed)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        return {
-            "training": self.training.to_json(), "models": self.models, "test": plain(self.test),
-            "max_images": self.max_images, "seed": self.seed,
-        }  # fmt: skip
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Effect":
-        """What to_json gave."""
-        test = {**content["test"], "intensities": tuple(content["test"]["intensities"])}
-        return cls(
-            Training.from_json(content["training"]), content["models"], TransformationTest(**test),
-            content["max_images"], content["seed"],
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that measures it."""
+        images = len(self.images())
+        sizes = {"intensities": len(self.test.intensities), "models": self.models, "images": images}
+        arrays = Array("changes", sizes), Array("margins", sizes), Array("images", {"images": images})
+        made = Tensors(self.reference, {"effect": self.reference.digest}, arrays)
+        return Step(
+            name, made, measure_effect, self, full_models(self.training, self.models), label,
+            Cost(1e-4 * self.models * images), on_device=True, check=check_images,
         )  # fmt: skip
 
     def images(self) -> Int[np.ndarray, " chosen"]:
@@ -73,16 +68,14 @@ class Effect:
         return eligible_images(targets.labels, targets.metadata, self.test.target_class, self.max_images, self.seed)
 
 
-def measure_effect(store: dict[str, Any], effect: dict[str, Any], execution: dict[str, Any]) -> dict[str, Any]:
+def measure_effect(store: ObjectStore, spec: Effect, execution: Execution) -> None:
     """Store changes of the class's probability and margin [intensities, models, images]."""
-    objects, spec = open_store(store), Effect.from_json(effect)
-    chosen = spec.images()
-    targets = spec.training.task().targets
-    shown = targets.select(chosen)
+    chosen, responses = spec.images(), FullModels(spec.training)
+    shown = spec.training.task().targets.select(chosen)
     transformation = build_on(spec.test, shown)
     parts = []
-    for index in range(shards_of(spec.models, spec.training.ensemble_shard_size)):
-        models, _ = load_ensemble(store, spec.training, index, Execution(**execution))
+    for index in range(shards_of(spec.models, responses.shard_size)):
+        models, _ = responses.load(store, index, execution)
         parts.append(
             measure(models, transformation, shown.images, shown.labels, spec.test.intensities, spec.test.target_class)
         )
@@ -92,8 +85,20 @@ def measure_effect(store: dict[str, Any], effect: dict[str, Any], execution: dic
         "images": chosen,
     }
     content = TensorObject(arrays, {"effect": spec.reference.digest}, {})
-    write_tensors(objects, spec.reference.record, content)
-    return spec.reference.to_json()
+    write_tensors(store, spec.reference.record, content)
+
+
+def full_models(training: Training, models: int) -> tuple[Reference, ...]:
+    """Return the shards of the first full-data models of a training."""
+    responses = FullModels(training)
+    return tuple(responses.product(i).reference for i in range(shards_of(models, responses.shard_size)))
+
+
+def check_images(store: ObjectStore, spec: Effect) -> None:
+    """Raise DamagedObject if an effect was measured on other images than those chosen."""
+    key = spec.reference.record
+    if not np.array_equal(read_tensors(store, key).arrays["images"], spec.images()):
+        raise DamagedObject(f"{store.url(key)}: measured on other images than those chosen", keys=(key,))
 
 
 def read_changes(store: ObjectStore, effect: Effect) -> Changes:

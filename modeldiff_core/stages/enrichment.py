@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.data import Known, nothing_known
+from modeldiff_core.plan import Array, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.directions import FOLDER, Pair
-from modeldiff_core.stages.references import Reference, open_store, refer
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
 from modeldiff_core.study import Training
 from modeldiff_core.subpopulations import MeanImage, Shared, furthest, in_words, shared
@@ -90,18 +90,18 @@ class Description:
         """Where what they share stands."""
         return self.ends.reference
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        return {
-            "pair": self.pair.to_json(), "training": self.training.to_json(), "side": self.side, "index": self.index,
-            "share": self.share,
-        }  # fmt: skip
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Description":
-        """What to_json gave."""
-        pair, training = Pair.from_json(content["pair"]), Training.from_json(content["training"])
-        return cls(pair, training, content["side"], content["index"], content["share"])
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that describes them."""
+        height, width, channels = self.training.load().image_shape
+        axes = {"height": height, "width": width, "channels": channels}
+        arrays = tuple(
+            Array(f"{part}.{sign}.{stored}", axes)
+            for part in PARTS
+            for sign in SIGNS
+            for stored in ("difference", "error")
+        )
+        made = Tensors(self.reference, {"subpopulations": self.reference.digest}, arrays)
+        return Step(name, made, describe, self, (self.pair.directions,), label)
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,10 @@ class EndDescription:
     image: MeanImage | None
 
 
-def describe(store: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+def describe(store: ObjectStore, spec: Description) -> None:
     """Describe both ends of a study's direction, of test and of training examples."""
-    objects, spec = open_store(store), Description.from_json(description)
     task = spec.training.task()
-    spec.ends.describe(objects, {"targets": task.targets, "train": task.train}, spec.training.load().classes)
-    return spec.reference.to_json()
+    spec.ends.describe(store, {"targets": task.targets, "train": task.train}, spec.training.load().classes)
 
 
 def read_description(store: ObjectStore, ends: Ends) -> dict[str, dict[str, EndDescription]]:

@@ -4,16 +4,17 @@ Counts belong to the masks alone, so algorithms that were trained on the same ma
 """
 
 import time
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
+from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.protocol import Counts, Masks
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import digest
-from modeldiff_core.stages.references import Reference, open_store, refer
+from modeldiff_core.plan import Array, Cost, Label, Product, Reference, Step, Tensors, refer
 from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.stages.times import write_time
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_tensors
@@ -24,8 +25,40 @@ LARGEST = 2**32
 """Most bytes of counts (float32) that are kept; beyond them an estimator sees to its memory itself."""
 
 
+def gram_steps(store: ObjectStore, fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...]:
+    """Return the counting of the masks of these regressions, each once, whichever algorithms and estimators share them.
+
+    Counts are intermediate results of the datamodels: not missed once those are complete. Raises FileNotFoundError or
+    DamagedObject if a matrix cannot be read, whose record decides which rows are counted.
+    """
+    serving: dict[Reference, dict[str, Product]] = {}
+    found: dict[Reference, tuple[str, Regression, int]] = {}
+    for words, fit in fits.items():
+        if not (isinstance(fit.estimator, FromMasks) and fit.estimator.uses_counts):
+            continue
+        matrix = MarginMatrix.open(store, fit.matrix.key)
+        if not fits_store(matrix):
+            continue
+        reference = gram_reference(matrix, fit.first, fit.half)
+        found.setdefault(reference, (words, fit, int(matrix.record["n_train"])))
+        serving.setdefault(reference, {})[fit.reference.key] = fit.product
+    return tuple(
+        Step(
+            f"{words} masks counted",
+            Tensors(reference, {"gram": reference.digest}, (Array("counts", {"train": n, "others": n}),)),
+            count_masks,
+            fit,
+            (fit.matrix,),
+            label,
+            Cost(1e-10 * n * n * 1000, 4 * n * n),
+            serves=tuple(serving[reference].values()),
+        )
+        for reference, (words, fit, n) in found.items()
+    )
+
+
 def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Reference:
-    """Where the counts of some rows of masks stand, whichever algorithm they were trained for."""
+    """Return where the counts of some rows of masks stand, whichever algorithm they were trained for."""
     used = rows_used(matrix, first, half)
     number = np.arange(first, len(used))
     wanted = number if half is None else number[number % 2 == half]
@@ -45,16 +78,14 @@ def _design(matrix: MarginMatrix) -> object:
     return {"recipe_version": training["recipe_version"], **design}
 
 
-def count_masks(store: dict[str, Any], regression: dict[str, Any]) -> dict[str, Any]:
+def count_masks(store: ObjectStore, spec: Regression) -> None:
     """Count the masks of a regression unless that is done."""
-    objects, spec = open_store(store), Regression.from_json(regression)
-    matrix = MarginMatrix.open(objects, spec.matrix.key)
-    counts_of(objects, spec, matrix.masks()[rows_used(matrix, spec.first, spec.half)])
-    return gram_reference(matrix, spec.first, spec.half).to_json()
+    matrix = MarginMatrix.open(store, spec.matrix.key)
+    counts_of(store, spec, matrix.masks()[rows_used(matrix, spec.first, spec.half)])
 
 
 def counts_of(store: ObjectStore, regression: Regression, masks: Masks) -> Counts | None:
-    """The counts of a regression's masks, computed and kept if they are not there; None if they are too large."""
+    """Return the counts of a regression's masks, computed and kept if they are not there; None if they are too large."""
     matrix = MarginMatrix.open(store, regression.matrix.key)
     if not fits_store(matrix):
         return None
@@ -73,5 +104,5 @@ def counts_of(store: ObjectStore, regression: Regression, masks: Masks) -> Count
 
 
 def fits_store(matrix: MarginMatrix) -> bool:
-    """Whether counts are kept, which depends on the number of training examples."""
+    """Return whether counts are kept, which depends on the number of training examples."""
     return 4 * int(matrix.record["n_train"]) ** 2 <= LARGEST

@@ -1,18 +1,19 @@
 """Stage: datamodels of one block of targets, and their assembly."""
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from modeldiff_core.datamodels import Datamodels, FromCheckpoints, FromMasks
 from modeldiff_core.datamodels.protocol import Weights
+from modeldiff_core.plan import Cost, Label, Reference, Step, Tensors
+from modeldiff_core.responses import FullModels, shards_of
+from modeldiff_core.stages.blocks import block_arrays, block_key
 from modeldiff_core.stages.gram import counts_of, fits_store, gram_reference
-from modeldiff_core.stages.references import Reference, open_store
-from modeldiff_core.stages.regression import Checkpoints, Regression, rows_used
+from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.stages.times import read_time, write_time
-from modeldiff_core.stages.train import checkpoint_weights
 from modeldiff_core.store import (
     MarginMatrix,
     ObjectStore,
@@ -22,39 +23,86 @@ from modeldiff_core.store import (
     write_record,
     write_tensors,
 )
-from modeldiff_core.study import Training, shards_of
 
 FIELDS = ("weights", "bias", "lambdas", "duality_gap", "validation_r2")
 
 
-def block_key(reference: Reference, start: int, stop: int) -> str:
-    """Name of a block's object."""
-    return f"{reference.key}/targets-{start:06d}-{stop:06d}.safetensors"
+@dataclass(frozen=True)
+class BlockSpec:
+    """The datamodels of targets start..stop−1."""
+
+    regression: Regression
+    start: int
+    stop: int
+
+    @property
+    def key(self) -> str:
+        """Key of the block."""
+        return block_key(self.regression.reference, self.start, self.stop)
+
+    @property
+    def product(self) -> Tensors:
+        """The block in a store."""
+        digest = self.regression.reference.digest
+        arrays = block_arrays(self.stop - self.start, self.regression.units)
+        return Tensors(Reference(self.key, digest, self.key), {"datamodels": digest}, arrays, all_finite=False)
 
 
-def regress_block(store: dict[str, Any], regression: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
-    """Fit and store one block unless it is there, and beside it the seconds that it took."""
-    objects, spec = open_store(store), Regression.from_json(regression)
-    key = block_key(spec.reference, start, stop)
-    if not objects.exists(key):
-        estimator = spec.estimator
+def regress_block(store: ObjectStore, spec: BlockSpec) -> None:
+    """Fit and store one block unless it is there, with the seconds that it took."""
+    fit = spec.regression
+    if not store.exists(spec.key):
+        estimator = fit.estimator
         if isinstance(estimator, FromMasks):
-            fitted, seconds = _fit(objects, spec, estimator, start, stop)
+            fitted, seconds = _fit(store, fit, estimator, spec.start, spec.stop)
         else:
             assert isinstance(estimator, FromCheckpoints)
-            fitted, seconds = _attribute(objects, spec, estimator)
+            fitted, seconds = _attribute(store, fit, estimator)
         arrays = {name: getattr(fitted, name) for name in FIELDS}
-        write_time(objects, key, seconds)
-        write_tensors(objects, key, TensorObject(arrays, {"datamodels": spec.reference.digest}, {}))
-    return {"key": key}
+        write_time(store, spec.key, seconds)
+        write_tensors(store, spec.key, TensorObject(arrays, {"datamodels": fit.reference.digest}, {}))
 
 
-def finish_regression(store: dict[str, Any], regression: dict[str, Any]) -> dict[str, Any]:
+def finish_regression(store: ObjectStore, spec: Regression) -> None:
     """Write the record that makes the datamodels complete."""
-    objects, spec = open_store(store), Regression.from_json(regression)
     blocks = [block_key(spec.reference, *block) for block in spec.blocks]
-    write_record(objects, spec.reference.record, {**spec.to_json(), "digest": spec.reference.digest, "blocks": blocks})
-    return spec.reference.to_json()
+    content = {**spec.record(), "digest": spec.reference.digest, "blocks": blocks}
+    write_record(store, spec.reference.record, content)
+
+
+def block_steps(fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...]:
+    """Return the blocks of these regressions, which are intermediate results of their datamodels."""
+    return tuple(
+        Step(
+            f"{words} datamodels of targets {start}-{stop}",
+            BlockSpec(fit, start, stop).product,
+            regress_block,
+            BlockSpec(fit, start, stop),
+            fit.sources,
+            label,
+            Cost(1e-9 * (stop - start) * fit.units * 1000, 4 * fit.units**2),
+            serves=(fit.product,),
+            memoized=False,
+        )
+        for words, fit in fits.items()
+        for start, stop in fit.blocks
+    )
+
+
+def record_steps(fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...]:
+    """Return the steps that make these regressions complete."""
+    return tuple(
+        Step(
+            f"{words} datamodels complete",
+            fit.product,
+            finish_regression,
+            fit,
+            tuple(BlockSpec(fit, *block).product.reference for block in fit.blocks),
+            label,
+            Cost(0.01),
+        )
+        for words, fit in fits.items()
+    )
 
 
 def seconds_taken(store: ObjectStore, spec: Regression) -> float | None:
@@ -96,21 +144,21 @@ def _fit(store: ObjectStore, spec: Regression, estimator: FromMasks, start: int,
 
 
 def _attribute(store: ObjectStore, spec: Regression, estimator: FromCheckpoints) -> tuple[Datamodels, float]:
-    """Datamodels of all targets, and the seconds that they took."""
+    """Return the datamodels of all targets, and the seconds that they took."""
     assert spec.checkpoints is not None
-    training = Training.from_json(spec.checkpoints.training)
-    task = training.task()
+    task = spec.checkpoints.training.task()
     began = time.process_time()
-    found = estimator.attribute(task, _checkpoints(store, training, spec.checkpoints, spec.half))
+    found = estimator.attribute(task, _checkpoints(store, spec))
     return found, time.process_time() - began
 
 
-def _checkpoints(
-    store: ObjectStore, training: Training, checkpoints: Checkpoints, half: int | None
-) -> Iterator[Weights]:
-    """Weights of the models of a half (or of all), a shard at a time."""
-    for index in range(shards_of(checkpoints.models, training.ensemble_shard_size)):
-        number = index * training.ensemble_shard_size + np.arange(training.ensemble_shard_size)
-        chosen = (number < checkpoints.models) & ((number % 2 == half) if half is not None else True)
+def _checkpoints(store: ObjectStore, spec: Regression) -> Iterator[Weights]:
+    """Yield the weights of the models of a half (or of all), a shard at a time."""
+    assert spec.checkpoints is not None
+    responses = FullModels(spec.checkpoints.training)
+    size = responses.shard_size
+    for index in range(shards_of(spec.checkpoints.models, size)):
+        number = index * size + np.arange(size)
+        chosen = (number < spec.checkpoints.models) & ((number % 2 == spec.half) if spec.half is not None else True)
         if chosen.any():
-            yield {name: array[chosen] for name, array in checkpoint_weights(store, training, index).items()}
+            yield {name: array[chosen] for name, array in responses.weights(store, index).items()}

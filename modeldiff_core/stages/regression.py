@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from modeldiff_core.datamodels import Estimator, FromMasks
-from modeldiff_core.identity import digest
-from modeldiff_core.stages.references import Reference, refer
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Reference, refer
+from modeldiff_core.responses import FullModels, shards_of
+from modeldiff_core.stages.blocks import Blocks
 from modeldiff_core.store import MarginMatrix
 from modeldiff_core.study import Training
 from modeldiff_core.study.build import estimator_of
@@ -19,9 +21,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Models trained on all data: those of a training (as plain values) with numbers below `models`."""
+    """Models trained on all data: those of a training with numbers below `models`."""
 
-    training: dict[str, Any]
+    training: Training
     models: int
 
 
@@ -29,13 +31,14 @@ class Checkpoints:
 class Regression:
     """One regression: a matrix, the models of it that are used, and the estimator (its kind and all its settings).
 
-    first: models before it are kept for evaluation. half: 0 or 1 takes every other model, None all.
+    units: of the masks. first: models before it are kept for evaluation. half: 0 or 1 takes every other model, None all.
     checkpoints: what an estimator looks into that takes no margins; `half` then means their numbers.
     """
 
     matrix: Reference
     folder: str
     targets: int
+    units: int
     first: int
     half: int | None
     kind: str
@@ -57,8 +60,7 @@ class Regression:
             made = {"estimator": {"kind": self.kind, "version": self.estimator.version, "settings": settings}}
         source: dict[str, Any] = {"matrix": self.matrix.digest, "first": self.first}
         if self.checkpoints is not None:
-            training = Training.from_json(self.checkpoints.training)
-            source = {"training": digest(training.identity), "checkpoints": self.checkpoints.models}
+            source = {"training": self.checkpoints.training.digest, "checkpoints": self.checkpoints.models}
         identity = {"version": VERSION, "half": self.half, **source, **made}
         return refer(self.folder, "datamodels", identity, record="{key}/record.json")
 
@@ -71,20 +73,25 @@ class Regression:
             size = -(-self.block_size // chunk) * chunk
         return [(start, min(start + size, self.targets)) for start in range(0, self.targets, size)]
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        checkpoints = self.checkpoints
-        return {
-            "matrix": self.matrix.to_json(), "folder": self.folder, "targets": self.targets, "first": self.first,
-            "half": self.half, "kind": self.kind, "settings": self.settings, "block_size": self.block_size,
-            "checkpoints": checkpoints and {"training": checkpoints.training, "models": checkpoints.models},
-        }  # fmt: skip
+    @property
+    def sources(self) -> tuple[Reference, ...]:
+        """What it reads."""
+        if self.checkpoints is None:
+            return (self.matrix,)
+        models, responses = self.checkpoints.models, FullModels(self.checkpoints.training)
+        count = shards_of(models, responses.shard_size)
+        return tuple(responses.product(index).reference for index in range(count))
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Regression":
-        """What to_json gave."""
-        checkpoints = content["checkpoints"] and Checkpoints(**content["checkpoints"])
-        return cls(**{**content, "matrix": Reference(**content["matrix"]), "checkpoints": checkpoints})
+    def record(self) -> dict[str, Any]:
+        """Return what the record of its datamodels says of how they were made."""
+        content = plain(self)
+        assert isinstance(content, dict)
+        return {name: value for name, value in content.items() if name != "units"}
+
+    @property
+    def product(self) -> Blocks:
+        """What its datamodels are in a store."""
+        return Blocks(self.reference, self.targets, self.units)
 
 
 def rows_used(matrix: MarginMatrix, first: int, half: int | None) -> Bool[np.ndarray, " models"]:

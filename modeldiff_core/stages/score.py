@@ -1,52 +1,84 @@
 """Stage: how good the models are, and how well their datamodels predict unseen ones."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from modeldiff_core.evaluation import scores_with_intervals
-from modeldiff_core.identity import digest
-from modeldiff_core.stages.references import Reference, open_store, refer
+from modeldiff_core.plan import Label, Record, Reference, Step, refer
+from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.regression import Regression
-from modeldiff_core.store import MarginMatrix, ObjectStore, read_tensors, shard_key, write_record
-from modeldiff_core.study import Training, shards_of
+from modeldiff_core.store import MarginMatrix, ObjectStore, write_record
+from modeldiff_core.study import Training
 
 VERSION = 2
+VERSION_ALONE = 3
+"""Version of the scores of margins without full-data models."""
 
 
-def score_reference(spec: Training, regression: Regression, ensemble_models: int) -> Reference:
-    """Where the scores stand."""
-    identity = {"version": VERSION, "datamodels": regression.reference.digest, "ensemble": ensemble_models,
-                "training": digest(spec.identity)}  # fmt: skip
-    return refer(spec.prefix, "scores", identity)
+@dataclass(frozen=True)
+class TrainedScore:
+    """The scores of a training's datamodels, and the accuracies of its subset models and its first full-data models."""
+
+    training: Training
+    regression: Regression
+    full_models: int
+
+    @property
+    def reference(self) -> Reference:
+        """Where the scores are."""
+        identity = {
+            "version": VERSION,
+            "datamodels": self.regression.reference.digest,
+            "ensemble": self.full_models,
+            "training": self.training.digest,
+        }
+        return refer(self.training.prefix, "scores", identity)
+
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that makes it."""
+        return Step(name, Record(self.reference), score, self, (self.regression.reference,), label)
 
 
-def score(
-    store: dict[str, Any], training: dict[str, Any], regression: dict[str, Any], ensemble_models: int
-) -> dict[str, Any]:
-    """Accuracies, number of diverged models, and the linear datamodeling score on the models kept for evaluation."""
-    objects, spec, fit = open_store(store), Training.from_json(training), Regression.from_json(regression)
-    labels = spec.task().targets.labels
-    logits = np.concatenate(
-        [
-            read_tensors(objects, shard_key(spec.ensemble, i), spec.identity).arrays["logits"]
-            for i in range(shards_of(ensemble_models, spec.ensemble_shard_size))
-        ]
-    )[:ensemble_models]
-    reference = score_reference(spec, fit, ensemble_models)
+@dataclass(frozen=True)
+class Score:
+    """The scores of datamodels whose margins are all that is known."""
+
+    regression: Regression
+
+    @property
+    def reference(self) -> Reference:
+        """Where the scores are."""
+        identity = {"version": VERSION_ALONE, "datamodels": self.regression.reference.digest}
+        return refer(self.regression.folder, "scores", identity)
+
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that makes it."""
+        return Step(name, Record(self.reference), score_alone, self, (self.regression.reference,), label)
+
+
+def score(store: ObjectStore, spec: TrainedScore) -> None:
+    """Write accuracies, the number of diverged models, and the score on the models kept for evaluation."""
+    labels = spec.training.task().targets.labels
+    logits = FullModels(spec.training).logits(store, spec.full_models)
     record = {
-        "digest": reference.digest,
+        "digest": spec.reference.digest,
         "ensemble_accuracy": float((logits.argmax(-1) == labels).mean()),
-        **score_datamodels(objects, fit),
+        **score_datamodels(store, spec.regression),
     }
-    write_record(objects, reference.record, record)
-    return reference.to_json()
+    write_record(store, spec.reference.record, record)
+
+
+def score_alone(store: ObjectStore, spec: Score) -> None:
+    """Write what the matrix and its datamodels alone say."""
+    content = {"digest": spec.reference.digest, **score_datamodels(store, spec.regression)}
+    write_record(store, spec.reference.record, content)
 
 
 def score_datamodels(store: ObjectStore, fit: Regression) -> dict[str, Any]:
-    """What the matrix and its datamodels alone say: their score, and how many models there are and how accurate.
+    """Return the score of datamodels, and from the matrix how many models there are and how accurate they are.
 
     largest_gap: null for estimators that have no duality gap.
     """

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.identity import digest, plain
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Tensors, refer
+from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.directions import FOLDER, Pair
+from modeldiff_core.stages.effects import full_models
 from modeldiff_core.stages.enrichment import Description
-from modeldiff_core.stages.references import Reference, open_store, refer
-from modeldiff_core.stages.train import load_ensemble
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import StudyConfig, Training
 from modeldiff_core.training import Execution
@@ -79,26 +80,35 @@ class Search:
     def _identity(self) -> dict[str, Any]:
         """The level of the intervals and what counts as distinguishing decide none of these numbers."""
         return {
-            **self._proposal, "trainings": [digest(training.identity) for training in self.trainings],
+            **self._proposal, "trainings": [training.digest for training in self.trainings],
             "models": self.models, "images": [self.effects.max_images, self.effects.seed],
         }  # fmt: skip
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        return {
-            "pair": self.pair.to_json(), "trainings": [training.to_json() for training in self.trainings],
-            "models": self.models, "side": self.side, "index": self.index, "settings": plain(self.settings),
-            "effects": plain(self.effects),
-        }  # fmt: skip
+    def propose_step(self, name: str, label: Label) -> Step:
+        """Return the step that proposes candidates."""
+        return Step(name, Record(self.proposed), propose_candidates, self, (self.pair.directions,), label)
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Search":
-        """What to_json gave."""
-        a, b = (Training.from_json(training) for training in content["trainings"])
-        return cls(
-            Pair.from_json(content["pair"]), (a, b), content["models"], content["side"], content["index"],
-            SearchSettings(**content["settings"]), EffectSettings(**content["effects"]),
-        )  # fmt: skip
+    def rank_step(self, which: Which, name: str, label: Label) -> Step:
+        """Return the step that ranks the candidates on one algorithm."""
+        reference = self.candidates(which)
+        made = Tensors(reference, {"candidates": reference.digest})
+        needs = (self.proposed, *full_models(self.training(which), self.models))
+        return Step(name, made, rank_candidates, OneSide(self, which), needs, label, Cost(10), on_device=True)
+
+    def confirm_step(self, which: Which, name: str, label: Label) -> Step:
+        """Return the step that measures the best candidates on one algorithm."""
+        reference = self.finalists(which)
+        made = Tensors(reference, {"finalists": reference.digest})
+        needs = tuple(self.candidates(each) for each in BOTH)
+        return Step(name, made, measure_finalists, OneSide(self, which), needs, label, Cost(5), on_device=True)
+
+
+@dataclass(frozen=True)
+class OneSide:
+    """A search on one of the two algorithms."""
+
+    search: Search
+    which: Which
 
 
 def searches(
@@ -121,10 +131,9 @@ def searches(
     return found
 
 
-def propose_candidates(store: dict[str, Any], search: dict[str, Any]) -> dict[str, Any]:
+def propose_candidates(store: ObjectStore, spec: Search) -> None:
     """Store the candidates along the direction, so that both algorithms are shown the very same."""
-    objects, spec = open_store(store), Search.from_json(search)
-    directions = read_tensors(objects, spec.pair.directions.record, {"directions": spec.pair.directions.digest}).arrays
+    directions = read_tensors(store, spec.pair.directions.record, {"directions": spec.pair.directions.digest}).arrays
     task = spec.trainings[0].task()
     tests = proposals(
         Along(task.targets, directions[f"{spec.side}.projections"][:, spec.index]),
@@ -132,42 +141,34 @@ def propose_candidates(store: dict[str, Any], search: dict[str, Any]) -> dict[st
         spec.settings,
     )
     content = {"digest": spec.proposed.digest, "tests": [plain(test) for test in tests]}
-    write_record(objects, spec.proposed.record, content)
-    return spec.proposed.to_json()
+    write_record(store, spec.proposed.record, content)
 
 
-def rank_candidates(
-    store: dict[str, Any], search: dict[str, Any], which: Which, execution: dict[str, Any]
-) -> dict[str, Any]:
+def rank_candidates(store: ObjectStore, spec: OneSide, execution: Execution) -> None:
     """Store the candidates' mean effects at full intensity on the ranking half of images and models."""
-    objects, spec = open_store(store), Search.from_json(search)
-    tests = read_proposed(objects, spec)
-    task = spec.training(which).task()
-    half, _ = image_halves(len(task.targets), spec.settings.seed)
-    rows, _ = model_halves(spec.models)
-    found = _changes(store, spec, which, tests, half, rows, execution, (1.0,))
+    search, which = spec.search, spec.which
+    task = search.training(which).task()
+    half, _ = image_halves(len(task.targets), search.settings.seed)
+    rows, _ = model_halves(search.models)
+    found = _changes(store, spec, read_proposed(store, search), _Shown(half, rows, (1.0,)), execution)
     arrays = {"effects": np.array([changes.probability.mean(dtype=np.float64) for changes in found])}
-    reference = spec.candidates(which)
-    write_tensors(objects, reference.record, TensorObject(arrays, {"candidates": reference.digest}, {}))
-    return reference.to_json()
+    reference = search.candidates(which)
+    write_tensors(store, reference.record, TensorObject(arrays, {"candidates": reference.digest}, {}))
 
 
-def measure_finalists(
-    store: dict[str, Any], search: dict[str, Any], which: Which, execution: dict[str, Any]
-) -> dict[str, Any]:
+def measure_finalists(store: ObjectStore, spec: OneSide, execution: Execution) -> None:
     """Store what the best candidates change on the confirming half of images and models, at every intensity."""
-    objects, spec = open_store(store), Search.from_json(search)
-    tests = ranked(objects, spec)[: spec.settings.confirmed]
-    task = spec.training(which).task()
-    _, half = image_halves(len(task.targets), spec.settings.seed)
-    _, rows = model_halves(spec.models)
+    search, which = spec.search, spec.which
+    tests = ranked(store, search)[: search.settings.confirmed]
+    task = search.training(which).task()
+    _, half = image_halves(len(task.targets), search.settings.seed)
+    _, rows = model_halves(search.models)
     arrays: dict[str, np.ndarray] = {}
-    for at, changes in enumerate(_changes(store, spec, which, tests, half, rows, execution, None)):
+    for at, changes in enumerate(_changes(store, spec, tests, _Shown(half, rows, None), execution)):
         arrays |= {f"{at}.probability": changes.probability, f"{at}.margin": changes.margin}
-    reference = spec.finalists(which)
+    reference = search.finalists(which)
     facts = {"tests": [plain(test) for test in tests]}
-    write_tensors(objects, reference.record, TensorObject(arrays, {"finalists": reference.digest}, facts))
-    return reference.to_json()
+    write_tensors(store, reference.record, TensorObject(arrays, {"finalists": reference.digest}, facts))
 
 
 def read_proposed(store: ObjectStore, spec: Search) -> list[TransformationTest]:
@@ -204,22 +205,25 @@ def _tests(tests: Any) -> list[TransformationTest]:
     return [TransformationTest(**{**test, "intensities": tuple(test["intensities"])}) for test in tests]
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """Positions of the images, numbers of the models, and the intensities (None for each test's own)."""
+
+    images: np.ndarray
+    models: range
+    intensities: tuple[float, ...] | None
+
+
 def _changes(
-    store: dict[str, Any],
-    spec: Search,
-    which: Which,
-    tests: Sequence[TransformationTest],
-    half: np.ndarray,
-    rows: range,
-    execution: dict[str, Any],
-    intensities: tuple[float, ...] | None,
+    store: ObjectStore, spec: OneSide, tests: Sequence[TransformationTest], shown: _Shown, execution: Execution
 ) -> list[Changes]:
-    """Changes of some rows of the full-data models, one shard of them in memory at a time."""
-    training = spec.training(which)
-    examples, size = training.task().targets.select(half), training.ensemble_shard_size
+    """Return the changes of some of the full-data models, one shard of them in memory at a time."""
+    training = spec.search.training(spec.which)
+    responses, size, rows = FullModels(training), training.ensemble_shard_size, shown.models
+    examples = training.task().targets.select(shown.images)
     first = rows.start // size
     groups = []
     for index in range(first, -(-rows.stop // size)):
-        models, _ = load_ensemble(store, training, index, Execution(**execution))
-        groups.append(measure_tests(models, examples, tests, spec.effects, intensities))
+        models, _ = responses.load(store, index, execution)
+        groups.append(measure_tests(models, examples, tests, spec.search.effects, shown.intensities))
     return joined(groups, slice(rows.start - first * size, rows.stop - first * size))

@@ -1,6 +1,6 @@
-"""Arrays in files that other tools wrote: .npy, .npz, .zarr, .safetensors and .pt, opened so that nothing in them runs.
+"""Arrays in files that other tools wrote: .npy, .npz, .zarr, .safetensors and .pt, read without running code in them.
 
-They are read by parts where the format allows it (all but .npz).
+Arrays are read in parts where the format allows it (all but .npz).
 """
 
 import pickle
@@ -19,33 +19,46 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.store.objects import ObjectStore, StoreSettings
 
 FORMATS = ".npy, .npz, .zarr, .safetensors or .pt"
-THERE = "a file that is there"
+EXISTING_FILE = "an existing file"
 
 Part = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
 class FileArray:
-    """An array in a file. source: the file, and the array's name in it, for messages."""
+    """An array in a file.
+
+    Attributes:
+        shape: Its shape.
+        read: Reads one part, given as a slice for each axis.
+        source: The file and the array's name in it, for messages.
+    """
 
     shape: tuple[int, ...]
     read: Callable[[Part], Shaped[np.ndarray, "..."]]
     source: str
 
     def rows(self, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
-        """Rows start..stop−1 along the first axis."""
+        """Return rows start..stop−1 along the first axis."""
         return self.read((slice(start, stop), *(slice(None) for _ in self.shape[1:])))
 
     def whole(self) -> Shaped[np.ndarray, "..."]:
-        """All of it."""
+        """Return the complete array."""
         return self.read(tuple(slice(None) for _ in self.shape))
 
 
 @contextmanager
 def opened(source: str, key: str, settings: StoreSettings) -> Iterator[dict[str, FileArray]]:
-    """The arrays of a file, or of a zarr folder, at a path or an fsspec URL, as long as the block lasts.
+    """Yield the arrays of a file or zarr folder at a path or an fsspec URL; they can be read inside the block only.
 
-    key, and what is raised: see ``open_arrays`` and ``fetched``.
+    Args:
+        source: A path or an fsspec URL.
+        key: The configuration key that named the file, for errors.
+        settings: Settings of the store with whose endpoint, region and profile an s3:// URL is opened.
+
+    Raises:
+        ConfigError: As ``open_arrays`` and ``fetched`` do.
+        StoreError: If the URL cannot be reached.
     """
     with fetched(source, key, settings) as path:
         yield open_arrays(path, key, source)
@@ -53,58 +66,77 @@ def opened(source: str, key: str, settings: StoreSettings) -> Iterator[dict[str,
 
 @contextmanager
 def fetched(source: str, key: str, settings: StoreSettings) -> Iterator[Path]:
-    """The path of a file or folder at a path or an fsspec URL, as long as the block lasts.
+    """Yield a local path of a file or folder that is named by a path or an fsspec URL.
 
-    What is not on this machine is copied to a temporary folder first. settings: of the store whose endpoint, region
-    and profile an s3:// URL is reached with. Raises ConfigError, naming the configuration key, for a URL at which
-    nothing is; StoreError if the place cannot be reached.
+    Remote files are copied to a temporary folder, which is removed at the end of the block.
+
+    Args:
+        source: A path or an fsspec URL.
+        key: The configuration key that named the file, for errors.
+        settings: Settings of the store with whose endpoint, region and profile an s3:// URL is opened.
+
+    Raises:
+        ConfigError: If nothing exists at the URL; names `key`.
+        StoreError: If the URL cannot be reached.
     """
     if "://" not in source or source.startswith(("file://", "local://")):
         yield Path(source.split("://", 1)[-1]).expanduser()
         return
     parent, _, name = source.rstrip("/").rpartition("/")
-    there = ObjectStore(replace(settings, root=parent))
+    remote = ObjectStore(replace(settings, root=parent))
     with tempfile.TemporaryDirectory(prefix="modeldiff-") as folder:
-        to = Path(folder) / name
+        local = Path(folder) / name
         recursive = Path(name).suffix == ".zarr"
         try:
-            there.attempt(
-                "fetched", name, lambda: there.fs.get(there.path(name), str(to), recursive=recursive), FileNotFoundError
+            remote.attempt(
+                "fetched",
+                name,
+                lambda: remote.fs.get(remote.path(name), str(local), recursive=recursive),
+                FileNotFoundError,
             )
         except FileNotFoundError as error:
-            raise ConfigError(key, THERE, source) from error
-        yield to
+            raise ConfigError(key, EXISTING_FILE, source) from error
+        yield local
 
 
 def open_arrays(path: Path, key: str, source: str | None = None) -> dict[str, FileArray]:
-    """The arrays of a file by their names; the one array of a .npy file or of a .zarr array has an empty name.
+    """Return the arrays of a file by name; the array of a .npy file and a bare .zarr array have an empty name.
 
-    key: the configuration key that named the file; source: how, if not by this path. Raises ConfigError for a file
-    that is not there, of another format, cut short, or that holds anything but numbers: no pickled object is ever
-    loaded.
+    Args:
+        path: The local file or folder.
+        key: The configuration key that named the file, for errors.
+        source: The name by which the user knows the file, if it is not this path.
+
+    Raises:
+        ConfigError: For a file that does not exist, has another format, is truncated, or holds anything but numbers.
+            No pickled object is ever loaded.
     """
-    said = source or str(path)
+    shown = source or str(path)
     opener = OPENERS.get(path.suffix)
     if opener is None:
-        raise ConfigError(key, f"a file that ends in {FORMATS}", said)
+        raise ConfigError(key, f"a file that ends in {FORMATS}", shown)
     if not path.exists():
-        raise ConfigError(key, THERE, said)
+        raise ConfigError(key, EXISTING_FILE, shown)
     try:
-        found = opener(path)
+        arrays = opener(path)
     except (ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ConfigError(key, f"a readable {path.suffix} file of arrays", said, _first_line(error)) from error
+        raise ConfigError(key, f"a readable {path.suffix} file of arrays", shown, _first_line(error)) from error
     except (pickle.UnpicklingError, AttributeError) as error:
         raise ConfigError(
-            key, "a file of tensors alone, which opens with weights_only", said, _first_line(error)
+            key, "a file of tensors alone, which opens with weights_only", shown, _first_line(error)
         ) from error
-    for array in found.values():
+    for array in arrays.values():
         if array.read(tuple(slice(0, 0) for _ in array.shape)).dtype.kind not in "buif":
             raise ConfigError(key, "numbers or booleans", array.source)
-    return {name: replace(array, source=array.source.replace(str(path), said)) for name, array in found.items()}
+    return {name: replace(array, source=array.source.replace(str(path), shown)) for name, array in arrays.items()}
 
 
 def only_array(arrays: dict[str, FileArray], names: tuple[str, ...], key: str) -> FileArray:
-    """The array of one of these names, or the only one there is; raises ConfigError that lists the names there are."""
+    """Return the first array with one of these names, or the only array of the file.
+
+    Raises:
+        ConfigError: If there are several arrays and none has such a name; lists the names of all.
+    """
     for name in names:
         if name in arrays:
             return arrays[name]
@@ -125,10 +157,10 @@ def _npz(path: Path) -> dict[str, FileArray]:
 def _zarr(path: Path) -> dict[str, FileArray]:
     import zarr
 
-    found = zarr.open(path, mode="r")
-    if isinstance(found, zarr.Array):
-        return {"": _of_array(found, str(path))}
-    return {name: _of_array(array, f"{path}: {name}") for name, array in found.arrays()}
+    content = zarr.open(path, mode="r")
+    if isinstance(content, zarr.Array):
+        return {"": _of_array(content, str(path))}
+    return {name: _of_array(array, f"{path}: {name}") for name, array in content.arrays()}
 
 
 def _safetensors(path: Path) -> dict[str, FileArray]:
@@ -151,10 +183,10 @@ def _pt(path: Path) -> dict[str, FileArray]:
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError:  # files of the format before torch 1.6 cannot be mapped
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    named = found if isinstance(found, dict) else {"": found}
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    named = content if isinstance(content, dict) else {"": content}
     if not named or not all(isinstance(tensor, torch.Tensor) for tensor in named.values()):
         raise ValueError("neither a tensor nor a dictionary of tensors")
 

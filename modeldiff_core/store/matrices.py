@@ -1,7 +1,7 @@
 """Consolidated matrices: all shards of a training as one zarr group, read by columns.
 
-A matrix is valid when its record exists. The record names the group that holds the arrays, which nothing else ever
-writes to, and the checksum of each of its objects, so that whoever reads some columns can check them without the rest.
+A matrix is valid when its record exists. The record names the group that holds the arrays, which is never written to
+again, and the checksum of each of its objects, so that a reader of some columns can check them without the rest.
 """
 
 import uuid
@@ -21,13 +21,13 @@ from modeldiff_core.store.records import read_record, write_record
 from modeldiff_core.store.shards import Shard
 
 ROWS, COLUMNS = 4096, 100
-"""Most models and targets in a chunk of the margins (1.6 MB of float32)."""
+"""Maximum of models and of targets in a chunk of the margins (1.6 MB of float32)."""
 
 WRITERS, READERS = 4, 8
-"""Chunks on their way at a time."""
+"""Chunks that are written and read concurrently."""
 
-PARTS = "group", "models", "n_train", "n_targets", "dtype", "chunk", "diverged", "crc32c"
-"""What the record of a matrix says besides its identity."""
+FIELDS = "group", "models", "n_train", "n_targets", "dtype", "chunk", "diverged", "crc32c"
+"""Fields of the record of a matrix besides its identity."""
 
 
 def write_matrix(
@@ -39,19 +39,32 @@ def write_matrix(
     n_targets: int,
     identity: Mapping[str, object],
 ) -> dict[str, Any]:
-    """Stream shards, in order, into a new group beside ``<key>.json`` and write that record last.
+    """Stream shards into a new zarr group next to ``<key>.json``, and write that record last.
 
-    A matrix that is there already stays as it is for whoever reads it, and is replaced with its record. The margins'
-    type is that of the first shard. Rows beyond `models` are left out.
+    An existing matrix of that key stays readable for those who have opened it; the new record replaces the old one.
 
     Memory: two buffers of ROWS × (bytes of a margin × targets + train/8) bytes (one is written while the other is
-    filled), WRITERS chunks and a shard; so it does not grow with the models. Raises DamagedObject, and leaves nothing,
-    if the shards hold fewer models or differ in their type.
+    filled), WRITERS chunks and a shard, independent of the number of models.
+
+    Args:
+        store: Where to write.
+        key: Key of the matrix.
+        shards: In order of their models; the first one decides the type of the margins.
+        models: Rows of the matrix; models of the shards beyond them are left out.
+        n_train: Columns of the masks.
+        n_targets: Columns of the margins.
+        identity: Configuration of the margins, kept in the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        DamagedObject: If the shards hold fewer models or differ in their type; nothing is left in the store.
     """
     group = f"{key}.{uuid.uuid4().hex[:8]}.zarr"
     chunk = -(-models // -(-models // ROWS)), min(COLUMNS, n_targets)  # rows of chunks are of nearly equal size
     writer: _Writer | None = None
-    at = 0
+    added = 0
     try:
         with workers(WRITERS) as threads:
             for shard in shards:
@@ -63,9 +76,9 @@ def write_matrix(
                         f"{store.url(key)}: margins of type {margins.dtype}, from model {shard.first} on "
                         f"{shard.margins.dtype}"
                     )
-                at += writer.add(shard)
-            if writer is None or at < models:
-                raise DamagedObject(f"{store.url(key)}: {at} models in the shards, {models} expected")
+                added += writer.add(shard)
+            if writer is None or added < models:
+                raise DamagedObject(f"{store.url(key)}: {added} models in the shards, {models} expected")
             sums = writer.finish()
     except BaseException:
         discard_group(store, group)
@@ -86,7 +99,7 @@ def write_matrix(
 
 
 def grids(models: int, n_train: int, n_targets: int, chunk: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Grid, Grid]:
-    """How margins and masks are cut; chunk: models and targets of a chunk of the margins."""
+    """Return how margins and masks are cut; `chunk` holds models and targets of a chunk of the margins."""
     packed = -(-n_train // 8)
     return (
         Grid("margins", (models, n_targets), chunk, dtype),
@@ -96,7 +109,7 @@ def grids(models: int, n_train: int, n_targets: int, chunk: tuple[int, int], dty
 
 @contextmanager
 def workers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads; if the block fails, they end what they have begun and drop what waits."""
+    """Yield a pool of threads; if the block fails, running calls finish and waiting ones are dropped."""
     threads = ThreadPoolExecutor(count, thread_name_prefix="matrix")
     try:
         yield threads
@@ -105,7 +118,7 @@ def workers(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def discard_group(store: ObjectStore, group: str) -> None:
-    """Delete what has been written of a group that no record names; what cannot be deleted stays as a stray."""
+    """Delete the objects of a group that no record names; those that cannot be deleted stay as strays."""
     try:
         for key in store.sizes(group):
             store.delete(key)
@@ -114,7 +127,7 @@ def discard_group(store: ObjectStore, group: str) -> None:
 
 
 class _Writer:
-    """Gathers rows in one buffer while the other is written; keeps the checksums of what has been written."""
+    """A writer that fills one buffer of rows while the other is written, and keeps the checksums of written objects."""
 
     def __init__(self, store: ObjectStore, group: str, margins: Grid, masks: Grid, threads: ThreadPoolExecutor) -> None:
         self.store, self.group, self.margins, self.masks, self.threads = store, group, margins, masks, threads
@@ -128,24 +141,24 @@ class _Writer:
         ]
 
     def add(self, shard: Shard) -> int:
-        """Take the rows of a shard that the matrix still lacks; gives how many they are."""
+        """Add the rows of a shard that the matrix still lacks, and return their number."""
         count = min(len(shard.margins), self.models - self._at)
         packed = np.packbits(shard.masks[:count], axis=1)
         self.diverged += (self._at + np.flatnonzero(shard.diverged[:count])).tolist()
-        taken = 0
-        while taken < count:
+        copied = 0
+        while copied < count:
             filled = self._at % self.rows
-            some = min(count - taken, self.rows - filled)
+            step = min(count - copied, self.rows - filled)
             margins, masks = self._buffers[0]
-            margins[filled : filled + some] = shard.margins[taken : taken + some]
-            masks[filled : filled + some] = packed[taken : taken + some]
-            taken, self._at = taken + some, self._at + some
+            margins[filled : filled + step] = shard.margins[copied : copied + step]
+            masks[filled : filled + step] = packed[copied : copied + step]
+            copied, self._at = copied + step, self._at + step
             if self._at % self.rows == 0:
                 self._flush()
         return count
 
     def finish(self) -> dict[str, int]:
-        """Write what is left; gives the checksums of all objects of the group."""
+        """Write the remaining rows, and return the checksums of all objects of the group."""
         if self._at % self.rows:
             self._flush()
         self._wait()
@@ -175,7 +188,7 @@ class _Writer:
 
 @dataclass(frozen=True)
 class MarginMatrix:
-    """A consolidated matrix that was found complete."""
+    """A complete consolidated matrix: its record exists."""
 
     store: ObjectStore
     key: str
@@ -183,12 +196,17 @@ class MarginMatrix:
 
     @classmethod
     def open(cls, store: ObjectStore, key: str) -> "MarginMatrix":
-        """The matrix of that key; raises FileNotFoundError if its record is not there, DamagedObject if it is none."""
+        """Return the matrix of that key.
+
+        Raises:
+            FileNotFoundError: If there is no record.
+            DamagedObject: If the record is damaged or not that of a matrix.
+        """
         record = read_record(store, f"{key}.json")
-        missing = [name for name in PARTS if name not in record]
+        missing = [name for name in FIELDS if name not in record]
         if missing:
             raise DamagedObject(
-                f"{store.url(key)}.json: no record of a matrix, which says its {', '.join(missing)}",
+                f"{store.url(key)}.json: not the record of a matrix, it lacks {', '.join(missing)}",
                 keys=(f"{key}.json",),
             )
         return cls(store, key, record)
@@ -201,52 +219,53 @@ class MarginMatrix:
 
     @property
     def grids(self) -> tuple[Grid, Grid]:
-        """How its margins and its masks are cut."""
-        said = self.record
-        rows, columns = said["chunk"]
-        return grids(said["models"], said["n_train"], said["n_targets"], (rows, columns), np.dtype(said["dtype"]))
+        """The grids of its margins and of its masks."""
+        record = self.record
+        rows, columns = record["chunk"]
+        dtype = np.dtype(record["dtype"])
+        return grids(record["models"], record["n_train"], record["n_targets"], (rows, columns), dtype)
 
     def valid(self) -> Bool[np.ndarray, " models"]:
-        """Which models ended with finite margins."""
+        """Return, for every model, whether it ended with finite margins."""
         keep = np.ones(self.record["models"], dtype=bool)
         keep[self.record["diverged"]] = False
         return keep
 
     def masks(self) -> Bool[np.ndarray, "models train"]:
-        """All masks, checked against the record."""
-        found = np.empty((self.record["models"], self.record["n_train"]), dtype=bool)
+        """Return all masks, checked against the record; raise DamagedObject."""
+        masks = np.empty((self.record["models"], self.record["n_train"]), dtype=bool)
         for rows, packed in self.packed_masks():
-            found[rows] = np.unpackbits(packed, axis=1, count=self.record["n_train"])
-        return found
+            masks[rows] = np.unpackbits(packed, axis=1, count=self.record["n_train"])
+        return masks
 
     def packed_masks(self) -> Iterator[tuple[slice, UInt8[np.ndarray, "rows bytes"]]]:
-        """The masks, eight to a byte, by rows of chunks, checked against the record."""
+        """Yield the masks, eight to a byte, by rows of chunks, checked against the record; raise DamagedObject."""
         grid = self.grids[1]
         for row in range(grid.counts[0]):
             yield grid.rows(row), self._chunk(grid, row, 0)
 
     def margins(self, start: int = 0, stop: int | None = None) -> Float[np.ndarray, "models targets"]:
-        """Margins of targets start..stop−1; every chunk that is touched is read whole and checked."""
+        """Return the margins of targets start..stop−1; check every chunk they touch, and raise DamagedObject."""
         stop = self.record["n_targets"] if stop is None else stop
         grid = self.grids[0]
         first, last = start // grid.chunk[1], -(-stop // grid.chunk[1])
-        found = np.empty((grid.shape[0], stop - start), grid.dtype)
+        margins = np.empty((grid.shape[0], stop - start), grid.dtype)
 
         def read(row: int, column: int) -> None:
-            at = grid.columns(column)
-            some = slice(max(start, at.start), min(stop, at.stop))
+            columns = grid.columns(column)
+            first_target, end = max(start, columns.start), min(stop, columns.stop)
             chunk = self._chunk(grid, row, column)
-            found[grid.rows(row), some.start - start : some.stop - start] = chunk[
-                :, some.start - at.start : some.stop - at.start
+            margins[grid.rows(row), first_target - start : end - start] = chunk[
+                :, first_target - columns.start : end - columns.start
             ]
 
         with workers(READERS) as threads:
             for reading in [threads.submit(read, i, j) for i in range(grid.counts[0]) for j in range(first, last)]:
                 reading.result()
-        return found
+        return margins
 
     def object(self, name: str) -> bytes:
-        """An object of the group, checked against the record; raises DamagedObject also if it is not there."""
+        """Return an object of the group, checked against the record; raise DamagedObject also if it is missing."""
         address = self.store.url(f"{self.group}/{name}")
         try:
             data = self.store.read(f"{self.group}/{name}")

@@ -1,7 +1,7 @@
 """Whole objects under one root, on any filesystem that fsspec knows.
 
-An object is written in one step and is there or not there: a PUT on object storage, a temporary name, fsync and
-rename on a local disk. Nothing else in the platform touches a filesystem of results.
+An object is written in one step, so that it either exists completely or not at all: one PUT on object storage, or a
+temporary name, fsync and rename on a local disk. No other module of the platform touches a filesystem of results.
 """
 
 import os
@@ -19,37 +19,41 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from modeldiff_core.errors import ConfigError, StoreError
-from modeldiff_core.store.patience import outlast, within
+from modeldiff_core.store.retries import retry_while_transient, run_within
 
 T = TypeVar("T")
 
 TEMPORARY = ".part"
-"""Ending of a local object that is being written; such files are never read."""
+"""Suffix of a local object that is being written; such files are never read."""
 
-PROBE = ".probe-"
-"""What the name of a probe's object begins with."""
+PROBE_PREFIX = ".probe-"
+"""Prefix of the names of objects that a probe writes."""
 
-HURRY = 3.0
-"""Seconds that a probe waits for a connection, and during which it tries again."""
+PROBE_CONNECT_TIMEOUT = 3.0
+"""Seconds that a probe waits for a connection, and for which it retries."""
 
-STALLED_PROBE = 12.0
-"""Seconds that a probe gives a server that is there to take or to send a few bytes: a busy one may need that."""
+PROBE_TRANSFER_TIMEOUT = 12.0
+"""Seconds that a probe allows a connected server to accept or send a few bytes: a busy one may need them."""
 
-STALLED, SLOWEST = 60.0, 1e6
-"""Seconds that an upload may take at least, and bytes a second that it must reach after them."""
+UPLOAD_TIMEOUT, SLOWEST_UPLOAD = 60.0, 1e6
+"""Seconds that an upload may take, and bytes a second that it must reach beyond them."""
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Where results live; secrets come from the environment only (AWS_* variables, profiles).
+    """The location of results; secrets come from the environment only (AWS_* variables, profiles).
 
-    root: an fsspec URL or a local folder. endpoint, region, profile: of an S3 server, each optional.
-    retry_seconds: how long an operation that fails is tried again when the fault may pass (a busy or restarting server,
-    a cut connection); 0 tries once.
+    Attributes:
+        root: An fsspec URL or a local folder.
+        endpoint: Address of an S3 server other than AWS.
+        region: Region of the S3 server.
+        profile: AWS profile to use.
+        retry_seconds: Seconds for which an operation is retried after a transient error (a busy or restarting server,
+            a dropped connection); 0 tries once.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    """For forms made of these settings: a key that they lack is refused before it is kept anywhere."""
+    """Forms made of these settings refuse unknown keys before they keep anything."""
 
     root: str
     endpoint: str | None = None
@@ -70,35 +74,40 @@ class StoreSettings:
         root = self.root.rstrip("/") or "/"
         return root if "://" in root else f"file://{Path(root).expanduser().absolute()}"
 
-    def options(self, hurried: bool = False) -> dict[str, object]:
-        """Arguments of the filesystem, none of them a secret; hurried: give up on a server within seconds."""
+    def options(self, for_probe: bool = False) -> dict[str, object]:
+        """Return the arguments of the filesystem, none of them a secret; a probe gives up within seconds."""
         if not self.url.startswith("s3://"):
             return {}
         client = {k: v for k, v in (("endpoint_url", self.endpoint), ("region_name", self.region)) if v}
         profile = {"profile": self.profile} if self.profile else {}
-        # Each request of an operation is sent three times within a few seconds; `attempt` repeats the whole of it.
-        config: dict[str, object] = {"retries": {"total_max_attempts": 1 if hurried else 3, "mode": "standard"}}
-        # Every object carries a checksum of its own, and what is sent is signed: botocore's CRC would be a third.
+        # botocore sends each request up to three times within seconds; `attempt` repeats the whole operation.
+        config: dict[str, object] = {"retries": {"total_max_attempts": 1 if for_probe else 3, "mode": "standard"}}
+        # Every object carries its own checksum and every request is signed: botocore's CRC would be the third check.
         config |= dict.fromkeys(("request_checksum_calculation", "response_checksum_validation"), "when_required")
-        if hurried:
-            config |= {"connect_timeout": HURRY, "read_timeout": STALLED_PROBE}
+        if for_probe:
+            config |= {"connect_timeout": PROBE_CONNECT_TIMEOUT, "read_timeout": PROBE_TRANSFER_TIMEOUT}
         return {"use_listings_cache": False, "client_kwargs": client, "config_kwargs": config, **profile}
 
-    def filesystem(self, hurried: bool = False) -> Any:
-        """The filesystem of the root; raises ConfigError if there is none of that kind."""
+    def filesystem(self, for_probe: bool = False) -> Any:
+        """Return the filesystem of the root; raise ConfigError if fsspec knows none of that kind."""
         protocol = self.url.split("://", 1)[0]
         try:
-            fs = fsspec.filesystem(protocol, **self.options(hurried))
-        except (ValueError, ImportError, TypeError) as error:  # TypeError: of a kind that needs more than a URL
+            fs = fsspec.filesystem(protocol, **self.options(for_probe))
+        except (ValueError, ImportError, TypeError) as error:  # TypeError: the filesystem needs more than a URL
             raise ConfigError("store.root", "an fsspec URL or a folder", self.root, str(error)) from error
         if protocol == "s3":
-            fs.retries = 1  # s3fs would repeat what botocore has repeated, five times over
+            fs.retries = 1  # s3fs would repeat five times the requests that botocore has already repeated
         return fs
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What a listing says of an object. size: bytes. written: Unix time in seconds, None where nothing tells it."""
+    """An object in a listing.
+
+    Attributes:
+        size: Bytes.
+        written: Unix time of its last write in seconds, None where the filesystem does not report it.
+    """
 
     size: int
     written: float | None
@@ -107,8 +116,8 @@ class Listed:
 class ObjectStore:
     """Objects named by keys such as ``trainings/x/shards/000017.safetensors``.
 
-    Whatever a backend raises (each has exceptions of its own) becomes a StoreError, but for FileNotFoundError where a
-    method says so. Not to be sent between processes: send the settings and open the store there.
+    All exceptions of a backend become StoreError, except FileNotFoundError where a method documents it. A store cannot
+    be sent between processes: send its settings and open the store in the other process.
     """
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -117,19 +126,19 @@ class ObjectStore:
             if urlsplit(url).password:
                 raise ConfigError(key, "an address without a password", "one with a password", "Use the environment")
         self.fs = settings.filesystem()
-        self._stalled = STALLED
+        self._upload_timeout = UPLOAD_TIMEOUT
         self._root = self.fs._strip_protocol(settings.url).rstrip("/")
 
     def url(self, key: str) -> str:
-        """The full address of an object."""
+        """Return the full address of an object."""
         return f"{self.settings.url}/{key}"
 
     def path(self, key: str) -> str:
-        """The filesystem's own name of an object."""
+        """Return the filesystem's name of an object."""
         return posixpath.join(self._root, key)
 
     def write(self, key: str, data: bytes) -> None:
-        """Put an object, replacing one of that name in one step."""
+        """Write an object in one step, replacing an earlier one of that key; raise StoreError."""
         path = self.path(key)
         if isinstance(self.fs, LocalFileSystem):
             self.attempt("written", key, lambda: _write_local(Path(path), data))
@@ -137,32 +146,32 @@ class ObjectStore:
             self.upload("written", key, lambda: self.fs.pipe_file(path, data), len(data))
 
     def read(self, key: str) -> bytes:
-        """The bytes of an object; raises FileNotFoundError if there is none."""
-        # By default s3fs asks for the size and then for ranges, between which the object may be replaced.
+        """Return the bytes of an object; raise FileNotFoundError if there is none, StoreError for other failures."""
+        # By default s3fs requests the size and then ranges; the object may be replaced between these requests.
         whole = {"max_concurrency": 1} if self.settings.url.startswith("s3://") else {}
         return cast(
             bytes, self.attempt("read", key, lambda: self.fs.cat_file(self.path(key), **whole), FileNotFoundError)
         )
 
     def exists(self, key: str) -> bool:
-        """Whether the object is there."""
+        """Return whether the object exists."""
         return bool(self.attempt("looked up", key, lambda: self.fs.exists(self.path(key))))
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """Keys and bytes of every object under a prefix, by one listing."""
+        """Return key and bytes of every object under a prefix, by one listing."""
         return {key: listed.size for key, listed in self.listing(prefix).items()}
 
     def listing(self, prefix: str) -> dict[str, Listed]:
-        """Keys of every object under a prefix and what one listing says of them."""
+        """Return key, size and time of every object under a prefix, by one listing."""
         try:
-            found = self.attempt(
+            entries = self.attempt(
                 "listed", prefix, lambda: self.fs.find(self.path(prefix), detail=True), FileNotFoundError
             )
         except FileNotFoundError:
             return {}
         skip = len(self._root) + 1
         # S3 servers list an emptied prefix as a directory for a while.
-        objects = {path: info for path, info in found.items() if info["type"] == "file"}
+        objects = {path: info for path, info in entries.items() if info["type"] == "file"}
         return {
             path[skip:]: Listed(int(info["size"]), _written(info))
             for path, info in objects.items()
@@ -170,51 +179,58 @@ class ObjectStore:
         }
 
     def delete(self, key: str) -> None:
-        """Remove an object if it is there."""
+        """Delete an object if it exists."""
         try:
             self.attempt("deleted", key, lambda: self.fs.rm_file(self.path(key)), FileNotFoundError)
         except FileNotFoundError:
             return
 
-    def attempt(self, what: str, key: str, operation: Callable[[], T], *passed: type[Exception]) -> T:
-        """What an operation gives that may be repeated; a fault that may pass is ridden out for a while.
+    def attempt(self, participle: str, key: str, operation: Callable[[], T], *passed: type[Exception]) -> T:
+        """Run an idempotent operation, retrying transient errors for ``settings.retry_seconds``.
 
-        what: past participle, for the message. Raises StoreError that names store, object and cause, and errors of the
-        classes `passed` as they are.
+        Args:
+            participle: Past participle of the operation for the message, such as "read".
+            key: The object it works on.
+            operation: Called without arguments; its result is returned.
+            *passed: Classes of errors that are raised as they are.
+
+        Raises:
+            StoreError: For every other failure; names store, object and cause.
         """
         try:
-            return outlast(operation, self.settings.retry_seconds)
+            return retry_while_transient(operation, self.settings.retry_seconds)
         except passed:
             raise
         except Exception as error:
-            raise StoreError(f"{self.url(key)} could not be {what}: {type(error).__name__}: {error}") from error
+            raise StoreError(f"{self.url(key)} could not be {participle}: {type(error).__name__}: {error}") from error
 
-    def upload(self, what: str, key: str, operation: Callable[[], T], size: int) -> T:
-        """As `attempt`, for an operation that sends so many bytes; one that hangs counts as a fault that may pass."""
+    def upload(self, participle: str, key: str, operation: Callable[[], T], size: int) -> T:
+        """Run an operation that sends `size` bytes as `attempt` does; one that hangs counts as a transient error."""
         if isinstance(self.fs, LocalFileSystem):
-            return self.attempt(what, key, operation)
-        limit = self._stalled + size / SLOWEST
-        return self.attempt(what, key, lambda: within(operation, limit))
+            return self.attempt(participle, key, operation)
+        limit = self._upload_timeout + size / SLOWEST_UPLOAD
+        return self.attempt(participle, key, lambda: run_within(operation, limit))
 
     def probe(self) -> None:
-        """Write, read and delete a small object; raises ConfigError, within seconds, if the store cannot be used."""
-        hurried = copy(self)
-        hurried.settings = replace(self.settings, retry_seconds=min(self.settings.retry_seconds, HURRY))
-        hurried._stalled = STALLED_PROBE
+        """Write, read and delete a small object; raise ConfigError, within seconds, if the store cannot be used."""
+        impatient = copy(self)
+        retry_seconds = min(self.settings.retry_seconds, PROBE_CONNECT_TIMEOUT)
+        impatient.settings = replace(self.settings, retry_seconds=retry_seconds)
+        impatient._upload_timeout = PROBE_TRANSFER_TIMEOUT
         if self.settings.options():
-            hurried.fs = self.settings.filesystem(hurried=True)
-        key = f"{PROBE}{uuid.uuid4().hex}"
+            impatient.fs = self.settings.filesystem(for_probe=True)
+        key = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
         try:
-            hurried.write(key, b"modeldiff")
-            if hurried.read(key) != b"modeldiff":
-                raise StoreError(f"{self.url(key)} does not give back what was written")
-            hurried.delete(key)
+            impatient.write(key, b"modeldiff")
+            if impatient.read(key) != b"modeldiff":
+                raise StoreError(f"{self.url(key)} does not return the bytes that were written")
+            impatient.delete(key)
         except (StoreError, FileNotFoundError) as error:
             raise ConfigError("store.root", "a place that can be written", self.settings.root, str(error)) from error
 
 
 def _written(info: Mapping[str, object]) -> float | None:
-    """When an object was written, by the name that its file system has for that."""
+    """Return the Unix time at which an object was written, under whichever name its filesystem reports it."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
         match info.get(name):
             case int() | float() as seconds:

@@ -1,4 +1,4 @@
-"""JSON records: written last, so that what they describe is complete when they are there.
+"""JSON records, written after the objects they describe, so that an existing record means a complete result.
 
 A record holds the digest of the canonical encoding of everything else in it, as ``checksum``.
 """
@@ -15,14 +15,24 @@ CHECKSUM = "checksum"
 
 
 def write_record(store: ObjectStore, key: str, content: Mapping[str, object]) -> None:
-    """Put a mapping, with its checksum, as indented JSON with sorted keys; it must not have a ``checksum`` itself."""
+    """Write a mapping and its checksum as indented JSON with sorted keys.
+
+    Raises:
+        ValueError: If the mapping has a key ``checksum`` itself.
+        StoreError: If the store cannot be written.
+    """
     if CHECKSUM in content:
         raise ValueError(f"{store.url(key)}: a record's content cannot be named {CHECKSUM}")
     store.write(key, _encode(content))
 
 
 def read_record(store: ObjectStore, key: str) -> dict[str, Any]:
-    """A record's content, checked, without its checksum; raises FileNotFoundError or DamagedObject."""
+    """Return the content of a record without its checksum.
+
+    Raises:
+        FileNotFoundError: If there is no such object.
+        DamagedObject: If it is not a record or does not match its checksum.
+    """
     data = store.read(key)
     try:
         content = json.loads(data)
@@ -31,21 +41,21 @@ def read_record(store: ObjectStore, key: str) -> dict[str, Any]:
                 f"{store.url(key)}: a record must be an object, found a {type(content).__name__}", keys=(key,)
             )
         expected = content.pop(CHECKSUM, None)
-        again = _encode(content)
+        encoded = _encode(content)
     except (ValueError, UnstableValueError, RecursionError) as error:
         raise DamagedObject(f"{store.url(key)}: not a JSON record ({error})", keys=(key,)) from error
     if expected is None:
         raise DamagedObject(
             f"{store.url(key)}: holds no {CHECKSUM}, as records of earlier versions; `modeldiff verify --repair` "
-            "removes it, and the next run makes it anew",
+            "removes it, and the next run makes it again",
             keys=(key,),
         )
-    if again != data:
+    if encoded != data:
         raise DamagedObject(f"{store.url(key)}: does not match its {CHECKSUM}", keys=(key,))
     return content
 
 
 def _encode(content: Mapping[str, object]) -> bytes:
-    """Equal content gives equal bytes."""
+    """Return the bytes of a record; equal content has equal bytes."""
     whole = {**content, CHECKSUM: digest(content)}
     return (json.dumps(plain(whole), indent=2, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""Shards: what K models gave, the unit of work, of retry and of storage."""
+"""Shards: margins and masks of K models, the unit of work, of retry and of storage."""
 
 import re
 from collections import deque
@@ -14,14 +14,18 @@ from modeldiff_core.store.objects import ObjectStore
 from modeldiff_core.store.tensors import TensorObject, decode, write_tensors
 
 READERS = 8
-"""Threads that fetch shards ahead of their use."""
+"""Threads that fetch shards before they are used."""
 
 
 @dataclass(frozen=True)
 class Shard:
     """Margins of K models and the masks that they were trained with.
 
-    first: number of the first model; row r is model first + r. Rows of diverged models hold zeros.
+    Attributes:
+        first: Number of the first model; row r is model first + r.
+        masks: Training examples of each model.
+        margins: Margins of each model; zeros for a diverged one.
+        diverged: Whether a model ended with margins that are not finite.
     """
 
     first: int
@@ -31,18 +35,18 @@ class Shard:
 
 
 def shard_key(prefix: str, index: int) -> str:
-    """Name of the shard of that index under ``<training>/subsets`` or ``<training>/ensemble``."""
+    """Return the key of the shard of that index under ``<training>/subsets`` or ``<training>/ensemble``."""
     return f"{prefix}/shards/{index:06d}.safetensors"
 
 
 def done_shards(store: ObjectStore, prefix: str) -> set[int]:
-    """Indices of the shards that exist, by one listing."""
+    """Return the indices of the shards that exist, by one listing."""
     pattern = re.compile(re.escape(f"{prefix}/shards/") + r"(\d{6,})\.safetensors$")
     return {int(match[1]) for key in store.sizes(f"{prefix}/shards") if (match := pattern.fullmatch(key))}
 
 
 def write_shard(store: ObjectStore, prefix: str, index: int, shard: Shard, identity: Mapping[str, object]) -> None:
-    """Put a shard in one step; masks are packed eight to a byte, margins keep their type up to float32."""
+    """Write a shard in one step; masks are packed eight to a byte, margins stay float16 or become float32."""
     arrays: dict[str, np.ndarray] = {
         "margins": shard.margins.astype(np.float16 if shard.margins.dtype == np.float16 else np.float32, copy=False),
         "masks": np.packbits(shard.masks, axis=1),
@@ -53,9 +57,11 @@ def write_shard(store: ObjectStore, prefix: str, index: int, shard: Shard, ident
 
 
 def read_shard(store: ObjectStore, prefix: str, index: int, identity: Mapping[str, object]) -> Shard:
-    """A shard, checked: bytes, identity, number, shapes and finite values.
+    """Return a shard after checking its bytes, identity, index, shapes and values.
 
-    Raises DamagedObject with the object's address and what is wrong, FileNotFoundError if it is not there.
+    Raises:
+        DamagedObject: If one of these is wrong; the message holds the object's address and the reason.
+        FileNotFoundError: If the shard does not exist.
     """
     key = shard_key(prefix, index)
     return _decoded(store.read(key), store, key, index, identity)
@@ -83,16 +89,18 @@ def _decoded(data: bytes, store: ObjectStore, key: str, index: int, identity: Ma
 def read_shards(
     store: ObjectStore, prefix: str, indices: Iterable[int], identity: Mapping[str, object]
 ) -> Iterator[tuple[int, Shard | DamagedObject | FileNotFoundError]]:
-    """Every shard with its index, in the order given, or what is wrong with it; fetched ahead by some threads.
+    """Yield each index with its shard, or with the error that the shard raised, in the given order.
 
-    They are checked one after the other where they are used: threads that check would keep the interpreter from the
-    one that talks to an S3 server, and make reading half as long again.
+    READERS threads fetch shards ahead. The consuming thread checks them one by one: checks in the fetching threads
+    would hold the interpreter lock against the thread that talks to an S3 server, and reading would take half as long
+    again. Memory: the bytes of 2·READERS shards.
 
-    Memory: the bytes of 2·READERS shards. Raises StoreError where the store itself fails.
+    Raises:
+        StoreError: If the store itself fails.
     """
     ahead: deque[tuple[int, Future[bytes]]] = deque()
 
-    def next_one() -> tuple[int, Shard | DamagedObject | FileNotFoundError]:
+    def oldest() -> tuple[int, Shard | DamagedObject | FileNotFoundError]:
         index, fetched = ahead.popleft()
         try:
             return index, _decoded(fetched.result(), store, shard_key(prefix, index), index, identity)
@@ -104,8 +112,8 @@ def read_shards(
             for index in indices:
                 ahead.append((index, threads.submit(store.read, shard_key(prefix, index))))
                 if len(ahead) >= 2 * READERS:
-                    yield next_one()
+                    yield oldest()
             while ahead:
-                yield next_one()
+                yield oldest()
         finally:  # the reader may stop early
             threads.shutdown(wait=False, cancel_futures=True)

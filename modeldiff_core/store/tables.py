@@ -1,4 +1,4 @@
-"""Tables in files that other tools wrote: a row an example, columns of flags, numbers or text."""
+"""Tables in files that other tools wrote: one row per example, columns of booleans, numbers or text."""
 
 import json
 import zipfile
@@ -11,30 +11,42 @@ import pandas as pd
 from jaxtyping import Shaped
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.store.files import THERE, fetched
+from modeldiff_core.store.files import EXISTING_FILE, fetched
 from modeldiff_core.store.objects import StoreSettings
 
 UNKNOWN = "unknown"
-"""What stands for a text or a flag that is missing; a number that is missing is NaN."""
+"""Replaces a missing text or boolean; a missing number is NaN."""
 READ_AS: Mapping[str, type | str] = {
-    "boolean": bool, "integer": np.int64, "floating": np.float64, "mixed-integer-float": np.float64, "string": "U",
-}  # fmt: skip
-"""What a column becomes, by the kind of its values."""
+    "boolean": bool,
+    "integer": np.int64,
+    "floating": np.float64,
+    "mixed-integer-float": np.float64,
+    "string": "U",
+}
+"""NumPy type of a column, by the kind of its values."""
 
 
 def read_table(source: str, rows: int, key: str, settings: StoreSettings) -> dict[str, Shaped[np.ndarray, " examples"]]:
-    """The columns of a .csv, .json or .npz file at a path or an fsspec URL, by their names.
+    """Return the columns of a .csv, .json or .npz file by name.
 
-    A .json file holds a list of records or an object of columns, a .npz file arrays of one axis. key: the configuration
-    key that named the file. Raises ConfigError for a file that cannot be read, another number of rows, and a column
-    that is neither all flags nor all numbers nor all text.
+    A .json file holds a list of records or an object of columns, a .npz file arrays with one axis.
+
+    Args:
+        source: A path or an fsspec URL.
+        rows: Rows that the table must have.
+        key: The configuration key that named the file, for errors.
+        settings: Settings of the store with whose endpoint, region and profile an s3:// URL is opened.
+
+    Raises:
+        ConfigError: For a file that cannot be read, another number of rows, and a column that mixes booleans, numbers
+            and text.
     """
     with fetched(source, key, settings) as path:
         reader = READERS.get(path.suffix)
         if reader is None:
             raise ConfigError(key, f"a table that ends in {', '.join(READERS)}", source)
         if not path.exists():
-            raise ConfigError(key, THERE, source)
+            raise ConfigError(key, EXISTING_FILE, source)
         try:
             table = reader(path)
         except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
@@ -48,7 +60,7 @@ def read_table(source: str, rows: int, key: str, settings: StoreSettings) -> dic
 def _column(values: "pd.Series[Any]", key: str, source: str) -> Shaped[np.ndarray, " examples"]:
     kind, missing = pd.api.types.infer_dtype(values, skipna=True), values.isna().to_numpy()
     if kind not in READ_AS:
-        raise ConfigError(key, "columns of flags, of numbers or of text", f"{source}: {kind} values")
+        raise ConfigError(key, "columns of booleans, of numbers or of text", f"{source}: {kind} values")
     if not missing.any():
         return np.asarray(values.to_numpy().astype(READ_AS[kind]))
     if kind in ("string", "boolean"):

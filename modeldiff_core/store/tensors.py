@@ -1,4 +1,4 @@
-"""Named arrays with a header in one checked object (safetensors)."""
+"""Named arrays with a header in one checked safetensors object."""
 
 import hashlib
 import json
@@ -17,12 +17,18 @@ from modeldiff_core.store.objects import ObjectStore
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 
 BLANK = "0" * 64
-"""Stands for the checksum while it is computed."""
+"""Placeholder of the checksum while it is computed."""
 
 
 @dataclass(frozen=True)
 class TensorObject:
-    """Arrays, the identity (a configuration) of what made them, and facts about them."""
+    """Named arrays with their description.
+
+    Attributes:
+        arrays: The arrays by name.
+        identity: The configuration that made them.
+        facts: Further facts about them, such as a shard's index.
+    """
 
     arrays: Arrays
     identity: Mapping[str, object]
@@ -30,9 +36,9 @@ class TensorObject:
 
 
 def encode(content: TensorObject) -> bytes:
-    """One safetensors file; equal content gives equal bytes.
+    """Return the bytes of a safetensors file; equal content has equal bytes.
 
-    Its header holds the SHA-256 of the whole file with that checksum's own place left blank.
+    Its header holds the SHA-256 of the whole file, computed with zeros in place of the checksum itself.
     """
     header = {"checksum": BLANK, "identity": content.identity, "facts": content.facts}
     # One metadata entry, since several would be written in an order that varies.
@@ -44,10 +50,17 @@ def encode(content: TensorObject) -> bytes:
 def decode(
     data: bytes, source: str, identity: Mapping[str, object] | None = None, *, keys: tuple[str, ...] = ()
 ) -> TensorObject:
-    """The content of an object, checked.
+    """Return the content of an object after checking it.
 
-    Raises DamagedObject, naming the source, for bytes that are no safetensors file, a checksum that differs, or an
-    identity other than the expected one (explained field by field). keys: where the bytes were read, for that error.
+    Args:
+        data: The bytes of the object.
+        source: Its address, for errors.
+        identity: The configuration that it must have been made by; None accepts any.
+        keys: The key it was read from, for errors.
+
+    Raises:
+        DamagedObject: For bytes that are not a safetensors file of this platform, a checksum that differs, or another
+            identity (explained field by field).
     """
     try:
         length = int.from_bytes(data[:8], "little")
@@ -61,7 +74,7 @@ def decode(
         raise DamagedObject(
             f"{source}: not an object of this platform ({type(error).__name__}: {error})", keys=keys
         ) from error
-    # The last entry of a canonical header, compared as it stands: to encode it anew would cost as much as SHA-256.
+    # The last entry of a canonical header, compared as text: encoding it again would cost as much as SHA-256.
     if identity is not None and not text.endswith(f'"identity":{canonical_json(identity)}}}'):
         why = "; ".join(differences(identity, content.identity))
         raise DamagedObject(f"{source}: made by another configuration ({why})", keys=keys)
@@ -69,19 +82,24 @@ def decode(
 
 
 def _checksum(data: bytes, written: bytes) -> str:
-    """SHA-256 of a file with the checksum that is written in its header left blank."""
-    at, whole = data.index(written), memoryview(data)
-    sha = hashlib.sha256(whole[:at])
+    """Return the SHA-256 of a file with zeros in place of the checksum that its header holds."""
+    start, view = data.index(written), memoryview(data)
+    sha = hashlib.sha256(view[:start])
     sha.update(BLANK.encode())
-    sha.update(whole[at + len(written) :])
+    sha.update(view[start + len(written) :])
     return sha.hexdigest()
 
 
 def write_tensors(store: ObjectStore, key: str, content: TensorObject) -> None:
-    """Encode and put in one step."""
+    """Encode the content and write it in one step."""
     store.write(key, encode(content))
 
 
 def read_tensors(store: ObjectStore, key: str, identity: Mapping[str, object] | None = None) -> TensorObject:
-    """Read and check; raises FileNotFoundError or DamagedObject."""
+    """Read an object, check it as ``decode`` does and return its content.
+
+    Raises:
+        FileNotFoundError: If there is no such object.
+        DamagedObject: If it is damaged or has another identity than the expected one.
+    """
     return decode(store.read(key), store.url(key), identity, keys=(key,))

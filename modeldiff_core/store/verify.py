@@ -1,42 +1,44 @@
-"""Looking at what is stored without using it: every object of a folder, and a whole matrix in bounded memory."""
+"""Inspection of a store: every object of a folder, leftover probes, and a whole matrix in bounded memory."""
 
 import numpy as np
 
 from modeldiff_core.errors import DamagedObject, StoreError
 from modeldiff_core.store.chunks import metadata
 from modeldiff_core.store.matrices import MarginMatrix
-from modeldiff_core.store.objects import PROBE, ObjectStore
+from modeldiff_core.store.objects import PROBE_PREFIX, ObjectStore
 
 
 def every_object(store: ObjectStore, prefix: str) -> set[str]:
-    """Keys of all objects under a prefix by one listing, half-written ones (which ``sizes`` leaves out) among them."""
+    """Return the keys of all objects under a prefix, including half-written ones, which ``sizes`` leaves out."""
     try:
-        found = store.fs.find(store.path(prefix), detail=True)
+        entries = store.fs.find(store.path(prefix), detail=True)
     except FileNotFoundError:
         return set()
     except Exception as error:
         raise StoreError(f"{store.url(prefix)} could not be listed: {type(error).__name__}: {error}") from error
     skip = len(store.path(""))
-    return {path[skip:] for path, info in found.items() if info["type"] == "file"}
+    return {path[skip:] for path, info in entries.items() if info["type"] == "file"}
 
 
 def left_probes(store: ObjectStore) -> set[str]:
-    """Keys of what probes left that were killed: they stand at the root, which is listed without what is below it."""
+    """Return the keys of objects that killed probes left at the root, which is listed without its folders."""
     try:
-        found = store.fs.ls(store.path(""), detail=False)
+        paths = store.fs.ls(store.path(""), detail=False)
     except FileNotFoundError:
         return set()
     except Exception as error:
         raise StoreError(f"{store.settings.url} could not be listed: {type(error).__name__}: {error}") from error
-    names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in found}
-    return {name for name in names if name.startswith(PROBE)}
+    names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths}
+    return {name for name in names if name.startswith(PROBE_PREFIX)}
 
 
 def check_matrix(matrix: MarginMatrix) -> None:
     """Read every object of a matrix once against the checksums of its record.
 
-    Memory: one block of margins, 4·models·COLUMNS bytes, or one of masks, ROWS·train/8 bytes. Raises DamagedObject
-    for the first object that differs or is not there, and for a block that holds a value that is not finite.
+    Memory: one block of margins, 4·models·COLUMNS bytes, or one of masks, ROWS·train/8 bytes.
+
+    Raises:
+        DamagedObject: For the first object that differs or is missing, and for a block with a value that is not finite.
     """
     record, (margins, masks) = matrix.record, matrix.grids
     address, keys = f"{matrix.store.url(matrix.key)}.json", (f"{matrix.key}.json",)
@@ -44,10 +46,10 @@ def check_matrix(matrix: MarginMatrix) -> None:
     described = record["crc32c"].keys() - chunks
     if not chunks <= record["crc32c"].keys() or len(described) != len(metadata((margins, masks))):
         raise DamagedObject(
-            f"{address}: {len(record['crc32c'])} checksums do not fit to {len(chunks)} chunks", keys=keys
+            f"{address}: {len(record['crc32c'])} checksums do not match {len(chunks)} chunks", keys=keys
         )
     if any(not 0 <= row < record["models"] for row in record["diverged"]):
-        raise DamagedObject(f"{address}: names diverged models beyond the {record['models']} that there are", keys=keys)
+        raise DamagedObject(f"{address}: names diverged models beyond its {record['models']} models", keys=keys)
     for name in described:
         matrix.object(name)
     for column in range(margins.counts[1]):

@@ -1,19 +1,16 @@
 """A study: its validated configuration, its two trainings, and what can be wrong with it."""
 
 from modeldiff_core.study.build import build_algorithm, build_estimator, load_dataset
-from modeldiff_core.study.check import check_study
 from modeldiff_core.study.config import StudyConfig, parse_study
-from modeldiff_core.study.trainings import Training, shards_of, target_examples, trainings_of
+from modeldiff_core.study.trainings import Training, target_examples, trainings_of
 
 __all__ = [
     "StudyConfig",
     "Training",
     "build_algorithm",
     "build_estimator",
-    "check_study",
     "load_dataset",
     "parse_study",
-    "shards_of",
     "target_examples",
     "trainings_of",
 ]

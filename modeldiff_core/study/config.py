@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -10,6 +10,8 @@ from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
+
+S = TypeVar("S", bound="StudyConfig")
 
 
 class DatasetConfig(BaseModel):
@@ -161,11 +163,21 @@ class StudyConfig(Settings):
     search: SearchSettings = SearchSettings()
     transformations: tuple[TransformationTest, ...] = ()
 
+    @classmethod
+    def parse(cls, content: object) -> Self:
+        """Return a validated study; raises ConfigError."""
+        return parse_as_study(cls, content)
+
 
 def parse_study(content: object) -> StudyConfig:
-    """A validated study; raises ConfigError that names the first key at fault and counts the others."""
+    """Return a validated study; raises ConfigError that names the first key at fault and counts the others."""
+    return parse_as_study(StudyConfig, content)
+
+
+def parse_as_study(cls: type[S], content: object) -> S:
+    """Return a validated study of a class that may have more keys; raises ConfigError like ``parse_study``."""
     try:
-        return StudyConfig.model_validate(content)
+        return cls.model_validate(content)
     except ValidationError as error:
         raise _named(config_error(error), content) from error
 

@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from modeldiff_core.data import Dataset, Examples
-from modeldiff_core.identity import plain, short_digest
+from modeldiff_core.identity import digest, plain
+from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.study.build import build_algorithm, load_dataset, recipe_identity
 from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, StudyConfig, SubsetConfig
 from modeldiff_core.subsets import SubsetSampler
@@ -51,10 +52,15 @@ class Training:
             "output": "margin",
         }
 
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the identity."""
+        return digest(self.identity)
+
     @property
     def prefix(self) -> str:
         """The training's folder in a store."""
-        return f"trainings/{self.dataset.kind}.{self.algorithm.kind}-{short_digest(self.identity)}"
+        return f"trainings/{self.dataset.kind}.{self.algorithm.kind}-{self.digest[:SHORT]}"
 
     @property
     def subsets(self) -> str:
@@ -85,31 +91,6 @@ class Training:
         """The training's masks."""
         return SubsetSampler(n_train, self.fraction, self.subset_seed)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for a worker in another process."""
-        return {
-            "dataset": self.dataset.model_dump(),
-            "fingerprint": self.fingerprint,
-            "targets": self.targets,
-            "algorithm": self.algorithm.model_dump(),
-            "key": self.key,
-            "fraction": self.fraction,
-            "subset_seed": self.subset_seed,
-            "shard_size": self.shard_size,
-            "ensemble_shard_size": self.ensemble_shard_size,
-        }
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Training":
-        """What to_json gave."""
-        return cls(
-            **{
-                **content,
-                "dataset": DatasetConfig.model_validate(content["dataset"]),
-                "algorithm": AlgorithmConfig.model_validate(content["algorithm"]),
-            }
-        )
-
     def record(self) -> dict[str, Any]:
         """What stands in training.json: the identity, and the words that people used."""
         return {
@@ -122,11 +103,6 @@ class Training:
 def target_examples(data: Dataset, targets: int) -> Examples:
     """The first `targets` test examples."""
     return data.test.first(targets)
-
-
-def shards_of(models: int, shard_size: int) -> int:
-    """Shards that hold this many models; the last one is trained in full."""
-    return -(-models // shard_size)
 
 
 def trainings_of(study: StudyConfig, data: Dataset) -> tuple[Training, Training]:

@@ -1,4 +1,4 @@
-"""Which training examples each model sees."""
+"""Samplers of the training examples that each model sees."""
 
 from modeldiff_core.subsets.sampler import SubsetSampler
 

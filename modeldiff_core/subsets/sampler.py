@@ -13,10 +13,15 @@ from modeldiff_core.identity import generator
 
 @dataclass(frozen=True)
 class SubsetSampler:
-    """Draws S_i uniformly among the subsets of size round(fraction · n_train) (Datamodels, section 2).
+    """A sampler that draws S_i uniformly among the subsets of size round(fraction · n_train) (Datamodels, section 2).
 
-    n_train: number of columns of a mask. fraction: share of them that is left in, in (0, 1).
-    Raises ConfigError for a fraction that leaves nothing in or nothing out.
+    Attributes:
+        n_train: Number of columns of a mask.
+        fraction: Share of them that is left in, in (0, 1).
+        seed: Seed of the subsets.
+
+    Raises:
+        ConfigError: For a fraction that leaves nothing in or nothing out.
     """
 
     n_train: int
@@ -39,24 +44,30 @@ class SubsetSampler:
         return round(self.fraction * self.n_train)
 
     def masks(self, models: Sequence[int] | range | Int[np.ndarray, " models"]) -> Bool[np.ndarray, "models train"]:
-        """Masks of the given models; row r is the mask of model ``models[r]`` whatever else is asked for."""
+        """Return masks of the given models; row r is the mask of model ``models[r]`` whatever the other rows are."""
         masks = np.zeros((len(models), self.n_train), dtype=bool)
         for row, model in enumerate(models):
             masks[row, self.order(int(model))[: self.size]] = True
         return masks
 
     def order(self, model: int) -> Int[np.ndarray, " train"]:
-        """The model's random order of all training examples; its subset is the first of them."""
+        """Return the model's random order of all training examples; its subset is the first `size` of them."""
         return generator("mask", self.seed, model).permutation(self.n_train)
 
 
 def probability_of_missing_a_class(
     labels: Int[np.ndarray, " train"], n_classes: int, subset_size: int, n_models: int
 ) -> tuple[float, int]:
-    """Upper bound on the chance that some model sees no example of some class, and the rarest class.
+    """Return an upper bound on the probability that some model sees no example of some class, and the rarest class.
 
-    For a class of c among n examples and subsets of size s the chance is C(n-c, s)/C(n, s) a model; summed over
+    For a class of c among n examples and subsets of size s the probability is C(n-c, s)/C(n, s) per model, summed over
     classes and models (union bound).
+
+    Args:
+        labels: Class of every training example.
+        n_classes: Number of classes.
+        subset_size: Training examples in each subset, s.
+        n_models: Number of models.
     """
     n = len(labels)
     counts = np.bincount(labels, minlength=n_classes)

@@ -1,4 +1,4 @@
-"""Training on subsets: the contract of an algorithm, the trainers that ship, and shards of models."""
+"""Training on subsets: the contract of an algorithm, the trainers that ship with the platform, and shards of models."""
 
 from modeldiff_core.training.algorithms import ALGORITHMS
 from modeldiff_core.training.gradients import Differentiable

@@ -14,7 +14,7 @@ from modeldiff_core.training.operations import Operation, check
 
 
 def _whole(fill: float) -> bool:
-    """Whether there is a byte for it."""
+    """Return whether a byte stands for this fill exactly."""
     return (fill * 255).is_integer()
 
 

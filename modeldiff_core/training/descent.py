@@ -1,6 +1,6 @@
-"""What all trainers of a recipe share: the order of examples, the inputs of a network, and the update of its weights.
+"""Parts that all trainers of a recipe share: order of examples, inputs of a network, and update of its weights.
 
-All randomness is drawn from (seed, model, epoch), so that a model is the same however it is trained.
+All randomness is drawn from (seed, model, epoch), so that a model is the same whichever trainer makes it.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from modeldiff_core.identity import generator
-from modeldiff_core.training.normalisation import Normalisation
+from modeldiff_core.training.normalization import Normalization
 from modeldiff_core.training.operations import augmented, draws_per_image
 from modeldiff_core.training.schedules import learning_rate
 from modeldiff_core.training.settings import Recipe
@@ -25,7 +25,16 @@ def epoch_draws(
     epoch: int,
     image_shape: tuple[int, int, int],
 ) -> tuple[Int[np.ndarray, "models subset"], Float[np.ndarray, "models subset draws"]]:
-    """The order in which each model sees its examples, and the uniform draws of their augmentation."""
+    """Return the order in which each model sees its examples, and the uniform draws of their augmentation.
+
+    Args:
+        recipe: Its augmentations decide the number of draws.
+        members: Positions of the examples that each model sees.
+        models: Number of each model.
+        seed: Seed of the algorithm.
+        epoch: Which pass over the examples.
+        image_shape: Height, width and channels before augmentation.
+    """
     width = draws_per_image(recipe.augmentations, image_shape)
     order = np.empty_like(members)
     draws = np.zeros((*members.shape, width), np.float32)
@@ -38,19 +47,19 @@ def epoch_draws(
 
 def network_inputs(
     recipe: Recipe,
-    normalisation: Normalisation,
+    normalization: Normalization,
     pixels: Float[Tensor, "models batch height width channels"],
     draws: Float[Tensor, "models batch draws"],
 ) -> Float[Tensor, "models batch out_height out_width channels"]:
-    """Augmented and normalised training images; pixels in 0..255."""
+    """Return augmented and normalized training images of pixels in 0..255, which are overwritten."""
     x = pixels.div_(255)
     if recipe.augmentations:
         x = augmented(recipe.augmentations, x.flatten(0, 1), draws.flatten(0, 1)).unflatten(0, x.shape[:2])
-    return normalisation(x)
+    return normalization(x)
 
 
 def rate_of(recipe: Recipe, step: int, batches: int) -> float:
-    """The learning rate of a step, with that many batches an epoch."""
+    """Return the learning rate of a step, with `batches` steps per epoch."""
     return learning_rate(recipe.schedule, step, recipe.epochs * batches, recipe.learning_rate, recipe.peak)
 
 
@@ -63,7 +72,7 @@ class Momentum:
 
     @torch.no_grad()
     def step(self, gradients: tuple[Tensor, ...], rate: float) -> None:
-        """One update of the values at learning rate η = rate."""
+        """Update the values once at learning rate η = rate."""
         torch._foreach_mul_(self.velocities, self.recipe.momentum)
         torch._foreach_add_(self.velocities, gradients)
         torch._foreach_add_(self.velocities, self.values, alpha=self.recipe.weight_decay)
@@ -71,5 +80,5 @@ class Momentum:
 
 
 def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """The precision of training as a context."""
+    """Return a context in which computations have the recipe's precision."""
     return torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")

@@ -1,4 +1,4 @@
-"""The devices of a machine, and what it says when their memory is full."""
+"""The devices of a machine: their availability, memory and fast arithmetic."""
 
 import ctypes
 import resource
@@ -17,7 +17,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def available_device(name: str) -> torch.device:
-    """The device of that name; raises ConfigError if this machine lacks it, or if it holds no values."""
+    """Return the device of that name; raise ConfigError if this machine lacks it or cannot compute on it."""
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -33,7 +33,7 @@ def available_device(name: str) -> torch.device:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; torch's CPU and the libraries of a GPU say so by a RuntimeError like any other."""
+    """Return whether an allocation failed; on a CPU and in GPU libraries that is an ordinary RuntimeError."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     words = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
@@ -41,7 +41,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes that tensors on a CUDA device, or this process on a CPU, have taken up so far."""
+    """Return the peak memory in bytes so far: of tensors on a CUDA device, or of this process on a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -49,9 +49,9 @@ def peak_memory(device: torch.device) -> int:
 
 @contextmanager
 def fast_arithmetic(device: torch.device) -> Iterator[None]:
-    """Let a CPU's float32 matrix products run in oneDNN, where that is as exact, and keep freed memory for reuse.
+    """Run float32 matrix products of a CPU in oneDNN, where that is as exact, and keep freed memory for reuse.
 
-    MKL, torch's choice, uses half the width of an AMD processor's registers. torch reaches oneDNN's float32 products
+    MKL, torch's default, uses half the width of an AMD processor's registers. torch reaches oneDNN's float32 products
     only by allowing bfloat16 in them, which oneDNN uses where there are matrix units for it (AMX), and not elsewhere.
     """
     if device.type != "cpu":
@@ -70,7 +70,7 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _onednn_is_exact() -> bool:
-    """Whether a product that may use bfloat16 has the error of float32 (10⁻⁷; bfloat16's would be 10⁻³)."""
+    """Return whether a product that may use bfloat16 has the error of float32 (10⁻⁷; bfloat16's would be 10⁻³)."""
     if not torch.backends.mkldnn.is_available():
         return False
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
@@ -87,8 +87,8 @@ def _onednn_is_exact() -> bool:
 
 @lru_cache(maxsize=1)
 def _keep_freed_memory() -> None:
-    """Have glibc's malloc keep what is freed: a page that comes back from the system is cleared first, every step."""
+    """Make glibc's malloc keep freed memory: pages returned by the system are zeroed again in every step."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # the largest value that it accepts

@@ -1,7 +1,7 @@
-"""Images from an FFCV beton, for data that a device's memory cannot hold.
+"""Images from an FFCV beton, for data that does not fit the memory of a device.
 
-FFCV compiles a loader for seconds, so a process makes one a beton and points it at the subset of each model in turn.
-It gives the stored pixels only: augmentation and normalisation are those of images resident on the device, so that
+FFCV takes seconds to compile a loader, so a process makes one per beton and points it at the subset of each model in
+turn. The loader returns stored pixels only: augmentation and normalization are those of images on the device, so that
 both paths train the same models.
 """
 
@@ -23,24 +23,30 @@ from modeldiff_core.data.memory import machine_memory
 from modeldiff_core.errors import ConfigError
 
 RESIDENT_SHARE = 0.5
-"""Largest part of a device's memory that images may take up: the rest is for models and activations."""
+"""Largest share of a device's memory that images may take: the rest is for models and activations."""
 
 BATCHES_AHEAD = 2
-"""Batches that a loader prepares while one is trained on."""
+"""Batches that a loader prepares ahead of training."""
 
 
 def check_workers(workers: int) -> None:
-    """Raise ConfigError for more threads than cores, which FFCV cannot start."""
+    """Raise ConfigError for less than one thread and for more threads than cores, which FFCV cannot start."""
     cores = len(os.sched_getaffinity(0))
     if not 1 <= workers <= cores:
         raise ConfigError("runner.ffcv_workers", f"1 to {cores}, the cores this process may use", workers)
 
 
 class BetonSource:
-    """The images of a beton, in any order asked for; pickles as its path, so that worker processes can be given one.
+    """A source of the images of a beton; it pickles as the beton's path, so that worker processes can receive one.
 
-    workers: threads that copy or decode; each costs a core.
-    Raises ConfigError for more workers than cores and without FFCV, DataError for a file that is damaged.
+    Args:
+        path: The beton.
+        device: Where the batches go.
+        workers: Threads that copy or decode; each occupies a core.
+
+    Raises:
+        ConfigError: For more workers than cores, and without FFCV.
+        DataError: For a damaged file.
     """
 
     def __init__(self, path: Path, device: torch.device, workers: int = 1) -> None:
@@ -59,9 +65,12 @@ class BetonSource:
     def batches(
         self, order: Int[np.ndarray, " subset"], batch_size: int
     ) -> Iterator[UInt8[Tensor, "batch height width channels"]]:
-        """Images of the positions in `order`, in that order, on the device; the last batch may be smaller.
+        """Yield the images at the positions in `order`, in that order, on the device; the last batch may be smaller.
 
-        Leaving the loop early ends the loader's thread. Raises IndexError for a position that the beton lacks.
+        Leaving the loop early ends the loader's thread.
+
+        Raises:
+            IndexError: For a position that the beton lacks.
         """
         beton, loader = self._opened()
         outside = (order < 0) | (order >= len(beton))
@@ -86,7 +95,7 @@ class BetonSource:
 
 @lru_cache(maxsize=4)
 def _loader(path: Path, version: tuple[int, ...], workers: int) -> tuple[Beton, Any]:
-    """The process's loader of that beton; `version` tells a file from another one written in its place."""
+    """Return this process's loader of a beton; `version` changes when another file replaces it."""
     beton = open_beton(path)
     loader = ffcv_module("loader.loader").Loader(
         str(path),
@@ -102,9 +111,10 @@ def _loader(path: Path, version: tuple[int, ...], workers: int) -> tuple[Beton, 
 
 @lru_cache(maxsize=1)
 def _iteration() -> Any:
-    """FFCV's pass over an order (compiled for neither the order nor the batch size), whose errors are heard.
+    """Return a class for FFCV's passes over an order that reports errors of the loader's thread.
 
-    FFCV's own thread ends silently at an error, and the loop that waits for its batches waits for ever.
+    FFCV's own thread ends silently at an error, and the loop that waits for its batches then waits forever. Nothing is
+    compiled again for another order or batch size.
     """
     base = ffcv_module("loader.epoch_iterator").EpochIterator
 
@@ -122,7 +132,7 @@ def _iteration() -> Any:
 
 
 def _end(running: Any) -> None:
-    """End a pass at once, wherever it is; FFCV's own ``close`` lets it fill its queue and wait for half a second."""
+    """End a pass at once; FFCV's own ``close`` lets it fill its queue and waits for half a second."""
     running.iter_ixes = iter(())
     running.close()
     while running.is_alive():
@@ -132,16 +142,17 @@ def _end(running: Any) -> None:
 
 
 def device_memory(device: torch.device) -> int:
-    """Bytes of memory of a CUDA device, or of this machine as far as its container may use it."""
+    """Return the bytes of memory of a CUDA device, or of this machine within its container's limit."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return machine_memory()
 
 
 def choose_source(n_bytes: int, device: torch.device, share: float = RESIDENT_SHARE) -> Literal["resident", "ffcv"]:
-    """'resident' if n_bytes ≤ share · memory of the device, else 'ffcv'.
+    """Return 'resident' if n_bytes ≤ share · memory of the device, else 'ffcv'.
 
-    Raises ConfigError for a share outside (0, 1].
+    Raises:
+        ConfigError: For a share outside (0, 1].
     """
     if not 0 < share <= 1:
         raise ConfigError("runner.resident_share", "a number in (0, 1]", share)

@@ -17,14 +17,20 @@ from modeldiff_core.training.protocol import Execution
 from modeldiff_core.training.trained import HeadModels, NetworkModels
 
 Inputs = Callable[[UInt8[np.ndarray, "images height width channels"], slice], Tensor]
-"""Some of the images as one model's module takes them, [chosen, ...]."""
+"""Maps images and a slice of them to the inputs of one model's module, [chosen, ...]."""
 
 
 @dataclass(frozen=True)
 class TorchModels:
-    """One module, with the state (state_dict) and the inputs of each model. trained: parameters that training changes.
+    """Trained models as one torch module with a state for each model.
 
-    Images are shown as at evaluation: without augmentation, and not mirrored where the recipe averages over mirrors.
+    Images are prepared as at evaluation: without augmentation, and not mirrored where the recipe averages over mirrors.
+
+    Attributes:
+        module: The module.
+        states: The state_dict of each model.
+        inputs: Makes the inputs of each model.
+        trained: Names of the parameters that training changes.
     """
 
     module: nn.Module
@@ -44,12 +50,12 @@ class Differentiable(Protocol):
         n_classes: int,
         execution: Execution,
     ) -> TorchModels:
-        """The models whose ``weights`` were stored."""
+        """Return the models with these stored ``weights``."""
         ...
 
 
 def network_modules(models: NetworkModels, image_shape: Shape, n_classes: int) -> TorchModels:
-    """Whole networks."""
+    """Return whole networks as torch modules."""
     recipe = models.recipe
     architecture = architecture_of(recipe.network.kind)
     net = architecture.build(shape_after(recipe.augmentations, image_shape), recipe.network.sizes, n_classes).eval()
@@ -57,26 +63,26 @@ def network_modules(models: NetworkModels, image_shape: Shape, n_classes: int) -
     net.to(next(iter(models.state.values())).device)
 
     def state(row: int) -> dict[str, Tensor]:
-        own = {name: value[row] for name, value in models.state.items()}
-        return {**net.state_dict(), **(to_module(own) if architecture.stack else own)}
+        values = {name: value[row] for name, value in models.state.items()}
+        return {**net.state_dict(), **(to_module(values) if architecture.stack else values)}
 
     def inputs(row: int) -> Inputs:
-        def shown(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
-            pixels = torch.from_numpy(images[rows]).to(models.normalisation.mean.device)
-            normalised = models.normalisation.of(row)(evaluated(recipe.augmentations, pixels)[None])[0]
-            return normalised.permute(0, 3, 1, 2)
+        def prepare(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
+            pixels = torch.from_numpy(images[rows]).to(models.normalization.mean.device)
+            normalized = models.normalization.of(row)(evaluated(recipe.augmentations, pixels)[None])[0]
+            return normalized.permute(0, 3, 1, 2)
 
-        return shown
+        return prepare
 
     trained = tuple(net.trained_names(recipe.network.trainable))
     return TorchModels(net, tuple(state(row) for row in rows), tuple(inputs(row) for row in rows), trained)
 
 
 def head_modules(models: HeadModels) -> TorchModels:
-    """Heads on the features of their common backbone, which no gradient enters."""
+    """Return heads as torch modules on the features of their backbone, which no gradient enters."""
 
     def features(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
-        # Features that were first asked for in inference mode cannot take part in a gradient.
+        # Features that were computed in inference mode cannot take part in a gradient.
         return models.backbone.features(images)[rows].clone()
 
     layer = copy.deepcopy(models.backbone.net.head_layer()).eval()

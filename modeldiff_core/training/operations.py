@@ -1,7 +1,7 @@
-"""What every change of an image can do, and how several are applied one after the other.
+"""The protocol of operations on images, and chains of them.
 
-Each is a pure function of an image and a row of uniform draws, vectorised over examples, so that what a model sees
-depends on (seed, model, epoch) alone: neither on the models trained beside it nor on where the images are read from.
+Each operation is a pure function of an image and a row of uniform draws, vectorized over examples, so that the images
+a model sees depend on (seed, model, epoch) alone: neither on models trained with it nor on where images are read from.
 """
 
 from collections.abc import Sequence
@@ -21,38 +21,39 @@ check = Check("recipe.augmentations")
 
 @runtime_checkable
 class Operation(Protocol):
-    """A change of images; pixels are in 0..1 before normalisation."""
+    """An operation on images; pixels are in 0..1 before normalization."""
 
     @property
     def exact_on_bytes(self) -> bool:
-        """Whether images of bytes may be given too, and come out as the bytes of the same result."""
+        """Whether images of bytes are accepted too and give the bytes of the same result."""
         return False
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
-        """Uniform draws in [0, 1) that one training image uses up; raises ConfigError for images it cannot take."""
+        """Return the uniform draws in [0, 1) that one training image consumes; raise ConfigError for unfit images."""
         ...
 
     def output_shape(self, height: int, width: int, channels: int) -> Shape:
-        """The shape of what it gives, the same in training and at evaluation: the input's, unless it says otherwise."""
+        """Return the shape of the result in training and at evaluation; by default that of the input."""
         return height, width, channels
 
     def __call__(
         self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
     ) -> Num[Tensor, "n out_height out_width channels"]:
-        """The changed training images."""
+        """Return the changed training images."""
         ...
 
     def at_evaluation(
         self, images: Num[Tensor, "n height width channels"]
     ) -> Num[Tensor, "n out_height out_width channels"]:
-        """What it does to images that are not trained on: nothing, unless it decides their size."""
+        """Return images prepared for evaluation: unchanged, unless the operation decides their size."""
         return images
 
 
 def draws_per_image(operations: Sequence[Operation], shape: Shape) -> int:
-    """Uniform draws that one training image uses up, over all operations.
+    """Return the uniform draws that one training image consumes over all operations.
 
-    Raises ConfigError if one of them cannot take what those before it give.
+    Raises:
+        ConfigError: If an operation cannot take the images that the previous ones return.
     """
     total = 0
     for operation in operations:
@@ -62,7 +63,7 @@ def draws_per_image(operations: Sequence[Operation], shape: Shape) -> int:
 
 
 def shape_after(operations: Sequence[Operation], shape: Shape) -> Shape:
-    """Height, width and channels that the network gets, in training and at evaluation."""
+    """Return height, width and channels of the network's images, in training and at evaluation."""
     for operation in operations:
         shape = operation.output_shape(*shape)
     return shape
@@ -73,10 +74,10 @@ def augmented(
     images: Num[Tensor, "n height width channels"],
     draws: Float[Tensor, "n draws"],
 ) -> Float[Tensor, "n out_height out_width channels"]:
-    """Training images (0..1) after all operations in turn.
+    """Return training images (0..1) after all operations in turn.
 
-    The images are bytes or pixels in 0..1. From bytes the result is the same, and a fraction of the work where
-    operations that move pixels come first: these then move a quarter of the memory.
+    The images are bytes or pixels in 0..1. Bytes give the same result for a fraction of the work where operations
+    that move pixels come first, since these then move a quarter of the memory.
     """
     return unit(changed(operations, images, draws))
 
@@ -86,21 +87,21 @@ def changed(
     images: Num[Tensor, "n height width channels"],
     draws: Float[Tensor, "n draws"],
 ) -> Num[Tensor, "n out_height out_width channels"]:
-    """Training images after all operations in turn, which take their draws from left to right.
+    """Return training images after all operations in turn, which take their draws from left to right.
 
-    Bytes stay bytes as far as all operations are exact on them.
+    Bytes stay bytes as long as all operations are exact on them.
     """
     for operation in operations:
         images = images if operation.exact_on_bytes else unit(images)
-        own = operation.n_draws(images.shape[1], images.shape[2], images.shape[3])
-        images, draws = operation(images, draws[:, :own]), draws[:, own:]
+        count = operation.n_draws(images.shape[1], images.shape[2], images.shape[3])
+        images, draws = operation(images, draws[:, :count]), draws[:, count:]
     return images
 
 
 def evaluated(
     operations: Sequence[Operation], images: Num[Tensor, "n height width channels"]
 ) -> Float[Tensor, "n out_height out_width channels"]:
-    """Images (0..1) as they are shown to a trained network: only what decides their size is applied.
+    """Return images (0..1) as a trained network gets them: only operations that decide their size are applied.
 
     The images are bytes or pixels in 0..1.
     """
@@ -110,7 +111,7 @@ def evaluated(
 def sized(
     operations: Sequence[Operation], images: Num[Tensor, "n height width channels"]
 ) -> Num[Tensor, "n out_height out_width channels"]:
-    """The same; bytes stay bytes as far as all operations are exact on them."""
+    """Return the same as ``evaluated``; bytes stay bytes as long as all operations are exact on them."""
     for operation in operations:
         images = operation.at_evaluation(images if operation.exact_on_bytes else unit(images))
     return images

@@ -1,6 +1,6 @@
 """The contract of a learning algorithm.
 
-An algorithm is a frozen dataclass whose fields are its identity, with the methods below. Register a class under the
+An algorithm is a frozen dataclass whose fields are its identity, with the methods below. Register its class in the
 entry-point group ``modeldiff.algorithms`` and configurations can name it as ``kind``.
 """
 
@@ -16,17 +16,21 @@ from modeldiff_core.data import Examples
 
 @dataclass(frozen=True)
 class Execution:
-    """How to compute, never what: no number here changes a result beyond rounding.
+    """Settings of how to compute, none of which changes a result beyond rounding.
 
-    device: a torch device. stack: most models trained in one launch; with 1 each is an ordinary torch module.
-    compiled: train ordinary modules through torch.compile, once a process.
-    stack_batch_norm: also launch networks with batch normalisation together; they fill a GPU alone unless they are
-    small, so this is for a measurement to decide.
-    resident_share: largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads the
-    images, with ffcv_workers threads, and models are trained one by one.
-    native: train small networks on a CPU in compiled code, one after the other, where this machine has a C compiler.
-    tuned: take stack and compiled from the measurement in the store, where there is one.
-    processes: how many processes at once on one device that measurement tries.
+    Attributes:
+        device: A torch device.
+        stack: Maximum of models trained in one launch; with 1 each is an ordinary torch module.
+        compiled: Train ordinary modules through torch.compile, once a process.
+        stack_batch_norm: Also launch networks with batch normalization together. They fill a GPU alone unless they are
+            small, so a measurement should decide this.
+        resident_share: Largest share of the device's memory that a dataset with a beton may take; beyond it FFCV reads
+            the images, and models are trained one by one.
+        ffcv_workers: Threads of FFCV.
+        native: Train small networks on a CPU in compiled code, one after the other, where this machine has a C
+            compiler.
+        tuned: Take `stack` and `compiled` from the measurement in the store, if one exists.
+        processes: Numbers of processes sharing one device that the measurement tries.
     """
 
     device: str = "cpu"
@@ -47,20 +51,20 @@ class TrainedModels(Protocol):
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
-        """float32 logits of every model on every image, without augmentation."""
+        """Return float32 logits of every model on every image, without augmentation."""
         ...
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """What ``load`` needs to give the same logits again; empty if it can only be had by training again."""
+        """Return the arrays from which ``load`` restores the models; empty if they can only be trained again."""
         ...
 
 
 @runtime_checkable
 class Algorithm(Protocol):
-    """A way to train a model from a subset."""
+    """A way to train models on subsets."""
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
-        """Raise ConfigError, with a key that starts with ``recipe.``, for images that it cannot be trained on."""
+        """Raise ConfigError, with a key that starts with ``recipe.``, for images it cannot be trained on."""
         ...
 
     def train(
@@ -75,6 +79,14 @@ class Algorithm(Protocol):
         """Train model ``models[r]`` on the examples that ``masks[r]`` leaves in, for every row r.
 
         A model must be a pure function of (self, examples, its mask, its number, seed).
+
+        Args:
+            examples: The training set.
+            n_classes: Number of classes.
+            masks: Examples that each model sees.
+            models: Number of each model.
+            seed: Seed of the algorithm.
+            execution: How to compute.
         """
         ...
 
@@ -85,7 +97,7 @@ class Algorithm(Protocol):
         n_classes: int,
         execution: Execution,
     ) -> TrainedModels:
-        """The models whose ``weights`` were stored; never called with an empty mapping."""
+        """Return the models with these stored ``weights``; never called with an empty mapping."""
         ...
 
 
@@ -94,5 +106,5 @@ class SizedAlgorithm(Algorithm, Protocol):
     """An algorithm that cannot be trained on every number of examples."""
 
     def check_size(self, image_shape: tuple[int, int, int], n_classes: int, size: int) -> None:
-        """Raise ConfigError, with a key that starts with ``recipe.``, for subsets of a size that it cannot take."""
+        """Raise ConfigError, with a key that starts with ``recipe.``, for subsets of a size it cannot be trained on."""
         ...

@@ -7,10 +7,10 @@ Schedule = Literal["constant", "cosine", "triangular"]
 
 
 def learning_rate(schedule: Schedule, step: int, steps: int, maximum: float, peak: float) -> float:
-    """The rate of step 0 ≤ step < steps.
+    """Return the learning rate of step 0 ≤ step < steps.
 
-    constant: maximum. cosine: maximum·(1 + cos(π·step/steps))/2. triangular: rises linearly to the maximum at
-    peak·steps and falls linearly towards 0; steps are taken at their middles, so that no step has rate 0.
+    The schedules are constant: maximum; cosine: maximum·(1 + cos(π·step/steps))/2; triangular: rises linearly to the
+    maximum at peak·steps and falls linearly toward 0, with steps taken at their middles so that no step has rate 0.
     """
     at = (step + 0.5) / steps
     if schedule == "constant":

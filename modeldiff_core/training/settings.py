@@ -61,7 +61,7 @@ class Network:
 
 @lru_cache(maxsize=16)
 def _sha256(path: Path, size: int, changed: int) -> str:
-    """A file's digest; size and time of change tell it from another file under its name."""
+    """Return a file's SHA-256; size and time of change distinguish it from another file of that name."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

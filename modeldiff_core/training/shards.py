@@ -9,21 +9,20 @@ from jaxtyping import Bool, Float, Int
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import Diverged
 from modeldiff_core.margins import correct_class_margin
-from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training.protocol import Algorithm, Execution, TrainedModels
 from modeldiff_core.training.target_logits import target_logits
 
 ENSEMBLE_OFFSET = 2**40
-"""Full-data model i draws its randomness as number ENSEMBLE_OFFSET + i, apart from every subset model."""
+"""Full-data model i draws its randomness as number ENSEMBLE_OFFSET + i, which no subset model has."""
 TOLERATED = 0.05
 """Largest share of a shard's models that may diverge."""
 NAMED = 10
-"""Most diverged models that an error names."""
+"""Maximum of diverged models that an error names."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What models are trained on and judged by."""
+    """A learning algorithm with its training set and the targets that it is measured on."""
 
     algorithm: Algorithm
     seed: int
@@ -41,12 +40,14 @@ class SubsetMargins:
     diverged: Bool[np.ndarray, " models"]
 
 
-def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execution: Execution) -> SubsetMargins:
-    """Train the subset models of these numbers and take every target's margin.
+def train_subset_models(
+    task: Task, masks: Bool[np.ndarray, "models train"], models: range, execution: Execution
+) -> SubsetMargins:
+    """Train the subset models of these numbers on their masks and return their margins of all targets.
 
-    Raises Diverged if more than TOLERATED of them end with margins that are not finite.
+    Raises:
+        Diverged: If more than TOLERATED of them end with margins that are not finite.
     """
-    masks = sampler.masks(models)
     trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
     logits = target_logits(trained, task.targets, execution)
     diverged = _diverged(logits, models, "subset", TOLERATED)
@@ -58,9 +59,10 @@ def train_subset_models(task: Task, sampler: SubsetSampler, models: range, execu
 def train_ensemble(
     task: Task, models: range, execution: Execution
 ) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
-    """Train full-data models of these numbers; also gives their logits of the targets.
+    """Train the full-data models of these numbers, and return them with their logits of the targets.
 
-    Raises Diverged if any of them ends with logits that are not finite.
+    Raises:
+        Diverged: If any of them ends with logits that are not finite.
     """
     masks = np.ones((len(models), len(task.train)), dtype=bool)
     numbers = [ENSEMBLE_OFFSET + model for model in models]
@@ -73,7 +75,7 @@ def train_ensemble(
 def margins_of(
     logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
 ) -> Float[np.ndarray, "models targets"]:
-    """Correct-class margins as a float32 array."""
+    """Return correct-class margins as a float32 array."""
     margins = correct_class_margin(torch.from_numpy(np.asarray(logits, np.float32)), torch.from_numpy(labels))
     return margins.numpy()
 
@@ -81,7 +83,7 @@ def margins_of(
 def _diverged(
     logits: Float[np.ndarray, "models targets classes"], models: range, kind: str, tolerated: float
 ) -> Bool[np.ndarray, " models"]:
-    """Which models ended with logits that are not finite; raises Diverged if more than the tolerated share did."""
+    """Return which models have logits that are not finite; raise Diverged if their share is above `tolerated`."""
     diverged: np.ndarray = ~np.isfinite(logits).all((1, 2))
     if diverged.mean() > tolerated:
         numbers = [models[row] for row in np.flatnonzero(diverged)]

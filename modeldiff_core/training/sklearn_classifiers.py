@@ -21,13 +21,13 @@ LOWEST_PROBABILITY = 1e-6
 def _classifiers() -> dict[str, type[Any]]:
     from sklearn.utils import all_estimators
 
-    found = dict(all_estimators(type_filter="classifier"))
-    return {n: c for n, c in found.items() if hasattr(c, "predict_proba") or hasattr(c, "decision_function")}
+    classifiers = dict(all_estimators(type_filter="classifier"))
+    return {n: c for n, c in classifiers.items() if hasattr(c, "predict_proba") or hasattr(c, "decision_function")}
 
 
 @dataclass(frozen=True)
 class SklearnModels:
-    """Fitted estimators, one a model; logits of classes that a model never saw are the lowest possible."""
+    """Fitted estimators, one per model; logits of classes that a model never saw are the lowest possible."""
 
     estimators: tuple[Any, ...]
     n_classes: int
@@ -35,7 +35,7 @@ class SklearnModels:
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
-        """Ln of predict_proba where there is one, else decision_function (two classes: ∓ half the decision)."""
+        """Return ln of predict_proba where it exists, else decision_function (two classes: ∓ half the decision)."""
         pixels = _features(images)
         out = np.full((len(self.estimators), len(images), self.n_classes), np.log(LOWEST_PROBABILITY), np.float32)
         for row, estimator in enumerate(self.estimators):
@@ -49,15 +49,18 @@ class SklearnModels:
         return out
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """Nothing: fitted estimators could only be stored as pickles, so they are trained again when needed."""
+        """Return nothing: fitted estimators could only be stored as pickles, so they are trained again when needed."""
         return {}
 
 
 @dataclass(frozen=True)
 class SklearnClassifier:
-    """Any classifier of scikit-learn by its class name, on pixels scaled to 0..1 in one row.
+    """A classifier of scikit-learn, on pixels scaled to 0..1 in one row.
 
-    parameters: of its constructor. `random_state`, where there is one, is drawn from (seed, model).
+    Attributes:
+        classifier: Name of its class.
+        parameters: Arguments of its constructor; `random_state`, if it is one and not given, is drawn from
+            (seed, model).
     """
 
     classifier: str = "LogisticRegression"
@@ -92,7 +95,7 @@ class SklearnClassifier:
         return estimator
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
-        """Any image will do: pixels are features."""
+        """Accept all images: pixels are features."""
 
     def train(
         self,
@@ -103,7 +106,7 @@ class SklearnClassifier:
         seed: int,
         execution: Execution,
     ) -> SklearnModels:
-        """Fit one estimator a mask."""
+        """Fit one estimator per mask."""
         pixels = _features(examples.images)
         fitted = []
         for mask, model in zip(masks, models, strict=True):
@@ -118,7 +121,7 @@ class SklearnClassifier:
         n_classes: int,
         execution: Execution,
     ) -> SklearnModels:
-        """Never possible: these models have no stored weights."""
+        """Raise ConfigError: these models have no stored weights."""
         raise ConfigError("algorithm.kind", "an algorithm with stored weights", f"sklearn ({sorted(weights)})")
 
 

@@ -1,4 +1,4 @@
-"""Logits of the targets, whose images may take more memory than the device can give."""
+"""Logits of the targets, whose images may not fit the memory of the device."""
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,21 +15,22 @@ from modeldiff_core.training.protocol import Execution, TrainedModels
 
 @runtime_checkable
 class StreamingModels(TrainedModels, Protocol):
-    """Models that take images as they come."""
+    """Models that evaluate images batch by batch, as a source yields them."""
 
     def streamed_logits(
         self, source: ImageSource, targets: int, image_shape: tuple[int, int, int]
     ) -> Float[np.ndarray, "models targets classes"]:
-        """What ``logits`` gives for the source's first images, bit for bit."""
+        """Return bit for bit the ``logits`` of the source's first `targets` images."""
         ...
 
 
 def target_logits(
     trained: TrainedModels, targets: Examples, execution: Execution
 ) -> Float[np.ndarray, "models targets classes"]:
-    """float32 logits of every model on every target, read by FFCV where they are beyond ``execution.resident_share``.
+    """Return float32 logits of every model on every target.
 
-    Models that take only arrays, and targets without a beton, are given the array.
+    FFCV reads the images if they exceed ``execution.resident_share``. Models that take only arrays, and targets without
+    a beton, are given the array.
     """
     height, width, channels = targets.images.shape[1:]
     if targets.beton is None or not isinstance(trained, StreamingModels):

@@ -13,14 +13,14 @@ from modeldiff_core.images import unit
 from modeldiff_core.models import Net, Shape, StackedHead, StackedNetwork
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.features import Backbone
-from modeldiff_core.training.normalisation import Normalisation, from_subsets
+from modeldiff_core.training.normalization import Normalization, from_subsets
 from modeldiff_core.training.operations import sized
 from modeldiff_core.training.settings import Recipe
 
 EVALUATION_PIXELS = 2**24
-"""Most pixels, over models and images, that one evaluation launch holds."""
+"""Maximum of pixels, over models and images, in one evaluation launch."""
 MEAN, SCALE = "normalisation.mean", "normalisation.scale"
-"""Names of the constants among the weights of models that computed their own."""
+"""Names under which models that computed their constants store them among their weights; part of stored objects."""
 
 State = Mapping[str, Tensor]
 """Named tensors [models, ...]."""
@@ -28,32 +28,34 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Evaluator:
-    """How networks are evaluated.
+    """A way to evaluate networks.
 
-    logits: states, images as they are shown (bytes, or pixels in 0..1) and their normalisation to logits [models,
-    images, classes]. together: whether what all models see is held at once.
+    Attributes:
+        logits: Maps states, prepared images (bytes, or pixels in 0..1) and their normalization to logits [models,
+            images, classes].
+        together: Whether the inputs of all models are in memory at once.
     """
 
-    logits: Callable[[State, Tensor, Normalisation], Tensor]
+    logits: Callable[[State, Tensor, Normalization], Tensor]
     together: bool = True
 
 
 def stack_evaluator(network: StackedNetwork) -> Evaluator:
-    """All models in one launch."""
+    """Return an evaluator of all models in one launch."""
 
-    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
-        models, x = len(next(iter(state.values()))), normalisation(unit(images)[None])
+    def logits(state: State, images: Tensor, normalization: Normalization) -> Tensor:
+        models, x = len(next(iter(state.values()))), normalization(unit(images)[None])
         return network.logits(dict(state), x.expand(models, *x.shape[1:]))
 
     return Evaluator(logits)
 
 
 def module_evaluator(net: Net) -> Evaluator:
-    """One model after the other, with the running statistics of batch normalisation."""
+    """Return an evaluator of one model after the other, with running statistics of batch normalization."""
 
-    def logits(state: State, images: Tensor, normalisation: Normalisation) -> Tensor:
+    def logits(state: State, images: Tensor, normalization: Normalization) -> Tensor:
         net.eval()
-        inputs, out = normalisation(unit(images)[None]).permute(0, 1, 4, 2, 3), []
+        inputs, out = normalization(unit(images)[None]).permute(0, 1, 4, 2, 3), []
         for row in range(len(next(iter(state.values())))):
             x = inputs[0 if len(inputs) == 1 else row]
             out.append(functional_call(net, {name: value[row] for name, value in state.items()}, (x,)))
@@ -69,28 +71,28 @@ class NetworkModels:
     recipe: Recipe
     evaluator: Evaluator
     state: dict[str, Tensor]
-    normalisation: Normalisation
+    normalization: Normalization
 
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
-        """float32 logits in slices of images that fit the memory, without augmentation."""
-        device, step = self._some.device, self._step(images.shape[1:])
+        """Return float32 logits without augmentation, computed in batches that fit the memory."""
+        device, step = self._any_tensor.device, self._step(images.shape[1:])
         return self._logits(torch.from_numpy(images[at : at + step]).to(device) for at in range(0, len(images), step))
 
     def streamed_logits(
         self, source: ImageSource, targets: int, image_shape: Shape
     ) -> Float[np.ndarray, "models targets classes"]:
-        """The same of the source's first images, without ever holding them all."""
+        """Return the logits of the source's first images, without holding all of them in memory."""
         return self._logits(source.batches(np.arange(targets), self._step(image_shape)))
 
     @property
-    def _some(self) -> Tensor:
+    def _any_tensor(self) -> Tensor:
         return next(iter(self.state.values()))
 
     def _step(self, image_shape: tuple[int, ...]) -> int:
-        """How many images are evaluated at once."""
-        models = len(self._some) if self.evaluator.together else 1
+        """Return the number of images in one evaluation batch."""
+        models = len(self._any_tensor) if self.evaluator.together else 1
         return max(1, EVALUATION_PIXELS // (models * int(np.prod(image_shape))))
 
     @torch.inference_mode()
@@ -99,24 +101,24 @@ class NetworkModels:
     ) -> Float[np.ndarray, "models targets classes"]:
         out = []
         for batch in batches:
-            shown = sized(self.recipe.augmentations, batch)
-            logits = self.evaluator.logits(self.state, shown, self.normalisation)
+            images = sized(self.recipe.augmentations, batch)
+            logits = self.evaluator.logits(self.state, images, self.normalization)
             if self.recipe.test_time == "flip":
-                logits = (logits + self.evaluator.logits(self.state, shown.flip(2), self.normalisation)) / 2
+                logits = (logits + self.evaluator.logits(self.state, images.flip(2), self.normalization)) / 2
             out.append(logits.cpu())
         return torch.cat(out, 1).numpy()
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """Parameters, running statistics and the models' own constants as float32 arrays."""
+        """Return parameters, running statistics and constants computed from subsets as float32 arrays."""
         kept = dict(self.state)
         if from_subsets(self.recipe):
-            kept |= {MEAN: self.normalisation.mean, SCALE: self.normalisation.scale}
+            kept |= {MEAN: self.normalization.mean, SCALE: self.normalization.scale}
         return {name: value.contiguous().cpu().numpy() for name, value in kept.items()}
 
 
 @dataclass(frozen=True)
 class HeadModels:
-    """Heads [models, ...] on one frozen backbone, whose features of an image are computed once a process."""
+    """Heads [models, ...] on one frozen backbone, whose features of an image are computed once per process."""
 
     backbone: Backbone
     head: StackedHead
@@ -126,18 +128,18 @@ class HeadModels:
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
-        """float32 logits, without augmentation."""
+        """Return float32 logits without augmentation."""
         views = [self.backbone.features(images)]
         if self.backbone.recipe.test_time == "flip":
             views.append(self.backbone.features(images, mirrored=True))
         models = len(next(iter(self.state.values())))
         out = []
         for row in range(models):
-            own = {name: value[row : row + 1] for name, value in self.state.items()}
-            both = torch.stack([self.head.logits(own, features[None])[0] for features in views])
-            out.append(both.mean(0).cpu())
+            head = {name: value[row : row + 1] for name, value in self.state.items()}
+            logits = torch.stack([self.head.logits(head, features[None])[0] for features in views])
+            out.append(logits.mean(0).cpu())
         return torch.stack(out).numpy()
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """The heads as float32 arrays; the backbone is the file that the recipe names."""
+        """Return the heads as float32 arrays; the backbone stays in the file that the recipe names."""
         return {name: value.contiguous().cpu().numpy() for name, value in self.state.items()}

@@ -1,4 +1,4 @@
-"""How a worker process begins: with one thread of its own, and an end when its parent is gone."""
+"""Start of a worker process: one computing thread, and an end when its parent process ends."""
 
 import os
 import threading
@@ -6,13 +6,13 @@ import time
 
 
 def begin_worker(parent: int) -> None:
-    """Compute on one thread, and end this process once `parent`, the process that started it, has ended."""
+    """Compute on one thread, and end this process once the process `parent`, which started it, has ended."""
     one_thread()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def one_thread() -> None:
-    """Compute on one thread from here on: the number of threads decides in which order sums are added up."""
+    """Compute on one thread from here on: the number of threads decides the order of summation, so the bits."""
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -9,7 +9,8 @@ import pytest
 
 from flows.cli import main
 from flows.cli.compose import request
-from modeldiff_core.evaluation.counterfactual import SamplerWithout, agreement
+from modeldiff_core.designs import FixedSize, Without
+from modeldiff_core.evaluation.counterfactual import agreement
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.rounds import current_round
@@ -61,7 +62,7 @@ def test_predicted_and_actual_changes_are_those_of_the_models(checked: tuple[Pat
         for change in found["changes"]:
             helpful = np.argsort(-weights[change["target"]], kind="stable")[:30]
             assert change["removed"] == helpful.tolist()
-            after = SamplerWithout(200, design.fraction, design.seed, tuple(change["removed"])).masks(range(8))
+            after = Without(FixedSize(200, design.fraction, design.seed), tuple(change["removed"])).masks(range(8))
             expected = ((after.astype(float) - before) * weights[change["target"]].astype(float)).sum(1)
             np.testing.assert_allclose(arrays[change["target"]]["predicted"], expected, atol=1e-9)
             assert change["predicted"] == pytest.approx(expected.mean(), abs=1e-9)

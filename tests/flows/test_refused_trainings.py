@@ -95,7 +95,7 @@ def test_images_that_an_architecture_cannot_take(told: Told, kind: str) -> None:
 @pytest.mark.parametrize(
     ("batch_size", "size"), [(499, 500), (27, 1000)], ids=["of a subset", "of all training examples"]
 )
-def test_a_last_batch_of_one_image_under_batch_normalisation(told: Told, batch_size: int, size: int) -> None:
+def test_a_last_batch_of_one_image_under_batch_normalization(told: Told, batch_size: int, size: int) -> None:
     said = told(*RESNET9, LARGER, f"algorithm_b.recipe.batch_size={batch_size}")
     assert "algorithm_b.recipe.batch_size: expected a size that leaves no batch of one" in said
     assert f"got {batch_size}" in said

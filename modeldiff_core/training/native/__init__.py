@@ -1,6 +1,6 @@
-"""Small networks on a CPU, one after the other, in compiled code that seldom leaves the processor's caches.
+"""Training of small networks on a CPU, one by one, in compiled code that rarely leaves the processor's caches.
 
-The sources are C, compiled once for the processor at hand. Where that is not possible torch trains them instead.
+The C sources are compiled once for the processor of this machine. Where that is impossible torch trains instead.
 """
 
 from modeldiff_core.training.native.layout import Layout, layout_of

@@ -1,4 +1,4 @@
-"""How the compiled code sees a network: its layers, and where their parameters lie in one run of floats."""
+"""The layout of a network in compiled code: its layers, and the place of their parameters in one array of floats."""
 
 import ctypes
 import math
@@ -12,13 +12,13 @@ from torch import Tensor
 from modeldiff_core.models import Shape, StackedLayer, StackedNetwork
 
 LANES = 16
-"""Floats that are computed together; rows of weights are padded with zeros to a multiple, which stay 0."""
+"""Floats that are computed together; rows of weights are padded to a multiple with zeros, which stay 0."""
 KERNELS = (3, 5)
-"""Sizes of convolutions that there is code for."""
+"""Sizes of the convolutions that the compiled code supports."""
 
 
 class Layer(ctypes.Structure):
-    """training.c's Layer: a convolution with pooling and ReLU, or with kernel 0 a linear layer."""
+    """The struct Layer of training.c: a convolution with pooling and ReLU, or, with kernel 0, a linear layer."""
 
     _fields_ = tuple(
         (name, ctypes.c_int64)
@@ -27,30 +27,35 @@ class Layer(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A layer and where its weight starts. In compiled code the channels of images come last."""
+class _Place:
+    """A layer and the place of its parameters; compiled code flattens images with channels last.
+
+    Attributes:
+        layer: The layer of a stack.
+        at: Offset of its weight.
+    """
 
     layer: StackedLayer
     at: int
 
     @property
     def rows(self) -> int:
-        """Rows of its weights: of kernels, or inputs."""
+        """Rows of its weight: those of all kernels, or the inputs."""
         return self.layer.outputs * self.layer.kernel if self.layer.kernel else self.layer.inputs
 
     @property
     def row(self) -> int:
-        """Floats of a row of its weights, without what pads it."""
+        """Floats of a row of its weight without padding."""
         return self.layer.kernel * self.layer.inputs if self.layer.kernel else self.layer.outputs
 
     @property
     def bias(self) -> int:
-        """Where its bias starts."""
+        """Offset of its bias."""
         return self.at + self.rows * padded(self.row)
 
     @property
     def end(self) -> int:
-        """Where the next layer starts."""
+        """Offset of the next layer."""
         return self.bias + padded(self.layer.outputs)
 
     def described(self) -> Layer:
@@ -61,62 +66,62 @@ class _Part:
 
 
 class Layout:
-    """Layers in order, the head last; size: floats of all parameters."""
+    """Layers in order, the head last; `size` is the number of floats of all parameters with padding."""
 
-    def __init__(self, parts: list[_Part], features: int) -> None:
-        self.parts, self.features, self.size = parts, features, parts[-1].end
-        self.classes = parts[-1].layer.outputs
-        self.layers = (Layer * len(parts))(*(part.described() for part in parts))
+    def __init__(self, places: list[_Place], features: int) -> None:
+        self.places, self.features, self.size = places, features, places[-1].end
+        self.classes = places[-1].layer.outputs
+        self.layers = (Layer * len(places))(*(place.described() for place in places))
 
     def packed(self, parameters: Mapping[str, Tensor]) -> Float[Tensor, " parameters"]:
-        """One network's parameters, named and shaped as in a stack without `models`, in one run."""
+        """Return the parameters of one network, named and shaped as in a stack without `models`, as one array."""
         flat = torch.zeros(self.size)
-        for part in self.parts:
-            weight, bias = self._views(flat, part)
-            given = parameters[f"{part.layer.name}.weight"]
-            if part.layer.kernel:
+        for place in self.places:
+            weight, bias = self._views(flat, place)
+            given = parameters[f"{place.layer.name}.weight"]
+            if place.layer.kernel:
                 given = given.permute(0, 2, 3, 1)
-            elif part.layer.features:
-                given = given.unflatten(0, part.layer.features).permute(1, 2, 0, 3)
+            elif place.layer.features:
+                given = given.unflatten(0, place.layer.features).permute(1, 2, 0, 3)
             weight.copy_(given.reshape(weight.shape))
-            bias.copy_(parameters[f"{part.layer.name}.bias"].reshape(-1))
+            bias.copy_(parameters[f"{place.layer.name}.bias"].reshape(-1))
         return flat
 
     def unpacked(self, flat: Float[Tensor, " parameters"]) -> dict[str, Tensor]:
-        """The reverse of ``packed``."""
+        """Return the parameters by name: the inverse of ``packed``."""
         parameters = {}
-        for part in self.parts:
-            weight, bias = self._views(flat, part)
-            if part.layer.kernel:
-                sizes = (part.layer.outputs, part.layer.kernel, part.layer.kernel, part.layer.inputs)
+        for place in self.places:
+            weight, bias = self._views(flat, place)
+            if place.layer.kernel:
+                sizes = (place.layer.outputs, place.layer.kernel, place.layer.kernel, place.layer.inputs)
                 shaped = weight.reshape(sizes).permute(0, 3, 1, 2)
-            elif part.layer.features:
-                channels, height, width = part.layer.features
+            elif place.layer.features:
+                channels, height, width = place.layer.features
                 shaped = weight.unflatten(0, (height, width, channels)).permute(2, 0, 1, 3).flatten(0, 2)
             else:
                 shaped = weight
-            parameters[f"{part.layer.name}.weight"] = shaped.contiguous()
-            parameters[f"{part.layer.name}.bias"] = bias.clone() if part.layer.kernel else bias.clone()[None]
+            parameters[f"{place.layer.name}.weight"] = shaped.contiguous()
+            parameters[f"{place.layer.name}.bias"] = bias.clone() if place.layer.kernel else bias.clone()[None]
         return parameters
 
     @staticmethod
-    def _views(flat: Tensor, part: _Part) -> tuple[Tensor, Tensor]:
-        """Weight [rows, row] and bias [outputs] of a layer."""
-        weight = flat[part.at : part.bias].view(part.rows, -1)[:, : part.row]
-        return weight, flat[part.bias : part.bias + part.layer.outputs]
+    def _views(flat: Tensor, place: _Place) -> tuple[Tensor, Tensor]:
+        """Return weight [rows, row] and bias [outputs] of a layer as views."""
+        weight = flat[place.at : place.bias].view(place.rows, -1)[:, : place.row]
+        return weight, flat[place.bias : place.bias + place.layer.outputs]
 
 
 def padded(n: int) -> int:
-    """The next multiple of LANES."""
+    """Return the smallest multiple of LANES that is at least n."""
     return -(-n // LANES) * LANES
 
 
 def layout_of(stack: StackedNetwork, shape: Shape) -> Layout | None:
-    """Return the layout of these networks for images of that shape, or None where there is no code for them."""
+    """Return the layout of these networks for images of that shape, or None if the compiled code lacks a layer."""
     layers = stack.layers(shape)
     if not layers or any(layer.kernel not in (0, *KERNELS) for layer in layers):
         return None
-    parts: list[_Part] = []
+    places: list[_Place] = []
     for layer in layers:
-        parts.append(_Part(layer, parts[-1].end if parts else 0))
-    return Layout(parts, math.prod(shape))
+        places.append(_Place(layer, places[-1].end if places else 0))
+    return Layout(places, math.prod(shape))

@@ -1,4 +1,4 @@
-"""The compiled code, built at first use for the processor at hand and kept in the user's cache folder."""
+"""The compiled code, built at first use for the processor of this machine and kept in the user's cache folder."""
 
 import ctypes
 import hashlib
@@ -23,21 +23,22 @@ FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "network_train": (None, (*(POINTER,) * 6, INTEGER, INTEGER, POINTER, REAL, REAL, REAL)),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
 }
-"""What each function gives and takes, as in training.c."""
+"""Result and argument types of each function, as in training.c."""
 
 
 @lru_cache(maxsize=1)
 def native_library() -> ctypes.CDLL | None:
-    """The library; None, and a warning that says why, where it cannot be built or loaded."""
-    compiler = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
+    """Return the library, or None with a warning that gives the reason if it cannot be built or loaded."""
+    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         log.warning("no C compiler (cc, gcc or clang): small networks are trained by torch, several times as slowly")
         return None
     try:
         library = ctypes.CDLL(str(built(compiler, cache_folder())))
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or error
-        log.warning("%s cannot build code for this processor, torch trains small networks instead: %s", compiler, said)
+        reason = getattr(error, "stderr", None) or error
+        message = "%s cannot build code for this processor, torch trains small networks instead: %s"
+        log.warning(message, compiler, reason)
         return None
     for name, (result, arguments) in FUNCTIONS.items():
         function = getattr(library, name)
@@ -46,7 +47,7 @@ def native_library() -> ctypes.CDLL | None:
 
 
 def cache_folder() -> Path:
-    """Where built code is kept: below XDG_CACHE_HOME or ~/.cache; a new folder where that cannot be written."""
+    """Return the folder of built code, below XDG_CACHE_HOME or ~/.cache; a new one where that is not writable."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modeldiff"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,9 +60,13 @@ def cache_folder() -> Path:
 
 
 def built(compiler: str, folder: Path) -> Path:
-    """The library's file; its name tells sources, compiler and processor, so that one folder can serve many machines.
+    """Return the library's file, built if it does not exist.
 
-    Raises SubprocessError with what the compiler said, and OSError.
+    Its name is a digest of sources, compiler and processor, so that one folder can serve many machines.
+
+    Raises:
+        SubprocessError: If the compiler fails; holds the compiler's output.
+        OSError: If the folder cannot be written or the library cannot be loaded.
     """
     sources = sorted(SOURCES.glob("*.[ch]"))
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=60).stdout  # noqa: S603
@@ -69,14 +74,14 @@ def built(compiler: str, folder: Path) -> Path:
     digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
     file = folder / f"native-{digest[:16]}.so"
     if not file.exists():
-        # Several processes may build it at once: each its own, and the last to be moved stays.
+        # Several processes may build it at once: each builds its own file, and the last one moved stays.
         handle, name = tempfile.mkstemp(suffix=".so", dir=folder)
         os.close(handle)
         try:
             units = [str(path) for path in sources if path.suffix == ".c"]
             command = [compiler, *FLAGS, *units, "-o", name]
             subprocess.run(command, capture_output=True, check=True, text=True, timeout=300)  # noqa: S603
-            ctypes.CDLL(name)  # what cannot be loaded is not kept
+            ctypes.CDLL(name)  # a library that cannot be loaded is not kept
             Path(name).replace(file)
         finally:
             Path(name).unlink(missing_ok=True)
@@ -84,11 +89,11 @@ def built(compiler: str, folder: Path) -> Path:
 
 
 def processor() -> bytes:
-    """What tells processors apart that cannot run each other's code."""
+    """Return a description in which processors that cannot run each other's code differ."""
     kinds = [platform.machine(), platform.system()]
-    about = Path("/proc/cpuinfo")
-    if about.exists():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
         wanted = ("model name", "flags", "Features", "CPU part")
-        lines = {line for line in about.read_text().splitlines() if line.startswith(wanted)}
+        lines = {line for line in cpuinfo.read_text().splitlines() if line.startswith(wanted)}
         kinds += sorted(lines)
     return "\n".join(kinds).encode()

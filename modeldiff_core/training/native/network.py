@@ -1,4 +1,4 @@
-"""One network in compiled code: the memory it works in, and calls whose arguments are checked before they are made."""
+"""One network in compiled code: its working memory, and calls that check their arguments first."""
 
 import ctypes
 from dataclasses import dataclass
@@ -23,19 +23,25 @@ class _Table(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Table:
-    """Examples that batches are taken from: float32 inputs of the network, or bytes for slope·byte + offset."""
+    """Examples that batches are taken from: float32 network inputs, or bytes whose inputs are slope·byte + offset.
+
+    Attributes:
+        values: float32 without `slope` and `offset`, uint8 with them.
+        slope: Factor of each feature.
+        offset: Summand of each feature.
+    """
 
     values: Num[Tensor, "examples features"]
     slope: Float[Tensor, " features"] | None = None
     offset: Float[Tensor, " features"] | None = None
 
     def checked(self, features: int) -> _Table:
-        """As compiled code takes it; raises ValueError for other sizes or kinds than it reads."""
+        """Return the table as compiled code reads it; raise ValueError for other sizes or types."""
         constants = [value for value in (self.slope, self.offset) if value is not None]
         kind = torch.uint8 if constants else torch.float32
         _check(self.values, kind, (len(self.values), features))
         if len(constants) == 1:
-            raise ValueError("a slope goes with an offset")
+            raise ValueError("slope and offset must be given together")
         for value in constants:
             _check(value, torch.float32, (features,))
         return _Table(
@@ -48,17 +54,57 @@ class Table:
 
 @dataclass(frozen=True)
 class Rules:
-    """How weights change, but for the rate of each step."""
+    """The rules of an update, except for the learning rate of each step."""
 
     momentum: float
     weight_decay: float
     label_smoothing: float
 
 
-class NativeNetwork:
-    """Memory for networks of a layout, one after the other, in batches of at most that size.
+@dataclass(frozen=True)
+class Passes:
+    """Steps of training: examples in the order in which they are seen, with their classes and learning rates.
 
-    half: products of linear layers in bfloat16, where the processor is quicker at them.
+    Attributes:
+        table: The examples.
+        rows: Row of the table of each example, in order.
+        classes: Class of each example, in the same order.
+        rates: Learning rate of each step.
+        epoch: Examples of one pass over the subset. The last step of each pass, and the last of all, may be smaller.
+    """
+
+    table: Table
+    rows: Int[np.ndarray, " steps_examples"]
+    classes: Int[np.ndarray, " steps_examples"]
+    rates: Float[np.ndarray, " steps"]
+    epoch: int
+
+    def check(self, n_classes: int, batch_size: int) -> None:
+        """Raise ValueError for rows, classes or rates that do not fit the table, the head and the batch size."""
+        count = len(self.rows)
+        for name, array, bound in (("rows", self.rows, len(self.table.values)), ("classes", self.classes, n_classes)):
+            if array.dtype != np.int64 or array.shape != (count,) or not array.flags.c_contiguous:
+                raise ValueError(f"{name} are contiguous int64, one for each of {count} examples")
+            if len(array) and (array.min() < 0 or array.max() >= bound):
+                raise ValueError(f"{name} are in 0..{bound - 1}, not {array.min()}..{array.max()}")
+        if self.epoch < 1:
+            raise ValueError(f"an epoch has 1 example or more, not {self.epoch}")
+        whole, rest = divmod(count, self.epoch)
+        steps = whole * -(-self.epoch // batch_size) - (-rest // batch_size)
+        if self.rates.dtype != np.float32 or self.rates.shape != (steps,) or not self.rates.flags.c_contiguous:
+            raise ValueError(f"{steps} steps need as many contiguous float32 rates, not {self.rates.shape}")
+
+
+class NativeNetwork:
+    """The working memory of compiled code for networks of one layout, which use it one after the other.
+
+    Args:
+        layout: The networks.
+        batch_size: Largest batch.
+        half: Compute products of linear layers in bfloat16 where that is faster on this processor.
+
+    Raises:
+        MemoryError: If the memory cannot be allocated.
     """
 
     def __init__(self, layout: Layout, batch_size: int, half: bool = False) -> None:
@@ -77,48 +123,46 @@ class NativeNetwork:
         self,
         parameters: Float[Tensor, " parameters"],
         velocity: Float[Tensor, " parameters"],
-        table: Table,
-        order: Int[np.ndarray, " steps_examples"],
-        targets: Int[np.ndarray, " steps_examples"],
-        rates: Float[np.ndarray, " steps"],
+        passes: Passes,
         rules: Rules,
-        epoch: int,
     ) -> None:
-        """Steps in place over rows of the table in that order, the classes being `targets`.
+        """Update parameters and velocity in place, step by step over the examples of `passes`.
 
-        epoch: examples of a pass over the subset; the last step of a pass, and of all, may be smaller. Raises
-        ValueError for rows that the table has not, classes that the head has not, and arrays that do not fit.
+        Raises:
+            ValueError: For rows outside the table, classes outside the head, and arrays of the wrong type or size.
         """
         for tensor in (parameters, velocity):
             _check(tensor, torch.float32, (self.layout.size,))
-        given = table.checked(self.layout.features)
-        for name, array, bound in (("rows", order, len(table.values)), ("classes", targets, self.layout.classes)):
-            if array.dtype != np.int64 or array.shape != (len(order),) or not array.flags.c_contiguous:
-                raise ValueError(f"{name} are contiguous int64, one for each of {len(order)} examples")
-            if len(array) and (array.min() < 0 or array.max() >= bound):
-                raise ValueError(f"{name} are in 0..{bound - 1}, not {array.min()}..{array.max()}")
-        if epoch < 1:
-            raise ValueError(f"an epoch has 1 example or more, not {epoch}")
-        passes, rest = divmod(len(order), epoch)
-        steps = passes * -(-epoch // self.batch_size) - (-rest // self.batch_size)
-        if rates.dtype != np.float32 or rates.shape != (steps,) or not rates.flags.c_contiguous:
-            raise ValueError(f"{steps} steps need as many contiguous float32 rates, not {rates.shape}")
+        table = passes.table.checked(self.layout.features)
+        passes.check(self.layout.classes, self.batch_size)
         self._library.network_train(
-            self._handle, parameters.data_ptr(), velocity.data_ptr(), ctypes.byref(given), order.ctypes.data,
-            targets.ctypes.data, len(order), epoch, rates.ctypes.data, rules.momentum, rules.weight_decay,
+            self._handle,
+            parameters.data_ptr(),
+            velocity.data_ptr(),
+            ctypes.byref(table),
+            passes.rows.ctypes.data,
+            passes.classes.ctypes.data,
+            len(passes.rows),
+            passes.epoch,
+            passes.rates.ctypes.data,
+            rules.momentum,
+            rules.weight_decay,
             rules.label_smoothing,
-        )  # fmt: skip
+        )
 
     def logits(self, parameters: Float[Tensor, " parameters"], table: Table) -> Float[Tensor, "examples classes"]:
-        """Logits of all rows of the table; raises ValueError for arrays that do not fit."""
+        """Return the logits of all rows of the table; raise ValueError for arrays of the wrong type or size."""
         _check(parameters, torch.float32, (self.layout.size,))
-        given, out = table.checked(self.layout.features), torch.empty(len(table.values), self.layout.classes)
+        examples = len(table.values)
+        checked, out = table.checked(self.layout.features), torch.empty(examples, self.layout.classes)
         self._library.network_evaluate(
-            self._handle, parameters.data_ptr(), ctypes.byref(given), len(table.values), out.data_ptr()
+            self._handle, parameters.data_ptr(), ctypes.byref(checked), examples, out.data_ptr()
         )
         return out
 
 
 def _check(tensor: Tensor, kind: torch.dtype, shape: tuple[int, ...]) -> None:
     if tensor.device.type != "cpu" or tensor.dtype != kind or tensor.shape != shape or not tensor.is_contiguous():
-        raise ValueError(f"a contiguous tensor of {kind} {shape} in memory, not {tensor.dtype} {tuple(tensor.shape)}")
+        raise ValueError(
+            f"expected a contiguous tensor of {kind} {shape} on the CPU, not {tensor.dtype} {tuple(tensor.shape)}"
+        )

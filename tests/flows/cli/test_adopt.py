@@ -150,7 +150,7 @@ def test_a_comparison_of_adopted_results_is_verified_and_repaired(
     [
         (("adopt", "scores=x.npy"), "name: expected a value"),
         (("adopt", "name=x"), "folder, masks, margins, scores: expected"),
-        (("adopt", "name=x", "scores=none.npy"), "scores: expected a file that is there, got 'none.npy'"),
+        (("adopt", "name=x", "scores=none.npy"), "scores: expected an existing file, got 'none.npy'"),
         (("adopt", "name=x", "nonsense=1"), "nonsense"),
         (("adopt", "name=x", "scores=x.npy", "orientation=upright"), "orientation: expected"),
         (("export", "key=trainings/none", "to=out"), "key: expected the key of one matrix of margins or of datamodels"),

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.planted import battery, judged, missed, study, table
 from benchmarks.planted_kinds import DATASETS, KINDS, Planting, Sample, sample
+from benchmarks.planted_oracle import oracle_areas, oracle_direction
 from benchmarks.planted_search import EFFECTS, ENSEMBLE, Ensembles, found_cue
-from benchmarks.planted_told import told, told_areas
 from benchmarks.planted_ways import Outcome
 from modeldiff_core.data import Watermark
 from modeldiff_core.transformations import TransformationTest, judge, read
@@ -155,10 +155,10 @@ def test_a_battery_cut_off_is_balanced() -> None:
 
 def test_a_told_direction_sets_carriers_of_the_class_against_the_rest_of_it() -> None:
     truth = sample("digits", "confounded background", 0).truths[0]
-    direction = told(truth)
+    direction = oracle_direction(truth)
     carry, among = truth.trained, truth.trained_among
     assert (carry & ~among).any(), "images of other classes carry it too"
     assert not direction[~among].any()
     np.testing.assert_allclose((direction[carry & among].sum(), direction[~carry & among].sum()), (1, -1))
-    (area,) = told_areas("digits", "patch", 0, 100, None)
+    (area,) = oracle_areas("digits", "patch", 0, 100, None)
     assert area >= 0.9, "a patch in the corner is easily told"

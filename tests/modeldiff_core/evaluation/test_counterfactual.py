@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from modeldiff_core.evaluation.counterfactual import SamplerWithout, agreement, most_helpful, predicted_change
+from modeldiff_core.designs import FixedSize, Without
+from modeldiff_core.evaluation.counterfactual import agreement, most_helpful, predicted_change
 from modeldiff_core.subsets import SubsetSampler
 
 
 def test_subsets_without_examples_differ_from_the_design_in_these_alone() -> None:
     design, removed = SubsetSampler(60, 0.5, 3), (4, 7, 20, 33)
-    with_them, without = design.masks(range(40)), SamplerWithout(60, 0.5, 3, removed).masks(range(40))
+    with_them, without = design.masks(range(40)), Without(FixedSize(60, 0.5, 3), removed).masks(range(40))
     assert with_them[:, removed].any()
     assert not without[:, removed].any()
     assert (without.sum(1) == 30).all()
     lost, won = with_them & ~without, without & ~with_them
     assert set(np.flatnonzero(lost.any(0))) == set(removed)
     np.testing.assert_array_equal(won.sum(1), with_them[:, removed].sum(1))
-    np.testing.assert_array_equal(SamplerWithout(60, 0.5, 3, removed).masks([17])[0], without[17])
+    np.testing.assert_array_equal(Without(FixedSize(60, 0.5, 3), removed).masks([17])[0], without[17])
 
 
 def test_the_most_helpful_have_the_largest_weights() -> None:
@@ -30,7 +31,7 @@ def test_a_linear_model_changes_as_predicted() -> None:
     weights, design = rng.normal(size=60), SubsetSampler(60, 0.5, 0)
     removed = most_helpful(weights, 5)
     before = design.masks(range(10))
-    after = SamplerWithout(60, 0.5, 0, tuple(removed.tolist())).masks(range(10))
+    after = Without(FixedSize(60, 0.5, 0), tuple(removed.tolist())).masks(range(10))
     change = predicted_change(weights, before, after)
     assert (change < -1).all()
     np.testing.assert_allclose(change, after @ weights - before @ weights, atol=1e-12)

@@ -6,9 +6,9 @@ import pytest
 from modeldiff_core.datamodels import fit_lasso
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.evaluation import linear_datamodeling_score
-from modeldiff_core.evaluation.curve import Point, next_point
+from modeldiff_core.evaluation.curve import MaskedMargins, Point, next_point
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.evaluation.rounds import enough, gain, prefixes
+from modeldiff_core.evaluation.rounds import expected_gain, has_saturated, round_sizes
 from modeldiff_core.subsets import SubsetSampler
 
 HELD = 60
@@ -24,18 +24,23 @@ def population() -> tuple[np.ndarray, np.ndarray]:
     return masks, (signal + signal.std(0) * rng.normal(size=signal.shape)).astype(np.float32)
 
 
+def held_out(population: tuple[np.ndarray, np.ndarray]) -> MaskedMargins:
+    masks, margins = population
+    return MaskedMargins(masks[:HELD], margins[:HELD])
+
+
 def points(population: tuple[np.ndarray, np.ndarray], sizes: tuple[int, ...]) -> list[Point]:
     masks, margins = population
     found: list[Point] = []
     for size in sizes:
         previous = found[-1] if found else None
         rows = slice(HELD, size)
-        found.append(next_point(previous, masks[rows], margins[rows], masks[:HELD], margins[:HELD]))
+        found.append(next_point(previous, MaskedMargins(masks[rows], margins[rows]), held_out(population)))
     return found
 
 
 def test_every_point_scores_as_a_regression_of_its_own(population: tuple[np.ndarray, np.ndarray]) -> None:
-    sizes = prefixes(1200, HELD, 1.4, 10)
+    sizes = round_sizes(1200, HELD, 1.4, 10)
     masks, margins = population
     compared = 0
     for size, point in zip(sizes, points(population, sizes), strict=True):
@@ -58,22 +63,22 @@ def test_a_point_continues_from_what_was_stored(population: tuple[np.ndarray, np
     whole = points(population, (120, 200, 300))
     masks, margins = population
     rows = slice(HELD, 300)
-    again = next_point(whole[1], masks[rows], margins[rows], masks[:HELD], margins[:HELD])
+    again = next_point(whole[1], MaskedMargins(masks[rows], margins[rows]), held_out(population))
     np.testing.assert_array_equal(again.weights, whole[2].weights)
     assert (again.weights != whole[1].weights).any()
 
 
 def test_prefixes_grow_by_whole_shards_and_do_not_know_the_budget() -> None:
-    few, many = prefixes(1000, 100, 1.2, 50), prefixes(5000, 100, 1.2, 50)
+    few, many = round_sizes(1000, 100, 1.2, 50), round_sizes(5000, 100, 1.2, 50)
     assert few[0] == 200
     assert few[-1] == 1000
     assert few[:-1] == many[: len(few) - 1]
     assert all(size % 50 == 0 for size in many)
     ratios = np.array(many[5:-1]) / many[4:-2]
     assert (abs(ratios - 1.2) < 0.1).all()
-    assert prefixes(30, 10, 1.2, 20) == (30,)
+    assert round_sizes(30, 10, 1.2, 20) == (30,)
     with pytest.raises(ConfigError, match="subsets.rounds.growth"):
-        prefixes(1000, 100, 1.0, 50)
+        round_sizes(1000, 100, 1.0, 50)
 
 
 def known(models: np.ndarray, plateau: float = 0.7, noise: float = 0.0) -> LearningCurve:
@@ -83,9 +88,9 @@ def known(models: np.ndarray, plateau: float = 0.7, noise: float = 0.0) -> Learn
 
 
 def stop(curves_of: list[float], least_gain: float, noise: float) -> int:
-    sizes = np.array(prefixes(20_000, 100, 1.2, 10))
+    sizes = np.array(round_sizes(20_000, 100, 1.2, 10))
     for end in range(1, len(sizes) + 1):
-        if enough([known(sizes[:end] - 100, plateau, noise) for plateau in curves_of], 1.2, least_gain):
+        if has_saturated([known(sizes[:end] - 100, plateau, noise) for plateau in curves_of], 1.2, least_gain):
             return int(sizes[end - 1])
     return int(sizes[-1])
 
@@ -100,9 +105,9 @@ def test_rounds_stop_where_the_known_curve_gains_too_little(least_gain: float) -
 
 
 def test_one_algorithm_that_still_gains_keeps_both_going() -> None:
-    sizes = np.array(prefixes(3000, 100, 1.2, 10)) - 100
+    sizes = np.array(round_sizes(3000, 100, 1.2, 10)) - 100
     done, rising = known(sizes), LearningCurve(sizes, np.log(sizes)[:, None] / 20 + np.zeros(50))
-    assert gain(rising, 1.2) > 0.0075 > gain(done, 1.2) > 0
-    assert enough([done, done], 1.2, 0.0075)
-    assert not enough([done, rising], 1.2, 0.0075)
-    assert not enough([LearningCurve(sizes[:5], done.scores[:5])], 1.2, 0.9), "too few points for the law"
+    assert expected_gain(rising, 1.2) > 0.0075 > expected_gain(done, 1.2) > 0
+    assert has_saturated([done, done], 1.2, 0.0075)
+    assert not has_saturated([done, rising], 1.2, 0.0075)
+    assert not has_saturated([LearningCurve(sizes[:5], done.scores[:5])], 1.2, 0.9), "too few points for the law"

@@ -232,9 +232,9 @@ def test_what_is_missing_in_a_table_is_unknown(place: Path) -> None:
         ("label\nant\nbee\ncow\n", ("ant", "bee"), "got 'row 2: cow'"),
         ("label\n0.5\n1\n0\n", (), "indices or names of classes in the column label, got 'float64 values'"),
         ("class\n0\n1\n0\n", (), "classes in the column label, got 'a column class'"),
-        ('[{"x": 1}, {"x": "a"}, {"x": 2}]', (), "columns of flags, of numbers or of text, got "),
+        ('[{"x": 1}, {"x": "a"}, {"x": 2}]', (), "columns of booleans, of numbers or of text, got "),
         ('{"x": 1}', (), "targets.table: expected a readable .json table"),
-        (None, (), "targets.table: expected a file that is there"),
+        (None, (), "targets.table: expected an existing file"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(

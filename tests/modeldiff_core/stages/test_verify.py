@@ -198,9 +198,9 @@ def test_a_shard_under_another_number_is_damaged(copy: tuple[ObjectStore, Compar
     [
         ({"models": 49}, "models: expected 50, found 49"),
         ({"identity": {"training": {}}}, "made by another configuration"),
-        ({"chunk": [10, 40]}, "5 checksums do not fit to 10 chunks"),
+        ({"chunk": [10, 40]}, "5 checksums do not match 10 chunks"),
         ({"diverged": [50]}, "beyond the 50"),
-        ({"crc32c": {}}, "0 checksums do not fit to 2 chunks"),
+        ({"crc32c": {}}, "0 checksums do not match 2 chunks"),
     ],
 )
 def test_a_record_that_says_something_else(

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError, StoreError
-from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, write_matrix
-from modeldiff_core.store import patience as waiting
+from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, retries, write_matrix
 from tests.proxy import Fault, Proxy, Request, Schedule, proxy
 from tests.servers import S3Server
 
@@ -154,17 +153,17 @@ def test_pauses_grow_up_to_a_limit_and_end_in_time(monkeypatch: pytest.MonkeyPat
         pauses.append(seconds)
         now[0] += seconds
 
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(waiting.time, "sleep", sleep)
+    monkeypatch.setattr(retries.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retries.time, "sleep", sleep)
 
     def fail() -> None:
         raise OSError(errno.EBUSY, "slow down")
 
     with pytest.raises(OSError, match="slow down"):
-        waiting.outlast(fail, 60)
+        retries.retry_while_transient(fail, 60)
     assert sum(pauses) == pytest.approx(60)
     assert 8 < len(pauses) < 18
-    limits = [min(waiting.FIRST * 2**i, waiting.LONGEST) for i in range(len(pauses))]
+    limits = [min(retries.FIRST_PAUSE * 2**i, retries.LONGEST_PAUSE) for i in range(len(pauses))]
     assert all(limit / 2 <= pause <= limit for pause, limit in zip(pauses[:-1], limits, strict=False))
 
 
@@ -179,7 +178,7 @@ def test_what_waiting_does_not_mend_is_raised_at_once(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error), match=re.escape(str(error))):
-        waiting.outlast(fail, 60)
+        retries.retry_while_transient(fail, 60)
     assert calls == [1]
 
 
@@ -246,7 +245,7 @@ def test_a_server_that_is_not_there_or_never_answers_is_found_by_a_probe(s3: S3)
         nowhere = replace(s3(), endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}", retry_seconds=600)
         refused(nowhere, "could not be written: EndpointConnectionError")
         listener.listen(50)
-        refused(nowhere, "could not be written: TimeoutError: the server took nothing for 12 s")
+        refused(nowhere, "could not be written: TimeoutError: the server accepted nothing for 12 s")
 
 
 @pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan"), True])

@@ -264,7 +264,7 @@ def test_a_record_of_something_else_is_no_matrix() -> None:
     store = memory()
     write_record(store, "m.json", {"group": "m.zarr", "models": 3})
     with pytest.raises(
-        DamagedObject, match=r"/m.json: no record of a matrix, which says its n_train, .*crc32c"
+        DamagedObject, match=r"/m.json: not the record of a matrix, it lacks n_train, .*crc32c"
     ) as caught:
         MarginMatrix.open(store, "m")
     assert caught.value.keys == ("m.json",)
@@ -278,7 +278,7 @@ def test_a_record_that_does_not_fit_its_matrix_is_named() -> None:
     fewer = dict(list(sums.items())[1:])
     for record, words in (
         ({**matrix.record, "crc32c": fewer}, "checksums"),
-        ({**matrix.record, "diverged": [10]}, "beyond the 10"),
+        ({**matrix.record, "diverged": [10]}, "beyond its 10"),
     ):
         with pytest.raises(DamagedObject, match=f"^{store.settings.url}/a/m.json: .*{words}") as caught:
             check_matrix(MarginMatrix(store, "a/m", record))

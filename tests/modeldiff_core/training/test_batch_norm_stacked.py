@@ -1,4 +1,4 @@
-"""Networks with batch normalisation trained together are those that are trained one by one, statistics included."""
+"""Networks with batch normalization trained together are those that are trained one by one, statistics included."""
 
 from dataclasses import replace
 from functools import cache

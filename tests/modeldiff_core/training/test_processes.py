@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.data.digits import Digits
-from modeldiff_core.training import Execution, Task, probe, steps
+from modeldiff_core.training import Execution, Task, step_timer, tuning
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 
@@ -57,9 +57,9 @@ def mlp() -> Task:
     return task(Sgd(network=Network("mlp", (8,)), epochs=30, batch_size=10))
 
 
-def measured(task_of: Callable[[], Task], *processes: int) -> list[probe.Measurement]:
+def measured(task_of: Callable[[], Task], *processes: int) -> list[tuning.Measurement]:
     way = Execution(stack=1, processes=processes)
-    return probe.fastest(task_of(), MASKS, range(MODELS), way, task_of)
+    return tuning.fastest(task_of(), MASKS, range(MODELS), way, task_of)
 
 
 def test_processes_train_at_the_same_time() -> None:
@@ -87,7 +87,7 @@ def test_of_several_failures_the_one_is_told_that_ended_the_others() -> None:
     futures: list[Future[Any]] = [Future() for _ in range(3)]
     for future, error in zip(futures, (BrokenBarrierError(), MemoryError("full"), BrokenBarrierError()), strict=True):
         future.set_exception(error)
-    assert str(sorted(futures, key=steps._gave_up)[0].exception()) == "full"
+    assert str(sorted(futures, key=step_timer._gave_up)[0].exception()) == "full"
 
 
 @pytest.fixture(autouse=True)

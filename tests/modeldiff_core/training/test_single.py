@@ -1,4 +1,4 @@
-"""One-by-one training: the same models as stacked, batch normalisation, fine-tuning, precision."""
+"""One-by-one training: the same models as stacked, batch normalization, fine-tuning, precision."""
 
 import time
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_one_by_one_stacked_and_compiled_training_agree(recipe: Sgd) -> None:
             np.testing.assert_allclose(other.weights()[name], value, atol=1e-4)
 
 
-def test_a_network_with_batch_normalisation_learns_and_is_evaluated_by_its_running_statistics() -> None:
+def test_a_network_with_batch_normalization_learns_and_is_evaluated_by_its_running_statistics() -> None:
     models = trained(RESNET9, [0, 1])
     logits = models.logits(digits().test.images)
     accuracy = (logits.argmax(-1) == digits().test.labels).mean()
@@ -90,7 +90,7 @@ def test_a_network_with_batch_normalisation_learns_and_is_evaluated_by_its_runni
 
 
 def test_a_model_is_the_one_that_torch_s_own_loop_trains() -> None:
-    """The same order and start, torch.optim.SGD, a plain loop: batch normalisation included."""
+    """The same order and start, torch.optim.SGD, a plain loop: batch normalization included."""
     recipe = replace(RESNET9, epochs=2, schedule="constant", learning_rate=0.1)
     start = trained(replace(recipe, learning_rate=1e-30, momentum=0.0, weight_decay=0.0), [3]).weights()
     net = ARCHITECTURES.get("resnet9").build((12, 12, 1), (4, 8, 8, 8), 10)

@@ -56,7 +56,7 @@ def test_files_that_are_not_what_they_say(store: ObjectStore, tmp_path: Path) ->
     files["masks"].write_bytes(whole[:100])
     with pytest.raises(ConfigError, match=r"masks: expected a readable \.npy file"):
         taken(store, **files)
-    with pytest.raises(ConfigError, match="masks: expected a file that is there"):
+    with pytest.raises(ConfigError, match="masks: expected an existing file"):
         taken(store, masks=tmp_path / "none.npy", margins=files["margins"])
     files["masks"].write_bytes(whole)
     with pytest.raises(ConfigError, match="margins: expected a file that ends in .npy"):

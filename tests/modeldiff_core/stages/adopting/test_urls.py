@@ -25,7 +25,7 @@ def test_files_come_from_any_url(store: ObjectStore, tmp_path: Path, write: Call
     assert taken(store, **{key: f"memory:/{folder}/{path.name}" for key, path in files.items()}) == plain
     assert taken(local(tmp_path / "third"), **{key: f"file://{path}" for key, path in files.items()}) == plain
     missing = {key: f"memory:/{folder}/none/{path.name}" for key, path in files.items()}
-    with pytest.raises(ConfigError, match="expected a file that is there, got 'memory://"):
+    with pytest.raises(ConfigError, match="expected an existing file, got 'memory://"):
         taken(store, **missing)
 
 

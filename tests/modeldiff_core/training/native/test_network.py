@@ -9,7 +9,7 @@ from modeldiff_core.models import Shape, StackedConvNet, StackedMLP
 from modeldiff_core.models.stacks import ConvStages, cnn_stages, lenet_stages
 from modeldiff_core.training.native.layout import Layout, layout_of
 from modeldiff_core.training.native.library import native_library
-from modeldiff_core.training.native.network import NativeNetwork, Rules, Table
+from modeldiff_core.training.native.network import NativeNetwork, Passes, Rules, Table
 
 CLASSES = 10
 NETWORKS: dict[str, tuple[StackedMLP | StackedConvNet, Shape]] = {
@@ -87,7 +87,7 @@ def test_steps_are_those_of_autograd(name: str, rules: Rules) -> None:
     expected = by_torch(stack, start, x[order], torch.from_numpy(targets), 13, rates, rules)
     flat, velocity = layout.packed(start), torch.zeros(layout.size)
     network = NativeNetwork(layout, 13)
-    network.train(flat, velocity, Table(x.flatten(1)), order, targets, np.float32(rates), rules, 18)
+    network.train(flat, velocity, Passes(Table(x.flatten(1)), order, targets, np.float32(rates), 18), rules)
     got = layout.unpacked(flat)
     assert got.keys() == expected.keys()
     for key, value in expected.items():
@@ -109,7 +109,10 @@ def test_bfloat16_products_differ_by_their_rounding(name: str) -> None:
         flat = layout.packed(start)
         network = NativeNetwork(layout, 5, half)
         network.train(
-            flat, torch.zeros(layout.size), Table(x.flatten(1)), order, targets, np.float32([0.5, 0.2]), rules, 9
+            flat,
+            torch.zeros(layout.size),
+            Passes(Table(x.flatten(1)), order, targets, np.float32([0.5, 0.2]), 9),
+            rules,
         )
         found.append(layout.unpacked(flat))
     for key, value in expected.items():
@@ -137,7 +140,10 @@ def test_steps_over_bytes_are_those_over_what_they_stand_for(name: str, half: bo
     expected = by_torch(stack, start, x[order], torch.from_numpy(targets), 67, rates, rules)
     flat, network = layout.packed(start), NativeNetwork(layout, 67, half)
     network.train(
-        flat, torch.zeros(layout.size), Table(pixels, slope, offset), order, targets, np.float32(rates), rules, 150
+        flat,
+        torch.zeros(layout.size),
+        Passes(Table(pixels, slope, offset), order, targets, np.float32(rates), 150),
+        rules,
     )
     got = layout.unpacked(flat)
     for key, value in expected.items():
@@ -155,11 +161,11 @@ def test_a_pass_ends_with_a_smaller_step() -> None:
     rates = np.linspace(0.1, 0.3, 8, dtype=np.float32)
     network, start = NativeNetwork(layout, 3), layout.packed(started(stack))
     at_once, velocity = start.clone(), torch.zeros(layout.size)
-    network.train(at_once, velocity, table, order, targets, rates, rules, 7)
+    network.train(at_once, velocity, Passes(table, order, targets, rates, 7), rules)
     apart, velocity = start.clone(), torch.zeros(layout.size)
     for part, steps in ((slice(0, 7), slice(0, 3)), (slice(7, 14), slice(3, 6)), (slice(14, 18), slice(6, 8))):
         n = part.stop - part.start
-        network.train(apart, velocity, table, order[part], targets[part], rates[steps], rules, n)
+        network.train(apart, velocity, Passes(table, order[part], targets[part], rates[steps], n), rules)
     assert (at_once != start).any()
     assert (at_once == apart).all()
 
@@ -196,7 +202,7 @@ def test_the_gradient_goes_to_the_first_of_equal_pixels_and_none_through_zeros()
     expected = by_torch(stack, start, x, torch.from_numpy(targets), 4, [1.0], rules)
     flat = layout.packed(start)
     NativeNetwork(layout, 4).train(
-        flat, torch.zeros(layout.size), Table(x.flatten(1)), order, targets, np.float32([1.0]), rules, 4
+        flat, torch.zeros(layout.size), Passes(Table(x.flatten(1)), order, targets, np.float32([1.0]), 4), rules
     )
     assert (expected["conv0.weight"] - start["conv0.weight"]).abs().max() > 1e-3
     torch.testing.assert_close(layout.unpacked(flat)["conv0.weight"].double(), expected["conv0.weight"])
@@ -207,9 +213,11 @@ def test_what_is_not_finite_stays_so() -> None:
     flat, x = layout.packed(started(stack)), images(shape, 8)
     x[3] = float("nan")
     NativeNetwork(layout, 4).train(
-        flat, torch.zeros(layout.size), Table(x.flatten(1)), np.arange(8), np.arange(8), np.float32([1, 1]),
-        Rules(0.9, 0.0, 0.0), 8,
-    )  # fmt: skip
+        flat,
+        torch.zeros(layout.size),
+        Passes(Table(x.flatten(1)), np.arange(8), np.arange(8), np.float32([1, 1]), 8),
+        Rules(0.9, 0.0, 0.0),
+    )
     assert not layout.unpacked(flat)["head.weight"].isfinite().any()
 
 
@@ -220,7 +228,7 @@ def test_large_logits_give_finite_gradients() -> None:
     expected = by_torch(stack, start, x, torch.from_numpy(targets), 8, [1e-6], rules)
     flat = layout.packed(start)
     NativeNetwork(layout, 8).train(
-        flat, torch.zeros(layout.size), Table(x.flatten(1)), np.arange(8), targets, np.float32([1e-6]), rules, 8
+        flat, torch.zeros(layout.size), Passes(Table(x.flatten(1)), np.arange(8), targets, np.float32([1e-6]), 8), rules
     )
     for key, value in layout.unpacked(flat).items():
         torch.testing.assert_close(value.double(), expected[key], atol=1e-5, rtol=1e-4)
@@ -235,19 +243,19 @@ def test_kernels_without_code_are_left_to_torch() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"order": np.array([0, 30])}, "rows are in 0..29"),
-        ({"order": np.array([-1, 3])}, "rows are in 0..29"),
-        ({"targets": np.array([0, 10])}, "classes are in 0..9"),
-        ({"targets": np.array([0, 1], np.int32)}, "classes are contiguous int64"),
-        ({"order": np.array([0, 1], np.int32)}, "rows are contiguous int64"),
-        ({"order": np.arange(4)[::2]}, "rows are contiguous int64"),
+        ({"rows": np.array([0, 30])}, "rows are in 0..29"),
+        ({"rows": np.array([-1, 3])}, "rows are in 0..29"),
+        ({"classes": np.array([0, 10])}, "classes are in 0..9"),
+        ({"classes": np.array([0, 1], np.int32)}, "classes are contiguous int64"),
+        ({"rows": np.array([0, 1], np.int32)}, "rows are contiguous int64"),
+        ({"rows": np.arange(4)[::2]}, "rows are contiguous int64"),
         ({"rates": np.ones(2, np.float32)}, "1 steps need as many"),
         ({"rates": np.ones(1)}, "1 steps need as many"),
         ({"table": Table(torch.zeros(30, 783))}, r"float32 \(30, 784\)"),
         ({"table": Table(torch.zeros(30, 784).double())}, r"not torch.float64"),
         ({"table": Table(torch.zeros(784, 30).T)}, "a contiguous tensor"),
         ({"table": Table(torch.zeros(30, 784), torch.ones(784), torch.ones(784))}, "torch.uint8"),
-        ({"table": Table(torch.zeros(30, 784).byte(), torch.ones(784))}, "a slope goes with an offset"),
+        ({"table": Table(torch.zeros(30, 784).byte(), torch.ones(784))}, "slope and offset must be given together"),
         ({"table": Table(torch.zeros(30, 784).byte(), torch.ones(784), torch.ones(784).double())}, "torch.float64"),
         ({"epoch": 0}, "an epoch has 1 example or more"),
         ({"epoch": 1}, "2 steps need as many"),
@@ -256,17 +264,22 @@ def test_kernels_without_code_are_left_to_torch() -> None:
 )
 def test_arrays_that_would_be_read_beyond_their_ends_are_refused(change: dict[str, object], message: str) -> None:
     _, _, layout = described("mlp")
-    given: dict[str, object] = {
-        "parameters": torch.zeros(layout.size),
-        "velocity": torch.zeros(layout.size),
+    weights: dict[str, object] = {"parameters": torch.zeros(layout.size), "velocity": torch.zeros(layout.size)}
+    passes: dict[str, object] = {
         "table": Table(torch.zeros(30, 784)),
-        "order": np.array([0, 1]),
-        "targets": np.array([0, 1]),
+        "rows": np.array([0, 1]),
+        "classes": np.array([0, 1]),
         "rates": np.ones(1, np.float32),
-        "rules": Rules(0.9, 0.0, 0.0),
         "epoch": 2,
     }
     network = NativeNetwork(layout, 2)
-    network.train(**given)  # type: ignore[arg-type]
+
+    def train(weights: dict[str, object], passes: dict[str, object]) -> None:
+        network.train(**weights, passes=Passes(**passes), rules=Rules(0.9, 0.0, 0.0))  # type: ignore[arg-type]
+
+    train(weights, passes)
     with pytest.raises(ValueError, match=message):
-        network.train(**{**given, **change})  # type: ignore[arg-type]
+        train(
+            {name: change.get(name, value) for name, value in weights.items()},
+            {name: change.get(name, value) for name, value in passes.items()},
+        )

@@ -1,0 +1,110 @@
+"""Small runs that together use every stage: a study, a counterfactual check, a sweep, rounds, and adopted results.
+
+All are of two hundred digits, so the work of each takes seconds. So few models say little, hence the significance of
+0.5: some directions have to count, for descriptions and searches to be run at all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.checkout import Checkout
+
+SMALL = (
+    "study=digits_watermark",
+    "dataset.n_train=200",
+    "targets=30",
+    "algorithm_a.recipe.epochs=4",
+    "algorithm_b.recipe.epochs=4",
+    "subsets.models=400",
+    "subsets.evaluation_models=40",
+    "subsets.shard_size=100",
+    "ensemble.models=4",
+    "ensemble.shard_size=2",
+    "regression.n_lambdas=6",
+    "regression.gap_tolerance=1e-9",
+    "regression.precise=true",
+    "regression.block_size=20",
+    "comparison.components=2",
+    "comparison.permutations=4",
+    "comparison.significance=0.5",
+    "search.directions=1",
+)
+"""Few epochs and an exact lasso, so that another processor's rounding moves no stored number by much."""
+CHECK = ("counterfactual.targets=3", "counterfactual.top_k=10", "counterfactual.models=6")
+SWEPT = ("regression.also=[ridge]", "+sweep.comparison.null_from=[exchange,parts]")
+ADAPTIVE = (
+    "subsets.shard_size=20",
+    "subsets.adaptive=true",
+    "subsets.rounds.least_gain=0.5",
+    "comparison.significance=0.99",
+)
+"""Rounds that end as soon as the law of the learning curve can be fitted."""
+COMPARED = (
+    "dataset=digits_watermark",
+    "dataset.n_train=200",
+    "evaluation_models=40",
+    "regression.n_lambdas=6",
+    "regression.gap_tolerance=1e-9",
+    "regression.precise=true",
+    "regression.block_size=20",
+    "comparison.components=2",
+    "comparison.permutations=4",
+    "comparison.significance=0.5",
+)
+LOCAL = ("runner.workers=1",)
+
+
+def counterfactual(checkout: Checkout, folder: Path) -> None:
+    """A study, and a check of its datamodels by removal, into ``counterfactual/``."""
+    place = ("name=small", f"store.root={folder / 'counterfactual'}", *LOCAL)
+    checkout.modeldiff("compare", *SMALL, *place)
+    checkout.modeldiff("counterfactual", *SMALL, *CHECK, *place)
+
+
+def sweep(checkout: Checkout, folder: Path) -> None:
+    """Two points of one study, which share its trainings, into ``sweep/``."""
+    checkout.modeldiff("sweep", *SMALL, *SWEPT, "name=swept", f"store.root={folder / 'sweep'}", *LOCAL)
+
+
+def rounds(checkout: Checkout, folder: Path) -> None:
+    """An adaptive study into ``rounds/``."""
+    checkout.modeldiff("compare", *SMALL, *ADAPTIVE, "name=rounds", f"store.root={folder / 'rounds'}", *LOCAL)
+
+
+def adopted_margins(checkout: Checkout, folder: Path) -> None:
+    """The margins of ``counterfactual/``, exported, adopted and compared in ``adopted_margins/``."""
+    _adopted(checkout, folder, "margins", "margins-*.json", "")
+
+
+def adopted_scores(checkout: Checkout, folder: Path) -> None:
+    """Its attributions, with their biases and penalties, in ``adopted_scores/``."""
+    _adopted(checkout, folder, "scores", "datamodels-*/record.json", ".safetensors")
+
+
+RUNS: dict[str, Callable[[Checkout, Path], None]] = {
+    "counterfactual": counterfactual,
+    "sweep": sweep,
+    "rounds": rounds,
+    "adopted_margins": adopted_margins,
+    "adopted_scores": adopted_scores,
+}
+"""What fills the store of that name below a folder; those of adopted results need ``counterfactual`` first."""
+
+
+def _adopted(checkout: Checkout, folder: Path, kind: str, pattern: str, ending: str) -> None:
+    source, root = folder / "counterfactual", folder / f"adopted_{kind}"
+    exported = folder / "exported" / f"adopted_{kind}"
+    exported.mkdir(parents=True)
+    keys = []
+    # Of several sets of datamodels the first by name is as good as any, as long as it is the same one each time.
+    trainings = sorted(path.parent for path in source.glob("trainings/*/training.json"))
+    for side, training in zip(("first", "second"), trainings, strict=True):
+        found = min(training.glob(pattern)).relative_to(source)
+        key = found.parent if found.name == "record.json" else found.with_suffix("")
+        to = exported / f"{side}{ending}"
+        checkout.modeldiff("export", f"key={key}", f"to={to}", f"store.root={source}")
+        given = f"scores={to}" if kind == "scores" else f"folder={to}"
+        of = ("dataset=digits_watermark", "dataset.n_train=200", f"store.root={root}")
+        keys.append(checkout.modeldiff("adopt", f"name={side}", given, *of).split()[-1])
+    name = f"name=adopted_{kind}"
+    checkout.modeldiff("compare-adopted", *COMPARED, name, f"a={keys[0]}", f"b={keys[1]}", f"store.root={root}")

@@ -1,0 +1,1 @@
+"""Comparison of margins or attributions that were made elsewhere."""

@@ -1,0 +1,156 @@
+"""A comparison of margins or of attributions that are in the store, without the algorithms that made them.
+
+From margins everything follows but the effects of transformations, which need models to be shown images. From ready
+attributions only residual PCA does: what is measured on the models that chose a direction proves nothing (see
+comparison.crossfit), so directions are listed and none of them is tested.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.adopted.examples import Behind, read_examples
+from modeldiff_core.experiments.adopted.stored import Stored, find_stored
+from modeldiff_core.experiments.compare.comparison import HALVES, PARTS, plain_settings
+from modeldiff_core.identity import digest
+from modeldiff_core.plan import Reference, refer
+from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, Pair
+from modeldiff_core.stages.enrichment import Ends
+from modeldiff_core.stages.regression import Regression
+from modeldiff_core.store import ObjectStore
+from modeldiff_core.study.adopted import AdoptedStudy
+from modeldiff_core.study.check_estimators import check_estimators
+from modeldiff_core.transformations import SearchSettings
+
+VERSION = 3
+LEAST_FITTED = 20
+"""Fewest models that a regression is fitted on."""
+UNTESTED = 3
+"""Directions of a side whose ends are described where none could be tested."""
+
+
+@dataclass(frozen=True)
+class AdoptedComparison:
+    """An adopted study resolved against the store; every property is a pure function of both."""
+
+    study: AdoptedStudy
+    a: Stored
+    b: Stored
+    behind: Behind
+
+    @classmethod
+    def of(cls, store: ObjectStore, study: AdoptedStudy) -> "AdoptedComparison":
+        """Find both sides; raises ConfigError for sides that cannot be compared."""
+        a, b = find_stored(store, study.a, "a"), find_stored(store, study.b, "b")
+        if a.kind != b.kind:
+            raise ConfigError("b", f"{a.kind}, as a is", b.reference.key, "A regression makes datamodels of margins")
+        if (a.n_targets, a.n_train) != (b.n_targets, b.n_train):
+            sizes = "{0.n_targets} targets and {0.n_train} training examples".format
+            raise ConfigError("b", f"{sizes(a)}, as a has", sizes(b))
+        most = min(a.n_targets, a.n_train) - 1
+        if study.comparison.components > most:
+            raise ConfigError("comparison.components", f"at most {most}", study.comparison.components)
+        if a.kind == "margins":
+            check_estimators(study.regression, (), a.n_train)
+            if a.models != b.models:
+                hint = "Models are exchanged one for one to find what chance does: adopt equally many of both"
+                raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
+            if a.models - study.evaluation_models < LEAST_FITTED:
+                raise ConfigError("evaluation_models", f"at most {a.models - LEAST_FITTED}", study.evaluation_models)
+        return cls(study, a, b, read_examples(study, a.n_targets, a.n_train, store.settings))
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that decides the comparison's numbers."""
+        asked = self.study.model_dump(include={"comparison", "evaluation_models"}, mode="json")
+        settings = plain_settings(asked, self.study.regression)
+        known = {"examples": self.behind.fingerprint} if self.behind.fingerprint else {}
+        return digest({"version": VERSION, "sources": self._digests, "settings": settings, **known})
+
+    @property
+    def folder(self) -> str:
+        """Where the summary and the report stand."""
+        return f"{FOLDER}/{self.study.name}-{self.digest[:8]}"
+
+    @property
+    def summary(self) -> Reference:
+        """Where summary.json stands."""
+        return Reference(self.folder, self.digest, f"{self.folder}/summary.json")
+
+    @property
+    def report(self) -> Reference:
+        """Where the report's page stands, written after all its figures."""
+        return Reference(self.folder, self.digest, f"{self.folder}/report/index.html")
+
+    @property
+    def sides(self) -> dict[str, Stored]:
+        """Both sides by their letters."""
+        return {"a": self.a, "b": self.b}
+
+    @cached_property
+    def pair(self) -> Pair:
+        """What directions of margins are found from."""
+        fits = [tuple(self._regression(side, half) for half in HALVES) for side in (self.a, self.b)]
+        (a, a0, a1), (b, b0, b1) = fits
+        return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
+
+    @property
+    def directions(self) -> Reference:
+        """Where the directions stand, of margins or of attributions."""
+        if self.a.kind == "margins":
+            return self.pair.directions
+        settings = self.study.comparison.model_dump(include={"components", "normalize"})
+        identity = {"version": VERSION, "scores": self._digests, **settings}
+        return refer(FOLDER, "directions", identity, record="{key}.safetensors")
+
+    @property
+    def null_blocks(self) -> range:
+        """Blocks of the permutation null; attributions have none."""
+        permutations = self.study.comparison.permutations if self.a.kind == "margins" else 0
+        return range(-(-permutations // NULL_BLOCK))
+
+    @property
+    def _digests(self) -> list[str]:
+        return [side.reference.digest for side in (self.a, self.b)]
+
+    def scored(self) -> dict[tuple[str, str], Regression]:
+        """The regressions that are scored, by algorithm (a or b) and kind of estimator."""
+        config, sides = self.study.regression, (("a", self.a), ("b", self.b))
+        return {
+            (n, kind): self._regression(s, None, kind) for kind in (config.estimator, *config.also) for n, s in sides
+        }
+
+    def described(self, entries: list[dict[str, Any]]) -> list[Ends]:
+        """The directions whose ends are described: significant ones, of ready attributions the first of each side."""
+        if not self.behind.fingerprint:
+            return []
+        first = 0 if self.a.kind == "margins" else UNTESTED
+        return [
+            Ends(self.directions, self.behind.fingerprint, entry["side"], entry["index"], SearchSettings().share)
+            for entry in entries
+            if entry["significant"] or entry["index"] < first
+        ]
+
+    def regressions(self) -> dict[str, Regression]:
+        """Return all regressions by what a person would call them."""
+        halves = zip("ab", (self.pair.a, self.pair.b), strict=True)
+        named = {f"{which}, {PARTS[fit.half]}": fit for which, fits in halves for fit in fits}
+        own = self.study.regression.estimator
+        others = {f"{which}, {kind}": fit for (which, kind), fit in self.scored().items() if kind != own}
+        return named | others
+
+    def _regression(self, side: Stored, half: int | None, kind: str = "") -> Regression:
+        config = self.study.regression
+        kind = kind or config.estimator
+        return Regression(
+            matrix=side.reference,
+            folder=side.folder,
+            targets=side.n_targets,
+            units=side.n_train,
+            first=self.study.evaluation_models,
+            half=half,
+            kind=kind,
+            settings=config.settings_of(kind),
+            block_size=config.block_size,
+        )

@@ -1,0 +1,81 @@
+"""What a comparison of adopted results found, read back from the store."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.comparison import extremes
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores
+from modeldiff_core.stages.directions import SIDES
+from modeldiff_core.stages.enrichment import read_description
+from modeldiff_core.stages.score import Score
+from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
+
+
+def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
+    """Everything that was found, read back and checked; of ready attributions that is directions and their ends."""
+    findings = _measured(store, comparison)
+    ends = comparison.described(entries_of(comparison, findings))
+    return replace(findings, descriptions=tuple((one, read_description(store, one)) for one in ends))
+
+
+def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
+    """Directions, and of margins their null and the scores."""
+    if comparison.a.kind == "datamodels":
+        return Findings(_directions(store, comparison), np.empty(0, np.float32), ({}, {}))
+    pair = comparison.pair
+    draws = [
+        read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
+        for i in comparison.null_blocks
+    ]
+    permutations = comparison.study.comparison.permutations
+    null = np.concatenate(draws)[:permutations].ravel() if draws else np.empty(0, np.float32)
+    config, fits = comparison.study.regression, comparison.scored()
+    scores = {name: read_record(store, Score(fit).reference.record) for name, fit in fits.items()}
+    own = scores["a", config.estimator], scores["b", config.estimator]
+    return Findings(_directions(store, comparison), null, own, (), estimator_scores(store, config, fits, scores))
+
+
+def _directions(store: ObjectStore, comparison: AdoptedComparison) -> TensorObject:
+    return read_tensors(store, comparison.directions.record, {"directions": comparison.directions.digest})
+
+
+def direction_entries(store: ObjectStore, comparison: AdoptedComparison) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json, but for what their ends share."""
+    return entries_of(comparison, _measured(store, comparison))
+
+
+def entries_of(comparison: AdoptedComparison, findings: Findings) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json."""
+    if comparison.a.kind == "margins":
+        return entries_with_power(comparison.study.comparison, findings)
+    return _untested_entries(comparison, findings.directions.arrays)
+
+
+def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json where nothing was cross-fitted: null where a number would mislead, p = 1."""
+    top = comparison.study.comparison.top
+    entries = []
+    for side in SIDES:
+        for i, direction in enumerate(arrays[f"{side}.directions"]):
+            most, least = extremes(arrays[f"{side}.projections"][:, i], top)
+            entries.append(
+                {
+                    "side": side,
+                    "index": i,
+                    "explained_variance": {"a": None, "b": None},
+                    "explained_variance_in_sample": {n: float(arrays[f"{side}.in_sample_{n}"][i]) for n in ("a", "b")},
+                    "null_p": 1.0,
+                    "p_adjusted": 1.0,
+                    "stability": None,
+                    "overlap": None,
+                    "models_needed": None,
+                    "significant": False,
+                    "top_targets": most.tolist(),
+                    "bottom_targets": least.tolist(),
+                    "top_train": extremes(direction, top)[0].tolist(),
+                }
+            )
+    return entries

@@ -1,0 +1,82 @@
+"""Stage: draw the report of a comparison of adopted results, with what is known of the examples behind them."""
+
+import math
+from typing import Any
+
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.adopted.findings import read_adopted_findings
+from modeldiff_core.experiments.adopted.stored import Stored
+from modeldiff_core.experiments.adopted.summary import AdoptedSpec
+from modeldiff_core.experiments.compare.report import direction_facts, estimator_facts, versions
+from modeldiff_core.plan import Cost, Files, Label, Step
+from modeldiff_core.report import render
+from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
+from modeldiff_core.report.files import FILES, write_files
+from modeldiff_core.store import ObjectStore, read_record
+
+
+def adopted_report_step(comparison: AdoptedComparison, label: Label) -> Step:
+    """Return the step that draws the report."""
+    makes, spec = Files(comparison.report, f"{comparison.folder}/report/{FILES}"), AdoptedSpec(comparison.study)
+    needs = (comparison.summary,)
+    return Step(f"report of {comparison.study.name}", makes, write_adopted_report, spec, needs, label, Cost(3))
+
+
+def write_adopted_report(store: ObjectStore, spec: AdoptedSpec) -> None:
+    """Draw all figures and the pages, the first page last."""
+    draw_adopted(store, AdoptedComparison.of(store, spec.study))
+
+
+def draw_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    """Draw the report of a comparison.
+
+    The methods page says how directions were tested, which those of ready attributions never are.
+    """
+    write_files(store, comparison.folder, comparison.digest, render(_facts(store, comparison)))
+
+
+def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
+    study, behind, findings = comparison.study, comparison.behind, read_adopted_findings(store, comparison)
+    summary = read_record(store, comparison.summary.record)
+    named = {} if study.dataset is None else study.dataset.model_dump()
+    a, b = (_algorithm(side, s) for side, s in zip((comparison.a, comparison.b), findings.scores, strict=True))
+    return ReportFacts(
+        study=study.name,
+        digest=comparison.digest,
+        dataset={**named, "training examples": len(behind.train), "targets": len(behind.targets)},
+        classes=behind.classes,
+        a=a,
+        b=b,
+        similarity=summary["similarity"],
+        directions=direction_facts(summary["directions"], findings),
+        null=findings.null,
+        effects=(),
+        train=behind.train,
+        targets=behind.targets,
+        config=study.model_dump(mode="json"),
+        versions=versions(),
+        findings=tuple(summary["findings"]),
+        estimators=tuple(
+            estimator_facts(one, one.kind == study.regression.estimator, study.evaluation_models)
+            for one in findings.estimators
+        ),
+        command=("modeldiff", "compare-adopted", "study=study.json"),
+        origin="margins" if comparison.a.kind == "margins" else "attributions",
+    )
+
+
+def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:
+    """What is known of an algorithm whose full-data models are not here, or none of whose models are."""
+    lds = scores.get("lds", dict.fromkeys(("mean", "ci_low", "ci_high"), math.nan))
+    return AlgorithmFacts(
+        name=side.name,
+        settings={"source": side.reference.key},
+        subset_models=scores.get("models", 0),
+        diverged=scores.get("diverged", 0),
+        ensemble_models=0,
+        subset_accuracy=scores.get("subset_accuracy", math.nan),
+        ensemble_accuracy=math.nan,
+        lds_mean=lds["mean"],
+        lds_low=lds["ci_low"],
+        lds_high=lds["ci_high"],
+    )

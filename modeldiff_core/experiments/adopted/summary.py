@@ -1,0 +1,125 @@
+"""The summary of a comparison of adopted results."""
+
+import csv
+import io
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.adopted.findings import entries_of, read_adopted_findings
+from modeldiff_core.experiments.compare.sentences import about_datamodels, about_directions
+from modeldiff_core.experiments.compare.summary import estimator_entries, lds_entry, subpopulation_entry
+from modeldiff_core.plan import Bundle, Label, Reference, Step
+from modeldiff_core.plan.products import digested
+from modeldiff_core.report.recheck import check_numbers
+from modeldiff_core.store import ObjectStore, read_record, write_record
+from modeldiff_core.study.adopted import AdoptedStudy
+
+
+@dataclass(frozen=True)
+class AdoptedSpec:
+    """A study of adopted results."""
+
+    study: AdoptedStudy
+
+
+def adopted_summary_step(comparison: AdoptedComparison, needs: tuple[Reference, ...], label: Label) -> Step:
+    """Return the step that writes the summary."""
+    study, table = f"{comparison.folder}/study.json", f"{comparison.folder}/directions.csv"
+    made = Bundle(comparison.summary, (study, table), {study: partial(_check_study, comparison.digest)})
+    spec = AdoptedSpec(comparison.study)
+    name = f"summary of {comparison.study.name}"
+    return Step(name, made, write_adopted_summary, spec, needs, label, check=check_adopted_summary)
+
+
+def _check_study(digest: str, store: ObjectStore, key: str) -> None:
+    digested(store, key, digest)
+
+
+def write_adopted_summary(store: ObjectStore, spec: AdoptedSpec) -> None:
+    """Write study.json, directions.csv and, last, summary.json."""
+    summarize_adopted(store, AdoptedComparison.of(store, spec.study))
+
+
+def check_adopted_summary(store: ObjectStore, spec: AdoptedSpec) -> None:
+    """Raise DamagedObject if the summary or the table is not what the stored results give."""
+    comparison = AdoptedComparison.of(store, spec.study)
+    found = digested(store, comparison.summary.record, comparison.digest)
+    try:
+        expected = build_adopted_summary(store, comparison)
+    except (DamagedObject, FileNotFoundError):
+        return  # each of the results is checked by itself
+    check_numbers(store, comparison.summary.record, expected, found)
+    table = f"{comparison.folder}/directions.csv"
+    if store.read(table) != directions_table(read_record(store, comparison.summary.record)["directions"]).encode():
+        raise DamagedObject(f"{store.url(table)}: is not what the summary says", keys=(table,))
+
+
+def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> dict[str, Any]:
+    """The content of summary.json, from the stored results."""
+    study, sides = comparison.study, comparison.sides
+    a, b = comparison.a.name, comparison.b.name
+    findings = read_adopted_findings(store, comparison)
+    entries, directions = entries_of(comparison, findings), findings.directions
+    if comparison.behind.fingerprint:
+        for entry in entries:
+            entry["subpopulations"] = subpopulation_entry(findings, entry)
+    if comparison.a.kind == "margins":
+        tested = about_directions(study.comparison, entries, a, b, study.comparison.permutations)
+        said = [tested, about_datamodels(findings, a, b)]
+    else:
+        said = [
+            f"Directions between {a} and {b} were not tested against chance: ready attributions do not tell how noisy "
+            "they are, and variances on the models that chose a direction show a difference where there is none."
+        ]
+    no_models = "No transformation was tried: that takes models, and only what they gave was adopted."
+    kept = ("models", "diverged", "subset_accuracy")
+    return {
+        "study": study.name,
+        "digest": comparison.digest,
+        "algorithms": {
+            label: {
+                "name": side.name, "kind": side.kind, "training": side.folder, "source": side.reference.key,
+                **{key: score.get(key) for key in kept},
+            }
+            for (label, side), score in zip(sides.items(), findings.scores, strict=True)
+        },
+        "lds": {n: lds_entry(score) if score else None for n, score in zip(sides, findings.scores, strict=True)},
+        **estimator_entries(findings),
+        "similarity": float(directions.arrays["similarity"].mean()),
+        "excluded_targets": np.flatnonzero(directions.arrays["excluded"]).tolist(),
+        "directions": entries,
+        "transformations": [],
+        "findings": [said[0], no_models, *said[1:]],
+    }  # fmt: skip
+
+
+def summarize_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None:
+    """Write study.json, directions.csv and, last, summary.json of a comparison."""
+    study, summary = comparison.study, build_adopted_summary(store, comparison)
+    record = {
+        "study": study.model_dump(mode="json"), "digest": comparison.digest, "directions": comparison.directions.key,
+        "sources": {label: side.reference.key for label, side in comparison.sides.items()},
+    }  # fmt: skip
+    write_record(store, f"{comparison.folder}/study.json", record)
+    store.write(f"{comparison.folder}/directions.csv", directions_table(summary["directions"]).encode())
+    write_record(store, comparison.summary.record, summary)
+
+
+def directions_table(entries: list[dict[str, Any]]) -> str:
+    """The content of directions.csv: a line a direction; what was not measured is left empty."""
+    text = io.StringIO()
+    columns = ("side", "index", "null_p", "p_adjusted", "stability", "significant")
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(
+        [*columns, "variance_a", "variance_b", "in_sample_a", "in_sample_b", "top_targets", "bottom_targets"]
+    )
+    for entry in entries:
+        variances = [entry[kind][n] for kind in ("explained_variance", "explained_variance_in_sample") for n in "ab"]
+        ends = [" ".join(map(str, entry[end])) for end in ("top_targets", "bottom_targets")]
+        lines.writerow([*(entry[column] for column in columns), *variances, *ends])
+    return text.getvalue()

@@ -1,0 +1,191 @@
+"""What a comparison found, read back from the store, and which of its directions are significant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.comparison import NEAR, extremes, models_needed
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.identity import canonical_json, plain
+from modeldiff_core.stages.directions import SIDES
+from modeldiff_core.stages.effects import read_changes
+from modeldiff_core.stages.enrichment import Description, EndDescription, Ends, read_description
+from modeldiff_core.stages.regress import seconds_taken
+from modeldiff_core.stages.regression import Regression
+from modeldiff_core.stages.score import TrainedScore
+from modeldiff_core.stages.search import Search, read_finalists, searches
+from modeldiff_core.statistics import holm, p_values
+from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
+from modeldiff_core.study.config import ComparisonConfig, RegressionConfig
+from modeldiff_core.transformations import Judged, Measured, judge, read
+
+
+@dataclass(frozen=True)
+class EstimatorScores:
+    """A's and B's scores of one kind of estimator, and the seconds that they took (None where nobody measured)."""
+
+    kind: str
+    scores: tuple[dict[str, Any], dict[str, Any]]
+    seconds: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was computed, read back from the store: the directions' arrays, the pooled null, scores and effects.
+
+    scores: A's and B's, of the estimator that the comparison uses. estimators: that one and those beside it; empty
+    where it is alone. found: what the search put to the test, with the searches that proposed it. descriptions: what
+    the ends of significant directions share.
+    """
+
+    directions: TensorObject
+    null: Float[np.ndarray, " draws"]
+    scores: tuple[dict[str, Any], dict[str, Any]]
+    effects: tuple[Judged, ...] = ()
+    estimators: tuple[EstimatorScores, ...] = ()
+    found: tuple[tuple[tuple[Search, ...], Judged], ...] = ()
+    descriptions: tuple[tuple[Ends, dict[str, dict[str, EndDescription]]], ...] = ()
+
+    def side(self, side: str, name: str) -> np.ndarray:
+        """One array of a side's directions."""
+        return self.directions.arrays[f"{side}.{name}"]
+
+
+def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
+    """Read every result that the comparison refers to, checked."""
+    study, estimator = comparison.study, comparison.study.regression.estimator
+    scores = {
+        name: read_record(store, TrainedScore(*both, study.ensemble.models).reference.record)
+        for name, both in comparison.scored().items()
+    }
+    fits = {name: fit for name, (_, fit) in comparison.scored().items()}
+    own, entries = _measured(store, comparison), significant_entries(store, comparison)
+    put, along = _put_to_the_test(store, searches(study, comparison.trainings, comparison.pair, entries))
+    judged = judge([*own, *put], study.effects)
+    return Findings(
+        *read_directions(store, comparison),
+        (scores["a", estimator], scores["b", estimator]),
+        judged[: len(own)],
+        estimator_scores(store, study.regression, fits, scores),
+        tuple(zip(along, judged[len(own) :], strict=True)),
+        tuple((one.ends, read_description(store, one.ends)) for one in descriptions(comparison, entries)),
+    )
+
+
+def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[Measured], list[tuple[Search, ...]]]:
+    """What was put to the test, each once, and the searches that proposed it: directions may propose the same."""
+    found: dict[str, tuple[Measured, tuple[Search, ...]]] = {}
+    for search in along:
+        for measured in read_finalists(store, search):
+            test = measured.test
+            key = canonical_json([test.kind, test.target_class, plain(test.parameters)])
+            first, others = found.get(key, (measured, ()))
+            found[key] = first, (*others, search)
+    return [measured for measured, _ in found.values()], [searches for _, searches in found.values()]
+
+
+def read_directions(store: ObjectStore, comparison: Comparison) -> tuple[TensorObject, Float[np.ndarray, " draws"]]:
+    """The directions' arrays, and the pooled null."""
+    pair = comparison.pair
+    directions = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest})
+    draws = [
+        read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
+        for i in comparison.null_blocks
+    ]
+    kept = np.concatenate(draws)[: comparison.permutations] if draws else np.empty((0, 2, 0), np.float32)
+    return directions, kept.ravel()
+
+
+def estimator_scores(
+    store: ObjectStore,
+    config: RegressionConfig,
+    fits: Mapping[tuple[str, str], Regression],
+    scores: Mapping[tuple[str, str], dict[str, Any]],
+) -> tuple[EstimatorScores, ...]:
+    """The estimators side by side, none where the comparison's own is alone; fits, scores: by (a or b, kind)."""
+    kinds = (config.estimator, *config.also) if config.also else ()
+    return tuple(
+        EstimatorScores(
+            kind,
+            (scores["a", kind], scores["b", kind]),
+            (seconds_taken(store, fits["a", kind]), seconds_taken(store, fits["b", kind])),
+        )
+        for kind in kinds
+    )
+
+
+def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
+    """The significant ones of the ``directions`` of summary.json."""
+    found = Findings(*read_directions(store, comparison), ({}, {}))
+    return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
+
+
+def descriptions(comparison: Comparison, entries: Sequence[Mapping[str, Any]]) -> list[Description]:
+    """The significant directions whose ends are described."""
+    share = comparison.study.search.share
+    return [
+        Description(comparison.pair, comparison.trainings[0], entry["side"], entry["index"], share)
+        for entry in entries
+        if entry["significant"]
+    ]
+
+
+def _measured(store: ObjectStore, comparison: Comparison) -> list[Measured]:
+    """The study's own transformations as A's and B's full-data models see them."""
+    level = comparison.study.effects.level
+    return [
+        read(of_a.test, read_changes(store, of_a), read_changes(store, of_b), level)
+        for of_a, of_b in comparison.effects()
+    ]
+
+
+def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
+    """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
+
+    A direction is significant if its p, adjusted over the directions of both sides (Holm), is small enough.
+    """
+    entries = []
+    for side in SIDES:
+        variance = {name: findings.side(side, f"variance_{name}") for name in ("a", "b")}
+        first, second = side.split("-")
+        p = p_values(variance[first] - variance[second], findings.null)
+        for i in range(settings.components):
+            top, bottom = extremes(findings.side(side, "projections")[:, i], settings.top)
+            train, _ = extremes(findings.side(side, "directions")[i], settings.top)
+            entries.append(
+                {
+                    "side": side,
+                    "index": i,
+                    "explained_variance": {name: float(variance[name][i]) for name in ("a", "b")},
+                    "explained_variance_in_sample": {
+                        name: float(findings.side(side, f"in_sample_{name}")[i]) for name in ("a", "b")
+                    },
+                    "null_p": float(p[i]),
+                    "stability": float(findings.side(side, "stability")[i]),
+                    "overlap": float(findings.side(side, "overlap")[i]),
+                    "top_targets": top.tolist(),
+                    "bottom_targets": bottom.tolist(),
+                    "top_train": train.tolist(),
+                }
+            )
+    for entry, adjusted in zip(entries, holm(np.array([entry["null_p"] for entry in entries])), strict=True):
+        entry["p_adjusted"] = float(adjusted)
+        entry["significant"] = bool(adjusted <= settings.significance)
+    return entries
+
+
+def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
+    """The same with ``models_needed``: for directions that just miss, models with which theirs would stand out."""
+    entries = direction_entries(settings, findings)
+    models = min(scores["models"] for scores in findings.scores)
+    for entry in entries:
+        entry["models_needed"] = None
+        if not entry["significant"] and entry["null_p"] <= NEAR:
+            first, second = entry["side"].split("-")
+            difference = entry["explained_variance"][first] - entry["explained_variance"][second]
+            needed = models_needed(difference, findings.null, models, len(entries), settings.significance)
+            entry["models_needed"] = needed
+    return entries

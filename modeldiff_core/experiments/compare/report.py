@@ -1,0 +1,252 @@
+"""Stage: draw the report of a finished comparison."""
+
+import math
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Cost, Files, Label, Step
+from modeldiff_core.report import render
+from modeldiff_core.report.facts import (
+    AlgorithmFacts,
+    CurveFacts,
+    DirectionFacts,
+    EffectFacts,
+    EndFacts,
+    EstimatorFacts,
+    EstimatorScore,
+    LearningFacts,
+    ReportFacts,
+)
+from modeldiff_core.report.files import FILES, write_files
+from modeldiff_core.report.words import direction_name
+from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.statistics import Interval
+from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study import StudyConfig
+from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
+from modeldiff_core.transformations.search import image_halves
+
+SHOWN = 6
+"""Pairs of images before and after a transformation."""
+BRIEF = 160
+"""Characters of a transformation's parameters that are shown."""
+
+
+@dataclass(frozen=True)
+class ReportSpec:
+    """The report of a study."""
+
+    study: StudyConfig
+
+
+def write_report(store: ObjectStore, spec: ReportSpec) -> None:
+    """Draw all figures and pages into ``report/``, the page last."""
+    draw(store, Comparison.of(spec.study))
+
+
+def report_step(comparison: Comparison, label: Label) -> Step:
+    """Return the step that draws the report."""
+    makes = Files(comparison.report, f"{comparison.folder}/report/{FILES}")
+    needs, spec = (comparison.summary,), ReportSpec(comparison.study)
+    return Step(f"report of {comparison.study.name}", makes, write_report, spec, needs, label, Cost(3))
+
+
+def draw(store: ObjectStore, comparison: Comparison) -> None:
+    """Draw the report of a comparison."""
+    write_files(store, comparison.folder, comparison.digest, render(report_facts(store, comparison)))
+
+
+def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
+    """Everything that the report shows, from the store."""
+    findings = read_findings(store, comparison)
+    summary = read_record(store, comparison.summary.record)
+    data = comparison.trainings[0].load()
+    study = comparison.study
+    algorithms = [
+        AlgorithmFacts(
+            name=config.name,
+            settings={"kind": config.kind, "seed": config.seed, **_recipe(comparison, which)},
+            subset_models=scores["models"],
+            diverged=scores["diverged"],
+            ensemble_models=study.ensemble.models,
+            subset_accuracy=scores["subset_accuracy"],
+            ensemble_accuracy=scores["ensemble_accuracy"],
+            lds_mean=scores["lds"]["mean"],
+            lds_low=scores["lds"]["ci_low"],
+            lds_high=scores["lds"]["ci_high"],
+        )
+        for which, (config, scores) in enumerate(
+            zip((study.algorithm_a, study.algorithm_b), findings.scores, strict=True)
+        )
+    ]
+    task = comparison.trainings[0].task()
+    return ReportFacts(
+        study=study.name,
+        digest=comparison.digest,
+        dataset={**study.dataset.model_dump(), "training examples": len(task.train), "targets": len(task.targets)},
+        classes=data.classes,
+        a=algorithms[0],
+        b=algorithms[1],
+        similarity=summary["similarity"],
+        directions=direction_facts(summary["directions"], findings),
+        null=findings.null,
+        effects=tuple(
+            _effect(comparison, one, of_a.images())
+            for (of_a, _), one in zip(comparison.effects(), findings.effects, strict=True)
+        ),
+        train=task.train,
+        targets=task.targets,
+        config=study.model_dump(mode="json"),
+        versions=versions(),
+        findings=tuple(summary["findings"]),
+        learning=_learning(store, comparison),
+        estimators=_estimators(comparison, findings),
+        found=tuple(
+            _effect(
+                comparison,
+                one,
+                _held_out(comparison, one),
+                ", ".join(direction_name(search.side, search.index) for search in along),
+            )
+            for along, one in findings.found
+        ),
+    )
+
+
+def _learning(store: ObjectStore, comparison: Comparison) -> LearningFacts | None:
+    """Both learning curves, as far as they are in the store."""
+    subsets = comparison.study.subsets
+    a, b = (read_curve(store, Curve.of(comparison.study, t), subsets.models) for t in comparison.trainings)
+    return LearningFacts((a, b), subsets.evaluation_models, subsets.rounds.wished_score) if a and b else None
+
+
+def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[DirectionFacts, ...]:
+    """The ``directions`` of summary.json with the arrays behind them."""
+    return tuple(
+        DirectionFacts(
+            side=entry["side"],
+            index=entry["index"],
+            variance_a=_measured(entry["explained_variance"]["a"]),
+            variance_b=_measured(entry["explained_variance"]["b"]),
+            in_sample_a=entry["explained_variance_in_sample"]["a"],
+            in_sample_b=entry["explained_variance_in_sample"]["b"],
+            null_p=entry["null_p"],
+            p_adjusted=entry["p_adjusted"],
+            stability=_measured(entry["stability"]),
+            significant=entry["significant"],
+            projections=findings.side(entry["side"], "projections")[:, entry["index"]],
+            weights=findings.side(entry["side"], "directions")[entry["index"]],
+            ends=_ends(findings, entry),
+            overlap=_measured(entry["overlap"]),
+            models_needed=entry["models_needed"],
+        )
+        for entry in entries
+    )
+
+
+def _measured(value: float | None) -> float:
+    """NaN for what could not be measured."""
+    return math.nan if value is None else value
+
+
+def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFacts, ...]:
+    study, full = comparison.study, f"{comparison.study.ensemble.models:,} models on all data"
+    own, held = study.regression.estimator, study.subsets.evaluation_models
+    sources = {kind: full if fit.checkpoints else "" for (_, kind), (_, fit) in comparison.scored().items()}
+    return tuple(estimator_facts(one, one.kind == own, held, sources[one.kind]) for one in findings.estimators)
+
+
+def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str = "") -> EstimatorFacts:
+    """One estimator's line; held: models kept from it; source: what it is made from if not the other subset models."""
+    a, b = (
+        EstimatorScore(
+            scores["lds"]["mean"], scores["lds"]["ci_low"], scores["lds"]["ci_high"],
+            math.nan if seconds is None else seconds,
+        )
+        for scores, seconds in zip(found.scores, found.seconds, strict=True)
+    )  # fmt: skip
+    models = " and ".join(dict.fromkeys(f"{scores['models'] - held:,}" for scores in found.scores))
+    return EstimatorFacts(found.kind, source or f"{models} subset models", used, a, b)
+
+
+def _ends(findings: Findings, entry: dict[str, Any]) -> dict[tuple[str, str], EndFacts]:
+    return {
+        (part, sign): EndFacts(end.facts["size"], tuple(end.facts["words"]), end.image)
+        for place, described in findings.descriptions
+        if (place.side, place.index) == (entry["side"], entry["index"])
+        for part, ends in described.items()
+        for sign, end in ends.items()
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides rounding."""
+    return {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "scikit-learn")}}
+
+
+def _recipe(comparison: Comparison, which: int) -> dict[str, object]:
+    recipe = plain(comparison.trainings[which].identity["algorithm"]["recipe"])
+    assert isinstance(recipe, dict)
+    return recipe
+
+
+def _held_out(comparison: Comparison, one: Judged) -> Int[np.ndarray, " images"]:
+    """Images of the confirming half that the transformation is shown on."""
+    targets, study = comparison.trainings[0].task().targets, comparison.study
+    _, half = image_halves(len(targets), study.search.seed)
+    target_class, settings = one.measured.test.target_class, study.effects
+    chosen = eligible_images(targets.labels[half], {}, target_class, settings.max_images, settings.seed)
+    return np.asarray(half[chosen])
+
+
+def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " images"], along: str = "") -> EffectFacts:
+    """What was measured of a transformation on the images at these positions, and the first of them."""
+    targets = comparison.trainings[0].task().targets
+    classes = comparison.trainings[0].load().classes
+    measured, test = one.measured, one.measured.test
+    shown = targets.select(images[:SHOWN])
+    difference, margin = measured.probability.difference[-1], measured.margin.difference[-1]
+    return EffectFacts(
+        name=test.name,
+        description=_described(test),
+        class_name=None if test.target_class is None else classes[test.target_class],
+        intensities=np.array(test.intensities),
+        a=_curve(measured.probability.a),
+        b=_curve(measured.probability.b),
+        difference=difference.mean,
+        difference_low=difference.low,
+        difference_high=difference.high,
+        p_adjusted=one.p_probability,
+        distinguishing=one.distinguishing,
+        images=measured.images,
+        before=shown.images,
+        after=build_on(test, shown)(shown.images, test.intensities[-1]),
+        margin_a=_curve(measured.margin.a),
+        margin_b=_curve(measured.margin.b),
+        margin_difference=margin.mean,
+        margin_difference_low=margin.low,
+        margin_difference_high=margin.high,
+        margin_p_adjusted=one.p_margin,
+        along=along,
+    )
+
+
+def _described(test: TransformationTest) -> str:
+    """Kind and parameters; of a long one, such as a patch's pixels, only its beginning."""
+    parameters = ", ".join(f"{name} {value}" for name, value in test.parameters.items())
+    brief = parameters if len(parameters) <= BRIEF else f"{parameters[:BRIEF]}…"
+    return f"{test.kind} ({brief})" if brief else test.kind
+
+
+def _curve(intervals: Sequence[Interval]) -> CurveFacts:
+    effect, low, high = (np.array([getattr(i, part) for i in intervals]) for part in ("mean", "low", "high"))
+    return CurveFacts(effect, low, high)

@@ -1,0 +1,57 @@
+"""How far the rounds of an adaptive study have come: a pure function of the points of its curves in the store."""
+
+from dataclasses import dataclass, replace
+
+from modeldiff_core.evaluation.law import LEAST_POINTS
+from modeldiff_core.evaluation.rounds import has_saturated
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.store import ObjectStore
+from modeldiff_core.study.config import SubsetConfig
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of an adaptive study. comparison: the plain study with the models trained so far. last: it ends here."""
+
+    comparison: Comparison
+    last: bool
+
+
+def current_round(store: ObjectStore, comparison: Comparison) -> Round:
+    """The first round whose points are not all in the store, or the one that the study ends with.
+
+    The first takes as many models as the law of the curve needs points. A plain study is its own last round.
+    """
+    subsets = comparison.study.subsets
+    if not subsets.adaptive:
+        return Round(comparison, True)
+    curves = [Curve.of(comparison.study, training) for training in comparison.trainings]
+    sizes = curves[0].sizes(subsets.models)
+    rounds = sizes[LEAST_POINTS - 1 :] or sizes[-1:]
+    for models in rounds:
+        found = [read_curve(store, curve, models) for curve in curves]
+        points = len(curves[0].sizes(models))
+        complete = [curve for curve in found if curve is not None and len(curve.models) == points]
+        if len(complete) < len(curves):
+            return Round(settled(comparison, models), False)
+        if has_saturated(complete, subsets.rounds.growth, subsets.rounds.least_gain):
+            return Round(settled(comparison, models), True)
+    return Round(settled(comparison, rounds[-1]), True)
+
+
+def settled(comparison: Comparison, models: int) -> Comparison:
+    """The plain comparison with so many models; its trainings are the same."""
+    study = comparison.study
+    return replace(comparison, study=study.model_copy(update={"subsets": study.subsets.settled(models)}))
+
+
+def ending(asked: SubsetConfig, models: int) -> str:
+    """How the rounds of an adaptive design ended, in words."""
+    if models == asked.models:
+        return f"rounds ended at all of the {models:,} models that subsets.models allows"
+    rounds = asked.rounds
+    return (
+        f"rounds ended at {models:,} of at most {asked.models:,} models: {rounds.growth:g} times as many would raise "
+        f"neither score by {rounds.least_gain:g}"
+    )

@@ -1,0 +1,107 @@
+"""What a comparison found, in a few sentences."""
+
+from typing import Any
+
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import Findings
+from modeldiff_core.stages.directions import SIDES
+from modeldiff_core.study.config import ComparisonConfig
+
+
+def sentences(
+    comparison: Comparison,
+    findings: Findings,
+    directions: list[dict[str, Any]],
+    effects: list[dict[str, Any]],
+    found: list[dict[str, Any]],
+) -> list[str]:
+    """What was found, a line each: directions, transformations, the search, and how far they can be relied on."""
+    a, b = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
+    return [
+        about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
+        _about_transformations(comparison, effects, a, b),
+        *about_search(comparison, directions, found, a, b),
+        about_datamodels(findings, a, b),
+    ]
+
+
+def about_datamodels(findings: Findings, a: str, b: str) -> str:
+    """How well the datamodels predict, and how accurate the models are."""
+    named = zip(findings.scores, (a, b), strict=True)
+    return (
+        "Datamodels predict models that they never saw with rank correlation "
+        + " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in named)
+        + "; accuracy "
+        + " and ".join(f"{100 * s['subset_accuracy']:.1f} %" for s in findings.scores)
+        + "."
+    )
+
+
+def about_directions(
+    settings: ComparisonConfig, directions: list[dict[str, Any]], a: str, b: str, permutations: int
+) -> str:
+    """How many directions tell the algorithms apart. permutations: those that were made of those asked for."""
+    counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
+    if not settings.permutations:
+        return "Directions were not tested against chance (comparison.permutations=0)."
+    if not permutations:
+        return (
+            "Directions were not tested against chance: no margins enter this estimator that could be exchanged "
+            "between the algorithms."
+        )
+    if not any(counts.values()):
+        return (
+            f"No training direction tells {a} and {b} apart beyond chance ({settings.components} tried on each side)."
+        )
+    return (
+        f"{counts['a-b']} of {settings.components} directions matter more to {a} than to {b}, {counts['b-a']} of "
+        f"{settings.components} more to {b} (adjusted p ≤ {settings.significance:g})."
+    )
+
+
+def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]], a: str, b: str) -> str:
+    if not effects:
+        return "No transformation was tried."
+    found = sorted((e for e in effects if e["distinguishing"]), key=lambda e: -abs(e["difference"]))
+    if not found:
+        if len(effects) == 1:
+            return "The one transformation tried is not distinguishing."
+        return f"None of the {len(effects)} transformations tried is distinguishing."
+    best, classes = found[0], load_classes(comparison)
+    of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
+    points = [f"{100 * best['effect'][name]:+.1f}".replace("-", "−") for name in ("a", "b")]
+    return (
+        f"{len(found)} of {len(effects)} transformations tried {'is' if len(found) == 1 else 'are'} distinguishing: "
+        f"{best['name']} changes P({of}) by {points[0]} points for {a} and by {points[1]} for {b}."
+    )
+
+
+def about_search(
+    comparison: Comparison, directions: list[dict[str, Any]], found: list[dict[str, Any]], a: str, b: str
+) -> list[str]:
+    """What the search confirmed, or that it had no significant direction to go along; nothing if it was left out."""
+    if not found:
+        idle = comparison.study.search.directions and not any(d["significant"] for d in directions)
+        return ["No transformation was searched for, since no direction is significant."] if idle else []
+    confirmed = sorted((e for e in found if e["distinguishing"]), key=lambda e: -abs(e["difference"]))
+    along = len({(d["side"], d["index"]) for e in found for d in e["along"]})
+    where = f"along {along} direction{'' if along == 1 else 's'}"
+    put = f"{len(found)} transformation{'' if len(found) == 1 else 's'}"
+    if not confirmed:
+        return [
+            f"The search {where} put {put} to the test on images and models that had not chosen them, and confirmed "
+            "none."
+        ]
+    best, classes = confirmed[0], load_classes(comparison)
+    of = "own class" if best["class"] is None else f"class {classes[best['class']]}"
+    points = [f"{100 * best['effect'][name]:+.1f}".replace("-", "−") for name in ("a", "b")]
+    return [
+        f"The search {where} confirmed {len(confirmed)} of the {put} that it put to the test on "
+        f"images and models that had not chosen them: {best['name']} changes P({of}) by {points[0]} points for {a} and "
+        f"by {points[1]} for {b}."
+    ]
+
+
+def load_classes(comparison: Comparison) -> tuple[str, ...]:
+    """Names of the classes."""
+    return comparison.trainings[0].load().classes

@@ -1,0 +1,75 @@
+"""What a finished comparison shows on any screen: findings, tables, figures, the report's address."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.experiment import Shown, Table
+from modeldiff_core.store import ObjectStore, read_record
+
+
+def shown(comparison: Comparison, store: ObjectStore) -> Shown:
+    """Return the summary and the report's figures of a complete comparison."""
+    names = {"a": comparison.study.algorithm_a.name, "b": comparison.study.algorithm_b.name}
+    summary = read_record(store, comparison.summary.record)
+    tables = [
+        Table(
+            "directions",
+            [_direction(entry, names) for entry in summary["directions"]],
+            "Variance along each direction, measured on models that did not choose it",
+        )
+    ]
+    if summary["transformations"]:
+        rows = [_effect(entry, names, "distinguishing") for entry in summary["transformations"]]
+        tables.append(Table("effects", rows, "Mean change of a class probability at full intensity"))
+    if summary["found"]:
+        rows = [{**_effect(entry, names, "confirmed"), "along": _along(entry)} for entry in summary["found"]]
+        words = "What the search put to the test, on images and models that had not chosen it"
+        tables.append(Table("found", rows, words))
+    figures = (key for key in store.sizes(f"{comparison.folder}/report/figures") if key.endswith(".png"))
+    return Shown(
+        f"{names['a']} against {names['b']}",
+        tuple(summary["findings"]),
+        tuple(tables),
+        tuple(sorted(figures)),
+        {"Report": store.url(comparison.report.record)},
+    )
+
+
+def row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a comparison found as one row of a sweep's table."""
+    named = [entry["name"] for entry in summary["transformations"] if entry["distinguishing"]]
+    return {
+        "LDS, A": round(summary["lds"]["a"]["mean"], 3),
+        "LDS, B": round(summary["lds"]["b"]["mean"], 3),
+        "significant directions": sum(bool(direction["significant"]) for direction in summary["directions"]),
+        "distinguishing": ", ".join(named) or "none",
+    }
+
+
+def _direction(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "side": f"{names[entry['side'][0]]} − {names[entry['side'][2]]}",
+        "direction": entry["index"] + 1,
+        f"variance, {names['a']}": round(entry["explained_variance"]["a"], 5),
+        f"variance, {names['b']}": round(entry["explained_variance"]["b"], 5),
+        "null p": round(entry["null_p"], 4),
+        "stability": round(entry["stability"], 3),
+        "significant": "yes" if entry["significant"] else "no",
+    }
+
+
+def _effect(entry: Mapping[str, Any], names: Mapping[str, str], verdict: str) -> dict[str, Any]:
+    return {
+        "transformation": entry["name"],
+        "class": "own" if entry["class"] is None else entry["class"],
+        f"effect, {names['a']}": round(entry["effect"]["a"], 4),
+        f"effect, {names['b']}": round(entry["effect"]["b"], 4),
+        "difference": round(entry["difference"], 4),
+        "adjusted p": entry["p_adjusted"],
+        verdict: "yes" if entry["distinguishing"] else "no",
+    }
+
+
+def _along(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{direction['side']} {direction['index'] + 1}" for direction in entry["along"])

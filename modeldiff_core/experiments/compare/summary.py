@@ -1,0 +1,238 @@
+"""Stage: everything a comparison found, as one record of stable keys and one table of effects."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, read_findings
+from modeldiff_core.experiments.compare.sentences import sentences
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Bundle, Label, Reference, Step
+from modeldiff_core.plan.products import digested
+from modeldiff_core.report.recheck import check_numbers, check_table
+from modeldiff_core.stages.directions import NULL_BLOCK
+from modeldiff_core.stages.enrichment import PARTS, SIGNS
+from modeldiff_core.store import ObjectStore, write_record
+from modeldiff_core.study import StudyConfig
+from modeldiff_core.transformations import Judged
+
+
+def effect_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """A row a transformation and intensity; p is adjusted over everything tested at full intensity."""
+    rows: list[dict[str, Any]] = []
+    for one in judged:
+        measured, last = one.measured, len(one.measured.test.intensities) - 1
+        for i, intensity in enumerate(measured.test.intensities):
+            p, m = measured.probability, measured.margin
+            rows.append(
+                {
+                    "name": measured.test.name, "class": measured.test.target_class, "intensity": float(intensity),
+                    "effect_a": p.a[i].mean, "low_a": p.a[i].low, "high_a": p.a[i].high,
+                    "effect_b": p.b[i].mean, "low_b": p.b[i].low, "high_b": p.b[i].high,
+                    "difference": p.difference[i].mean, "low": p.difference[i].low, "high": p.difference[i].high,
+                    "p": p.difference[i].p, "images": measured.images,
+                    "p_adjusted": one.p_probability if i == last else None,
+                    "distinguishing": one.distinguishing and i == last,
+                    "margin_a": m.a[i].mean, "margin_low_a": m.a[i].low, "margin_high_a": m.a[i].high,
+                    "margin_b": m.b[i].mean, "margin_low_b": m.b[i].low, "margin_high_b": m.b[i].high,
+                    "margin_difference": m.difference[i].mean, "margin_low": m.difference[i].low,
+                    "margin_high": m.difference[i].high, "margin_p": m.difference[i].p,
+                    "margin_p_adjusted": one.p_margin if i == last else None,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def transformation_entries(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """The ``transformations`` of summary.json: each at its full intensity, with its dose-response."""
+    return [_transformation_entry(one) for one in judged]
+
+
+def _transformation_entry(one: Judged) -> dict[str, Any]:
+    rows = effect_rows([one])
+    full = rows[-1]
+    return {
+        "name": full["name"],
+        "class": full["class"],
+        "intensity": full["intensity"],
+        **_output_entry(full, "effect", ""),
+        "p_adjusted": full["p_adjusted"],
+        "distinguishing": full["distinguishing"],
+        "margin": {**_output_entry(full, "margin", "margin_"), "p_adjusted": full["margin_p_adjusted"]},
+        "images": full["images"],
+        "dose_response": [
+            {
+                "intensity": row["intensity"],
+                **_output_entry(row, "effect", ""),
+                "margin": _output_entry(row, "margin", "margin_"),
+            }
+            for row in rows
+        ],
+    }
+
+
+def _output_entry(row: dict[str, Any], effect: str, prefix: str) -> dict[str, Any]:
+    """A's and B's effect on one output with their intervals, and their difference with its."""
+    return {
+        "effect": {name: row[f"{effect}_{name}"] for name in ("a", "b")},
+        "ci": {name: [row[f"{prefix}low_{name}"], row[f"{prefix}high_{name}"]] for name in ("a", "b")},
+        "difference": row[f"{prefix}difference"],
+        "difference_ci": [row[f"{prefix}low"], row[f"{prefix}high"]],
+    }
+
+
+def found_entries(findings: Findings) -> list[dict[str, Any]]:
+    """The ``found`` of summary.json: what the search put to the test, along which directions, and how to ask for it.
+
+    ``distinguishing`` says that it was confirmed. kind, parameters: what to write under ``transformations``.
+    """
+    return [
+        {
+            "along": [{"side": search.side, "index": search.index} for search in along],
+            "kind": one.measured.test.kind,
+            "parameters": plain(one.measured.test.parameters),
+            **_transformation_entry(one),
+        }
+        for along, one in findings.found
+    ]
+
+
+def estimator_entries(findings: Findings) -> dict[str, Any]:
+    """The ``estimators`` of summary.json, the comparison's own first: scores and seconds; nothing where it is alone."""
+    entries = [
+        {
+            "name": one.kind,
+            **{name: {**lds_entry(one.scores[i]), "seconds": one.seconds[i]} for i, name in enumerate(("a", "b"))},
+        }
+        for one in findings.estimators
+    ]
+    return {"estimators": entries} if entries else {}
+
+
+def lds_entry(score: dict[str, Any]) -> dict[str, float]:
+    """The linear datamodeling score of summary.json."""
+    return {name: score["lds"][name] for name in ("mean", "ci_low", "ci_high")}
+
+
+def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ends of one direction share, by sign and part; empty for directions that are not described."""
+    for place, ends in findings.descriptions:
+        if (place.side, place.index) == (entry["side"], entry["index"]):
+            return {sign: {part: ends[part][sign].facts for part in PARTS} for sign in SIGNS}
+    return {}
+
+
+def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
+    """The content of summary.json."""
+    directions = entries_with_power(comparison.study.comparison, findings)
+    for entry in directions:
+        entry["subpopulations"] = subpopulation_entry(findings, entry)
+    effects, found = transformation_entries(findings.effects), found_entries(findings)
+    a, b = findings.scores
+    return {
+        "study": comparison.study.name,
+        "digest": comparison.digest,
+        "algorithms": {
+            name: {
+                "name": config.name, "kind": config.kind, "training": training.prefix,
+                **{key: scores[key] for key in ("models", "diverged", "subset_accuracy", "ensemble_accuracy")},
+                "ensemble_models": comparison.study.ensemble.models,
+            }
+            for name, config, training, scores in (
+                ("a", comparison.study.algorithm_a, comparison.trainings[0], a),
+                ("b", comparison.study.algorithm_b, comparison.trainings[1], b),
+            )
+        },
+        "lds": {"a": lds_entry(a), "b": lds_entry(b)},
+        **estimator_entries(findings),
+        "similarity": float(findings.directions.arrays["similarity"].mean()),
+        "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
+        "directions": directions,
+        "transformations": effects,
+        "found": found,
+        "findings": sentences(comparison, findings, directions, effects, found),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SummarySpec:
+    """The summary of a study."""
+
+    study: StudyConfig
+
+
+def write_summary(store: ObjectStore, spec: SummarySpec) -> None:
+    """Write study.json, effects.parquet and, last, summary.json."""
+    summarize(store, Comparison.of(spec.study))
+
+
+def summary_step(comparison: Comparison, needs: tuple[Reference, ...], label: Label) -> Step:
+    """Return the step that writes the summary."""
+    folder = comparison.folder
+    study, table = f"{folder}/study.json", f"{folder}/effects.parquet"
+    made = Bundle(comparison.summary, (study, table), {study: partial(_check_study, comparison.digest)})
+    spec = SummarySpec(comparison.study)
+    return Step(f"summary of {comparison.study.name}", made, write_summary, spec, needs, label, check=check_summary)
+
+
+def _check_study(digest: str, store: ObjectStore, key: str) -> None:
+    digested(store, key, digest)
+
+
+def check_summary(store: ObjectStore, spec: SummarySpec) -> None:
+    """Raise DamagedObject if the summary or the table is not what the stored results give."""
+    comparison = Comparison.of(spec.study)
+    found = digested(store, comparison.summary.record, comparison.digest)
+    try:
+        findings = read_findings(store, comparison)
+        expected = build_summary(comparison, findings)
+    except (DamagedObject, FileNotFoundError):
+        return  # each of the results is checked by itself
+    check_table(store, f"{comparison.folder}/effects.parquet", effects_table(findings))
+    check_numbers(store, comparison.summary.record, expected, found)
+
+
+def summarize(store: ObjectStore, comparison: Comparison) -> None:
+    """Write study.json, effects.parquet and, last, summary.json of a comparison."""
+    findings = read_findings(store, comparison)
+    summary = build_summary(comparison, findings)
+    pair = comparison.pair
+    write_record(
+        store,
+        f"{comparison.folder}/study.json",
+        {
+            "study": comparison.study.model_dump(mode="json"),
+            "digest": comparison.digest,
+            "trainings": {"a": comparison.trainings[0].prefix, "b": comparison.trainings[1].prefix},
+            "datamodels": {name: [r.reference.key for r in fits] for name, fits in (("a", pair.a), ("b", pair.b))},
+            **_others(comparison),
+            "directions": pair.directions.key,
+            "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
+            "null_block": NULL_BLOCK,
+            "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
+        },
+    )
+    store.write(f"{comparison.folder}/effects.parquet", effects_table(findings))
+    write_record(store, comparison.summary.record, summary)
+
+
+def effects_table(findings: Findings) -> bytes:
+    """The content of effects.parquet: a row for each transformation and intensity."""
+    import pandas as pd
+
+    table = io.BytesIO()
+    pd.DataFrame(effect_rows(findings.effects)).to_parquet(table, index=False)
+    return table.getvalue()
+
+
+def _others(comparison: Comparison) -> dict[str, Any]:
+    """Where the datamodels of the estimators beside the comparison's own stand, if there are any."""
+    also = comparison.study.regression.also
+    found = {kind: {n: comparison.scored()[n, kind][1].reference.key for n in ("a", "b")} for kind in also}
+    return {"other_datamodels": found} if found else {}

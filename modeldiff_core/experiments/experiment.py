@@ -1,0 +1,168 @@
+"""The contract of an experiment, and the registry of all of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
+
+from pydantic import BaseModel, ValidationError
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.plan import Reference, Wave
+from modeldiff_core.registry import Registry
+from modeldiff_core.settings import config_error
+from modeldiff_core.store import ObjectStore
+
+KIND = "experiment"
+"""The key of a study that names its experiment; a study without it is a comparison."""
+DEFAULT = "compare"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for any screen: rows of plain values by column, and a sentence about them."""
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an experiment found, for the terminal, Prefect's UI and a notebook.
+
+    Attributes:
+        title: A line about the whole.
+        findings: Sentences, the most important first.
+        tables: Tables by name.
+        figures: Keys of PNG images in the store.
+        links: Addresses by what they are called, such as Report.
+
+    """
+
+    title: str
+    findings: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+    figures: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+class Experiment(Protocol):
+    """A study resolved against its data and a store; everything but `shown` and `now` is a pure function of both.
+
+    It is a ``Plan``: its waves are all of its work.
+
+    Attributes:
+        kind: The name of the experiment.
+        settings: The class of its studies, whose field ``name`` is for people.
+        command: The verb that runs it, with the overrides that choose it.
+
+    """
+
+    kind: ClassVar[str]
+    settings: ClassVar[type[BaseModel]]
+    command: ClassVar[str]
+
+    @classmethod
+    def of(cls, study: Any, store: ObjectStore) -> Self:
+        """Resolve a study; raises ConfigError for one that names what is not there."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The study's name, for people."""
+        ...
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words that runs are found by."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything that decides the experiment's numbers."""
+        ...
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """See ``Plan``."""
+        ...
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """See ``Plan``."""
+        ...
+
+    @property
+    def summary(self) -> Reference:
+        """The record of what was found."""
+        ...
+
+    @property
+    def report(self) -> Reference:
+        """The page for people."""
+        ...
+
+    def check(self) -> list[str]:
+        """Return warnings; raises ConfigError for a study that cannot give a result."""
+        ...
+
+    def now(self, store: ObjectStore) -> Self:
+        """Return the experiment as far as its rounds have come in a store; itself if it has none."""
+        ...
+
+    def waves(self, store: ObjectStore) -> Iterator[Wave]:
+        """See ``Plan``."""
+        ...
+
+    def advice(self, store: ObjectStore) -> list[str]:
+        """Return what the store says of more models, a sentence each."""
+        ...
+
+    def redraw(self, store: ObjectStore) -> None:
+        """Write the summary and the report again from the stored results."""
+        ...
+
+    def shown(self, store: ObjectStore) -> Shown:
+        """Return what was found, of a complete experiment."""
+        ...
+
+
+def experiment_kind(study: object) -> str:
+    """Return the kind of experiment that a study of plain values names."""
+    kind = study.get(KIND, DEFAULT) if isinstance(study, Mapping) else DEFAULT
+    if not isinstance(kind, str):
+        raise ConfigError(KIND, "the name of an experiment", kind)
+    return kind
+
+
+def parse_settings(cls: type[BaseModel], content: object) -> BaseModel:
+    """Return a validated study; raises ConfigError that names the first key at fault."""
+    if isinstance(content, Mapping) and KIND not in cls.model_fields:
+        content = {name: value for name, value in content.items() if name != KIND}
+    parse = getattr(cls, "parse", None)
+    if parse is not None:
+        study: BaseModel = parse(content)
+        return study
+    try:
+        return cls.model_validate(content)
+    except ValidationError as error:
+        raise config_error(error) from error
+
+
+def experiments() -> Registry[type[Experiment]]:
+    """Return the registry of experiments, those of installed packages among them."""
+    from modeldiff_core.experiments.adopted.experiment import CompareAdopted
+    from modeldiff_core.experiments.compare.experiment import Compare
+    from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
+    from modeldiff_core.experiments.sweep import Sweep
+
+    return Registry(
+        "modeldiff.experiments",
+        KIND,
+        {
+            "compare": Compare,
+            "compare_adopted": CompareAdopted,
+            "counterfactual": Counterfactual,
+            "sweep": Sweep,
+        },
+    )

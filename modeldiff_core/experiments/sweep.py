@@ -1,0 +1,179 @@
+"""The experiment ``sweep``: the same kind of experiment at every point of a grid of settings, and a table of all."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from modeldiff_core.errors import ConfigError, DamagedObject
+from modeldiff_core.experiments.experiment import Experiment, Shown, Table, experiment_kind, parse_settings
+from modeldiff_core.identity import digest
+from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Wave, survey
+from modeldiff_core.settings import Settings
+from modeldiff_core.store import ObjectStore, read_record, write_record
+
+FOLDER = "sweeps"
+VERSION = 1
+
+
+class SweepPoint(Settings):
+    """A point: its overrides in words, and the whole study there."""
+
+    words: str
+    study: dict[str, Any]
+
+
+class SweepStudy(Settings):
+    """Studies of one kind of experiment at the points of a grid."""
+
+    experiment: Literal["sweep"] = "sweep"
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
+    points: tuple[SweepPoint, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Experiments at the points of a grid; what they share is made once, and one that fails never stops the others."""
+
+    study: SweepStudy
+    points: tuple[Experiment, ...]
+    kind: ClassVar[str] = "sweep"
+    settings: ClassVar[type[BaseModel]] = SweepStudy
+    command: ClassVar[str] = "sweep"
+
+    @classmethod
+    def of(cls, study: SweepStudy, store: ObjectStore) -> Self:
+        """Resolve every point; raises ConfigError that names the point at fault."""
+        return cls(study, tuple(_point(point, store) for point in study.points))
+
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(tag for point in self.points for tag in point.tags))
+
+    @property
+    def digest(self) -> str:
+        return digest({"version": VERSION, "points": [point.digest for point in self.points]})
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(folder for point in self.points for folder in point.folders))
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        return (*dict.fromkeys(folder for point in self.points for folder in point.shared), FOLDER)
+
+    @property
+    def summary(self) -> Reference:
+        folder = f"{FOLDER}/{self.name}-{self.digest[:8]}"
+        return Reference(folder, self.digest, f"{folder}/summary.json")
+
+    @property
+    def report(self) -> Reference:
+        return self.summary
+
+    def check(self) -> list[str]:
+        warnings = []
+        for point, experiment in zip(self.study.points, self.points, strict=True):
+            try:
+                warnings += [f"{point.words}: {warning}" for warning in experiment.check()]
+            except ConfigError as error:
+                raise _at(point, error) from error
+        return warnings
+
+    def now(self, store: ObjectStore) -> Self:
+        return type(self)(self.study, tuple(point.now(store) for point in self.points))
+
+    def waves(self, store: ObjectStore) -> Iterator[Wave]:
+        """Yield the waves of all points side by side, then the table."""
+        for together in zip_longest(*(point.waves(store) for point in self.points)):
+            waves = [wave for wave in together if wave is not None]
+            for note in dict.fromkeys(wave.note for wave in waves if wave.note):
+                yield Wave("sweep", (), note=note)
+            steps = {step.reference.record: step for wave in waves for step in wave.steps}
+            first = waves[0]
+            if steps:
+                yield Wave(first.title, tuple(steps.values()), noun=first.noun, verb=first.verb)
+            for wave in waves:
+                if wave.awaits:
+                    yield wave
+        yield Wave("table", (self._table(store),))
+
+    def advice(self, store: ObjectStore) -> list[str]:
+        words = zip(self.study.points, self.points, strict=True)
+        return [f"{point.words}: {line}" for point, one in words for line in one.advice(store)]
+
+    def redraw(self, store: ObjectStore) -> None:
+        for point in self.points:
+            point.redraw(store)
+        write_sweep(store, SweepSpec(self.study))
+
+    def shown(self, store: ObjectStore) -> Shown:
+        rows = rows_of(self.now(store), store)
+        words = tuple(f"{row['point']}: {row['findings']} Report: {row['report']}" for row in rows)
+        table = Table("sweep", rows, "What each experiment of the sweep found")
+        return Shown(f"Sweep of {self.name}", words, (table,))
+
+    def _table(self, store: ObjectStore) -> Step:
+        needs = tuple(point.summary for point in self.now(store).points)
+        label, name = Label("table", "table", ("report",)), f"table of {self.name}"
+        return Step(name, Record(self.summary), write_sweep, SweepSpec(self.study), needs, label, Cost(0.1))
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """The table of a sweep."""
+
+    study: SweepStudy
+
+
+def write_sweep(store: ObjectStore, spec: SweepSpec) -> None:
+    """Write a row for every point."""
+    sweep = Sweep.of(spec.study, store)
+    content = {
+        "digest": sweep.digest,
+        "study": sweep.study.model_dump(mode="json"),
+        "rows": rows_of(sweep.now(store), store),
+    }
+    write_record(store, sweep.summary.record, content)
+
+
+def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
+    """Return a row for every point, of those that are not complete with what is missing."""
+    rows = []
+    for point, experiment in zip(sweep.study.points, sweep.points, strict=True):
+        try:
+            summary = read_record(store, experiment.summary.record)
+        except (FileNotFoundError, DamagedObject):
+            missing = len(survey(experiment, store).missing)
+            rows.append({"point": point.words, "status": f"{missing} results missing", "findings": "", "report": ""})
+            continue
+        shown = experiment.shown(store)
+        row = getattr(experiment, "row", _no_columns)(summary)
+        report = next(reversed(shown.links.values()), "")
+        findings = " ".join(shown.findings)
+        rows.append({"point": point.words, "status": "done", **row, "findings": findings, "report": report})
+    return rows
+
+
+def _no_columns(summary: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _point(point: SweepPoint, store: ObjectStore) -> Experiment:
+    from modeldiff_core.experiments.experiment import experiments
+
+    try:
+        cls = experiments().get(experiment_kind(point.study))
+        return cls.of(parse_settings(cls.settings, point.study), store)
+    except ConfigError as error:
+        raise _at(point, error) from error
+
+
+def _at(point: SweepPoint, error: ConfigError) -> ConfigError:
+    return ConfigError(error.key, error.expected, error.got, f"{error.hint} (at {point.words})".strip())

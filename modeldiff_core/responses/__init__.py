@@ -1,0 +1,24 @@
+"""Responses: intervention, design, targets and output; sharded, stored, resumed, consolidated by one code."""
+
+from modeldiff_core.registry import Registry
+from modeldiff_core.responses.models import FullModels, SubsetModels
+from modeldiff_core.responses.responses import Answers, Responses, shards_of
+from modeldiff_core.responses.rows import INTERVENTIONS, Intervention, Rows
+
+RESPONSES: Registry[type[Responses]] = Registry(
+    "modeldiff.responses",
+    "responses.kind",
+    {"full_models": FullModels, "rows": Rows, "subset_models": SubsetModels},
+)
+
+__all__ = [
+    "INTERVENTIONS",
+    "RESPONSES",
+    "Answers",
+    "FullModels",
+    "Intervention",
+    "Responses",
+    "Rows",
+    "SubsetModels",
+    "shards_of",
+]
