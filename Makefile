@@ -3,15 +3,19 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint types contract clusters walk ui drills operations gpu images clean
+.PHONY: demo test nightly lint types contract clusters walk ui drills operations gpu images clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
 	$(BIN)/modeldiff compare study=digits_watermark
 
-# A file's tests stay together, so that they share what they have trained.
+# Minutes on two cores. A file's tests stay together, so that they share what they have trained; the long files come first.
 test: .venv/test lint types contract
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=1
+
+# What is too long for `make test`, part by part, noted in docs/nightly.md; MINUTES=60 ends it after an hour at the latest.
+nightly: .venv/test
+	$(BIN)/python -m harness.nightly $(if $(MINUTES),--minutes $(MINUTES))
 
 lint: .venv/test
 	$(BIN)/ruff check

@@ -32,6 +32,8 @@ ALLOWED = {
     r"comparisons/.*/report/tables/estimators\.(csv|parquet)": "a table that holds seconds",
 }
 """Keys whose objects may differ, and why. They have to be there in both stores all the same."""
+ADDED = r"sweeps/.*"
+"""Keys that may be in the second store alone: the table of a sweep, which only Prefect's artifacts held before."""
 VOLATILE = "seconds", "group", "checksum"
 """Fields of records that are not compared, wherever they stand: how long something took, the random name of a group of
 arrays, and the checksum over all other fields."""
@@ -80,7 +82,8 @@ def compare(run: str, first: dict[str, Path], second: dict[str, Path]) -> Iterat
     """The differences between two stores, keys in order."""
     for key in sorted(first.keys() | second.keys()):
         if key not in second or key not in first:
-            yield Difference(run, key, f"only in the {'first' if key in first else 'second'} store", False)
+            which, allowed = ("first", False) if key in first else ("second", bool(re.fullmatch(ADDED, key)))
+            yield Difference(run, key, f"only in the {which} store", allowed)
         elif why := _difference(key, first[key].read_bytes(), second[key].read_bytes()):
             yield Difference(run, key, why, any(re.fullmatch(pattern, key) for pattern in ALLOWED))
 

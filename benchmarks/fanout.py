@@ -1,13 +1,13 @@
-"""Run thousands of shard tasks against a real Prefect server: completeness of its records, overhead, memory.
+"""Thousands of shard tasks against a real Prefect server: what is recorded, what a shard costs, what memory does.
 
 ``python -m benchmarks.fanout --tasks 5000`` sends 5,000 tasks of 50 ms through the window, the runner and the retry
-policy that comparisons use, with a private server, and then ``--long 40`` tasks of 10 s. Claims: every task is in the
-API within a minute of the end; a task costs less than 60 ms beyond its work; the memory of flow and server stays flat;
-slots work at least 97 % of the time with 10 s a task. Times count from the first shard's start: a worker process needs
-seconds to import torch. Prints progress and ends with a table.
+policy that comparisons use, with a private server of its own, and then ``--long 40`` tasks of 10 s. Claims: every task
+is in the API within a minute of the end; a task costs less than 60 ms beyond its work; the memory of flow and server
+stays flat; slots work at least 97 % of the time with 10 s a task. Times count from the first shard's start: a worker
+process needs seconds to import torch. Prints progress and ends with a table.
 
-``--flows 4 --postgres`` sends the tasks from four flows at once, each with its own slots, to a server whose database is
-PostgreSQL; the server's log must not mention a lock.
+``--flows 4 --postgres`` has the tasks sent by four flows at once, each with slots of its own, to a server whose
+database is PostgreSQL; the server's log must not name a lock.
 """
 
 import argparse
@@ -17,186 +17,65 @@ import re
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import psutil
-from prefect import flow, task
-from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
 
 from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home
 from flows.request import RunnerConfig
-from flows.runners import Call, open_runner
-from flows.runners.window import Outcome, run_window
-from modeldiff_core.store import StoreSettings
-from tasks.policy import RETRIES
-from tasks.worker_pool import run_stage
-
-WITHIN = 60.0
-"""Seconds after the end in which all task runs should be recorded."""
-
-
-def nap(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
-    """Sleep, as a stage.
-
-    Args:
-        index: Number of the shard.
-        seconds: Seconds to sleep.
-        folder: Where attempts are noted.
-        once: Every `once`-th shard fails at its first attempt; 0 for none.
-        always: Shards that fail as long as their file ``<index>.broken`` exists.
-    """
-    began = time.time()
-    attempts = Path(folder) / f"{index}.attempts"
-    if once and index % once == 0 and not attempts.exists():
-        attempts.touch()
-        raise OSError(f"shard {index} fails once")
-    if index in always and (Path(folder) / f"{index}.broken").exists():
-        raise OSError(f"shard {index} is broken")
-    time.sleep(seconds)
-    return {"began": began, "ended": time.time()}
-
-
-@task(name="shard", task_run_name="shard {index}", tags=["shard"], **RETRIES)
-def shard(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
-    """Run one shard of the fan-out."""
-    return run_stage(nap, index, seconds, folder, once, always)
-
-
-@dataclass
-class FanOut:
-    """A fan-out and its outcome.
-
-    Attributes:
-        indices: Numbers of its shards.
-        seconds: Seconds that a shard sleeps.
-        folder: Where attempts are noted.
-        runner: How shards are run.
-        once: Every `once`-th shard fails at its first attempt; 0 for none.
-        always: Shards that fail as long as their file exists.
-        outcome: Results and failures, once it has run.
-        flow_run: Id of its flow run, once it has run.
-    """
-
-    indices: list[int]
-    seconds: float
-    folder: str
-    runner: RunnerConfig = field(default_factory=lambda: RunnerConfig(workers=2))
-    once: int = 0
-    always: tuple[int, ...] = ()
-    outcome: Outcome = field(default_factory=Outcome)
-    flow_run: str = ""
-
-    def run(self) -> "FanOut":
-        """Send all tasks through a flow."""
-        fan_out(self)
-        return self
-
-    @property
-    def span(self) -> float:
-        """Seconds from the first shard's start to the last one's end."""
-        spans = self.outcome.results.values()
-        return max(one["ended"] for one in spans) - min(one["began"] for one in spans)
-
-    @property
-    def busy(self) -> float:
-        """Share of the slots' time that is work."""
-        work = sum(one["ended"] - one["began"] for one in self.outcome.results.values())
-        return work / self.span / len(self.runner.slots())
-
-    @property
-    def overhead(self) -> float:
-        """Seconds of a slot's time that a shard takes beyond its work."""
-        return self.span * len(self.runner.slots()) / len(self.indices) - self.seconds
-
-
-@flow(name="fan out", validate_parameters=False)
-def fan_out(plan: FanOut) -> None:
-    """Run every shard of a plan, and store the outcome in it."""
-    context = FlowRunContext.get()
-    assert context is not None
-    assert context.flow_run is not None
-    plan.flow_run = str(context.flow_run.id)
-    common = {"seconds": plan.seconds, "folder": plan.folder, "once": plan.once, "always": plan.always}
-    calls = (Call(f"shard {index}", shard, {"index": index, **common}) for index in plan.indices)
-    done = 0
-
-    def count(_call: Call) -> None:
-        nonlocal done
-        done += 1
-        if done % max(1, len(plan.indices) // 20) == 0:
-            print(f"{done} of {len(plan.indices)} shards", file=sys.stderr, flush=True)
-
-    with open_runner(plan.runner, StoreSettings(plan.folder)) as runner:
-        plan.outcome = run_window(calls, runner, count)
-
-
-def recorded(flow_run: str, wanted: int, within: float = WITHIN) -> tuple[int, float]:
-    """Wait for `wanted` task runs in a final state; return how many the API shows, and after how many seconds."""
-    body = {
-        "flow_runs": {"id": {"any_": [flow_run]}},
-        "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
-    }
-    began = time.monotonic()
-    with get_client(sync_client=True) as client:
-        while True:
-            count = int(client.request("POST", "/task_runs/count", json=body).json())
-            passed = time.monotonic() - began
-            if count >= wanted or passed > within:
-                return count, passed
-            time.sleep(0.5)
+from harness.fan_out import FanOut, recorded
+from harness.postgres import postgres
+from harness.prefect_server import prefect_server
 
 
 class Memory(threading.Thread):
-    """A thread that samples the resident memory of some processes twice a second."""
+    """Resident memory of some processes, twice a second."""
 
     def __init__(self, **pids: int) -> None:
         super().__init__(daemon=True)
         self.processes = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self.samples: dict[str, list[int]] = {name: [] for name in pids}
+        self.seen: dict[str, list[int]] = {name: [] for name in pids}
         self.stopped = threading.Event()
 
     def run(self) -> None:
         while not self.stopped.wait(0.5):
             for name, process in self.processes.items():
-                self.samples[name].append(process.memory_info().rss)
+                self.seen[name].append(process.memory_info().rss)
 
     def lines(self) -> dict[str, str]:
-        """Return the median of each third of the time, in MB."""
+        """Median of each third of the time, in MB."""
         self.stopped.set()
         self.join()
-        lines = {}
-        for name, samples in self.samples.items():
-            thirds = [sorted(samples[len(samples) * i // 3 : len(samples) * (i + 1) // 3]) for i in range(3)]
-            lines[name] = ", ".join(f"{third[len(third) // 2] / 2**20:.0f}" for third in thirds if third)
-        return lines
+        found = {}
+        for name, seen in self.seen.items():
+            thirds = [sorted(seen[len(seen) * i // 3 : len(seen) * (i + 1) // 3]) for i in range(3)]
+            found[name] = ", ".join(f"{third[len(third) // 2] / 2**20:.0f}" for third in thirds if third)
+        return found
 
 
 @dataclass(frozen=True)
 class Server:
-    """A Prefect server of this benchmark: its process, and the logs in which a lock would be mentioned."""
+    """A Prefect server of this benchmark: its process, and the logs in which a lock would be named."""
 
     pid: int
     logs: tuple[Path, ...]
 
     def locks(self) -> int:
-        """Return the number of lines of its logs that mention a lock."""
-        text = "\n".join(log.read_text() for log in self.logs)
-        return len(re.findall(r"(?im)^.*(?:deadlock|database is locked|lock not available|lock timeout).*$", text))
+        """Lines of its logs that tell of a lock."""
+        said = "\n".join(log.read_text() for log in self.logs)
+        return len(re.findall(r"(?im)^.*(?:deadlock|database is locked|lock not available|lock timeout).*$", said))
 
 
 @contextmanager
 def private(folder: Path) -> Iterator[Server]:
-    """Yield the private server that a command without a configured API starts."""
+    """The server that a command without an API of its own would start."""
     home = Home((folder / "home").resolve())
     with prefect_api(home.root):
         state = home.state()
@@ -206,10 +85,7 @@ def private(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def on_postgres(folder: Path) -> Iterator[Server]:
-    """Yield a server with PostgreSQL, as in docker/compose.yaml, that is the configured API of this process."""
-    from tests.postgres import postgres
-    from tests.prefect_server import prefect_server
-
+    """A server as docker/compose.yaml has it, with PostgreSQL behind it, as the configured API of this process."""
     folder.chmod(0o755)
     batches = {
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
@@ -225,50 +101,50 @@ def on_postgres(folder: Path) -> Iterator[Server]:
 
 
 def measured(plan: FanOut, server: Server) -> str:
-    """Run one fan-out, and return its row of the table."""
+    """A row of the table: one fan-out, and what the API and the memory say of it."""
     memory = Memory(flow=os.getpid(), server=server.pid)
     memory.start()
     done = plan.run()
     count = len(plan.indices)
-    in_api, lag = recorded(done.flow_run, count)
+    found, lag = recorded(done.flow_run, count)
     used = memory.lines()
     return (
         f"| {plan.runner.kind}, {len(plan.runner.slots())} slots | {count} × {plan.seconds:g} s | {done.span:.0f} s "
-        f"| {1000 * done.overhead:.0f} ms | {100 * done.busy:.1f} % | {in_api} of {count} after {lag:.0f} s "
+        f"| {1000 * done.overhead:.0f} ms | {100 * done.busy:.1f} % | {found} of {count} after {lag:.0f} s "
         f"| {used['flow']} | {used['server']} |"
     )
 
 
 def main() -> None:
-    """Run both fan-outs on one server."""
+    """Both fan-outs on a server of their own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=5000, help="shards of --seconds each, of all flows together")
     parser.add_argument("--seconds", type=float, default=0.05)
     parser.add_argument("--long", type=int, default=40, help="shards of 10 s; 0 for none")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="slots of each flow")
     parser.add_argument("--kind", choices=["local", "dask", "ray"], default="local")
-    parser.add_argument("--flows", type=int, default=1, help="flows at once, each in its own process")
+    parser.add_argument("--flows", type=int, default=1, help="flows at once, each in a process of its own")
     parser.add_argument("--postgres", action="store_true", help="PostgreSQL as the server's database")
-    options = parser.parse_args()
+    given = parser.parse_args()
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "ERROR"
-    runner = RunnerConfig(kind=options.kind, workers=options.workers)
+    runner = RunnerConfig(kind=given.kind, workers=given.workers)
     rows = []
     os.environ.pop("PREFECT_API_URL", None)
     with tempfile.TemporaryDirectory(prefix="fanout-") as name:
         folder = Path(name)
-        with (on_postgres if options.postgres else private)(folder) as server:
-            for count, seconds in ((options.tasks, options.seconds), (options.long, 10.0)):
+        with (on_postgres if given.postgres else private)(folder) as server:
+            for count, seconds in ((given.tasks, given.seconds), (given.long, 10.0)):
                 if count:
-                    plan = FanOut(list(range(count // options.flows)), seconds, name, runner)
-                    with ProcessPoolExecutor(options.flows, get_context("spawn")) as flows:
-                        rows += flows.map(measured, [plan] * options.flows, [server] * options.flows)
+                    plan = FanOut(list(range(count // given.flows)), seconds, name, runner)
+                    with ProcessPoolExecutor(given.flows, get_context("spawn")) as flows:
+                        rows += flows.map(measured, [plan] * given.flows, [server] * given.flows)
                     print(*rows, sep="\n", file=sys.stderr, flush=True)
             locks = server.locks()
     print(f"{datetime.now(UTC):%Y-%m-%d} · {platform.machine()}, {os.cpu_count()} cores")
     print("| runner | shards | wall | overhead a shard | slots busy | in the API | flow MB, by thirds | server MB |")
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(rows))
-    print(f"{locks} lines of the server's logs mention a lock")
+    print(f"{locks} lines of the server's logs name a lock")
 
 
 if __name__ == "__main__":

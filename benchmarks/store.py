@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.s3_server import S3Server, s3_server
 from modeldiff_core.store import (
     MarginMatrix,
     ObjectStore,
@@ -45,7 +46,6 @@ from modeldiff_core.store import (
 )
 from modeldiff_core.store.matrices import COLUMNS, ROWS
 from modeldiff_core.store.shards import READERS
-from tests.servers import S3Server, s3_server
 
 IDENTITY = {
     "recipe_version": 1,

@@ -42,10 +42,11 @@ def make(
 
 def arguments_of(step: Step, store: dict[str, Any], execution: dict[str, Any], limit: float) -> dict[str, Any]:
     """Return the arguments of the task for a step that is missing."""
-    given = {"name": step.name, "work": step.work(), "store": store}
+    work = step.work()
+    given = {"name": step.name, "work": work, "store": store, "reference": work["reference"]}
     device = {"execution": execution} if step.on_device else {}
     own = step.limit if step.limit is not None else limit if step.on_device else None
-    return {**given, "reference": given["work"]["reference"], **device, "limit": own}
+    return {**given, **device, "limit": own}
 
 
 def task_of(step: Step, missing: bool) -> Any:

@@ -27,10 +27,20 @@ TOLERANCE = 1e-4
 """Largest difference of a stored number, as a share of the largest value that was kept of its array.
 
 Compiled training rounds differently on different processors. With torch in place of compiled code, which rounds
-differently in every step, the numbers below moved by 9e-5 at most.
+differently in every step, the first 12 values of each array moved by 9e-5 at most, those of weights by 2e-6.
 """
-WIDER = {"scores": 1e-2, "lds": 1e-2, "differences": 5e-2, "a-b.variance_a": 1e-2, "a-b.variance_b": 1e-2}
-"""The same for ranks, of which two may change places, and for what is fitted anew on halves: by 1.2e-2 at most."""
+WIDER = {
+    "scores": 1e-2,
+    "lds": 1e-2,
+    "differences": 5e-2,
+    "a-b.variance_a": 1e-2,
+    "a-b.variance_b": 1e-2,
+    "a-b.projections": 1e-3,
+    "b-a.projections": 1e-3,
+}
+"""The same for ranks, of which two may change places, and for what is fitted anew on halves, which moved by 1.2e-2;
+projections, which are small differences of datamodels, moved by 9e-5.
+"""
 
 LEFT_OUT = (".prefect/",)
 """What begins so is no part of a listing: Prefect's references, which are remade from the store when they are lost."""

@@ -48,6 +48,8 @@ def test_every_other_difference_is_named(tmp_path: Path) -> None:
     (second / SUMMARY).write_text((second / SUMMARY).read_text().replace("0.5", "0.6"))
     (second / MATRIX.format("a" * 8, "11111111")).write_bytes(b"1235")
     (second / RECORD.format("a" * 8)).unlink()
+    (second / "sweeps/s-00000000").mkdir(parents=True)
+    (second / "sweeps/s-00000000/summary.json").write_bytes(b"{}")
     (second / "comparisons/s-00000000/report/index.html").write_bytes(b"other page")
     found = {one.key: (one.why, one.allowed) for one in compare("run", objects(first), objects(second))}
     assert found == {
@@ -55,6 +57,7 @@ def test_every_other_difference_is_named(tmp_path: Path) -> None:
         SUMMARY: ("fields lds", False),
         MATRIX.format("a" * 8, "*"): ("4 and 4 bytes", False),
         RECORD.format("a" * 8): ("only in the first store", False),
+        "sweeps/s-00000000/summary.json": ("only in the second store", True),
         "comparisons/s-00000000/report/index.html": ("4 and 10 bytes", True),
     }
     (second / SHARD).write_bytes(save({**arrays, "margins": np.arange(6, dtype=np.float32)}, {"modeldiff": "other"}))

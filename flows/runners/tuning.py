@@ -21,10 +21,12 @@ def tune(experiment: Experiment, store: ObjectStore, asked: Request, places: Run
     longest, processes = 0.0, 1
     for group, responses in trained(missing).items():
         found: dict[str, Any] = {}
+
+        def keep(_: Call, result: dict[str, Any], found: dict[str, Any] = found) -> None:
+            found |= result
+
         arguments = {**probe_arguments(responses, asked), "label": group, "execution": asked.runner.execution()}
-        failures = run_window(
-            [Call(group, probe, arguments)], places, lambda _, result, found=found: found.update(result)
-        )
+        failures = run_window([Call(group, probe, arguments)], places, keep)
         if failures:
             raise RunFailed(f"{group} could not be measured: {failures[group]}") from failures[group]
         models = sum(step.cost.units for step in missing if step.label.group == group)

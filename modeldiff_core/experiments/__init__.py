@@ -1,1 +1,1 @@
-"""Experiments: each names its settings, its plan, its checks, and what it shows; every verb and flow serves all of them."""
+"""Experiments: settings, a plan, checks and what is shown of each; every verb and the one flow serve all of them."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -46,6 +46,7 @@ class Shown:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Experiment(Protocol):
     """A study resolved against its data and a store; everything but `shown` and `now` is a pure function of both.
 
@@ -63,7 +64,7 @@ class Experiment(Protocol):
     command: ClassVar[str]
 
     @classmethod
-    def of(cls, study: Any, store: ObjectStore) -> Self:
+    def of(cls, study: Any, store: ObjectStore) -> "Experiment":
         """Resolve a study; raises ConfigError for one that names what is not there."""
         ...
 
@@ -106,7 +107,7 @@ class Experiment(Protocol):
         """Return warnings; raises ConfigError for a study that cannot give a result."""
         ...
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "Experiment":
         """Return the experiment as far as its rounds have come in a store; itself if it has none."""
         ...
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -44,7 +44,7 @@ class Sweep:
     command: ClassVar[str] = "sweep"
 
     @classmethod
-    def of(cls, study: SweepStudy, store: ObjectStore) -> Self:
+    def of(cls, study: SweepStudy, store: ObjectStore) -> "Sweep":
         """Resolve every point; raises ConfigError that names the point at fault."""
         return cls(study, tuple(_point(point, store) for point in study.points))
 
@@ -86,7 +86,7 @@ class Sweep:
                 raise _at(point, error) from error
         return warnings
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "Sweep":
         return type(self)(self.study, tuple(point.now(store) for point in self.points))
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
@@ -155,7 +155,7 @@ def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
             continue
         shown = experiment.shown(store)
         row = getattr(experiment, "row", _no_columns)(summary)
-        report = next(reversed(shown.links.values()), "")
+        report = next(iter(reversed([*shown.links.values()])), "")
         findings = " ".join(shown.findings)
         rows.append({"point": point.words, "status": "done", **row, "findings": findings, "report": report})
     return rows

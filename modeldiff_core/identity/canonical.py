@@ -22,8 +22,8 @@ def plain(value: object, path: str = "$") -> object:
     """Reduce a configuration to JSON types; a dataclass becomes an object of its fields.
 
     Args:
-        value: None, bool, int, finite float, str, or sequences, mappings with string keys, dataclasses and pydantic models
-            of these.
+        value: None, bool, int, finite float, str, or sequences, mappings with string keys, dataclasses and pydantic
+            models of these.
         path: Where the value is in the configuration, for errors.
 
     Raises:

@@ -111,8 +111,12 @@ def verify(
         keep(readers.map(partial(_finding, store, keys), many))
     keep(_finding(store, keys, known) for known in few)
     others = _others(plan, store, keys, found.steps)
+    first: dict[str, Finding] = {}
+    for finding in findings:  # a whole names the objects of its parts too, which are checked before it
+        if finding is not None:
+            first.setdefault(finding.key, finding)
     return (
-        *(finding for finding in findings if finding is not None),
+        *first.values(),
         *(Finding(s.key, s.kind, s.why, s.objects) for s in strays(store, keys, others)),  # type: ignore[arg-type]
     )
 
@@ -132,7 +136,7 @@ def _finding(store: ObjectStore, keys: Collection[str], known: Known) -> Finding
     """Check one result; None if it is sound."""
     step, product = known.step, known.step.makes
     present = () if step.adopted else product.objects(store, keys)
-    if known.state == "missing":
+    if known.state == "missing" and known.lacking[0] not in keys:
         return Finding(known.lacking[0], "missing", "is not there", present)
     key = step.reference.record
     try:
@@ -157,6 +161,7 @@ def _others(plan: Plan, store: ObjectStore, keys: Collection[str], steps: Sequen
     """Return the keys that no step makes: all of them in the plan's own folders, in shared ones below its results."""
     made = {key for known in steps for key in known.step.makes.objects(store, keys)}
     made |= {failure_key(known.step.reference) for known in steps if known.state == "failed"}
+    made |= {f"{known.step.reference.record.rpartition('.')[0]}.time.json" for known in steps}
     scratch = tuple(known.step.scratch for known in steps if known.step.scratch and known.state == "missing")
     own = (*(f"{folder}/" for folder in plan.folders), *(known.step.reference.key for known in steps))
     return [

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.plan.failures import failure_key
@@ -13,6 +13,7 @@ from modeldiff_core.store import ObjectStore
 State = Literal["done", "missing", "failed", "unneeded"]
 
 
+@runtime_checkable
 class Plan(Protocol):
     """All the work of one experiment."""
 
@@ -48,8 +49,10 @@ def later(title: str, awaits: str, steps: Callable[[], Sequence[Step]]) -> Wave:
     """Return a wave whose steps depend on stored results; without steps as long as those cannot be read."""
     try:
         return Wave(title, tuple(steps()))
-    except (FileNotFoundError, DamagedObject):
+    except FileNotFoundError:
         return Wave(title, (), awaits)
+    except DamagedObject as error:
+        return Wave(title, (), awaits, damage=error)
 
 
 def state_of(store: ObjectStore, keys: Listing, step: Step) -> Known:

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from modeldiff_core.plan.step import Step, Wave
 
@@ -67,6 +67,7 @@ class Tally:
         return words
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Shows how a run gets on."""
 

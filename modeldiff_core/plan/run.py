@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from modeldiff_core.errors import DamagedObject, ModelDiffError
 from modeldiff_core.plan.listing import Listing
@@ -30,6 +30,7 @@ class Outcome:
     recorded: dict[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Submit(Protocol):
     """Carries out steps that do not depend on each other."""
 
@@ -75,8 +76,9 @@ class InProcess:
 def run(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress | None = None) -> None:
     """Make everything of a plan that the store lacks.
 
-    The longest steps of a wave start first. A step that fails does not stop others, but for those that need its result. An object that turns out
-    damaged, whichever step reads it, is deleted and made again by the step that makes it, at most REPAIRS times.
+    The longest steps of a wave start first. A step that fails stops only those that need its result. An object that
+    turns out damaged, whichever step reads it, is deleted and made again by the step that makes it, at most REPAIRS
+    times.
 
     Args:
         plan: The plan.
@@ -113,6 +115,8 @@ def _walk(plan: Plan, store: ObjectStore, submit: Submit, progress: Progress) ->
     for wave in plan.waves(store):
         if wave.note:
             progress.note(wave.note)
+        if wave.damage and (damage := _damage({wave.title: wave.damage}, seen, store, keys)):
+            return damage
         if wave.awaits:
             if not failures:
                 raise RunFailed(f"{wave.title}: expected that {wave.awaits}, since every earlier step is complete")
@@ -165,10 +169,9 @@ def _damage(
     met = {key: str(error) for error in failures.values() if isinstance(error, DamagedObject) for key in error.keys}
     if not met:
         return {}
-    makers = {
-        key: step
-        for step in seen
-        if not step.adopted
-        for key in (step.reference.record, *step.makes.objects(store, keys))
-    }
+    makers: dict[str, Step] = {}
+    for step in seen:  # a whole names the objects of its parts too, which come before it
+        if not step.adopted:
+            for key in (step.reference.record, *step.makes.objects(store, keys)):
+                makers.setdefault(key, step)
     return {key: (makers[key], why) for key, why in met.items() if key in makers}

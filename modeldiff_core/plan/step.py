@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import plain, restore
 from modeldiff_core.plan.products import Product
 from modeldiff_core.plan.reference import Reference
@@ -117,6 +118,7 @@ class Wave:
         noun: What the steps are called when they are counted.
         verb: What is done with those that are missing.
         note: A sentence for people when the wave begins.
+        damage: Why the steps are not known, where that is a damaged object.
 
     """
 
@@ -126,6 +128,7 @@ class Wave:
     noun: str = "results"
     verb: str = "make"
     note: str = ""
+    damage: DamagedObject | None = None
 
 
 def stage_of(work: Mapping[str, Any]) -> tuple[Stage, object]:

@@ -98,6 +98,9 @@ def _unexplained(store: ObjectStore, key: str, keys: Collection[str], records: _
     if name.endswith(".time.json"):
         made = key.removesuffix(".time.json")
         return "" if any(f"{made}.{ending}" in keys for ending in ("safetensors", "json")) else UNKNOWN
+    number = name.removesuffix(".safetensors")
+    if number.isdigit() and number not in (f"{int(number):05d}", f"{int(number):06d}"):
+        return UNKNOWN  # blocks of the null have five digits, shards and points of a curve six
     whole = _whole_of(folder, keys)
     if whole is not None:
         record = records.read(whole)

@@ -72,8 +72,13 @@ class Matrix:
     def objects(self, store: ObjectStore, keys: Collection[str]) -> tuple[str, ...]:
         if self.reference.record not in keys:
             return ()
-        groups = sorted(key for key in keys if key.startswith(f"{self.reference.key}.") and ".zarr/" in key)
-        return (self.reference.record, *groups)
+        try:
+            matrix = MarginMatrix.open(store, self.reference.key)
+        except DamagedObject:  # it names no group: every group beside it is its own or of no use
+            beside = sorted(key for key in keys if key.startswith(f"{self.reference.key}.") and ".zarr/" in key)
+            return (self.reference.record, *beside)
+        named = (f"{matrix.group}/{name}" for name in sorted(matrix.record["crc32c"]))
+        return (self.reference.record, *(key for key in named if key in keys))
 
     def check(self, store: ObjectStore) -> None:
         matrix = MarginMatrix.open(store, self.reference.key)

@@ -85,7 +85,7 @@ def count_masks(store: ObjectStore, spec: Regression) -> None:
 
 
 def counts_of(store: ObjectStore, regression: Regression, masks: Masks) -> Counts | None:
-    """Return the counts of a regression's masks, computed and kept if they are not there; None if they are too large."""
+    """Return the counts of a regression's masks, kept once computed; None if they are too large to keep."""
     matrix = MarginMatrix.open(store, regression.matrix.key)
     if not fits_store(matrix):
         return None

@@ -31,7 +31,8 @@ class Checkpoints:
 class Regression:
     """One regression: a matrix, the models of it that are used, and the estimator (its kind and all its settings).
 
-    units: of the masks. first: models before it are kept for evaluation. half: 0 or 1 takes every other model, None all.
+    units: of the masks. first: models before it are kept for evaluation. half: 0 or 1 takes every
+    other model, None all.
     checkpoints: what an estimator looks into that takes no margins; `half` then means their numbers.
     """
 

@@ -93,14 +93,14 @@ class Search:
         reference = self.candidates(which)
         made = Tensors(reference, {"candidates": reference.digest})
         needs = (self.proposed, *full_models(self.training(which), self.models))
-        return Step(name, made, rank_candidates, OneSide(self, which), needs, label, Cost(10), on_device=True)
+        return Step(name, made, rank_candidates, OneSide(self, which), needs, label, Cost(10.0), on_device=True)
 
     def confirm_step(self, which: Which, name: str, label: Label) -> Step:
         """Return the step that measures the best candidates on one algorithm."""
         reference = self.finalists(which)
         made = Tensors(reference, {"finalists": reference.digest})
         needs = tuple(self.candidates(each) for each in BOTH)
-        return Step(name, made, measure_finalists, OneSide(self, which), needs, label, Cost(5), on_device=True)
+        return Step(name, made, measure_finalists, OneSide(self, which), needs, label, Cost(5.0), on_device=True)
 
 
 @dataclass(frozen=True)

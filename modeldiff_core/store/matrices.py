@@ -226,8 +226,14 @@ class MarginMatrix:
         return grids(record["models"], record["n_train"], record["n_targets"], (rows, columns), dtype)
 
     def valid(self) -> Bool[np.ndarray, " models"]:
-        """Return, for every model, whether it ended with finite margins."""
-        keep = np.ones(self.record["models"], dtype=bool)
+        """Return, for every model, whether it ended with finite margins; raises DamagedObject for models beyond all."""
+        models = self.record["models"]
+        if any(not 0 <= row < models for row in self.record["diverged"]):
+            address = f"{self.store.url(self.key)}.json"
+            raise DamagedObject(
+                f"{address}: names diverged models beyond its {models} models", keys=(f"{self.key}.json",)
+            )
+        keep = np.ones(models, dtype=bool)
         keep[self.record["diverged"]] = False
         return keep
 

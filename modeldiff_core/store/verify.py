@@ -48,8 +48,7 @@ def check_matrix(matrix: MarginMatrix) -> None:
         raise DamagedObject(
             f"{address}: {len(record['crc32c'])} checksums do not match {len(chunks)} chunks", keys=keys
         )
-    if any(not 0 <= row < record["models"] for row in record["diverged"]):
-        raise DamagedObject(f"{address}: names diverged models beyond its {record['models']} models", keys=keys)
+    matrix.valid()
     for name in described:
         matrix.object(name)
     for column in range(margins.counts[1]):

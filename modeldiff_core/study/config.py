@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -164,7 +164,7 @@ class StudyConfig(Settings):
     transformations: tuple[TransformationTest, ...] = ()
 
     @classmethod
-    def parse(cls, content: object) -> Self:
+    def parse(cls, content: object) -> "StudyConfig":
         """Return a validated study; raises ConfigError."""
         return parse_as_study(cls, content)
 

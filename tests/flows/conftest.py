@@ -1,118 +1,49 @@
-"""Commands run as a user runs them: in processes of their own, on one private Prefect server."""
+"""Commands on one private Prefect server, and stores that several tests start from."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-SMALL = (
-    "study=digits_watermark",
-    "dataset.n_train=300",
-    "targets=100",
-    "subsets.models=240",
-    "subsets.evaluation_models=40",
-    "subsets.shard_size=40",
-    "ensemble.models=6",
-    "ensemble.shard_size=3",
-    "regression.n_lambdas=6",
-    "comparison.components=4",
-    "comparison.permutations=4",
-)
-"""A whole comparison in seconds; too few models to find much."""
-TINY = (
-    "study=digits_watermark", "transformation@transformations=digits_watermark", "dataset.n_train=200", "targets=40",
-    "subsets.models=80", "subsets.evaluation_models=10", "subsets.shard_size=20", "ensemble.models=4",
-    "ensemble.shard_size=2", "regression.n_lambdas=4", "comparison.components=2", "comparison.permutations=2",
-    "algorithm_a.recipe.epochs=2", "algorithm_b.recipe.epochs=2", "runner.workers=2",
-)  # fmt: skip
-"""Twelve shards and the rest of a comparison in as little work as can be."""
-ADAPTIVE = (
-    "study=digits_watermark",
-    "dataset.n_train=200",
-    "targets=60",
-    "subsets.models=400",
-    "subsets.evaluation_models=20",
-    "subsets.shard_size=20",
-    "subsets.adaptive=true",
-    "subsets.rounds.least_gain=0.5",
-    "ensemble.models=4",
-    "ensemble.shard_size=2",
-    "regression.n_lambdas=6",
-    "comparison.components=2",
-    "comparison.permutations=0",
-    "effects.max_images=20",
-    "search.directions=0",
-)
-"""Rounds that end as soon as the law of the learning curve can be fitted."""
-
-
-@dataclass(frozen=True)
-class Commands:
-    """Starts ``modeldiff`` with an environment of its own."""
-
-    environment: dict[str, str]
-    folder: Path
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=500)
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-    def compare(self, root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-        """A small comparison that must succeed."""
-        done = self.run("compare", *SMALL, f"store.root={root}", *overrides)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
-        time.sleep(0.05)
-
-
-def kill_all(process: subprocess.Popen[str]) -> None:
-    """kill -9 of a command and everything it started in its session."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+from harness.commands import Commands, commands_on_one_server, kill_all, subset_shards, wait_for
+from harness.shared import made_once
+from harness.small_studies import ADAPTIVE
 
 
 @pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """Commands that share one private Prefect server, kept up by ``modeldiff ui``."""
-    folder = tmp_path_factory.mktemp("commands")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "AWS_"))}
-    environment |= {"MODELDIFF_HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
-    here = Commands(environment, folder)
-    server = here.start("ui")
-    assert server.stdout is not None
-    line = server.stdout.readline()
-    assert line.startswith("Prefect UI: http://127.0.0.1:"), server.communicate(timeout=10)
-    yield Commands({**environment, "UI": line.split()[2]}, folder)
-    kill_all(server)
+    with commands_on_one_server(tmp_path_factory.mktemp("commands")) as commands:
+        yield commands
 
 
-def subset_shards(root: Path) -> dict[Path, int]:
-    """Subset shards in a store, and when each was written."""
-    return {p: p.stat().st_mtime_ns for p in root.glob("trainings/*/subsets/shards/*.safetensors")}
+@dataclass(frozen=True)
+class FinishedRun:
+    """A store after SMALL was compared, what the command printed, and the UI of its server; nobody writes to it."""
+
+    root: Path
+    out: str
+    ui: str
+
+    def copied(self, root: Path) -> Path:
+        """Copy the store to a folder, times included, for a test that writes to it; returns that folder."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        return root
+
+
+@pytest.fixture(scope="session")
+def finished_run(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """Made once for all workers of the session."""
+
+    def make(folder: Path) -> None:
+        (folder / "out.txt").write_text(commands.compare(folder / "store").stdout)
+        (folder / "ui.txt").write_text(commands.environment["UI"])
+
+    folder = made_once(tmp_path_factory, "finished-run", make)
+    return FinishedRun(folder / "store", (folder / "out.txt").read_text(), (folder / "ui.txt").read_text())
 
 
 @dataclass(frozen=True)
@@ -126,12 +57,20 @@ class AdaptiveRun:
 
 @pytest.fixture(scope="session")
 def adaptive(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> AdaptiveRun:
-    """ADAPTIVE after a kill -9 in training and a second run."""
-    root = tmp_path_factory.mktemp("adaptive")
-    process = commands.start("compare", *ADAPTIVE, f"store.root={root}")
-    wait_for(lambda: len(subset_shards(root)) >= 3, 120, "a shard")
-    kill_all(process)
-    killed = subset_shards(root)
-    done = commands.run("compare", *ADAPTIVE, f"store.root={root}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return AdaptiveRun(root, killed, done.stdout)
+    """ADAPTIVE after a kill -9 in training and a second run; made once for all workers of the session."""
+
+    def make(folder: Path) -> None:
+        root = folder / "store"
+        process = commands.start("compare", *ADAPTIVE, f"store.root={root}")
+        wait_for(lambda: len(subset_shards(root)) >= 3, 120, "a shard")
+        kill_all(process)
+        killed = {str(path.relative_to(root)): when for path, when in subset_shards(root).items()}
+        (folder / "killed.json").write_text(json.dumps(killed))
+        done = commands.run("compare", *ADAPTIVE, f"store.root={root}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder / "out.txt").write_text(done.stdout)
+
+    folder = made_once(tmp_path_factory, "adaptive-run", make)
+    killed = json.loads((folder / "killed.json").read_text())
+    root = folder / "store"
+    return AdaptiveRun(root, {root / name: when for name, when in killed.items()}, (folder / "out.txt").read_text())

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from flows.cli import main
-from tests.flows.conftest import ADAPTIVE, AdaptiveRun, subset_shards
+from harness.commands import subset_shards
+from harness.small_studies import ADAPTIVE
+from tests.flows.conftest import AdaptiveRun
 
 LEAST = 160
 """The law of a curve needs six points, and the sixth lies there."""
@@ -37,7 +40,7 @@ def planned(capsys: pytest.CaptureFixture[str], root: Path, *overrides: str) -> 
 def test_a_plan_says_how_many_models_a_score_takes(
     adaptive: AdaptiveRun, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    root = adaptive.root
+    root = shutil.copytree(adaptive.root, tmp_path / "store")
     scores = {}
     for line, name in zip(planned(capsys, root), ("trained as is", "corner erased"), strict=True):
         found = re.fullmatch(
@@ -56,4 +59,4 @@ def test_a_plan_says_how_many_models_a_score_takes(
         assert 20 < int(found[1].replace(",", "")) <= 200
     for line in planned(capsys, root, f"subsets.rounds.wished_score={high}"):
         assert ", so a score of 1.00 is out of its reach" in line
-    assert planned(capsys, tmp_path, "runner.address=tcp://127.0.0.1:1", "runner=dask") == []
+    assert planned(capsys, tmp_path / "empty", "runner.address=tcp://127.0.0.1:1", "runner=dask") == []

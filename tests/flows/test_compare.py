@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,18 @@ from prefect.client.schemas.filters import (
 )
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from harness.commands import Commands, kill_all, wait_for
+from harness.small_studies import SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
-from tests.flows.conftest import SMALL, Commands, kill_all, wait_for
+from tests.flows.conftest import FinishedRun
 
 SHARDS = 2 * (6 + 2)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A store after one small comparison, and what the command printed."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    return root, commands.compare(root).stdout
+@pytest.fixture
+def copied(finished_run: FinishedRun, tmp_path: Path) -> Path:
+    """A copy of the finished store."""
+    return finished_run.copied(tmp_path)
 
 
 def objects(root: Path, pattern: str) -> dict[str, str]:
@@ -51,8 +51,8 @@ def summary(root: Path) -> dict:
     return json.loads(path.read_text())
 
 
-def test_the_summary_has_the_promised_keys_and_the_report_stands(undisturbed: tuple[Path, str]) -> None:
-    root, out = undisturbed
+def test_the_summary_has_the_promised_keys_and_the_report_stands(finished_run: FinishedRun) -> None:
+    root, out = finished_run.root, finished_run.out
     found = summary(root)
     assert found["study"] == "digits_watermark"
     assert found["algorithms"]["a"]["name"] == "trained as is"
@@ -81,39 +81,36 @@ def test_the_summary_has_the_promised_keys_and_the_report_stands(undisturbed: tu
     assert (folder / "effects.parquet").stat().st_size > 0
 
 
-def test_a_second_run_trains_nothing(commands: Commands, undisturbed: tuple[Path, str]) -> None:
-    root, _ = undisturbed
-    before = written(root)
-    out = commands.compare(root).stdout
+def test_a_second_run_trains_nothing(commands: Commands, copied: Path) -> None:
+    before = written(copied)
+    out = commands.compare(copied).stdout
     assert f"{SHARDS} of {SHARDS} shards done before, 0 to train" in out
-    assert written(root) == before
+    assert written(copied) == before
 
 
-def test_a_changed_pca_option_reruns_only_what_depends_on_it(commands: Commands, undisturbed: tuple[Path, str]) -> None:
-    root, _ = undisturbed
-    before = written(root)
-    out = commands.compare(root, "comparison.components=3").stdout
+@pytest.mark.nightly
+def test_a_changed_pca_option_reruns_only_what_depends_on_it(commands: Commands, copied: Path) -> None:
+    before = written(copied)
+    out = commands.compare(copied, "comparison.components=3").stdout
     assert "0 to train" in out
-    new = written(root).keys() - before.keys()
+    new = written(copied).keys() - before.keys()
     assert any("directions-" in name for name in new)
     assert all(name.startswith("comparisons/") for name in new)
 
 
-def test_more_models_train_only_new_shards_and_a_third_algorithm_reuses_a(
-    commands: Commands, undisturbed: tuple[Path, str]
-) -> None:
-    root, _ = undisturbed
-    before = written(root)
-    out = commands.compare(root, "subsets.models=280").stdout
+@pytest.mark.nightly
+def test_more_models_train_only_new_shards_and_a_third_algorithm_reuses_a(commands: Commands, copied: Path) -> None:
+    before = written(copied)
+    out = commands.compare(copied, "subsets.models=280").stdout
     assert "16 of 18 shards done before, 2 to train" in out
-    out = commands.compare(root, "algorithm_b.name=smoothed", "algorithm_b.recipe.label_smoothing=0.1").stdout
+    out = commands.compare(copied, "algorithm_b.name=smoothed", "algorithm_b.recipe.label_smoothing=0.1").stdout
     assert "8 of 16 shards done before, 8 to train" in out
-    after = written(root)
+    after = written(copied)
     assert all(after[name] == when for name, when in before.items() if "/shards/" in name)
 
 
 def test_killed_in_training_and_run_again_gives_the_same_bits(
-    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
+    commands: Commands, finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     process = commands.start("compare", *SMALL, f"store.root={tmp_path}")
     wait_for(lambda: len(list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))) >= 3, 120, "a shard")
@@ -123,7 +120,7 @@ def test_killed_in_training_and_run_again_gives_the_same_bits(
     out = commands.compare(tmp_path).stdout
     assert f"{len(done)} of {SHARDS} shards done before, {SHARDS - len(done)} to train" in out
     assert all(path.stat().st_mtime_ns == when for path, when in done.items()), "a finished shard was trained again"
-    root, _ = undisturbed
+    root = finished_run.root
     for pattern in ("trainings/*/subsets/shards/*.safetensors", "trainings/*/ensemble/shards/*.safetensors"):
         whole = objects(root, pattern)
         assert all(whole[name] == digest for name, digest in objects(tmp_path, pattern).items())
@@ -135,6 +132,7 @@ def test_killed_in_training_and_run_again_gives_the_same_bits(
     assert summary(tmp_path) == json.loads((root / ours.relative_to(tmp_path) / "summary.json").read_text())
 
 
+@pytest.mark.nightly
 def test_two_studies_at_once_on_one_store_and_server(commands: Commands, tmp_path: Path) -> None:
     first = commands.start("compare", *SMALL, f"store.root={tmp_path}")
     second = commands.start("compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.name=damped",
@@ -146,14 +144,15 @@ def test_two_studies_at_once_on_one_store_and_server(commands: Commands, tmp_pat
     assert len(list(tmp_path.glob("comparisons/*/summary.json"))) == 2
 
 
+@pytest.mark.nightly
 def test_the_same_study_twice_at_once_ends_with_right_matrices(
-    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
+    commands: Commands, finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     processes = [commands.start("compare", *SMALL, f"store.root={tmp_path}") for _ in range(2)]
     for process in processes:
         out, err = process.communicate(timeout=400)
         assert process.returncode == 0, out + err
-    root, _ = undisturbed
+    root = finished_run.root
     store, alone = ObjectStore(StoreSettings(str(tmp_path))), ObjectStore(StoreSettings(str(root)))
     keys = [str(record.relative_to(tmp_path).with_suffix("")) for record in tmp_path.glob("trainings/*/margins-*.json")]
     assert len(keys) == 2
@@ -169,16 +168,14 @@ def test_the_same_study_twice_at_once_ends_with_right_matrices(
     assert summary(tmp_path) == json.loads((root / ours.relative_to(tmp_path) / "summary.json").read_text())
 
 
-def test_a_damaged_shard_is_named_and_trained_again(
-    commands: Commands, undisturbed: tuple[Path, str], tmp_path: Path
-) -> None:
+@pytest.mark.nightly
+def test_a_damaged_shard_is_named_and_trained_again(commands: Commands, copied: Path) -> None:
     """A byte of a margin in one shard of A, and a byte of the masks in one of B."""
-    shutil.copytree(undisturbed[0], tmp_path, dirs_exist_ok=True)
     intact = {}
-    (folder,) = (p.parent for p in tmp_path.glob("comparisons/*/study.json") if _is_the_small_study(p))
+    (folder,) = copied.glob("comparisons/digits_watermark-*")
     prefixes = json.loads((folder / "study.json").read_text())["trainings"]
     for label, number, array in (("a", 3, "margins"), ("b", 1, "masks")):
-        (matrix,) = (p for p in tmp_path.glob(f"{prefixes[label]}/margins-*.json") if _models(p) == 240)
+        (matrix,) = copied.glob(f"{prefixes[label]}/margins-*.json")
         shard = matrix.parent / f"subsets/shards/{number:06d}.safetensors"
         intact[shard] = data = shard.read_bytes()
         length = int.from_bytes(data[:8], "little")
@@ -186,26 +183,12 @@ def test_a_damaged_shard_is_named_and_trained_again(
         shard.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         matrix.unlink()
     assert len(intact) == 2
-    out = commands.compare(tmp_path).stdout
+    out = commands.compare(copied).stdout
     assert "shard 3 of trained as is is trained again" in out
     assert "shard 1 of corner erased is trained again" in out
     assert out.count("do not match its checksum") == 2
     assert "14 of 16 shards done before, 2 to train" in out
     assert all(shard.read_bytes() == data for shard, data in intact.items())
-
-
-def _is_the_small_study(path: Path) -> bool:
-    """Whether a comparison is that of SMALL alone; other tests leave theirs in the same store."""
-    study = json.loads(path.read_text())["study"]
-    return (
-        study["algorithm_b"]["name"] == "corner erased"
-        and study["subsets"]["models"] == 240
-        and study["comparison"]["components"] == 4
-    )
-
-
-def _models(matrix: Path) -> int:
-    return int(json.loads(matrix.read_text())["models"])
 
 
 def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tmp_path: Path) -> None:
@@ -221,8 +204,8 @@ def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tm
     assert len(finished) == SHARDS // 2, "A's shards are trained all the same"
 
 
-def test_the_masks_and_margins_are_what_the_shards_hold(undisturbed: tuple[Path, str]) -> None:
-    root, _ = undisturbed
+def test_the_masks_and_margins_are_what_the_shards_hold(finished_run: FinishedRun) -> None:
+    root = finished_run.root
     store = ObjectStore(StoreSettings(str(root)))
     for record in root.glob("trainings/*/margins-*.json"):
         matrix = MarginMatrix.open(store, str(record.relative_to(root).with_suffix("")))
@@ -234,18 +217,17 @@ def test_the_masks_and_margins_are_what_the_shards_hold(undisturbed: tuple[Path,
         assert not np.array_equal(margins[0], margins[1])
 
 
-def test_prefect_shows_the_run(commands: Commands, undisturbed: tuple[Path, str]) -> None:
+def test_prefect_shows_the_run(finished_run: FinishedRun) -> None:
     with (
-        temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
+        temporary_settings({PREFECT_API_URL: f"{finished_run.ui}/api"}),
         get_client(sync_client=True) as client,
     ):
         assert isinstance(client, SyncPrefectClient)
         runs = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=["compare digits_watermark"]))
         )
-        finished = [run for run in runs if run.state_name == "Completed"]
-        assert finished
-        first = min(finished, key=lambda run: run.start_time or run.created)
+        (first,) = (run for run in runs if run.parameters["store"]["root"] == str(finished_run.root))
+        assert first.state_name == "Completed"
         tasks = client.read_task_runs(
             flow_run_filter=FlowRunFilter(id={"any_": [first.id]}), task_run_filter=TaskRunFilter(), limit=200
         )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 
 from flows.cli import main
 from flows.cli.compose import request
+from harness.commands import Commands
+from harness.small_studies import ADAPTIVE
 from modeldiff_core.designs import FixedSize, Without
 from modeldiff_core.evaluation.counterfactual import agreement
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, read_tensors
-from tests.flows.conftest import ADAPTIVE, AdaptiveRun, Commands
+from tests.flows.conftest import AdaptiveRun
 from tests.modeldiff_core.report.pages import Page
 
 CHECK = (*ADAPTIVE, "counterfactual.targets=6", "counterfactual.top_k=30", "counterfactual.models=8")
@@ -23,12 +26,13 @@ TRAINED = re.compile(r"(\d+) of 12 removals to train")
 
 
 @pytest.fixture(scope="module")
-def checked(commands: Commands, adaptive: AdaptiveRun) -> tuple[Path, str]:
+def checked(commands: Commands, adaptive: AdaptiveRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A store after a check of the adaptive study, and what the check printed."""
-    done = commands.run("counterfactual", *CHECK, f"store.root={adaptive.root}")
+    root = shutil.copytree(adaptive.root, tmp_path_factory.mktemp("checked") / "store")
+    done = commands.run("counterfactual", *CHECK, f"store.root={root}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Task run" not in done.stdout + done.stderr, "logs go to Prefect alone"
-    return adaptive.root, done.stdout
+    return root, done.stdout
 
 
 def test_a_check_before_the_comparison_says_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +94,7 @@ def test_the_page_shows_every_change(checked: tuple[Path, str]) -> None:
     assert (folder(root) / "scatter.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.nightly
 def test_a_lost_removal_alone_is_trained_again(commands: Commands, checked: tuple[Path, str]) -> None:
     root, out = checked
     assert [found[1] for found in TRAINED.finditer(out)] == ["12"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import Commands
+from harness.commands import Commands
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/nearest_centroid"
 
@@ -27,6 +27,7 @@ def with_example(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -
     return Commands({**commands.environment, "PYTHONPATH": str(place)}, commands.folder)
 
 
+@pytest.mark.nightly
 def test_the_example_finds_its_stripe(with_example: Commands, tmp_path: Path) -> None:
     search = f"hydra.searchpath=[file://{EXAMPLE}/conf]"
     done = with_example.run("compare", search, "study=stripes", f"store.root={tmp_path}", "comparison.permutations=6")

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import drills
+from harness import drills
+from harness.commands import Commands
+from harness.s3_proxy import Fault, Proxy, Request, proxy
+from harness.s3_server import S3Server, s3_server
+from harness.small_studies import DRILLED, DRILLED_SHARDS, SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
-from tests.flows.conftest import SMALL, Commands
-from tests.proxy import Fault, Proxy, Request, proxy
-from tests.servers import S3Server, s3_server
+from tests.flows.conftest import FinishedRun
 
-TINY = (*drills.STUDY, "subsets.models=160")
+TINY = (*DRILLED, "subsets.models=160")
 SHARDS = 2 * (8 + 2)
 
 
@@ -60,10 +62,9 @@ def written(store: ObjectStore) -> dict[str, object]:
     return {key: info["LastModified"] for key, info in found.items() if "/.prefect/" not in key}
 
 
-def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Server, tmp_path: Path) -> None:
+def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Server, finished_run: FinishedRun) -> None:
     settings = StoreSettings(f"s3://{server.bucket}/whole", server.endpoint)
-    local, remote = ObjectStore(StoreSettings(str(tmp_path))), ObjectStore(settings)
-    on_s3.compare(tmp_path)
+    local, remote = ObjectStore(StoreSettings(str(finished_run.root))), ObjectStore(settings)
     done = on_s3.run("compare", *SMALL, *place(settings))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Report: {settings.root}/comparisons/digits_watermark-" in done.stdout
@@ -85,6 +86,7 @@ def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Serve
     assert drawn.returncode == 0, drawn.stdout + drawn.stderr
 
 
+@pytest.mark.nightly
 def test_faults_that_pass_are_ridden_out_and_one_that_lasts_fails_its_shard_alone(
     on_s3: Commands, server: S3Server, tmp_path: Path
 ) -> None:
@@ -142,11 +144,12 @@ def expected(on_s3: Commands) -> tuple[dict[str, str], float]:
     return drills.undisturbed(on_s3.folder, on_s3.environment)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("what", "kills"), [("files", 2), ("objects", 2), ("server", 1)])
 def test_killed_at_random_moments(
     on_s3: Commands, server: S3Server, expected: tuple[dict[str, str], float], what: str, kills: int
 ) -> None:
-    """A slice of benchmarks/drills.py."""
+    """A slice of the drills."""
     numbers = count()
 
     def settings() -> StoreSettings:
@@ -159,7 +162,7 @@ def test_killed_at_random_moments(
     drill.run(kills, *expected, server if what == "server" else None)
     assert drill.complaints == []
     assert drill.kills.total() == kills
-    assert all(outcome.identical and outcome.shards == drills.SHARDS for outcome in drill.outcomes)
+    assert all(outcome.identical and outcome.shards == DRILLED_SHARDS for outcome in drill.outcomes)
     assert {at for outcome in drill.outcomes for _, at in outcome.kills} <= set(drills.STAGES)
     assert drills.logged(log) == drill.outcomes
     assert drills.table(drill.outcomes).splitlines()[2].startswith(f"| {what} | {kills} (")

@@ -15,13 +15,13 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import LogFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from benchmarks.drills import STUDY
+from harness.commands import Commands, kill_all
+from harness.s3_server import S3Server, s3_server
+from harness.small_studies import DRILLED
 from modeldiff_core.stages.references import open_store
 from modeldiff_core.store import ObjectStore, StoreSettings
-from tests.flows.conftest import Commands, kill_all
-from tests.servers import S3Server, s3_server
 
-TINY = (*STUDY, "subsets.models=160", "transformation@transformations=digits_watermark")
+TINY = (*DRILLED, "subsets.models=160", "transformation@transformations=digits_watermark")
 
 
 def forms(secret: str) -> dict[str, bytes]:

@@ -9,8 +9,9 @@ import pytest
 
 from flows.cli import main
 from flows.cli.grid import grid
+from harness.commands import Commands
+from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
-from tests.flows.conftest import TINY, Commands
 
 
 def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from harness.commands import Commands
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.findings import read_findings
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
-from tests.flows.conftest import Commands
+
+pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pictures import walk
-from tests.prefect_server import prefect_server
+from harness.prefect_server import prefect_server
+from harness.ui_walk import walk
 
 MOST_BYTES = 200_000
 

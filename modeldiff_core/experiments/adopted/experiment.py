@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -38,7 +38,7 @@ class CompareAdopted:
     command: ClassVar[str] = "compare-adopted"
 
     @classmethod
-    def of(cls, study: AdoptedStudy, store: ObjectStore) -> Self:
+    def of(cls, study: AdoptedStudy, store: ObjectStore) -> "CompareAdopted":
         """Find both sides in the store; raises ConfigError for sides that cannot be compared."""
         return cls(AdoptedComparison.of(store, study))
 
@@ -73,7 +73,7 @@ class CompareAdopted:
     def check(self) -> list[str]:
         return []
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "CompareAdopted":
         return self
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:

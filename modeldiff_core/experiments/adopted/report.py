@@ -19,7 +19,7 @@ def adopted_report_step(comparison: AdoptedComparison, label: Label) -> Step:
     """Return the step that draws the report."""
     makes, spec = Files(comparison.report, f"{comparison.folder}/report/{FILES}"), AdoptedSpec(comparison.study)
     needs = (comparison.summary,)
-    return Step(f"report of {comparison.study.name}", makes, write_adopted_report, spec, needs, label, Cost(3))
+    return Step(f"report of {comparison.study.name}", makes, write_adopted_report, spec, needs, label, Cost(3.0))
 
 
 def write_adopted_report(store: ObjectStore, spec: AdoptedSpec) -> None:

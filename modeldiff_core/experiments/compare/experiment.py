@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -32,7 +32,7 @@ class Compare:
     command: ClassVar[str] = "compare"
 
     @classmethod
-    def of(cls, study: StudyConfig, store: ObjectStore) -> Self:
+    def of(cls, study: StudyConfig, store: ObjectStore) -> "Compare":
         """Load the data and name the two trainings."""
         return cls(Comparison.of(study))
 
@@ -72,11 +72,11 @@ class Compare:
     def check(self) -> list[str]:
         return check_study(self.study, load_dataset(self.study.dataset), self.comparison.trainings)
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "Compare":
         return replace(self, comparison=current_round(store, self.comparison).comparison)
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
-        """Yield rounds of training and learning curves as long as an adaptive design asks for more; then all the rest."""
+        """Yield rounds of training and learning curves while an adaptive design asks for more, then all the rest."""
         trained = 0
         while not (now := current_round(store, self.comparison)).last:
             plan, models = ComparisonPlan(now.comparison), now.comparison.study.subsets.models

@@ -57,7 +57,7 @@ def report_step(comparison: Comparison, label: Label) -> Step:
     """Return the step that draws the report."""
     makes = Files(comparison.report, f"{comparison.folder}/report/{FILES}")
     needs, spec = (comparison.summary,), ReportSpec(comparison.study)
-    return Step(f"report of {comparison.study.name}", makes, write_report, spec, needs, label, Cost(3))
+    return Step(f"report of {comparison.study.name}", makes, write_report, spec, needs, label, Cost(3.0))
 
 
 def draw(store: ObjectStore, comparison: Comparison) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -28,7 +28,7 @@ class CounterfactualStudy(StudyConfig):
     counterfactual: CounterfactualConfig = CounterfactualConfig()
 
     @classmethod
-    def parse(cls, content: object) -> Self:
+    def parse(cls, content: object) -> "CounterfactualStudy":
         """Return a validated study; raises ConfigError."""
         return parse_as_study(cls, content)
 
@@ -50,7 +50,7 @@ class Counterfactual:
     command: ClassVar[str] = "counterfactual"
 
     @classmethod
-    def of(cls, study: CounterfactualStudy, store: ObjectStore) -> Self:
+    def of(cls, study: CounterfactualStudy, store: ObjectStore) -> "Counterfactual":
         """Load the data and name the two trainings."""
         return cls(study, CounterfactualCheck(Comparison.of(study.comparison_study), study.counterfactual))
 
@@ -93,7 +93,7 @@ class Counterfactual:
         check_counterfactual(self.checked.settings, study, data)
         return warnings
 
-    def now(self, store: ObjectStore) -> Self:
+    def now(self, store: ObjectStore) -> "Counterfactual":
         settled = current_round(store, self.comparison).comparison
         return replace(self, checked=replace(self.checked, comparison=settled))
 

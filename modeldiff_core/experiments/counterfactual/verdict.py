@@ -31,7 +31,7 @@ def verdict_step(check: CounterfactualCheck, label: Label) -> Step:
     needs = tuple(removal.reference for which in (0, 1) for removal in check.removals(which))
     spec = VerdictSpec(check.comparison.study, check.settings)
     name = f"counterfactual check of {check.comparison.study.name}"
-    return Step(name, Bundle(check.record, others), judge, spec, needs, label, Cost(2))
+    return Step(name, Bundle(check.record, others), judge, spec, needs, label, Cost(2.0))
 
 
 def judge(store: ObjectStore, spec: VerdictSpec) -> None:

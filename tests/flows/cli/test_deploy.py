@@ -23,9 +23,10 @@ from prefect.context import refresh_global_settings_context
 from flows.cli import main
 from flows.prefect_api.deployed import check_cluster
 from flows.request import RunnerConfig
+from harness.commands import Commands, wait_for
+from harness.prefect_server import PASSWORD, PrefectServer, prefect_server
+from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
-from tests.flows.conftest import TINY, Commands, wait_for
-from tests.prefect_server import PASSWORD, PrefectServer, prefect_server
 
 LONGER = (
     *TINY, "subsets.models=480", "algorithm_a.recipe.epochs=40", "algorithm_b.recipe.epochs=40", "runner.workers=1"
@@ -125,6 +126,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert "expected a run that failed, crashed or was cancelled" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("client_here", "worker")
 def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Commands, tmp_path: Path) -> None:
     study = *TINY, f"store.root={tmp_path}", "deployment.name=grid"

@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from flows.prefect_api.supervisor import Home
-from tests.flows.conftest import wait_for
-from tests.prefect_server import PrefectServer, prefect_server
+from harness.commands import wait_for
+from harness.prefect_server import PrefectServer, prefect_server
+
+pytestmark = pytest.mark.nightly
 
 RUN = """
 import sys, time

@@ -22,8 +22,8 @@ import pytest
 from flows.prefect_api.configured import ui_url
 from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
+from harness.commands import wait_for
 from modeldiff_core.errors import ConfigError, ModelDiffError
-from tests.flows.conftest import wait_for
 
 USER = """
 import sys

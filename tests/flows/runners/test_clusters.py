@@ -27,10 +27,11 @@ from flows.runners.ray import NICENESS
 from flows.runners.window import AGAIN, Outcome, run_window
 from flows.runners.worker_check import check_worker
 from flows.runners.workers import ClusterRunner
+from harness.commands import Commands
+from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
-from tests.flows.conftest import TINY, Commands
 
 SHARDS = 12
 RESULTS = (
@@ -269,6 +270,7 @@ def test_tasks_of_a_cluster_whose_workers_are_gone_fail_and_are_not_waited_for(m
             client.submit(max, 3, 4).result(timeout=60)
 
 
+@pytest.mark.cluster
 def test_workers_of_a_running_ray_cluster_get_their_share_of_a_busy_machine(
     commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,12 +9,12 @@ from prefect.client.orchestration import get_client
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from benchmarks.fanout import FanOut, recorded
 from flows.prefect_api.server import prefect_api
 from flows.request import RunnerConfig
 from flows.runners import Call
 from flows.runners.backpressure import LOOK_EVERY, MOST_BEHIND, PacedRunner
-from tests.flows.conftest import Commands
+from harness.commands import Commands
+from harness.fan_out import FanOut, recorded
 
 ALWAYS = (3, 21, 47)
 TASKS = 60

@@ -18,10 +18,11 @@ from flows.cli import main
 from flows.cli.compose import request
 from flows.cli.verbs import _size_of_shards
 from flows.request import RunnerConfig
+from harness.commands import wait_for
+from harness.naps import hanging, marked_and_hanging, napping
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.stages.inventory import ShardSet
 from tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
-from tests.flows.conftest import wait_for
 
 
 @pytest.mark.parametrize(
@@ -57,19 +58,6 @@ def test_a_device_is_named_once() -> None:
         RunnerConfig(devices=("cuda:0", "cuda:0"))
 
 
-def napping(execution: dict[str, Any]) -> dict[str, Any]:
-    began = time.time()
-    time.sleep(0.5)
-    return {"process": os.getpid(), "device": execution["device"], "began": began, "ended": time.time()}
-
-
-def hanging(seconds: float) -> dict[str, Any]:
-    ended = time.monotonic() + seconds
-    while time.monotonic() < ended:
-        time.sleep(0.01)
-    return {"process": os.getpid()}
-
-
 def test_a_stage_that_takes_too_long_is_ended_and_its_slot_goes_on() -> None:
     slots = Slots(["cpu"])
     try:
@@ -82,11 +70,6 @@ def test_a_stage_that_takes_too_long_is_ended_and_its_slot_goes_on() -> None:
         assert slots.run(hanging, 0.0, limit=300)["process"] != before.pid
     finally:
         slots.close()
-
-
-def marked_and_hanging(place: str) -> dict[str, Any]:
-    Path(place).touch()
-    return hanging(100.0)
 
 
 def test_what_waits_for_a_slot_that_is_closed_never_begins(tmp_path: Path) -> None:

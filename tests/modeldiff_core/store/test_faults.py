@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.s3_proxy import Fault, Proxy, Request, Schedule, proxy
+from harness.s3_server import S3Server
 from modeldiff_core.errors import ConfigError, StoreError
 from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, retries, write_matrix
-from tests.proxy import Fault, Proxy, Request, Schedule, proxy
-from tests.servers import S3Server
 
 S3 = Callable[..., StoreSettings]
 DATA = bytes(range(256)) * 400

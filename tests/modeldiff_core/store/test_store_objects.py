@@ -10,9 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from harness.s3_server import S3Server
 from modeldiff_core.errors import ConfigError, StoreError
 from modeldiff_core.store import ObjectStore, StoreSettings, done_shards, shard_key
-from tests.servers import S3Server
 
 S3 = Callable[..., StoreSettings]
 SECRET = "planted-secret-4b1e77c0"

@@ -9,9 +9,9 @@ import fsspec
 import pytest
 
 from flows.cli.compose import composed, parse_store
+from harness.s3_server import S3Server
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import ObjectStore, StoreSettings
-from tests.servers import S3Server
 
 S3 = Callable[..., StoreSettings]
 

@@ -12,7 +12,8 @@ from modeldiff_core.datamodels import fit_lasso
 from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.evaluation.curve import next_point
-from modeldiff_core.study import build_estimator, check_study
+from modeldiff_core.experiments.compare.check import check_study
+from modeldiff_core.study import build_estimator
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import RegressionConfig
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from flows.cli.compose import request
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.identity import digest
-from modeldiff_core.study import StudyConfig, Training, parse_study, shards_of, trainings_of
+from modeldiff_core.identity import digest, plain, restore
+from modeldiff_core.responses import shards_of
+from modeldiff_core.study import StudyConfig, Training, parse_study, trainings_of
 
 Planned = Callable[..., Any]
 
@@ -131,7 +133,7 @@ def test_store_and_runner_are_no_part_of_a_composed_study() -> None:
 
 def test_a_training_survives_json(planned: Planned) -> None:
     for training in planned()[2]:
-        back = Training.from_json(json.loads(json.dumps(training.to_json())))
+        back = restore(Training, json.loads(json.dumps(plain(training))))
         assert back == training
         assert back.identity == training.identity
         assert back.prefix == training.prefix
@@ -157,7 +159,7 @@ def test_the_task_is_what_the_study_says(planned: Planned) -> None:
 
 def test_data_that_have_changed_since_the_plan_are_refused(planned: Planned) -> None:
     training = planned()[2][0]
-    stale = Training.from_json({**training.to_json(), "fingerprint": "0" * 64})
+    stale = replace(training, fingerprint="0" * 64)
     with pytest.raises(ConfigError, match="examples with fingerprint 00000000") as caught:
         stale.load()
     assert caught.value.key == "dataset"
@@ -171,7 +173,7 @@ def test_shards_of_one_process_hash_their_data_once(planned: Planned, monkeypatc
     counting.__set_name__(Dataset, "fingerprint")
     monkeypatch.setattr(Dataset, "fingerprint", counting)
     a, b = planned({"dataset.seed": 4711})[2]
-    for training in (a, b, a, Training.from_json(b.to_json())):
+    for training in (a, b, a, restore(Training, plain(b))):
         training.load()
         training.task()
     assert len(hashed) == 1

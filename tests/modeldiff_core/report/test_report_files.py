@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from modeldiff_core.stages.report import FILES, write_files
-from modeldiff_core.stages.strays import COMPARED
+from modeldiff_core.report.files import DRAWN, FILES, write_files
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 
 EARLIER = ("index.html", "methods.html", "direction-a-b-1.html", "figures/direction-a-b-1.png", "tables/effects.csv")
@@ -18,7 +17,7 @@ def test_what_is_no_longer_drawn_goes_and_what_others_put_there_stays(tmp_path: 
     store = ObjectStore(StoreSettings(str(tmp_path)))
     write_files(store, "comparisons/x", "1", dict.fromkeys(EARLIER, b"first"))
     assert names(tmp_path) == {*EARLIER, FILES}
-    assert all(COMPARED.fullmatch(f"report/{name}") for name in names(tmp_path))
+    assert all(DRAWN.fullmatch(name) for name in EARLIER)
     store.write("comparisons/x/report/notes.txt", b"mine")
     store.write("comparisons/x/summary.json", b"{}")
     again = dict.fromkeys(("index.html", "methods.html", "direction-b-a-2.html"), b"second")

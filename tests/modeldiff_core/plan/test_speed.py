@@ -2,11 +2,13 @@
 
 import uuid
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from modeldiff_core.stages.inventory import ShardSet, held, shard_sets_among
-from modeldiff_core.stages.pace import Pace, pace
+from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.plan import Survey, survey
+from modeldiff_core.plan.speed import Pace, pace
 from modeldiff_core.store import Listed, ObjectStore, StoreSettings, shard_key
 from tests.modeldiff_core.stages.studies import TINY, tiny
 
@@ -23,12 +25,24 @@ def at(times: dict[int, float | None], later: dict[int, float] | None = None) ->
     }
 
 
+def surveyed(stored: dict[str, Listed], comparison: Comparison = COMPARISON) -> Survey:
+    """What is known of a store whose listing says this."""
+
+    def listing(store: ObjectStore, folder: str) -> dict[str, Listed]:
+        return {key: listed for key, listed in stored.items() if key.startswith(f"{folder}/")}
+
+    with patch.object(ObjectStore, "listing", listing):
+        return survey(Compare(comparison), ObjectStore(StoreSettings(f"memory://{uuid.uuid4().hex}")))
+
+
 def told(stored: dict[str, Listed], now: float) -> Pace | None:
-    return pace(shard_sets_among(stored, COMPARISON), stored, float(now))
+    return pace(surveyed(stored), float(now))
 
 
 def missing(stored: dict[str, Listed]) -> int:
-    return sum(len(one.missing) * one.models_in_shard for one in shard_sets_among(stored, COMPARISON))
+    shards = [known for known in surveyed(stored).steps if "/shards/" in known.step.reference.record]
+    assert len(shards) == 2 * (100 + 2)
+    return sum(known.step.cost.units for known in shards if known.state == "missing")
 
 
 def test_models_a_minute_and_the_time_left() -> None:
@@ -77,16 +91,20 @@ def test_nothing_is_said_once_all_is_trained() -> None:
         for folder in (training.subsets, training.ensemble)
         for index in range(100)
     }
-    sets = shard_sets_among(everything, COMPARISON)
-    assert all(not one.missing for one in sets)
-    assert pace(sets, everything, 100.0) is None
+    assert missing(everything) == 0
+    assert told(everything, 100.0) is None
 
 
 def test_a_training_of_both_sides_counts_once() -> None:
-    stored = at({0: 100, 1: 106})
-    once = [one for one in shard_sets_among(stored, COMPARISON) if one.label == "a"]
-    twice = [*once, *(ShardSet("b", one.kind, one.training, one.wanted, one.done) for one in once)]
-    assert pace(once, stored, 106.0) == pace(twice, stored, 106.0)
+    same = tiny(
+        subsets={**TINY["subsets"], "shard_size": 10, "models": 1000},
+        algorithm_b={**TINY["algorithm_a"], "name": "too"},
+    )
+    assert same.trainings[0].prefix == same.trainings[1].prefix == A.prefix
+    found = pace(surveyed(at({0: 100, 1: 106}), same), 106.0)
+    assert found is not None
+    assert found.models_a_minute == pytest.approx(100)
+    assert found.seconds_left == pytest.approx((1000 - 20 + 4) / 100 * 60)
 
 
 @pytest.mark.parametrize("kind", ["file", "memory"])
@@ -94,8 +112,9 @@ def test_a_store_tells_when_shards_were_written(tmp_path: Path, kind: str) -> No
     store = ObjectStore(StoreSettings(str(tmp_path) if kind == "file" else f"memory://{uuid.uuid4().hex}"))
     for index in range(3):
         store.write(shard_key(A.subsets, index), b"x")
-    stored = held(store, COMPARISON)
-    times = [stored[shard_key(A.subsets, index)].written for index in range(3)]
+    keys = survey(Compare(COMPARISON), store).keys
+    listed = [keys.about(shard_key(A.subsets, index)) for index in range(3)]
+    times = [None if one is None else one.written for one in listed]
     assert None not in times
     assert times == sorted(times)  # type: ignore[type-var]
     assert times[0] > 1.7e9  # type: ignore[operator]

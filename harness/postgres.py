@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import free_ports
+from harness.ports import free_ports
 
 
 @contextmanager

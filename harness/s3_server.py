@@ -1,21 +1,21 @@
-"""A real S3 server on loopback (SeaweedFS), started and stopped by the tests that need object storage."""
+"""A real S3 server on loopback (SeaweedFS) for tests and benchmarks that need object storage."""
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import s3fs
+
+from harness.ports import free_ports
 
 
 @dataclass
@@ -70,7 +70,7 @@ class S3Server:
         _wait(self, self.process, log)
 
     def kill(self) -> None:
-        """kill -9; the data stay."""
+        """Kill -9; the data stay."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -85,23 +85,6 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         yield server
     finally:
         server.kill()
-
-
-def free_ports() -> int:
-    """A port P with P..P+4 and each of them + 10000 free, below those that the system gives out by itself."""
-    for port in random.sample(range(12_000, 22_000, 5), 100):
-        if all(_is_free(port + i + more) for i in range(5) for more in (0, 10_000)):
-            return port
-    raise OSError("no run of free ports found")
-
-
-def _is_free(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _wait(server: S3Server, process: "subprocess.Popen[bytes]", log: Path, seconds: float = 60) -> None:

@@ -18,10 +18,10 @@ import pytest
 import s3fs
 import yaml
 
-from tests.flows.conftest import wait_for
-from tests.servers import free_ports
+from harness.commands import wait_for
+from harness.ports import free_ports
 
-DOCKER = Path(__file__).parents[1] / "docker"
+DOCKER = Path(__file__).parents[2] / "docker"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
 SECRETS = {
     "PREFECT_AUTH": "operator:tests",

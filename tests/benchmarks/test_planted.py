@@ -17,6 +17,7 @@ from modeldiff_core.transformations.search import measure_tests
 WAYS = ["ridge-pca"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["patch", "tint"])
 def test_plants_are_found(kind: str) -> None:
     record = study({"data": "digits", "kind": kind, "seed": 0, "null": None}, WAYS, 500)
@@ -29,6 +30,7 @@ def test_plants_are_found(kind: str) -> None:
     assert {one["name"] for one in own["search"]["tested"]} >= set(cue["by"]) > set()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("design", ["paired", "independent"])
 def test_nothing_is_found_in_nothing(design: str) -> None:
     record = study({"data": "digits", "kind": "patch", "seed": 1000, "null": design}, WAYS, 300)

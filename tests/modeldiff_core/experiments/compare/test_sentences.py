@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modeldiff_core.stages.sentences import about_search
+from modeldiff_core.experiments.compare.sentences import about_search
 from tests.modeldiff_core.stages.studies import tiny
 
 NULL: list[dict[str, Any]] = [{"side": "a-b", "index": 0, "significant": False}]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.servers import free_ports
+from harness.ports import free_ports
 
 PASSWORD = "operator:secret-of-the-tests-51c0"
 
@@ -73,7 +73,7 @@ class PrefectServer:
             self.process.wait()
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -7,7 +7,8 @@ import pytest
 
 from flows.cli.compose import request
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.study import check_study, load_dataset, trainings_of
+from modeldiff_core.experiments.compare.check import check_study
+from modeldiff_core.study import load_dataset, trainings_of
 
 Planned = Callable[..., Any]
 ERASE = {"kind": "erase", "top": 7, "left": 0, "height": 2, "width": 2}

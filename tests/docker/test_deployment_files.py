@@ -15,7 +15,7 @@ import yaml
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.utilities.templating import find_placeholders
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 PINNED = re.compile(r":\d+\.\d+(\.\d+)?[\w.-]*$")
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text())

@@ -11,16 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modeldiff_core import plan
 from modeldiff_core.errors import DamagedObject, StoreError
-from modeldiff_core.identity import plain
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.consolidate import consolidate
-from modeldiff_core.stages.regress import read_datamodels, regress_block
-from modeldiff_core.stages.train import train_subset_shard
-from modeldiff_core.stages.verify import repair, verify
+from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.plan import Finding, repair
+from modeldiff_core.responses import SubsetModels
+from modeldiff_core.stages.matrix import gather
+from modeldiff_core.stages.regress import BlockSpec, read_datamodels, regress_block
+from modeldiff_core.stages.shards import ShardSpec, make_shard
 from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, read_record, write_matrix, write_record
 from modeldiff_core.store.verify import check_matrix
-from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
+from tests.modeldiff_core.stages.studies import EXECUTION, TINY, local, run, tiny
+
+
+def verify(store: ObjectStore, comparison: Comparison) -> tuple[Finding, ...]:
+    return plan.verify(Compare(comparison), store)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +96,10 @@ RECORDS = ["trainings/*/margins-*.json", "trainings/*/datamodels-*/record.json",
 
 def test_a_whole_study_is_sound_and_every_object_is_read(whole: tuple[Path, Comparison]) -> None:
     told: list[tuple[int, int]] = []
-    assert verify(local(whole[0]), whole[1], lambda done, total: told.append((done, total))) == ()
-    total = 2 * (3 + 2) + 2 * 2 + 2 * 2 * 2 + 6 * 3 + 6 * 2 + 3 + 2 + 1 + 2 + 2 + 3 + 1 + 8 + 8 + 4 + 1
+    found = plan.verify(Compare(whole[1]), local(whole[0]), lambda done, total: told.append((done, total)))
+    assert found == ()
+    trained, fitted, compared = 2 * (1 + 3 + 2 + 1 + 1 + 1), 3 + 6 * (2 + 1) + 2, 1 + 2 + 1 + 1
+    total = trained + fitted + compared
     assert told == [(i, total) for i in range(1, total + 1)]
 
 
@@ -182,7 +189,10 @@ def test_foreign_objects_are_told_from_damaged_ones(copy: tuple[ObjectStore, Com
         f"{fits[1]}/{block}": "foreign",
     }
     assert "algorithm.recipe.epochs: expected 4, found 8" in found[of_a(comparison, "training.json")].why
-    assert found[f"{fits[1]}/{block}"].objects == (f"{fits[1]}/record.json", f"{fits[1]}/{block}")
+    assert found[f"{fits[1]}/{block}"].objects == (f"{fits[1]}/{block}",)
+    repair(store, tuple(found.values()))
+    run(store, comparison)
+    assert verify(store, comparison) == ()
 
 
 def test_a_shard_under_another_number_is_damaged(copy: tuple[ObjectStore, Comparison]) -> None:
@@ -199,7 +209,7 @@ def test_a_shard_under_another_number_is_damaged(copy: tuple[ObjectStore, Compar
         ({"models": 49}, "models: expected 50, found 49"),
         ({"identity": {"training": {}}}, "made by another configuration"),
         ({"chunk": [10, 40]}, "5 checksums do not match 10 chunks"),
-        ({"diverged": [50]}, "beyond the 50"),
+        ({"diverged": [50]}, "beyond its 50 models"),
         ({"crc32c": {}}, "0 checksums do not match 2 chunks"),
     ],
 )
@@ -263,14 +273,13 @@ def test_strays_are_named_and_nothing_else_is_removed(copy: tuple[ObjectStore, C
 
 def test_what_another_study_needs_is_checked_and_kept(copy: tuple[ObjectStore, Comparison]) -> None:
     store, comparison = copy
-    settings: Any = plain(store.settings)
     larger = tiny(subsets={**TINY["subsets"], "models": 80})
     training = larger.trainings[0]
     assert training.prefix == comparison.trainings[0].prefix
-    train_subset_shard(settings, training.to_json(), 3, {"device": "cpu", "stack": 20})
-    assert not consolidate(settings, training.to_json(), 80)["damaged"]
+    make_shard(store, ShardSpec(SubsetModels(training), 3), EXECUTION)
+    gather(store, larger.matrix(training))
     regression = larger.regression(training, None)
-    regress_block(settings, regression.to_json(), 0, 25)
+    regress_block(store, BlockSpec(regression, 0, 25))
     probes = of_a(comparison, "probes/cpu-0123abcd.json")
     write_record(store, probes, {"stack": 8})
     before = contents(store)
@@ -314,8 +323,7 @@ def test_a_fault_of_the_store_is_no_damage(
 def test_nothing_is_found_sound_in_an_empty_store(tmp_path: Path) -> None:
     found = verify(local(tmp_path), tiny())
     assert {f.kind for f in found} == {"missing"}
-    curve = 2 * 2
-    assert len(found) == 2 * (3 + 2 + 1 + 1 + 3 + 1 + curve) + 1 + 2 + 2 + 5
+    assert len(found) == 2 * (1 + 3 + 2 + 1 + 1 + 3 * (2 + 1) + 1 + 1) + 1 + 2 + 1 + 1
     assert repair(local(tmp_path), found) == []
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.stages import probe
-from modeldiff_core.stages.strays import RECORDS
+from modeldiff_core.responses import probe
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.study import Training, parse_study
 from modeldiff_core.study.build import load_dataset

@@ -1,0 +1,103 @@
+"""A flow that sends many short tasks through the window, the runner and the retry policy of the experiments."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from flows.request import RunnerConfig
+from flows.runners import Call, open_runner
+from flows.runners.window import Outcome, run_window
+from harness.naps import nap
+from modeldiff_core.store import StoreSettings
+from tasks.policy import RETRIES
+from tasks.worker_pool import run_stage
+
+WITHIN = 60.0
+"""Seconds after the end in which all task runs should be recorded."""
+
+
+@task(name="shard", task_run_name="shard {index}", tags=["shard"], **RETRIES)
+def shard(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
+    """One task of the fan-out."""
+    return run_stage(nap, index, seconds, folder, once, always)
+
+
+@dataclass
+class FanOut:
+    """What a fan-out is made of, and what came of it."""
+
+    indices: list[int]
+    seconds: float
+    folder: str
+    runner: RunnerConfig = field(default_factory=lambda: RunnerConfig(workers=2))
+    once: int = 0
+    always: tuple[int, ...] = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    flow_run: str = ""
+
+    def run(self) -> "FanOut":
+        """Send all tasks through a flow."""
+        fan_out(self)
+        return self
+
+    @property
+    def span(self) -> float:
+        """Seconds from the first shard's start to the last one's end."""
+        spans = self.outcome.results.values()
+        return max(one["ended"] for one in spans) - min(one["began"] for one in spans)
+
+    @property
+    def busy(self) -> float:
+        """Share of the slots' time that is work."""
+        work = sum(one["ended"] - one["began"] for one in self.outcome.results.values())
+        return work / self.span / len(self.runner.slots())
+
+    @property
+    def overhead(self) -> float:
+        """Seconds of a slot's time that a shard takes beyond its work."""
+        return self.span * len(self.runner.slots()) / len(self.indices) - self.seconds
+
+
+@flow(name="fan out", validate_parameters=False)
+def fan_out(plan: FanOut) -> None:
+    """Run every shard of a plan, and note in it what came of them."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    plan.flow_run = str(context.flow_run.id)
+    calls = (
+        Call(f"shard {index}", shard, {"index": index, "seconds": plan.seconds, "folder": plan.folder,
+                                       "once": plan.once, "always": plan.always})
+        for index in plan.indices
+    )  # fmt: skip
+    done = 0
+
+    def count(_call: Call) -> None:
+        nonlocal done
+        done += 1
+        if done % max(1, len(plan.indices) // 20) == 0:
+            print(f"{done} of {len(plan.indices)} shards", file=sys.stderr, flush=True)
+
+    with open_runner(plan.runner, StoreSettings(plan.folder)) as runner:
+        plan.outcome = run_window(calls, runner, count)
+
+
+def recorded(flow_run: str, wanted: int, within: float = WITHIN) -> tuple[int, float]:
+    """Task runs of a flow run that the API shows in a final state, and after how many seconds; waits for `wanted`."""
+    body = {
+        "flow_runs": {"id": {"any_": [flow_run]}},
+        "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
+    }
+    began = time.monotonic()
+    with get_client(sync_client=True) as client:
+        while True:
+            found = int(client.request("POST", "/task_runs/count", json=body).json())
+            passed = time.monotonic() - began
+            if found >= wanted or passed > within:
+                return found, passed
+            time.sleep(0.5)

@@ -1,0 +1,68 @@
+"""Overrides of small studies, as the command line takes them, from the quickest to one that trains for a while."""
+
+SMALL = (
+    "study=digits_watermark",
+    "dataset.n_train=300",
+    "targets=100",
+    "subsets.models=240",
+    "subsets.evaluation_models=40",
+    "subsets.shard_size=40",
+    "ensemble.models=6",
+    "ensemble.shard_size=3",
+    "regression.n_lambdas=6",
+    "comparison.components=4",
+    "comparison.permutations=4",
+)
+"""A whole comparison in seconds; too few models to find much."""
+TINY = (
+    "study=digits_watermark",
+    "transformation@transformations=digits_watermark",
+    "dataset.n_train=200",
+    "targets=40",
+    "subsets.models=80",
+    "subsets.evaluation_models=10",
+    "subsets.shard_size=20",
+    "ensemble.models=4",
+    "ensemble.shard_size=2",
+    "regression.n_lambdas=4",
+    "comparison.components=2",
+    "comparison.permutations=2",
+    "algorithm_a.recipe.epochs=2",
+    "algorithm_b.recipe.epochs=2",
+    "runner.workers=2",
+)
+"""Twelve shards and the rest of a comparison in as little work as can be."""
+ADAPTIVE = (
+    "study=digits_watermark",
+    "dataset.n_train=200",
+    "targets=60",
+    "subsets.models=400",
+    "subsets.evaluation_models=20",
+    "subsets.shard_size=20",
+    "subsets.adaptive=true",
+    "subsets.rounds.least_gain=0.5",
+    "ensemble.models=4",
+    "ensemble.shard_size=2",
+    "regression.n_lambdas=6",
+    "comparison.components=2",
+    "comparison.permutations=0",
+    "effects.max_images=20",
+    "search.directions=0",
+)
+"""Rounds that end as soon as the law of the learning curve can be fitted."""
+DRILLED = (
+    "study=digits_watermark",
+    "dataset.n_train=200",
+    "targets=60",
+    "subsets.models=400",
+    "subsets.evaluation_models=40",
+    "subsets.shard_size=20",
+    "ensemble.models=4",
+    "ensemble.shard_size=2",
+    "regression.n_lambdas=4",
+    "comparison.components=2",
+    "comparison.permutations=0",
+    "transformations=null",
+)
+"""Many short shards, killed by drills while they train."""
+DRILLED_SHARDS = 2 * (400 // 20 + 4 // 2)

@@ -1,0 +1,129 @@
+"""A walk through Prefect's UI in a real browser: a deployed comparison fails, is retried by a click and completes."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from flows.cli.compose import request
+from harness.prefect_server import PASSWORD, PrefectServer
+from harness.small_studies import TINY
+from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.store import shard_key
+
+SIZE = {"width": 1280, "height": 860}
+PATIENCE = 120_000.0
+"""Milliseconds that a page is waited for."""
+
+
+@dataclass
+class Ui:
+    """Prefect's UI in a browser that has given the password. folder: where pictures go."""
+
+    page: Page
+    server: PrefectServer
+    folder: Path
+
+    def open(self, path: str, *words: str | re.Pattern[str]) -> None:
+        """Open a page and wait until it shows these words."""
+        self.page.goto(f"{self.server.api.removesuffix('/api')}/{path}")
+        self.shows(*words)
+
+    def tab(self, name: str, *words: str) -> None:
+        """Turn to a tab of the page and wait until it shows these words."""
+        self.page.get_by_text(name, exact=True).first.click()
+        self.shows(*words)
+
+    def shows(self, *words: str | re.Pattern[str]) -> None:
+        """Wait until the page shows these words."""
+        for text in words:
+            self.page.get_by_text(text).locator("visible=true").first.wait_for(timeout=PATIENCE)
+
+    def photograph(self, name: str) -> None:
+        """A picture of what is seen, once nothing moves any more."""
+        self.page.wait_for_timeout(1500)
+        self.page.screenshot(path=self.folder / f"{name}.png")
+
+
+@contextmanager
+def opened(server: PrefectServer, folder: Path) -> Iterator[Ui]:
+    """The UI in the system's Chromium, until the block ends."""
+    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    sandbox = [] if os.getuid() else ["--no-sandbox"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=place, args=["--disable-gpu", *sandbox])
+        context = browser.new_context(viewport=SIZE, color_scheme="light", timezone_id="UTC", locale="en-GB")
+        context.set_default_timeout(PATIENCE)
+        context.add_init_script(f"localStorage.setItem('prefect-password', btoa('{PASSWORD}'))")
+        yield Ui(context.new_page(), server, folder)
+        browser.close()
+
+
+@contextmanager
+def working(server: PrefectServer, pool: str) -> Iterator[None]:
+    """A worker of the pool, until the block ends."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+    paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with (server.folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env={**server.environment, **settings, "PYTHONPATH": paths}, cwd="/", stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
+    """Deploy, let a shard fail, look at everything, retry by a click, look again; gives the run as it ended.
+
+    folder: where pictures go; root: an empty folder for the store.
+    """
+    server.ask("work_pools/", {"name": "here", "type": "process"})
+    study = *TINY, f"store.root={root}"
+    deploy = [sys.executable, "-m", "flows.cli", "deploy", *study, "deployment.pool=here"]
+    subprocess.run(deploy, env=server.environment, check=True, stdout=subprocess.DEVNULL)
+    a, _ = Comparison.of(request(TINY).study).trainings
+    in_the_way = root / shard_key(a.subsets, 2)
+    (in_the_way / "folder").mkdir(parents=True)
+    deployment = server.ask("deployments/name/compare/digits_watermark")
+    with working(server, "here"), opened(server, folder) as ui:
+        run = server.ask(f"deployments/{deployment['id']}/create_flow_run", {})["id"]
+        _ended(server, run, "Failed")
+        ui.open(f"runs/flow-run/{run}", "compare digits_watermark", "Failed", "Logs")
+        ui.photograph("ui-run")
+        ui.tab("Task Runs", "trained as is subsets shard 2")
+        ui.photograph("ui-shards")
+        (in_the_way / "folder").rmdir()
+        in_the_way.rmdir()
+        ui.page.get_by_role("button", name="Retry").first.click()
+        ui.page.locator(".p-modal__footer").get_by_role("button", name="Retry").click()
+        ended: dict[str, Any] = _ended(server, run, "Completed")
+        ui.open(f"runs/flow-run/{run}?tab=Artifacts", "Completed")
+        ui.tab("Artifacts", "digits-watermark-findings")
+        ui.photograph("ui-artifacts")
+        ui.open(f"deployments/deployment/{deployment['id']}/run", re.compile("algorithm.a", re.IGNORECASE))
+        ui.photograph("ui-form")
+    return ended
+
+
+def _ended(server: PrefectServer, run: str, state: str, seconds: float = 400) -> Any:
+    end = time.monotonic() + seconds
+    while (found := server.ask(f"flow_runs/{run}"))["state_name"] != state:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{found['state_name']}: {(server.folder / 'worker.log').read_text()[-3000:]}")
+        time.sleep(0.5)
+    return found
