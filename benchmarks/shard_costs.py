@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -24,8 +24,8 @@ from unittest.mock import patch
 import numpy as np
 
 from modeldiff_core.data import Examples
-from modeldiff_core.stages.train import train_subset_shard
-from modeldiff_core.store import StoreSettings
+from modeldiff_core.responses.models import SubsetModels
+from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import load_dataset, parse_study, trainings_of
 from modeldiff_core.training import ALGORITHMS, Execution
 
@@ -108,12 +108,12 @@ def row(folder: Path, size: int, shards: int) -> list[str]:
     assert data.fingerprint
     hashed = perf_counter() - began
     training = trainings_of(study, data)[0]
-    store, spec = asdict(StoreSettings(str(folder / f"store-{size}"))), training.to_json()
+    store, responses = ObjectStore(StoreSettings(str(folder / f"store-{size}"))), SubsetModels(training)
     sampler = training.sampler(size)
     whole, masks, task = [], [], []
     for index in range(shards):
         began = perf_counter()
-        train_subset_shard(store, spec, index, asdict(Execution(native=False)))
+        responses.make(store, index, Execution(native=False))
         whole.append(perf_counter() - began)
         began = perf_counter()
         sampler.masks(range(index * MODELS, (index + 1) * MODELS))
@@ -122,10 +122,8 @@ def row(folder: Path, size: int, shards: int) -> list[str]:
         training.task()
         task.append(perf_counter() - began)
     shard, drawn, prepared = (1e3 * float(np.median(times)) for times in (whole, masks, task))
-    return [
-        f"{size:,}", f"{1e3 * read:.0f}", f"{1e3 * hashed:.1f}", f"{shard:.1f}", f"{drawn:.2f}",
-        f"{shard - drawn:.1f}", f"{prepared:.3f}",
-    ]  # fmt: skip
+    once = [f"{size:,}", f"{1e3 * read:.0f}", f"{1e3 * hashed:.1f}"]
+    return [*once, f"{shard:.1f}", f"{drawn:.2f}", f"{shard - drawn:.1f}", f"{prepared:.3f}"]
 
 
 def main() -> None:
