@@ -25,7 +25,7 @@ class Settings(BaseModel):
 
 
 def build_settings(cls: type[T], values: dict[str, Any], key: str) -> T:
-    """An instance of a settings dataclass from plain values; raises ConfigError with the key of what is wrong.
+    """Return an instance of a settings dataclass; raises ConfigError with the key of the first problem.
 
     Unknown settings are refused in nested dataclasses too, as are numbers that are not finite.
     """
@@ -77,7 +77,7 @@ def _check_kinds(cls: type[Any], values: dict[str, Any], key: str) -> None:
 
 
 def _kinds(annotation: Any) -> list[str]:
-    """The values of `kind` that the members of tuple[A | B, ...] have; empty for another type."""
+    """Return the values of `kind` that the members of tuple[A | B, ...] have; empty for another type."""
     if get_origin(annotation) is not tuple:
         return []
     members = get_args(get_args(annotation)[0])
@@ -87,7 +87,7 @@ def _kinds(annotation: Any) -> list[str]:
 
 
 def config_error(error: ValidationError, prefix: str = "") -> ConfigError:
-    """The first problem of a failed validation, by its configuration key."""
+    """Return the first problem of a failed validation, by its configuration key."""
     problems = _of_members_meant(error.errors())
     first, path = problems[0], _path(problems[0])
     cause = first.get("ctx", {}).get("error")
@@ -105,20 +105,20 @@ def config_error(error: ValidationError, prefix: str = "") -> ConfigError:
 
 
 def _of_members_meant(problems: list[ErrorDetails]) -> list[ErrorDetails]:
-    """A union reports the problems of all its members: leave out those of members whose `kind` is not the one given."""
+    """Leave out the problems of members of a union whose `kind` is not the one given."""
     wrong = [p["loc"][:-1] for p in problems if p["type"] == "literal_error" and p["loc"][-1] == "kind"]
     meant = [p for p in problems if not any(p["loc"][: len(member)] == member for member in wrong)]
     return meant or problems
 
 
 def _path(problem: ErrorDetails) -> list[str]:
-    """The keys that lead to a problem, without pydantic's names of union members: classes and plain types."""
+    """Return the keys that lead to a problem, without pydantic's names of union members: classes and plain types."""
     members = ("float", "int", "str", "bool")
     return [p for p in map(str, problem["loc"]) if not p[:1].isupper() and p not in members and "[" not in p]
 
 
 def _expected(same: list[ErrorDetails]) -> str:
-    """What one key should have held, from all that was said of it."""
+    """Return what one key should have held, from everything that was said of it."""
     if all(problem["type"] == "literal_error" for problem in same):
         return "one of " + ", ".join(problem.get("ctx", {})["expected"] for problem in same)
     unknown = dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "no such setting")

@@ -28,7 +28,7 @@ class Examples:
         return len(self.labels)
 
     def select(self, index: Int[np.ndarray, " chosen"]) -> "Examples":
-        """The examples at the given positions, in that order."""
+        """Return the examples at the given positions, in that order."""
         columns = {name: column[index] for name, column in self.metadata.items()}
         return Examples(self.images[index], self.labels[index], columns)
 

@@ -24,7 +24,7 @@ class Watermark(Block):
             raise ConfigError("dataset.plant.watermark", "a block with height and width of 1 or more", self)
 
     def pattern(self) -> UInt8[np.ndarray, "height width"]:
-        """The block's pixels, 0 or 255."""
+        """Return the block's pixels, 0 or 255."""
         return np.where(checkerboard(self.height, self.width) == 0, 255, 0).astype(np.uint8)
 
     def stamp(self, images: Images) -> Images:
@@ -80,7 +80,7 @@ class Plant:
 
 
 def planted(dataset: Dataset, plant: Plant | None) -> Dataset:
-    """The dataset with a feature planted in both parts, or as it was."""
+    """Return the dataset with a feature planted in both parts, or as it was."""
     if plant is None:
         return dataset
     return Dataset(plant.apply(dataset.train, "train"), plant.apply(dataset.test, "test"), dataset.classes)

@@ -175,7 +175,7 @@ def solve(
 
 
 def lambda_max(data: Moments | TargetMoments) -> Float[Tensor, " targets"]:
-    """The smallest penalty for which all weights of a target are zero: max_j |x_jᵀ(y − ȳ)|/m."""
+    """Return the smallest penalty for which all weights of a target are zero: max_j |x_jᵀ(y − ȳ)|/m."""
     return data.cross.abs().amax(0 if isinstance(data, Moments) else 1)
 
 

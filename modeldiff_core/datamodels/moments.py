@@ -24,7 +24,7 @@ class TargetMoments:
 
     @classmethod
     def of(cls, sums: Sums, scale: Scale, mask_mean: Float[Tensor, " train"], models: int) -> "TargetMoments":
-        """The moments of some models; exactly zero for a margin that does not vary among them."""
+        """Return the moments of some models; exactly zero for a margin that does not vary among them."""
         power = torch.from_numpy(sums.power(models)).to(scale.unit.device)
         mean = sums.total.double() / models
         cross = (sums.products - sums.total.double()[:, None] * mask_mean) / models
@@ -35,13 +35,13 @@ class TargetMoments:
         )
 
     def select(self, targets: Int[Tensor, " chosen"]) -> "TargetMoments":
-        """The moments of some targets."""
+        """Return the moments of some targets."""
         return TargetMoments(self.cross[targets], self.power[targets], self.margin_mean[targets])
 
     def bias(
         self, weights: Float[Tensor, "targets train"], mask_mean: Float[Tensor, " train"]
     ) -> Float[Tensor, " targets"]:
-        """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
+        """Return the unpenalized intercept that belongs to the weights: ȳ − x̄·w."""
         return self.margin_mean - row_sums(weights.double() * mask_mean)
 
 
@@ -66,7 +66,7 @@ class Moments:
         return GramDesign(self.models, self.counts)
 
     def bias(self, weights: Float[Tensor, "train targets"]) -> Float[Tensor, " targets"]:
-        """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
+        """Return the unpenalized intercept that belongs to the weights: ȳ − x̄·w."""
         return self.margin_mean - self.mask_mean @ weights.double()
 
     def product(self, weights: Float[Tensor, "train columns"]) -> Float[Tensor, "train columns"]:
@@ -78,7 +78,7 @@ class Moments:
         return self.design.gram(torch.float32)
 
     def select(self, targets: Int[Tensor, " chosen"]) -> "Moments":
-        """The moments of some targets."""
+        """Return the moments of some targets."""
         return Moments(
             self.models, self.counts, self.cross[:, targets], self.power[targets], self.mask_mean,
             self.margin_mean[targets],

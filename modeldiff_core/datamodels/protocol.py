@@ -40,7 +40,7 @@ class Estimator:
     title: ClassVar[str] = ""
 
     def identity(self) -> dict[str, object]:
-        """The settings that decide its numbers, every default spelled out."""
+        """Return the settings that decide its numbers, every default spelled out."""
         settings = plain(self)
         assert isinstance(settings, dict)
         return settings
@@ -73,7 +73,7 @@ class FromMasks(Estimator, ABC):
         """
 
     def common(self, a: Datamodels, b: Datamodels) -> Refit:
-        """The estimator with whatever it chose for A's and B's targets fixed at one value for both.
+        """Return the estimator with everything it chose for A's and B's targets fixed at one value for both.
 
         Algorithms that do not differ are then fitted alike, whichever margins belong to which (comparison.permutation).
         One that chooses nothing simply fits again.

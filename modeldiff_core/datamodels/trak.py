@@ -97,7 +97,7 @@ class Trak(FromCheckpoints):
         return Datamodels(np.ascontiguousarray(scores.T), np.zeros_like(missing), missing, missing, missing)
 
     def _traker(self, models: TorchModels, n_train: int, folder: str) -> tuple[Any, int]:
-        """The package's front, and how many examples it is given at once."""
+        """Return the package's front, and how many examples it is given at once."""
         from trak import TRAKer
         from trak.projectors import BasicProjector, ProjectionType
 

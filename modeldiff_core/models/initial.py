@@ -23,7 +23,7 @@ KEY = "recipe.network.init"
 
 
 def plain_state(net: nn.Module) -> State:
-    """What makes up a network: parameters and running statistics; counters of batches decide nothing."""
+    """Return the parameters and running statistics of a network; counters of batches decide nothing."""
     return {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
@@ -56,7 +56,7 @@ def _values(
 
 
 def stored_state(net: Net, init: str, kind: str) -> State:
-    """The weights that `init` names ('imagenet', or a file) for this network.
+    """Return the weights that `init` names ('imagenet', or a file) for this network.
 
     A file is safetensors (by its ending), or anything that torch.load takes with weights_only: tensors by name, at the
     top or under 'state_dict'. A head for another number of classes is left out, so that it starts at random.

@@ -70,7 +70,7 @@ def to_module(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_module(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse of ``to_module``."""
+    """Return the reverse of ``to_module``."""
     linear = {name.rpartition(".")[0] for name, value in state.items() if value.ndim == 2}
     return {
         name: value if name.rpartition(".")[0] not in linear else value.T if value.ndim == 2 else value[None]
@@ -191,7 +191,7 @@ class StackedConvNet(StackedNetwork):
         return x.reshape(batch, models, -1).transpose(0, 1)
 
     def _one_by_one(self, parameters: Parameters, images: Tensor) -> Float[Tensor, "models batch features"]:
-        """A CPU is busy with one model's convolutions, and keeps their results in its cache."""
+        """Convolve model after model: a CPU is busy with one, and keeps its results in the cache."""
         layers = [
             (parameters[f"conv{i}.weight"].unbind(), parameters[f"conv{i}.bias"].unbind(), padding)
             for i, (_, _, padding) in enumerate(self.stages.convolutions)

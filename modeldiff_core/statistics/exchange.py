@@ -62,7 +62,7 @@ def p_values(
 def _choices(
     members: Bool[np.ndarray, " examples"], index: Int[np.ndarray, " examples"], draws: int
 ) -> sparse.csr_array:
-    """A row of ones and zeros for the members, and one for each draw of as many of each class."""
+    """Return a row of ones and zeros for the members, and one for each draw of as many members of each class."""
     rng = generator("exchanged members", draws)
     of_classes = []
     for c in np.unique(index[members]):

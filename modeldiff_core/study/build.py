@@ -14,7 +14,7 @@ from modeldiff_core.training import ALGORITHMS, Algorithm
 
 
 def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:
-    """The algorithm that a configuration names; `key` is algorithm_a or algorithm_b."""
+    """Return the algorithm that a configuration names; `key` is algorithm_a or algorithm_b."""
     try:
         cls = ALGORITHMS.get(config.kind)
     except ConfigError as error:
@@ -23,12 +23,12 @@ def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:
 
 
 def build_estimator(config: RegressionConfig, kind: str, key: str = "regression.estimator") -> Estimator:
-    """The estimator of that kind with the settings that it was given; `key`: where the kind was asked for."""
+    """Return the estimator of that kind with the settings that it was given; `key`: where the kind was asked for."""
     return estimator_of(kind, config.settings_of(kind), key)
 
 
 def estimator_of(kind: str, settings: dict[str, Any], key: str = "regression.estimator") -> Estimator:
-    """The estimator of a kind and its settings, kept for later calls in the same process."""
+    """Return the estimator of a kind and its settings, kept for later calls in the same process."""
     return _cached_estimator(kind, canonical_json(settings), key)
 
 
@@ -42,7 +42,7 @@ def _cached_estimator(kind: str, encoded: str, key: str) -> Estimator:
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:
-    """The dataset that a configuration names, kept in memory for later calls in the same process."""
+    """Return the dataset that a configuration names, kept in memory for later calls in the same process."""
     return _cached_dataset(canonical_json({"kind": config.kind, **config.options()}))
 
 
@@ -58,5 +58,5 @@ def _cached_dataset(encoded: str) -> Dataset:
 
 
 def recipe_identity(algorithm: Algorithm) -> object:
-    """The algorithm's settings with every default spelled out, so that a changed default is a changed identity."""
+    """Return the algorithm's settings with every default, so that a changed default is a changed identity."""
     return plain(algorithm)

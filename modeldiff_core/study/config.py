@@ -21,7 +21,7 @@ class DatasetConfig(BaseModel):
     kind: str = Field(description="digits, fashion_mnist, npz, or a registered entry point")
 
     def options(self) -> dict[str, Any]:
-        """The source's settings as given."""
+        """Return the source's settings as given."""
         return dict(self.model_extra or {})
 
 
@@ -63,7 +63,7 @@ class SubsetConfig(Settings):
     rounds: RoundsConfig = RoundsConfig()
 
     def settled(self, models: int) -> "SubsetConfig":
-        """The plain design with so many models that an adaptive one comes down to."""
+        """Return the equivalent non-adaptive design with `models` models."""
         rounds = self.rounds.model_copy(update={"least_gain": RoundsConfig().least_gain})
         return self.model_copy(update={"models": models, "adaptive": False, "rounds": rounds})
 
@@ -183,7 +183,7 @@ def parse_as_study(cls: type[S], content: object) -> S:
 
 
 def _named(error: ConfigError, content: object) -> ConfigError:
-    """The error with a transformation's name in its key in place of its position, which no configuration shows."""
+    """Return the error with a transformation's name in its key in place of its position."""
     root, *rest = error.key.split(".")
     tests = content.get("transformations") if isinstance(content, Mapping) else None
     if root != "transformations" or not rest or not rest[0].isdigit() or not isinstance(tests, list | tuple):

@@ -86,7 +86,7 @@ def enrichments(
 
 
 def _categories(column: Shaped[np.ndarray, " examples"]) -> Shaped[np.ndarray, " examples"]:
-    """The column, or the quarter that each of many different numbers lies in."""
+    """Return the column, or the quarter that each of many different numbers lies in."""
     if not np.issubdtype(column.dtype, np.number):
         return column
     known = column[np.isfinite(column)]

@@ -83,7 +83,7 @@ def _contrasts(
     classes: Int[np.ndarray, " examples"] | None,
     members: Bool[np.ndarray, " examples"],
 ) -> tuple[bool, tuple[StatisticContrast, ...], MeanImage, Place | None]:
-    """Whether others of the same classes were there to compare with, and all that was compared."""
+    """Return whether others of the same classes were there to compare with, and all that was compared."""
     strength, mean = members.astype(np.float64), images[members].mean(0)
     for labels, matched in ((classes, True), (np.zeros(len(members), np.int64), False)):
         pixels = None if labels is None else within_classes(images, strength, labels)

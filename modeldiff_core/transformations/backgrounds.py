@@ -18,7 +18,7 @@ Masks = Bool[np.ndarray, "images height width"]
 
 
 def masks_of(examples: Examples, column: str) -> Masks:
-    """The examples' masks, from a metadata column [examples, height, width]; raises ConfigError if there is none."""
+    """Return the masks in a metadata column [examples, height, width]; raises ConfigError if there is none."""
     shape = examples.images.shape[:3]
     found = examples.metadata.get(column)
     require(
@@ -34,7 +34,7 @@ def check_shows_pictures(image_shape: tuple[int, int, int]) -> None:
 
 
 def in_channels(pixels: RGB, channels: int) -> np.ndarray:
-    """A picture in as many channels as the images have; on grey images its luminance."""
+    """Return a picture in as many channels as the images have; on grey images its luminance."""
     return pixels if channels == 3 else luminance(pixels, np.float64)[..., None]
 
 
@@ -75,11 +75,11 @@ class Background:
             check_shows_pictures(image_shape)
 
     def on(self, examples: Examples) -> Bound:
-        """The transformation of these examples and no others."""
+        """Return the transformation of these examples and no others."""
         return Bound(self.behind, masks_of(examples, self.mask))
 
     def behind(self, images: Images, masks: Masks, intensity: float) -> Images:
-        """The images with everything outside their masks replaced."""
+        """Return the images with everything outside their masks replaced."""
         height, width, channels = images.shape[1:]
         other = np.asarray(self.value)
         if self.picture is not None:

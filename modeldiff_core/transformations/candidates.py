@@ -52,7 +52,7 @@ def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transf
 
 
 def build_on(test: TransformationTest, examples: Examples) -> Transformation:
-    """The transformation that a candidate names, checked against the examples that it will be given, and of them alone.
+    """Return the transformation that a candidate names, checked against the examples that it will be given.
 
     Raises ConfigError like `build`, and where the examples lack what it needs, such as masks.
     """
@@ -82,7 +82,7 @@ def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) 
 
 
 def _moved(error: ConfigError, key: str) -> ConfigError:
-    """The error with the key of what was configured in place of the library's own."""
+    """Return the error with the key of what was configured in place of the library's own."""
     return ConfigError(f"{key}{error.key.removeprefix('transformations')}", error.expected, error.got, error.hint)
 
 

@@ -131,7 +131,7 @@ def measure(
 def is_distinguishing(
     effect_a: float, effect_b: float, p_adjusted: float, *, delta: float, epsilon: float, alpha: float
 ) -> bool:
-    """Whether one algorithm reacts (|effect| ≥ delta), the other does not (≤ epsilon), and p_adjusted ≤ alpha.
+    """Return whether one algorithm reacts (|effect| ≥ delta), the other does not (≤ epsilon), and p_adjusted ≤ alpha.
 
     Either algorithm may be the one that reacts.
     """

@@ -52,7 +52,7 @@ class KnowsExamples(Protocol):
 
 
 def on_examples(transformation: Transformation, examples: Examples) -> Transformation:
-    """The transformation, told of the examples whose images it will be given, if it wants to know."""
+    """Return the transformation, bound to the examples whose images it will be given if it needs them."""
     return transformation.on(examples) if isinstance(transformation, KnowsExamples) else transformation
 
 
@@ -70,7 +70,7 @@ class Chain:
             step.check(image_shape)
 
     def on(self, examples: Examples) -> "Chain":
-        """The chain of these examples."""
+        """Return the chain of these examples."""
         return Chain(tuple(on_examples(step, examples) for step in self.steps))
 
     def __call__(self, images: Images, intensity: float) -> Images:

@@ -142,14 +142,14 @@ class Face:
         require(1 <= side <= room, "size", f"a face of 1 to {room} pixels in {height}×{width} images", self.size)
 
     def on(self, examples: Examples) -> "Face | Bound":
-        """The transformation of these examples, behind their objects if a mask was named."""
+        """Return the transformation of these examples, behind their objects if a mask was named."""
         return self if self.mask is None else Bound(self.behind, masks_of(examples, self.mask))
 
     def _side(self, height: int, width: int) -> int:
         return int(0.5 * (height + width) * self.size / WATERBIRDS)
 
     def behind(self, images: Images, masks: Masks, intensity: float) -> Images:
-        """The images with the face pasted outside their masks."""
+        """Return the images with the face pasted outside their masks."""
         height, width, channels = images.shape[1:]
         side = self._side(height, width)
         face = in_channels(to_pixels(picture(self.picture, side, side) * np.float32(self.brightness)), channels)

@@ -57,7 +57,7 @@ def image_halves(targets: int, seed: int) -> Halves:
 
 
 def model_halves(models: int) -> tuple[range, range]:
-    """The models that rank and those that confirm."""
+    """Return the models that rank and those that confirm."""
     return range((models + 1) // 2), range((models + 1) // 2, models)
 
 
@@ -102,7 +102,7 @@ def joined(groups: Sequence[Sequence[Changes]], rows: slice) -> list[Changes]:
 def best(
     effects_a: Float[np.ndarray, " candidates"], effects_b: Float[np.ndarray, " candidates"], count: int
 ) -> Int[np.ndarray, " finalists"]:
-    """The candidates of the largest |A's effect − B's|, best first."""
+    """Return the candidates of the largest |A's effect − B's|, best first."""
     return np.asarray(np.argsort(-np.abs(effects_a - effects_b), kind="stable")[:count])
 
 
@@ -142,7 +142,7 @@ class Subjects:
 def rank(
     subjects: Subjects, tests: Sequence[TransformationTest], settings: SearchSettings, effects: EffectSettings
 ) -> tuple[TransformationTest, ...]:
-    """The tests of the largest difference at full intensity on the ranking half of the images and models."""
+    """Return the tests of the largest difference at full intensity on the ranking half of the images and models."""
     found = subjects.changes(tests, 0, settings, effects, (1.0,))
     of_a, of_b = (np.array([changes.probability.mean() for changes in of]) for of in found)
     return tuple(tests[at] for at in best(of_a, of_b, settings.confirmed))
