@@ -1,6 +1,7 @@
 """Scalar outputs of a model on one example."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -8,8 +9,29 @@ from torch import Tensor
 
 from modeldiff_core.registry import Registry
 
-Output = Callable[[Tensor, Tensor], Tensor]
-"""Maps float32 logits [..., targets, classes] and labels [targets] to one number per target [..., targets]."""
+Function = Callable[[Tensor, Tensor], Tensor]
+"""Float32 logits [..., targets, classes] and labels [targets] to float32 [..., *axes]."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is recorded of a model for each target.
+
+    Attributes:
+        function: From logits and labels to the output.
+        axes: Its axes; one number a target can be regressed on masks.
+        needs: What of the targets it looks at: labels, or nothing.
+        right_above: The value above which the prediction is right; None for an output that does not tell.
+    """
+
+    function: Function
+    axes: tuple[str, ...] = ("targets",)
+    needs: tuple[str, ...] = ("labels",)
+    right_above: float | None = None
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the output of these logits."""
+        return self.function(logits, labels)
 
 
 def correct_class_margin(
@@ -35,10 +57,38 @@ def class_probability(
     return torch.sigmoid(log_odds(logits, labels))
 
 
+def loss(
+    logits: Float[Tensor, "*models targets classes"], labels: Int[Tensor, " targets"]
+) -> Float[Tensor, "*models targets"]:
+    """Return the cross-entropy −log p_y, in nats, in float32."""
+    return torch.nn.functional.softplus(-log_odds(logits, labels))
+
+
+def accuracy(
+    logits: Float[Tensor, "*models targets classes"], labels: Int[Tensor, " targets"]
+) -> Float[Tensor, "*models targets"]:
+    """Return 1 where the correct class has the largest logit and 0 elsewhere; a tie counts as wrong."""
+    return (correct_class_margin(logits, labels) > 0).float()
+
+
+def all_logits(
+    logits: Float[Tensor, "*models targets classes"], labels: Int[Tensor, " targets"]
+) -> Float[Tensor, "*models targets classes"]:
+    """Return the logits themselves."""
+    return logits
+
+
 OUTPUTS: Registry[Output] = Registry(
     "modeldiff.outputs",
     "output",
-    {"margin": correct_class_margin, "log_odds": log_odds, "class_probability": class_probability},
+    {
+        "accuracy": Output(accuracy, right_above=0.5),
+        "class_probability": Output(class_probability),
+        "log_odds": Output(log_odds),
+        "logits": Output(all_logits, axes=("targets", "classes"), needs=()),
+        "loss": Output(loss),
+        "margin": Output(correct_class_margin, right_above=0.0),
+    },
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from modeldiff_core.evaluation import scores_with_intervals
+from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.plan import Label, Record, Reference, Step, refer
 from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.regress import read_datamodels
@@ -66,7 +67,7 @@ def score(store: ObjectStore, spec: TrainedScore) -> None:
     record = {
         "digest": spec.reference.digest,
         "ensemble_accuracy": float((logits.argmax(-1) == labels).mean()),
-        **score_datamodels(store, spec.regression),
+        **score_datamodels(store, spec.regression, spec.training.output),
     }
     write_record(store, spec.reference.record, record)
 
@@ -77,13 +78,13 @@ def score_alone(store: ObjectStore, spec: Score) -> None:
     write_record(store, spec.reference.record, content)
 
 
-def score_datamodels(store: ObjectStore, fit: Regression) -> dict[str, Any]:
+def score_datamodels(store: ObjectStore, fit: Regression, output: str = "margin") -> dict[str, Any]:
     """Return the score of datamodels, and from the matrix how many models there are and how accurate they are.
 
-    largest_gap: null for estimators that have no duality gap.
+    largest_gap: None for estimators that have no duality gap.
     """
     matrix = MarginMatrix.open(store, fit.matrix.key)
-    margins, valid = matrix.margins(), matrix.valid()
+    margins, valid, right = matrix.margins(), matrix.valid(), OUTPUTS.get(output).right_above
     held = valid & (np.arange(len(valid)) < fit.first)
     fitted = read_datamodels(store, fit)
     gap = float(fitted.duality_gap.max())
@@ -92,7 +93,7 @@ def score_datamodels(store: ObjectStore, fit: Regression) -> dict[str, Any]:
         "lds": asdict(scores.spearman),
         "pearson": asdict(scores.pearson),
         "r2": asdict(scores.r2),
-        "subset_accuracy": float((margins[valid] > 0).mean()),
+        "subset_accuracy": None if right is None else float((margins[valid] > right).mean()),
         "models": int(valid.sum()),
         "diverged": int((~valid).sum()),
         "largest_gap": gap if np.isfinite(gap) else None,

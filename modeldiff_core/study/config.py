@@ -153,6 +153,7 @@ class StudyConfig(Settings):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
     dataset: DatasetConfig
     targets: Annotated[int, Field(ge=2)] | None = Field(None, description="test examples regressed; all if not given")
+    output: str = Field("margin", description="what of a model's logits is regressed; margin, or a registered output")
     algorithm_a: AlgorithmConfig
     algorithm_b: AlgorithmConfig
     subsets: SubsetConfig = SubsetConfig()

@@ -35,6 +35,7 @@ class Training:
     subset_seed: int
     shard_size: int
     ensemble_shard_size: int
+    output: str = "margin"
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class Training:
             },
             "subsets": {"fraction": self.fraction, "seed": self.subset_seed, "shard_size": self.shard_size},
             "ensemble": {"shard_size": self.ensemble_shard_size},
-            "output": "margin",
+            "output": self.output,
         }
 
     @cached_property
@@ -76,7 +77,8 @@ class Training:
         """Return the data and algorithm, loaded and checked against the fingerprint."""
         data = self.load()
         algorithm = build_algorithm(self.algorithm, self.key)
-        return Task(algorithm, self.algorithm.seed, data.train, target_examples(data, self.targets), len(data.classes))
+        targets = target_examples(data, self.targets)
+        return Task(algorithm, self.algorithm.seed, data.train, targets, len(data.classes), self.output)
 
     def load(self) -> Dataset:
         """Return the dataset; raises ConfigError if its values are not those that the study was planned with."""
@@ -114,9 +116,17 @@ def trainings_of(study: StudyConfig, data: Dataset) -> tuple[Training, Training]
 
     def training(algorithm: AlgorithmConfig, key: str, seed: int) -> Training:
         return Training(
-            study.dataset, fingerprint, targets, algorithm, key, subsets.fraction, seed, subsets.shard_size,
-            ensemble.shard_size,
-        )  # fmt: skip
+            dataset=study.dataset,
+            fingerprint=fingerprint,
+            targets=targets,
+            algorithm=algorithm,
+            key=key,
+            fraction=subsets.fraction,
+            subset_seed=seed,
+            shard_size=subsets.shard_size,
+            ensemble_shard_size=ensemble.shard_size,
+            output=study.output,
+        )
 
     seed_b = subsets.seed if subsets.paired else subsets.seed + UNPAIRED
     return (

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import Diverged
-from modeldiff_core.margins import correct_class_margin
+from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.training.protocol import Algorithm, Execution, TrainedModels
 from modeldiff_core.training.target_logits import target_logits
 
@@ -29,11 +29,12 @@ class Task:
     train: Examples
     targets: Examples
     n_classes: int
+    output: str = "margin"
 
 
 @dataclass(frozen=True)
 class SubsetMargins:
-    """Margins of subset models; rows of diverged models are zero."""
+    """Margins of subset models, or another output of them; rows of diverged models are zero."""
 
     masks: Bool[np.ndarray, "models train"]
     margins: Float[np.ndarray, "models targets"]
@@ -43,7 +44,7 @@ class SubsetMargins:
 def train_subset_models(
     task: Task, masks: Bool[np.ndarray, "models train"], models: range, execution: Execution
 ) -> SubsetMargins:
-    """Train the subset models of these numbers on their masks and return their margins of all targets.
+    """Train the subset models of these numbers on their masks and return the task's output of all targets.
 
     Raises:
         Diverged: If more than TOLERATED of them end with margins that are not finite.
@@ -51,7 +52,7 @@ def train_subset_models(
     trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
     logits = target_logits(trained, task.targets, execution)
     diverged = _diverged(logits, models, "subset", TOLERATED)
-    margins = margins_of(np.where(diverged[:, None, None], 0, logits), task.targets.labels)
+    margins = output_of(task.output, np.where(diverged[:, None, None], 0, logits), task.targets.labels)
     margins[diverged] = 0
     return SubsetMargins(masks, margins, diverged)
 
@@ -76,8 +77,15 @@ def margins_of(
     logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
 ) -> Float[np.ndarray, "models targets"]:
     """Return correct-class margins as a float32 array."""
-    margins = correct_class_margin(torch.from_numpy(np.asarray(logits, np.float32)), torch.from_numpy(labels))
-    return margins.numpy()
+    return output_of("margin", logits, labels)
+
+
+def output_of(
+    name: str, logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
+) -> Float[np.ndarray, "models targets"]:
+    """Return the registered output of that name as a float32 array."""
+    values = OUTPUTS.get(name)(torch.from_numpy(np.asarray(logits, np.float32)), torch.from_numpy(labels))
+    return values.numpy()
 
 
 def _diverged(

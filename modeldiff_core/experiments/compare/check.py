@@ -2,6 +2,7 @@
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.study.build import build_algorithm
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
@@ -21,6 +22,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     if study.algorithm_a.name == study.algorithm_b.name:
         hint = "Runs, tables and figures tell the two apart by their names"
         raise ConfigError("algorithm_b.name", "another name than algorithm_a's", study.algorithm_b.name, hint)
+    if (axes := OUTPUTS.get(study.output).axes) != ("targets",):
+        raise ConfigError("output", "an output of one number a target", study.output, f"Its axes are {', '.join(axes)}")
     if study.targets is not None and study.targets > len(data.test):
         raise ConfigError("targets", f"at most the {len(data.test)} test examples", study.targets)
     fitted = study.subsets.models - study.subsets.evaluation_models

@@ -147,6 +147,8 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     if "subsets" in settings:
         subsets = {name: value for name, value in settings["subsets"].items() if name not in ("adaptive", "rounds")}
         settings = {**settings, "subsets": subsets}
+    if settings.get("output") == "margin":
+        settings = {name: value for name, value in settings.items() if name != "output"}
     if settings["comparison"]["null_from"] == "exchange":
         tested = {name: value for name, value in settings["comparison"].items() if name != "null_from"}
         settings = {**settings, "comparison": tested}

@@ -78,7 +78,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             subset_models=scores["models"],
             diverged=scores["diverged"],
             ensemble_models=study.ensemble.models,
-            subset_accuracy=scores["subset_accuracy"],
+            subset_accuracy=_measured(scores["subset_accuracy"]),
             ensemble_accuracy=scores["ensemble_accuracy"],
             lds_mean=scores["lds"]["mean"],
             lds_low=scores["lds"]["ci_low"],

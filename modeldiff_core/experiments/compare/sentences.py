@@ -26,15 +26,12 @@ def sentences(
 
 
 def about_datamodels(findings: Findings, a: str, b: str) -> str:
-    """How well the datamodels predict, and how accurate the models are."""
+    """Return how well the datamodels predict, and how accurate the models are where their outputs tell."""
     named = zip(findings.scores, (a, b), strict=True)
-    return (
-        "Datamodels predict models that they never saw with rank correlation "
-        + " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in named)
-        + "; accuracy "
-        + " and ".join(f"{100 * s['subset_accuracy']:.1f} %" for s in findings.scores)
-        + "."
-    )
+    found = " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in named)
+    right = [score["subset_accuracy"] for score in findings.scores]
+    accuracy = "; accuracy " + " and ".join(f"{100 * r:.1f} %" for r in right) if None not in right else ""
+    return f"Datamodels predict models that they never saw with rank correlation {found}{accuracy}."
 
 
 def about_directions(

@@ -68,10 +68,32 @@ def test_log_odds_do_not_saturate_where_probabilities_do() -> None:
     torch.testing.assert_close(log_odds(logits, labels), torch.tensor([200 - np.log(2), -200.0]).float())
 
 
-def test_outputs_are_found_by_name() -> None:
-    assert OUTPUTS.get("margin") is correct_class_margin
-    assert OUTPUTS.get("log_odds") is log_odds
-    assert OUTPUTS.get("class_probability") is class_probability
-    assert {"margin", "log_odds", "class_probability"} <= set(OUTPUTS.names())
-    with pytest.raises(ConfigError, match="output: expected one of class_probability"):
+@pytest.mark.parametrize("name", ["margin", "log_odds", "class_probability", "loss", "accuracy", "logits"])
+def test_every_registered_output_has_the_axes_that_it_declares(name: str) -> None:
+    output, sizes = OUTPUTS.get(name), {"targets": 4, "classes": 3}
+    values = output(torch.randn(2, 4, 3), torch.tensor([0, 1, 2, 0]))
+    assert values.shape == (2, *(sizes[axis] for axis in output.axes))
+    assert set(output.needs) <= {"labels"}
+
+
+def test_loss_and_accuracy_are_those_of_the_softmax() -> None:
+    logits = torch.tensor([[[4.0, 1.0, 0.0], [0.0, 3.0, 3.0], [1.0, 2.0, 0.5]]])
+    labels = torch.tensor([0, 1, 0])
+    expected = torch.nn.functional.cross_entropy(logits[0], labels, reduction="none")
+    torch.testing.assert_close(OUTPUTS.get("loss")(logits, labels)[0], expected, rtol=1e-5, atol=1e-6)
+    assert OUTPUTS.get("accuracy")(logits, labels).tolist() == [[1, 0, 0]], "a tie counts as wrong"
+
+
+@pytest.mark.parametrize("name", ["margin", "accuracy"])
+def test_the_bound_of_an_output_says_whether_the_prediction_is_right(name: str) -> None:
+    logits, labels = torch.randn(50, 6, 4), torch.randint(0, 4, (6,))
+    output = OUTPUTS.get(name)
+    assert output.right_above is not None
+    right = output(logits, labels) > output.right_above
+    assert 0.05 < right.float().mean() < 0.95
+    assert torch.equal(right, logits.argmax(-1) == labels)
+
+
+def test_an_unknown_output_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ConfigError, match="output: expected one of accuracy, class_probability"):
         OUTPUTS.get("logit")
