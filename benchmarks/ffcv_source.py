@@ -30,10 +30,11 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 from modeldiff_core.data import Examples
 from modeldiff_core.data.betons import write_beton
 from modeldiff_core.identity import generator
+from modeldiff_core.images import unit
 from modeldiff_core.training.augmentations import Flip, Translate
 from modeldiff_core.training.batches import ImageSource, Resident
 from modeldiff_core.training.ffcv_source import BetonSource
-from modeldiff_core.training.operations import augmented, draws_per_image, unit
+from modeldiff_core.training.operations import augmented, draws_per_image
 
 IMAGES, SIDE, SUBSET, BATCH = 10_000, 32, 5_000, 250
 MODELS = 500

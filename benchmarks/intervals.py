@@ -19,7 +19,7 @@ from time import perf_counter
 import numpy as np
 from scipy import stats
 
-from modeldiff_core.transformations import difference_test, two_way_interval
+from modeldiff_core.statistics import difference_test, two_way_interval
 
 MU = 0.2
 BOOTSTRAP_DRAWS = 300

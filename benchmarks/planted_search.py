@@ -19,13 +19,14 @@ import numpy as np
 
 from benchmarks.planted_kinds import Planting, Sample
 from modeldiff_core.data import Examples
+from modeldiff_core.images import Images
 from modeldiff_core.training import Execution, Task, TrainedModels, train_ensemble
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.transformations import EffectSettings, Judged, build, judge
 from modeldiff_core.transformations.effects import eligible_images, measure
 from modeldiff_core.transformations.ends import Along
 from modeldiff_core.transformations.library import Transformation
-from modeldiff_core.transformations.pixels import AnyShape, Images
+from modeldiff_core.transformations.pixels import AnyShape
 from modeldiff_core.transformations.search import SearchSettings, image_halves, model_halves, search
 
 ENSEMBLE, LEAST_SHARE = 20, 1 / 3

@@ -15,16 +15,15 @@ from modeldiff_core.comparison import (
     Method,
     Pairs,
     common_fits,
-    p_values,
     part_differences,
     permuted_differences,
     residual_crossfit,
     residual_pca,
 )
 from modeldiff_core.datamodels import fit_lasso, fit_ridge
-from modeldiff_core.datamodels.estimators import Lasso
+from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.datamodels.protocol import Counts, Refit
-from modeldiff_core.transformations import holm
+from modeldiff_core.statistics import holm, p_values
 
 COMPONENTS, PERMUTATIONS = 8, 24
 

@@ -16,7 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
-from modeldiff_core.transformations import difference_test
+from modeldiff_core.statistics import difference_test
 from modeldiff_core.transformations.search import best, image_halves, model_halves
 
 CANDIDATES, MODELS, IMAGES = 24, 20, 200

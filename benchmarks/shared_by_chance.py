@@ -16,11 +16,11 @@ from time import perf_counter
 import numpy as np
 from scipy.special import ndtri
 
-from modeldiff_core.comparison.multiplicity import holm
 from modeldiff_core.data import Examples
+from modeldiff_core.statistics import holm, within_classes
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.config import DatasetConfig
-from modeldiff_core.subpopulations import image_statistics, shared, within_classes
+from modeldiff_core.subpopulations import image_statistics, shared
 
 ALPHA = 0.05
 

@@ -1,1 +1,5 @@
-"""Hydra configuration groups."""
+"""Configuration groups for Hydra: YAML files, and the defaults of the classes that they fill."""
+
+from conf.defaults import register
+
+register()

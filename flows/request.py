@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from modeldiff_core.settings import Settings
 from modeldiff_core.store import StoreSettings
-from modeldiff_core.study.config import Settings
 from modeldiff_core.training.tuning import PROCESSES
 
 

@@ -23,6 +23,18 @@ class ConfigError(ModelDiffError, ValueError):
         return type(self), (self.key, self.expected, self.got, self.hint)
 
 
+class Check:
+    """Raises ConfigError for settings of one kind that do not hold, all under one configuration key."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def __call__(self, holds: bool, field: str, expected: str, got: object) -> None:
+        """Raise ConfigError for `prefix.field` unless it holds; an empty field stands for the settings as a whole."""
+        if not holds:
+            raise ConfigError(f"{self.prefix}.{field}" if field else self.prefix, expected, got)
+
+
 class DataError(ModelDiffError):
     """A dataset's source that is missing, truncated or holds values that no image has."""
 

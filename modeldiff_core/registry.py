@@ -25,7 +25,7 @@ class Registry(Generic[T]):
         return sorted(self._builtin.keys() | {point.name for point in entry_points(group=self.group)})
 
     def get(self, name: str) -> T:
-        """The implementation of that name; raises ConfigError that lists the names there are."""
+        """Return the implementation of that name; raises ConfigError that lists the names there are."""
         if name in self._builtin:
             return self._builtin[name]
         for point in entry_points(group=self.group):

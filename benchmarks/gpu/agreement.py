@@ -128,7 +128,7 @@ def resnet9_compiled(bench: Bench) -> Iterator[Result]:
 def heads(bench: Bench) -> Iterator[Result]:
     """Yield the comparisons of heads on the features of a frozen backbone, whose weights are read from a file."""
     network = SMALL_RESNET9.network
-    net = ARCHITECTURES[network.kind].build((32, 32, 3), network.sizes, CLASSES)
+    net = ARCHITECTURES.get(network.kind).build((32, 32, 3), network.sizes, CLASSES)
     state = random_state(net, lambda name: np.random.default_rng(len(name)), list(plain_state(net)))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "backbone.safetensors"

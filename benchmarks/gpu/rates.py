@@ -147,7 +147,11 @@ def usual_loop(device: str, given: Task, size: int, least: float) -> float:
     """Return the seconds a model of a plain loop."""
     recipe, (height, width, channels) = given.algorithm, given.train.images.shape[1:]
     assert isinstance(recipe, Sgd)
-    net = ARCHITECTURES[recipe.network.kind].build((height, width, channels), recipe.network.sizes, CLASSES).to(device)
+    net = (
+        ARCHITECTURES.get(recipe.network.kind)
+        .build((height, width, channels), recipe.network.sizes, CLASSES)
+        .to(device)
+    )
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     images, labels = torch.from_numpy(given.train.images), torch.from_numpy(given.train.labels)
 
@@ -171,7 +175,7 @@ def usual_loop(device: str, given: Task, size: int, least: float) -> float:
 
 def multiplications(recipe: Sgd, shape: tuple[int, int, int]) -> float:
     """Return the multiplications of a forward pass for one image."""
-    net = ARCHITECTURES[recipe.network.kind].build(shape, recipe.network.sizes, CLASSES).eval()
+    net = ARCHITECTURES.get(recipe.network.kind).build(shape, recipe.network.sizes, CLASSES).eval()
     found = 0.0
 
     def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:

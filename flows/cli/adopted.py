@@ -10,9 +10,9 @@ from flows.cli.compose import composed, parse_store
 from modeldiff_core.experiments.adopted import adopt as adopting
 from modeldiff_core.experiments.adopted import export as exporting
 from modeldiff_core.experiments.adopted.stored import find_stored
+from modeldiff_core.settings import Settings
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import Adoption, Export, parse
-from modeldiff_core.study.config import Settings
 
 S = TypeVar("S", bound=Settings)
 

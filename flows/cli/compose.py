@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import KIND, experiment_kind, experiments, parse_settings
+from modeldiff_core.settings import config_error
 from modeldiff_core.store import StoreSettings
-from modeldiff_core.study.config import config_error
 
 ROOTS = {"compare_adopted": "compare_adopted"}
 """Root configurations of experiments whose studies are not composed from the usual one."""

@@ -20,8 +20,9 @@ from modeldiff_core.data.memory import MEMORY_SHARE, fits_memory
 from modeldiff_core.data.progress import watched_by
 from modeldiff_core.data.sources import FileSource
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.study.build import build_settings, load_dataset
-from modeldiff_core.study.config import DatasetConfig, Settings, config_error
+from modeldiff_core.settings import Settings, build_settings, config_error
+from modeldiff_core.study.build import load_dataset
+from modeldiff_core.study.config import DatasetConfig
 
 ROWS = 20
 """Most classes that the table shows one by one."""

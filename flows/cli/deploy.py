@@ -17,7 +17,7 @@ from flows.request import Request
 from flows.resolve import experiment_of
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
-from modeldiff_core.study.config import Settings, config_error
+from modeldiff_core.settings import Settings, config_error
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

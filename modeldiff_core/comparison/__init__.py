@@ -8,7 +8,6 @@ from modeldiff_core.comparison.permutation import (
     Method,
     Pairs,
     common_fits,
-    p_values,
     permuted_differences,
 )
 from modeldiff_core.comparison.power import NEAR, models_needed
@@ -26,7 +25,6 @@ __all__ = [
     "cross_fit",
     "extremes",
     "models_needed",
-    "p_values",
     "part_differences",
     "permuted_differences",
     "residual",

@@ -134,7 +134,7 @@ def _krylov(matrix: CrossCovariance, count: int, sought: int) -> Float[Tensor, "
 
 
 def _bordered(form: Float[Tensor, "size size"], onto: Float[Tensor, "grown block"]) -> Float[Tensor, "grown grown"]:
-    """A symmetric matrix with `onto` as its last columns and rows."""
+    """Return a symmetric matrix with `onto` as its last columns and rows."""
     size = len(form)
     grown = torch.zeros(len(onto), len(onto), dtype=form.dtype, device=form.device)
     grown[:size, :size], grown[:, size:], grown[size:, :size] = form, onto, onto[:size].T

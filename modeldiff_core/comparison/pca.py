@@ -86,7 +86,7 @@ def compare_parts(
 def find_directions(
     parts_a: tuple[Weights, ...], parts_b: tuple[Weights, ...], n_components: int, *, normalize: bool = True
 ) -> Float[np.ndarray, "components train"]:
-    """The directions alone, of whatever targets there are; what too few of them leave open is arbitrary."""
+    """Return the directions alone, of any number of targets; those that too few targets leave open are arbitrary."""
     kept = np.logical_and.reduce([explained(a, b) for a, b in zip(parts_a, parts_b, strict=True)])
     return _directions(parts_a, parts_b, n_components, kept, normalize=normalize, device="cpu")[0]
 

@@ -140,11 +140,3 @@ def _fits(
             np.where(exchanged, half.masks_a, half.masks_b), np.where(exchanged, margins_a, margins_b), half.counts
         ),
     )
-
-
-def p_values(
-    differences: Float[np.ndarray, " components"], null: Float[np.ndarray, " draws"]
-) -> Float[np.ndarray, " components"]:
-    """(1 + number of null draws at least as large)/(1 + number of draws); 1 without any draw."""
-    larger = (null[None, :] >= differences[:, None]).sum(1)
-    return np.asarray((1 + larger) / (1 + len(null)))

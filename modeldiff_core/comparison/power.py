@@ -10,7 +10,7 @@ NEAR = 0.25
 
 
 def critical_difference(null: Float[np.ndarray, " draws"], tests: int, significance: float) -> float | None:
-    """The null draw that a difference must exceed for its p times the number of tests to be at most `significance`.
+    """Return the null draw that a difference must exceed for p · tests to be at most `significance`.
 
     None if there are too few draws for any p to be that small.
     """

@@ -38,7 +38,7 @@ INSTALL = (
 
 
 def ffcv_module(name: str) -> ModuleType:
-    """A module of FFCV by its name within the package, such as ``writer``; torch's thread count stays what it is.
+    """Import a module of FFCV, such as ``writer``, without changing torch's number of threads.
 
     Raises ConfigError that says which packages are missing and how to install them.
     """
@@ -156,7 +156,7 @@ class Beton:
         return int(self.reader.num_samples)
 
     def table(self, name: str) -> Shaped[np.ndarray, " examples"]:
-        """The field's values, or where they lie in the file."""
+        """Return the field's values, or where they lie in the file."""
         table: np.ndarray = self.reader.metadata[f"f{self.reader.field_names.index(name)}"]
         return table
 

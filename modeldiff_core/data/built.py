@@ -20,7 +20,7 @@ class Built:
     folder: str
 
     def files(self) -> list[Path]:
-        """The betons of both parts."""
+        """Return the betons of both parts."""
         return [Path(self.folder).expanduser() / f"{part}.beton" for part in ("train", "test")]
 
     def load(self) -> Dataset:

@@ -57,7 +57,7 @@ class Cifar10:
 
 
 def _layout(folder: str) -> tuple[bool, list[Path]]:
-    """Whether the files are the binary ones, and their paths: names, five training batches, test batch."""
+    """Return whether the files are the binary ones, and the paths of names, five training batches and test batch."""
     given = source_folder(folder)
     for root in (given, given / "cifar-10-batches-bin", given / "cifar-10-batches-py"):
         for binary, meta, suffix in ((True, "batches.meta.txt", ".bin"), (False, "batches.meta", "")):
@@ -98,7 +98,7 @@ def _binary_batch(path: Path) -> Batch:
 
 
 def _python_batch(path: Path) -> Batch:
-    """A pickled dictionary with `data`, uint8 [examples, 3072] in the order of the binary records, and `labels`."""
+    """Read a pickled dictionary of `data`, uint8 [examples, 3072] in the order of the binary records, and `labels`."""
     content = read_pickle(path)
     if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
         raise DataError(f"{path}: not a dictionary with data and labels")

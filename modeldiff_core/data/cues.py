@@ -4,33 +4,14 @@ Each is a frozen dataclass told apart by `kind`, and a pure function of one imag
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
 
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import Check
+from modeldiff_core.images import Block, Images, add, diagonal_stripes, fill_block, shift_all, to_pixels, wave
 
-Images = UInt8[np.ndarray, "n height width channels"]
-
-
-class Painter(Protocol):
-    """What every cue can do."""
-
-    def stamp(self, images: Images) -> Images:
-        """Copies of the images that carry the cue."""
-        ...
-
-
-def require(holds: bool, field: str, expected: str, got: object) -> None:
-    """Raise ConfigError for a setting of a cue that does not hold."""
-    if not holds:
-        raise ConfigError(f"dataset.plant.cue{field}", expected, got)
-
-
-def to_bytes(values: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """Rounded and clipped to 0..255."""
-    return np.asarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+require = Check("dataset.plant.cue")
 
 
 @dataclass(frozen=True)
@@ -47,11 +28,9 @@ class Bar:
 
     def stamp(self, images: Images) -> Images:
         """Copies of the images with the bar."""
-        rows = images.shape[1]
-        require(0 <= self.top <= rows - self.height, ".top", f"a bar inside {rows} rows", self.top)
-        out = images.copy()
-        out[:, self.top : self.top + self.height] = self.level
-        return out
+        rows, columns = images.shape[1:3]
+        require(0 <= self.top <= rows - self.height, "top", f"a bar inside {rows} rows", self.top)
+        return fill_block(images, Block(self.top, 0, self.height, columns), self.level)
 
 
 @dataclass(frozen=True)
@@ -62,13 +41,13 @@ class Tint:
     kind: Literal["tint"] = "tint"
 
     def __post_init__(self) -> None:
-        require(any(self.amount), ".amount", "an amount a channel, not all of them 0", list(self.amount))
+        require(any(self.amount), "amount", "an amount a channel, not all of them 0", list(self.amount))
 
     def stamp(self, images: Images) -> Images:
         """Tinted copies of the images."""
         channels = images.shape[-1]
-        require(len(self.amount) == channels, ".amount", f"{channels} numbers, one a channel", list(self.amount))
-        return to_bytes(images + np.array(self.amount, float))
+        require(len(self.amount) == channels, "amount", f"{channels} numbers, one a channel", list(self.amount))
+        return add(images, np.array(self.amount, float))
 
 
 @dataclass(frozen=True)
@@ -84,9 +63,9 @@ class Texture:
 
     def stamp(self, images: Images) -> Images:
         """Copies of the images with stripes where they are not black."""
-        rows, columns = np.indices(images.shape[1:3])
-        dark: Bool[np.ndarray, "height width"] = np.asarray((rows + columns) % self.period < self.period / 2)
-        return to_bytes(images * (1 - self.depth * dark[None, :, :, None]))
+        height, width = images.shape[1:3]
+        dark = diagonal_stripes(height, width, self.period)
+        return to_pixels(images * (1 - self.depth * dark[None, :, :, None]))
 
 
 @dataclass(frozen=True)
@@ -104,9 +83,8 @@ class Wave:
 
     def stamp(self, images: Images) -> Images:
         """Copies of the images with the wave added."""
-        rows, columns = np.indices(images.shape[1:3])
-        wave = self.amplitude * np.cos(2 * np.pi * (self.down * rows + self.across * columns))
-        return to_bytes(images + wave[None, :, :, None])
+        height, width = images.shape[1:3]
+        return add(images, self.amplitude * wave(height, width, self.down, self.across)[None, :, :, None])
 
 
 @dataclass(frozen=True)
@@ -124,10 +102,7 @@ class Shift:
         """Shifted copies of the images."""
         height, width = images.shape[1:3]
         require(abs(self.down) < height and abs(self.right) < width, "", f"a shift within {height}×{width}", self)
-        out = np.zeros_like(images)
-        (to_row, from_row), (to_column, from_column) = _overlap(self.down), _overlap(self.right)
-        out[:, to_row, to_column] = images[:, from_row, from_column]
-        return out
+        return shift_all(images, self.down, self.right)
 
 
 @dataclass(frozen=True)
@@ -155,14 +130,14 @@ class Smear:
     kind: Literal["smear"] = "smear"
 
     def __post_init__(self) -> None:
-        require(self.radius >= 1, ".radius", "1 or more", self.radius)
+        require(self.radius >= 1, "radius", "1 or more", self.radius)
 
     def stamp(self, images: Images) -> Images:
         """Blurred copies of the images."""
         r, (height, width) = self.radius, images.shape[1:3]
         padded = np.pad(images.astype(float), ((0, 0), (r, r), (r, r), (0, 0)), mode="edge")
         places = [(i, j) for i in range(2 * r + 1) for j in range(2 * r + 1)]
-        return to_bytes(np.mean([padded[:, i : i + height, j : j + width] for i, j in places], axis=0))
+        return to_pixels(np.mean([padded[:, i : i + height, j : j + width] for i, j in places], axis=0))
 
 
 @dataclass(frozen=True)
@@ -173,11 +148,11 @@ class Negative:
     kind: Literal["negative"] = "negative"
 
     def __post_init__(self) -> None:
-        require(0 < self.amount <= 1, ".amount", "a number in (0, 1]", self.amount)
+        require(0 < self.amount <= 1, "amount", "a number in (0, 1]", self.amount)
 
     def stamp(self, images: Images) -> Images:
         """Copies of the images with the negative blended in."""
-        return to_bytes(images + self.amount * (255.0 - 2.0 * images))
+        return add(images, self.amount * (255.0 - 2.0 * images))
 
 
 @dataclass(frozen=True)
@@ -195,8 +170,3 @@ class Turn:
 
 Cue = Bar | Tint | Texture | Wave | Shift | Background | Smear | Negative | Turn
 """Told apart by `kind`."""
-
-
-def _overlap(by: int) -> tuple[slice, slice]:
-    """Where pixels go to and come from along an axis."""
-    return (slice(by, None), slice(None, -by)) if by > 0 else (slice(None, by or None), slice(-by, None))

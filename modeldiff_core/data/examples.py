@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
@@ -27,7 +28,7 @@ class Examples:
         return len(self.labels)
 
     def select(self, index: Int[np.ndarray, " chosen"]) -> "Examples":
-        """The examples at the given positions, in that order."""
+        """Return the examples at the given positions, in that order."""
         columns = {name: column[index] for name, column in self.metadata.items()}
         return Examples(self.images[index], self.labels[index], columns)
 
@@ -51,10 +52,11 @@ class Dataset:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Digest of all images, labels and metadata: two data sets with one fingerprint train alike.
+        """Return the digest of all images, labels and metadata: two data sets with one fingerprint train alike.
 
+        It is hashed once for each loaded data set, since every shard asks for it and examples never change.
         Raises DataError for a column of Python objects, whose bytes are addresses.
         """
         sha = hashlib.sha256()

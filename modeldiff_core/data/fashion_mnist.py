@@ -42,7 +42,7 @@ def download_fashion(folder: Path) -> None:
 
 
 def fashion_folder(given: str | None) -> Path:
-    """The folder with the idx files: the given one, Debian's, or a cache that is filled by download."""
+    """Return the folder with the idx files: the given one, Debian's, or a cache that is filled by download."""
     if given is not None:
         folder = Path(given).expanduser()
         if not folder.is_dir():

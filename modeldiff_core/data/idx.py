@@ -13,7 +13,7 @@ from modeldiff_core.errors import DataError
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """An array in the idx format of the MNIST files (big-endian header, bytes), plain or gzipped.
+    """Read an array in the idx format of the MNIST files (big-endian header, bytes), plain or gzipped.
 
     Raises DataError for another magic number or a file cut short.
     """

@@ -27,7 +27,7 @@ class ImageFolder(ImageFiles):
 
 
 def class_folders(part: Path) -> tuple[str, ...]:
-    """The names of the folders in a part, sorted; hidden ones do not count. Raises DataError if there are none."""
+    """Return the names of the visible folders in a part, sorted; raises DataError if there are none."""
     if not part.is_dir():
         raise DataError(f"{part}: no such folder")
     names = tuple(sorted(p.name for p in part.iterdir() if p.is_dir() and not p.name.startswith(".")))
@@ -37,7 +37,7 @@ def class_folders(part: Path) -> tuple[str, ...]:
 
 
 def by_folder(part: Path, folders: Mapping[str, Sequence[str]]) -> Listing:
-    """The images of each class by name, folder after folder; `folders` names those of each class, in their order.
+    """Return the images of each class, folder after folder; `folders` names those of each class, in their order.
 
     Raises DataError that names the folder which is missing or empty.
     """

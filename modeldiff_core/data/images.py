@@ -45,7 +45,7 @@ class Framing:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files that lie in a folder, by name; raises DataError if it is not there or holds none."""
+    """Return the image files that lie in a folder, by name; raises DataError if it is not there or holds none."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     with os.scandir(folder) as entries:  # Path.iterdir asks the disk again for each of ImageNet's files

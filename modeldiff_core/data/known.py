@@ -38,5 +38,5 @@ class Given:
 
 
 def nothing_known(examples: Known) -> bool:
-    """Whether the examples have positions alone."""
+    """Return whether the examples have positions alone."""
     return examples.labels is None and examples.images is None and not examples.metadata

@@ -24,7 +24,7 @@ class Listing:
     metadata: Mapping[str, Shaped[np.ndarray, " examples"]] = field(default_factory=dict)
 
     def select(self, index: Int[np.ndarray, " chosen"]) -> "Listing":
-        """The files at the given positions, in that order."""
+        """Return the files at the given positions, in that order."""
         columns = {name: column[index] for name, column in self.metadata.items()}
         return Listing(tuple(self.paths[i] for i in index), self.labels[index], columns)
 
@@ -57,7 +57,7 @@ class ImageFiles(ABC):
         return []
 
     def framing(self) -> Framing:
-        """How images are brought to one size."""
+        """Return how images are brought to one size."""
         return Framing(self.resolution, self.resize_ratio)
 
     def files(self) -> list[Path]:
@@ -84,7 +84,7 @@ class ImageFiles(ABC):
 
 
 def source_folder(folder: str) -> Path:
-    """The folder that a source was given; raises ConfigError if there is none."""
+    """Return the folder that a source was given; raises ConfigError if there is none."""
     root = Path(folder).expanduser()
     if not root.is_dir():
         raise ConfigError("dataset.folder", "a folder with the dataset's files", folder)

@@ -19,7 +19,7 @@ CHUNK = 1 << 20
 
 
 def sha256(path: Path) -> str:
-    """A file's SHA-256, read a megabyte at a time; raises DataError if it cannot be read."""
+    """Return a file's SHA-256, read a megabyte at a time; raises DataError if it cannot be read."""
     sha = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -48,7 +48,7 @@ def class_counts(examples: Examples, classes: tuple[str, ...]) -> dict[str, int]
 
 
 def manifest(dataset: Dataset, kind: str, settings: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
-    """The record of a dataset; kind, settings: how it was asked for; files: what was read, see ``checksums``."""
+    """Return the record of a dataset; kind, settings: how it was asked for; files: what was read, see ``checksums``."""
     parts = {"train": dataset.train, "test": dataset.test}
     return {
         "format": FORMAT,

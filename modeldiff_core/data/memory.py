@@ -25,12 +25,12 @@ def machine_memory() -> int:
 
 
 def fits_memory(size: int, share: float = MEMORY_SHARE) -> bool:
-    """Whether `size` bytes take at most that share of the machine's memory."""
+    """Return whether `size` bytes take at most that share of the machine's memory."""
     return size <= share * machine_memory()
 
 
 def room_for(shape: tuple[int, ...], share: float = MEMORY_SHARE) -> UInt8[np.ndarray, "..."]:
-    """An array to be filled: in memory if it fits, else in a temporary file that goes away with the array.
+    """Return an array to fill: in memory if it fits, else in a temporary file that goes away with the array.
 
     The file is made in the folder that TMPDIR names; raises DataError when that has no room for it.
     """

@@ -26,7 +26,7 @@ class Npz:
     plant: Plant | None = None
 
     def files(self) -> list[Path]:
-        """The archive; raises ConfigError if there is none."""
+        """Return the archive; raises ConfigError if there is none."""
         path = Path(self.path).expanduser()
         if not path.is_file():
             raise ConfigError("dataset.path", "a NumPy archive (.npz)", self.path)

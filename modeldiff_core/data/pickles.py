@@ -28,7 +28,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> object:
-    """What the pickle holds, Python 2's text as str.
+    """Read the content of a pickle, Python 2's text as str.
 
     Raises DataError for a file that is damaged or that names anything but NumPy's arrays.
     """

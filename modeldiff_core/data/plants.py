@@ -9,39 +9,30 @@ from modeldiff_core.data.cues import Cue
 from modeldiff_core.data.examples import Dataset, Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.images import Block, Images, checkerboard, fill_block
 
 
 @dataclass(frozen=True)
-class Watermark:
+class Watermark(Block):
     """A checkerboard block: pixels (row + column) even are white, odd are black.
 
     top, left, height, width: the block, in pixels.
     """
-
-    top: int
-    left: int
-    height: int
-    width: int
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1:
             raise ConfigError("dataset.plant.watermark", "a block with height and width of 1 or more", self)
 
     def pattern(self) -> UInt8[np.ndarray, "height width"]:
-        """The block's pixels, 0 or 255."""
-        rows, columns = np.indices((self.height, self.width))
-        return np.where((rows + columns) % 2 == 0, 255, 0).astype(np.uint8)
+        """Return the block's pixels, 0 or 255."""
+        return np.where(checkerboard(self.height, self.width) == 0, 255, 0).astype(np.uint8)
 
-    def stamp(
-        self, images: UInt8[np.ndarray, "n height width channels"]
-    ) -> UInt8[np.ndarray, "n height width channels"]:
+    def stamp(self, images: Images) -> Images:
         """Copies of the images with the block pasted on all channels."""
         height, width = images.shape[1:3]
-        if self.top < 0 or self.left < 0 or self.top + self.height > height or self.left + self.width > width:
+        if not self.inside(height, width):
             raise ConfigError("dataset.plant", f"a block inside {height}×{width} images", self)
-        out = images.copy()
-        out[:, self.top : self.top + self.height, self.left : self.left + self.width] = self.pattern()[None, :, :, None]
-        return out
+        return fill_block(images, self, self.pattern()[None, :, :, None])
 
 
 @dataclass(frozen=True)
@@ -64,9 +55,7 @@ class Plant:
         if not 0 < self.fraction <= 1:
             raise ConfigError("dataset.plant.fraction", "a number in (0, 1]", self.fraction)
 
-    def stamp(
-        self, images: UInt8[np.ndarray, "n height width channels"]
-    ) -> UInt8[np.ndarray, "n height width channels"]:
+    def stamp(self, images: Images) -> Images:
         """Copies of the images that carry the feature."""
         feature = self.watermark or self.cue
         assert feature is not None
@@ -91,7 +80,7 @@ class Plant:
 
 
 def planted(dataset: Dataset, plant: Plant | None) -> Dataset:
-    """The dataset with a feature planted in both parts, or as it was."""
+    """Return the dataset with a feature planted in both parts, or as it was."""
     if plant is None:
         return dataset
     return Dataset(plant.apply(dataset.train, "train"), plant.apply(dataset.test, "test"), dataset.classes)

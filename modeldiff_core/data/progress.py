@@ -23,7 +23,7 @@ def watched_by(watcher: Watcher) -> Iterator[None]:
 
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """The items as they are, each reported once it has been dealt with."""
+    """Yield the items as they are, each reported once it has been dealt with."""
     watcher = _watcher.get()
     for done, item in enumerate(items, 1):
         yield item

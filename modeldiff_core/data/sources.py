@@ -38,18 +38,16 @@ class FileSource(Source, Protocol):
         ...
 
 
-SOURCES: Registry[type[Source]] = Registry(
-    "modeldiff.datasets",
-    "dataset.kind",
-    {
-        "built": Built,
-        "cifar10": Cifar10,
-        "digits": Digits,
-        "fashion_mnist": FashionMnist,
-        "image_folder": ImageFolder,
-        "living17": Living17,
-        "mnist_idx": MnistIdx,
-        "npz": Npz,
-        "waterbirds": Waterbirds,
-    },
-)
+SHIPPED: dict[str, type[Source]] = {
+    "built": Built,
+    "cifar10": Cifar10,
+    "digits": Digits,
+    "fashion_mnist": FashionMnist,
+    "image_folder": ImageFolder,
+    "living17": Living17,
+    "mnist_idx": MnistIdx,
+    "npz": Npz,
+    "waterbirds": Waterbirds,
+}
+
+SOURCES: Registry[type[Source]] = Registry("modeldiff.datasets", "dataset.kind", SHIPPED)

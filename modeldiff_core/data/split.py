@@ -49,5 +49,5 @@ class Labelled(Protocol):
 
 
 def chosen(whole: L, size: int | None, seed: int, key: str) -> L:
-    """A stratified choice of `size` examples in their order, or all of them if no size is given."""
+    """Return a stratified choice of `size` examples in their order, or all of them if no size is given."""
     return whole if size is None else whole.select(*stratified(whole.labels, (size,), seed, (key,)))

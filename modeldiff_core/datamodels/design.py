@@ -27,7 +27,7 @@ def in_groups(
     function: Callable[[Float[Tensor, "group inner"]], Float[Tensor, "group columns"]],
     rows: Float[Tensor, "rows inner"],
 ) -> Float[Tensor, "rows columns"]:
-    """The function of groups of rows, all of one size."""
+    """Return the function of the rows, applied to groups of them, all of one size."""
     size = GROUP.get(rows.device.type, GROUP["cpu"])
     lack = -len(rows) % size
     padded = torch.cat([rows, rows.new_zeros(lack, rows.shape[1])]) if lack else rows
@@ -52,7 +52,7 @@ class Design(ABC):
 
     @abstractmethod
     def without(self, x: Int8[Tensor, "models train"], held: Int[Tensor, " held"]) -> "Design":
-        """The design of the models that are not held out; x are the masks of all."""
+        """Return the design of the models that are not held out; x are the masks of all."""
 
     @abstractmethod
     def counted(self, rows: Float[Tensor, "rows train"]) -> Float[Tensor, "rows train"]:
@@ -98,7 +98,7 @@ class GramDesign(Design):
         return self.gram(rough_precision(self.counts.device))
 
     def gram(self, precision: torch.dtype) -> Float[Tensor, "train train"]:
-        """The matrix itself, rounded once."""
+        """Return the matrix itself, rounded once."""
         rows = zip(self.counts.split(BLOCK), self.mask_mean.split(BLOCK), strict=True)
         return torch.cat([(c.double() / self.models - torch.outer(x, self.mask_mean)).to(precision) for c, x in rows])
 
@@ -146,7 +146,7 @@ class PackedDesign(Design):
         return PackedDesign(models, self.bits[keep], x[keep].sum(0).double() / models)
 
     def _masks(self, precision: torch.dtype) -> Iterator[Float[Tensor, "some train"]]:
-        """The masks of MODELS models after the other."""
+        """Yield the masks of MODELS models at a time."""
         values = torch.arange(256, device=self.bits.device)[:, None]
         table = (values >> torch.arange(8, device=self.bits.device) & 1).to(precision)
         for bits in self.bits.split(MODELS):

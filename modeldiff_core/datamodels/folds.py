@@ -23,10 +23,3 @@ def held_out(models: int, folds: int, fraction: float, seed: int) -> list[np.nda
         raise ConfigError("regression.folds", f"no more folds than the {models} models", folds)
     order = generator("folds", seed).permutation(models)
     return [np.sort(part) for part in np.array_split(order, folds)]
-
-
-def others(models: int, held: np.ndarray) -> np.ndarray:
-    """The rows that are not held out."""
-    keep = np.ones(models, dtype=bool)
-    keep[held] = False
-    return keep.nonzero()[0]

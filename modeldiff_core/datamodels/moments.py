@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int, Int8
 from torch import Tensor
 
 from modeldiff_core.datamodels.design import GramDesign, row_sums
+from modeldiff_core.datamodels.exact_sums import Scale, Sums, sums
 from modeldiff_core.datamodels.gram import counts_of
-from modeldiff_core.datamodels.whole import Scale, Sums, sums
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
@@ -24,7 +24,7 @@ class TargetMoments:
 
     @classmethod
     def of(cls, sums: Sums, scale: Scale, mask_mean: Float[Tensor, " train"], models: int) -> "TargetMoments":
-        """The moments of some models; exactly zero for a margin that does not vary among them."""
+        """Return the moments of some models; exactly zero for a margin that does not vary among them."""
         power = torch.from_numpy(sums.power(models)).to(scale.unit.device)
         mean = sums.total.double() / models
         cross = (sums.products - sums.total.double()[:, None] * mask_mean) / models
@@ -35,13 +35,13 @@ class TargetMoments:
         )
 
     def select(self, targets: Int[Tensor, " chosen"]) -> "TargetMoments":
-        """The moments of some targets."""
+        """Return the moments of some targets."""
         return TargetMoments(self.cross[targets], self.power[targets], self.margin_mean[targets])
 
     def bias(
         self, weights: Float[Tensor, "targets train"], mask_mean: Float[Tensor, " train"]
     ) -> Float[Tensor, " targets"]:
-        """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
+        """Return the unpenalized intercept that belongs to the weights: ȳ − x̄·w."""
         return self.margin_mean - row_sums(weights.double() * mask_mean)
 
 
@@ -66,7 +66,7 @@ class Moments:
         return GramDesign(self.models, self.counts)
 
     def bias(self, weights: Float[Tensor, "train targets"]) -> Float[Tensor, " targets"]:
-        """The unpenalised intercept that belongs to the weights: ȳ − x̄·w."""
+        """Return the unpenalized intercept that belongs to the weights: ȳ − x̄·w."""
         return self.margin_mean - self.mask_mean @ weights.double()
 
     def product(self, weights: Float[Tensor, "train columns"]) -> Float[Tensor, "train columns"]:
@@ -78,7 +78,7 @@ class Moments:
         return self.design.gram(torch.float32)
 
     def select(self, targets: Int[Tensor, " chosen"]) -> "Moments":
-        """The moments of some targets."""
+        """Return the moments of some targets."""
         return Moments(
             self.models, self.counts, self.cross[:, targets], self.power[targets], self.mask_mean,
             self.margin_mean[targets],
@@ -116,15 +116,3 @@ def validation_split(models: int, fraction: float, seed: int) -> tuple[np.ndarra
     held = min(models - 1, max(1, round(fraction * models)))
     order = generator("validation", seed).permutation(models)
     return np.sort(order[held:]), np.sort(order[:held])
-
-
-def r_squared(
-    masks: Float[Tensor, "models train"],
-    margins: Float[Tensor, "models targets"],
-    weights: Float[Tensor, "train targets"],
-    bias: Float[Tensor, " targets"],
-) -> Float[Tensor, " targets"]:
-    """1 − MSE/variance over these models for each target, in float32; 0 where the margin does not vary."""
-    error = (margins - masks @ weights.float() - bias.float()).square().mean(0)
-    variance = margins.var(0, correction=0)
-    return torch.where(variance > 0, 1 - error / variance.clamp(min=torch.finfo(variance.dtype).tiny), 0.0)

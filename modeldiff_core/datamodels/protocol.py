@@ -30,15 +30,29 @@ Weights = Mapping[str, Float[np.ndarray, "_models ..."]]
 
 
 class Estimator:
-    """What every estimator has. version: raised by hand when a change of the code changes what it gives."""
+    """Anything that gives attributions.
+
+    version: raised by hand when a change of the code changes what it gives.
+    title: its name in prose, if that is not its kind.
+    """
 
     version: ClassVar[int] = 1
+    title: ClassVar[str] = ""
 
     def identity(self) -> dict[str, object]:
-        """The settings that decide its numbers, every default spelled out."""
+        """Return the settings that decide its numbers, every default spelled out."""
         settings = plain(self)
         assert isinstance(settings, dict)
         return settings
+
+    def named(self, kind: str) -> dict[str, object]:
+        """Return the part of a regression's identity that names the estimator, registered under that kind."""
+        return {"estimator": {"kind": kind, "version": self.version, "settings": self.identity()}}
+
+    @classmethod
+    def note(cls, settings: Mapping[str, object]) -> str:
+        """Return a sentence for the methods section of a report on how it was fitted with these settings, or ''."""
+        return ""
 
 
 class FromMasks(Estimator, ABC):
@@ -59,7 +73,7 @@ class FromMasks(Estimator, ABC):
         """
 
     def common(self, a: Datamodels, b: Datamodels) -> Refit:
-        """The estimator with whatever it chose for A's and B's targets fixed at one value for both.
+        """Return the estimator with everything it chose for A's and B's targets fixed at one value for both.
 
         Algorithms that do not differ are then fitted alike, whichever margins belong to which (comparison.permutation).
         One that chooses nothing simply fits again.

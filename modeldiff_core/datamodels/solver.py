@@ -40,7 +40,7 @@ class Problem:
         return Problem(self.cross[targets], self.power[targets], self.lambdas[targets])
 
     def to(self, precision: torch.dtype) -> "Problem":
-        """The same in another precision."""
+        """Return the same problem in another precision."""
         return Problem(self.cross.to(precision), self.power.to(precision), self.lambdas.to(precision))
 
     def slopes(self, design: Design, weights: Float[Tensor, "targets train"]) -> Float[Tensor, "targets train"]:

@@ -20,7 +20,7 @@ class Spectrum:
 
 
 def spectrum(counts: Float[Tensor, "train train"], models: int) -> Spectrum:
-    """The spectrum that belongs to co-occurrence counts.
+    """Return the spectrum that belongs to co-occurrence counts.
 
     m·counts − c cᵀ holds whole numbers below 2⁵³, so the matrix that is decomposed is rounded once.
     """

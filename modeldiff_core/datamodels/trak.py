@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class Trak(FromCheckpoints):
     Only ranks of predictions have a meaning: the package scales each (Φᵀ Φ)⁻¹ to mean size 1, and there is no bias.
     Gradients are those of images without augmentation and of the parameters that training changes.
     """
+
+    title: ClassVar[str] = "TRAK"
 
     dimensions: int | None = None
     ridge: float = 0.0
@@ -95,7 +97,7 @@ class Trak(FromCheckpoints):
         return Datamodels(np.ascontiguousarray(scores.T), np.zeros_like(missing), missing, missing, missing)
 
     def _traker(self, models: TorchModels, n_train: int, folder: str) -> tuple[Any, int]:
-        """The package's front, and how many examples it is given at once."""
+        """Return the package's front, and how many examples it is given at once."""
         from trak import TRAKer
         from trak.projectors import BasicProjector, ProjectionType
 

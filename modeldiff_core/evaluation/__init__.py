@@ -1,19 +1,10 @@
 """Measures of how good attributions are."""
 
-from modeldiff_core.evaluation.lds import (
-    Score,
-    Scores,
-    TargetScores,
-    linear_datamodeling_score,
-    scores_with_intervals,
-    target_scores,
-)
+from modeldiff_core.evaluation.lds import Score, Scores, linear_datamodeling_score, scores_with_intervals
 
 __all__ = [
     "Score",
     "Scores",
-    "TargetScores",
     "linear_datamodeling_score",
     "scores_with_intervals",
-    "target_scores",
 ]

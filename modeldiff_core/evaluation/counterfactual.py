@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from modeldiff_core.evaluation.lds import correlation
-from modeldiff_core.evaluation.ranks import average_ranks
 from modeldiff_core.identity import generator
+from modeldiff_core.statistics import average_ranks, correlation
 
 
 def most_helpful(weights: Float[np.ndarray, " train"], top_k: int) -> Int[np.ndarray, " chosen"]:

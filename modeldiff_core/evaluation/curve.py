@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from modeldiff_core.datamodels import fit_lasso
-from modeldiff_core.datamodels.lasso import lambda_max, solve
+from modeldiff_core.datamodels.lasso import Lasso, lambda_max, solve
 from modeldiff_core.datamodels.moments import Moments, moments, validation_split
 from modeldiff_core.evaluation.lds import linear_datamodeling_score
 
@@ -52,10 +52,10 @@ def next_point(
     fitted: MaskedMargins,
     held_out: MaskedMargins,
     *,
-    n_lambdas: int = 20,
-    lambda_min_ratio: float = 0.01,
-    validation_fraction: float = 0.1,
-    seed: int = 0,
+    n_lambdas: int = Lasso.n_lambdas,
+    lambda_min_ratio: float = Lasso.lambda_min_ratio,
+    validation_fraction: float = Lasso.validation_fraction,
+    seed: int = Lasso.seed,
 ) -> Point:
     """Return the point of the fitted models, given the point of fewer of the same models.
 

@@ -6,45 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.evaluation.ranks import average_ranks, rank_correlation
 from modeldiff_core.identity import generator
+from modeldiff_core.statistics import average_ranks, correlation, rank_correlation
+from modeldiff_core.statistics.correlation import centered
 
 Columns = Float[np.ndarray, "models targets"]
-
-
-@dataclass(frozen=True)
-class TargetScores:
-    """The quality of predictions of each target's margin over held-out models.
-
-    Attributes:
-        spearman: Correlation of ranks, the linear datamodeling score; 0 where the margin or its prediction is constant.
-        pearson: Correlation; 0 where the margin or its prediction is constant.
-        r2: 1 − MSE/variance, which also requires the right scale and level and has no lower bound; 0 where the margin
-            is constant.
-    """
-
-    spearman: Float[np.ndarray, " targets"]
-    pearson: Float[np.ndarray, " targets"]
-    r2: Float[np.ndarray, " targets"]
-
-
-def target_scores(
-    weights: Float[np.ndarray, "targets train"],
-    bias: Float[np.ndarray, " targets"],
-    masks: Bool[np.ndarray, "models train"],
-    margins: Float[np.ndarray, "rows targets"],
-) -> TargetScores:
-    """Return Spearman, Pearson and R² of every target between true margins and predictions mask·w + b.
-
-    Raises:
-        ConfigError: For fewer than 3 models, and for masks and margins of different lengths.
-    """
-    predicted = _predictions(weights, bias, masks, margins)
-    return TargetScores(
-        spearman=rank_correlation(predicted, margins),
-        pearson=correlation(_double(predicted), _double(margins)),
-        r2=_explained(_double(predicted), _double(margins), np.full((1, len(masks)), 1 / len(masks)))[0],
-    )
 
 
 def linear_datamodeling_score(
@@ -70,16 +36,6 @@ def linear_datamodeling_score(
     return rank_correlation(predicted, margins)
 
 
-def correlation(
-    x: Float[np.ndarray, "models targets"], y: Float[np.ndarray, "models targets"]
-) -> Float[np.ndarray, " targets"]:
-    """Pearson correlation of matching columns; 0 where one of them is constant."""
-    x, y = _centred(x), _centred(y)
-    product = np.einsum("ij,ij->j", x, y)
-    scale = np.sqrt(np.einsum("ij,ij->j", x, x) * np.einsum("ij,ij->j", y, y))
-    return np.asarray(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0))
-
-
 @dataclass(frozen=True)
 class Score:
     """A mean score over targets with 95 % intervals.
@@ -101,7 +57,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """The three mean scores of datamodels."""
+    """Mean scores of datamodels over targets, by what is taken of true margins and predictions on held-out models.
+
+    spearman: the correlation of their ranks, the linear datamodeling score.
+    pearson: their correlation. Both are 0 where the margin or its prediction is constant.
+    r2: 1 − MSE/variance, which also asks for the right scale and level and has no lower bound; 0 where the margin is
+    constant.
+    """
 
     spearman: Score
     pearson: Score
@@ -181,7 +143,7 @@ def _percentiles(means: Float[np.ndarray, " draws"]) -> tuple[float, float]:
 def _weighted_correlation(
     x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]
 ) -> Float[np.ndarray, "draws targets"]:
-    x, y = _centred(x), _centred(y)  # so that little is lost when the draws' own means are taken off
+    x, y = centered(x), centered(y)  # so that little is lost when the draws' own means are taken off
     mean_x, mean_y = weight @ x, weight @ y
     covariance = weight @ (x * y) - mean_x * mean_y
     scale = np.sqrt(np.clip((weight @ x**2 - mean_x**2) * (weight @ y**2 - mean_y**2), 0, None))
@@ -191,16 +153,10 @@ def _weighted_correlation(
 def _explained(x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, "draws targets"]:
     """Return 1 − MSE/variance of y; 0 where y does not vary."""
     error = weight @ (y - x) ** 2
-    y = _centred(y)
+    y = centered(y)
     variance = weight @ y**2 - (weight @ y) ** 2
     varies = variance > 1e-12 * (y**2).max(0)  # a draw may hold one model alone
     return np.asarray(1 - np.divide(error, variance, out=np.ones_like(error), where=varies))
-
-
-def _centred(values: Columns) -> Columns:
-    """Without the mean; exactly zero where a column is constant."""
-    values = values - values[:1]
-    return np.asarray(values - values.mean(0))
 
 
 def _predictions(

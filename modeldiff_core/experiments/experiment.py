@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.plan import Reference, Wave
 from modeldiff_core.registry import Registry
+from modeldiff_core.settings import config_error
 from modeldiff_core.store import ObjectStore
-from modeldiff_core.study.config import config_error
 
 KIND = "experiment"
 """The key of a study that names its experiment; a study without it is a comparison."""

@@ -11,8 +11,8 @@ from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.experiment import Experiment, Shown, Table, experiment_kind, parse_settings
 from modeldiff_core.identity import digest
 from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Wave, survey
+from modeldiff_core.settings import Settings
 from modeldiff_core.store import ObjectStore, read_record, write_record
-from modeldiff_core.study.config import Settings
 
 FOLDER = "sweeps"
 VERSION = 1

@@ -84,5 +84,5 @@ class SideBySide:
 
 
 def _channels_last(value: Tensor) -> Tensor:
-    """The memory that modules trained alone have: of equal pixels, pooling takes another one in another memory."""
+    """Return a copy laid out like in modules trained alone: the layout decides which of equal pixels pooling takes."""
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value

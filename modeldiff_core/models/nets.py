@@ -36,7 +36,7 @@ class Net(nn.Module):
     initialisation: Literal["uniform", "kaiming"] = "uniform"
 
     def head_layer(self) -> Head:
-        """The last layer."""
+        """Return the last layer."""
         layer = self.get_submodule(self.head_name)
         assert isinstance(layer, Head)
         return layer

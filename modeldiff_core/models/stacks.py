@@ -6,6 +6,7 @@ networks fills a device that one of them would leave idle.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,11 +16,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.models.nets import Head
+from modeldiff_core.models.nets import Head, Shape
 from modeldiff_core.models.pooling import convolve_pool_relu
 
 Parameters = dict[str, Tensor]
 """Named tensors [models, ...]."""
+
+
+@dataclass(frozen=True)
+class StackedLayer:
+    """A layer of a stack: fully connected, or with a kernel a convolution with 2×2 max pooling; ReLU but for the last.
+
+    name: of its parameters, `name.weight` and `name.bias`. inputs, outputs: features, or channels of a convolution.
+    height, width: of the images that a convolution takes. features: channels, height and width of the images that the
+    inputs of the first fully connected layer after a convolution are, in this order.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    height: int = 1
+    width: int = 1
+    kernel: int = 0
+    padding: int = 0
+    features: tuple[int, int, int] | None = None
 
 
 @runtime_checkable
@@ -36,6 +56,10 @@ class StackedNetwork(Protocol):
         """Logits of each network on its own batch."""
         ...
 
+    def layers(self, image_shape: Shape) -> list[StackedLayer] | None:
+        """Return all layers in order for compiled code, or None for a network that these layers do not describe."""
+        return None
+
 
 def to_module(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One network's parameters [...] as a torch module of the same architecture names and shapes them."""
@@ -46,7 +70,7 @@ def to_module(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_module(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse of ``to_module``."""
+    """Return the reverse of ``to_module``."""
     linear = {name.rpartition(".")[0] for name, value in state.items() if value.ndim == 2}
     return {
         name: value if name.rpartition(".")[0] not in linear else value.T if value.ndim == 2 else value[None]
@@ -63,7 +87,7 @@ def _layer(
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-class StackedMLP:
+class StackedMLP(StackedNetwork):
     """Fully connected ReLU networks; weights [models, inputs, outputs]."""
 
     def __init__(self, image_shape: tuple[int, int, int], widths: tuple[int, ...], n_classes: int) -> None:
@@ -86,6 +110,9 @@ class StackedMLP:
             if i < last:
                 x = x.relu()
         return x
+
+    def layers(self, image_shape: Shape) -> list[StackedLayer]:
+        return [StackedLayer(str(i), *sizes) for i, sizes in enumerate(pairwise(self.sizes))]
 
 
 @dataclass(frozen=True)
@@ -129,7 +156,7 @@ def lenet_stages(image_shape: tuple[int, int, int], n_classes: int) -> ConvStage
     return ConvStages(5, ((channels, 6, 2), (6, 16, 0)), ((features, 120), (120, 84)), (84, n_classes))
 
 
-class StackedConvNet:
+class StackedConvNet(StackedNetwork):
     """The networks that ``ConvStages`` describes; convolutions [models, outputs, inputs, kernel, kernel]."""
 
     def __init__(self, stages: ConvStages) -> None:
@@ -164,7 +191,7 @@ class StackedConvNet:
         return x.reshape(batch, models, -1).transpose(0, 1)
 
     def _one_by_one(self, parameters: Parameters, images: Tensor) -> Float[Tensor, "models batch features"]:
-        """A CPU is busy with one model's convolutions, and keeps their results in its cache."""
+        """Convolve model after model: a CPU is busy with one, and keeps its results in the cache."""
         layers = [
             (parameters[f"conv{i}.weight"].unbind(), parameters[f"conv{i}.bias"].unbind(), padding)
             for i, (_, _, padding) in enumerate(self.stages.convolutions)
@@ -176,6 +203,18 @@ class StackedConvNet:
                 x = convolve_pool_relu(x, weights[model], biases[model], padding)
             features.append(x.flatten(1))
         return torch.stack(features)
+
+    def layers(self, image_shape: Shape) -> list[StackedLayer]:
+        kernel, (height, width, _) = self.stages.kernel, image_shape
+        found = []
+        for i, (inputs, outputs, padding) in enumerate(self.stages.convolutions):
+            found.append(StackedLayer(f"conv{i}", inputs, outputs, height, width, kernel, padding))
+            height, width = ((side + 2 * padding - kernel + 1) // 2 for side in (height, width))
+        images: tuple[int, int, int] | None = (self.stages.convolutions[-1][1], height, width)
+        for name, (inputs, outputs) in self.linear_layers():
+            found.append(StackedLayer(name, inputs, outputs, features=images))
+            images = None
+        return found
 
     def linear_layers(self) -> list[tuple[str, tuple[int, int]]]:
         """Names of the layers after the convolutions, with their inputs and outputs."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
 from modeldiff_core.report.words import number, percent
@@ -79,31 +80,24 @@ def _subset_models(facts: ReportFacts) -> str:
 
 def _datamodels(facts: ReportFacts) -> str:
     regression = part(facts, "regression")
-    kind = str(regression.get("estimator", "")).replace("_", " ")
+    kind = str(regression.get("estimator", ""))
+    estimator: type[Estimator] = ESTIMATORS.get(kind) if kind in ESTIMATORS.names() else FromMasks
+    words = estimator.title or kind.replace("_", " ")
     held = facts.config.get("evaluation_models", part(facts, "subsets").get("evaluation_models"))
     kept = f"The first {held:,} models" if isinstance(held, int) else "Some models"
     scored = f"{kept} were kept from the fit and served for the linear datamodeling score."
-    if kind == "trak":
+    if issubclass(estimator, FromCheckpoints):
         return (
-            "Attributions in the place of datamodels were estimated by TRAK from the models trained on all data, a "
+            f"Attributions in the place of datamodels were estimated by {words} from the models trained on all data, a "
             "weight of each training image for each test image. The subset models served to score them."
         )
     regressed = (
-        f"For each test image the margin was regressed{f' ({kind})' if kind else ''} on which training images were "
+        f"For each test image the margin was regressed{f' ({words})' if words else ''} on which training images were "
         f"present. {scored}"
     )
-    return f"{regressed} {_penalty(regression)}" if kind == "lasso" and "n_lambdas" in regression else regressed
-
-
-def _penalty(lasso: Mapping[str, object]) -> str:
-    """How the lasso's penalty was chosen."""
-    folds, fraction = lasso.get("folds"), lasso.get("validation_fraction")
-    held = f"each of {folds} parts of the others in turn" if folds else f"a random share of {fraction} of the others"
-    return (
-        f"Of {lasso['n_lambdas']} penalties, from the least that gives no weight at all down to "
-        f"{lasso.get('lambda_min_ratio')} of it, each test image has the one of least squared error on {held}; with it "
-        f"all of them were fitted, to a relative duality gap of {lasso.get('gap_tolerance')}."
-    )
+    given = regression.get("settings")
+    own = given.get(kind) if isinstance(given, Mapping) else None
+    return f"{regressed} {estimator.note({**regression, **(own or {})})}".rstrip()
 
 
 def _directions(comparison: Mapping[str, object], of: str = "the datamodels of all models") -> str:

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from modeldiff_core.study.config import ComparisonConfig, DatasetConfig, RegressionConfig, Settings, config_error
+from modeldiff_core.settings import Settings, config_error
+from modeldiff_core.study.config import ComparisonConfig, DatasetConfig, RegressionConfig
 
 Orientation = Literal["targets_train", "train_targets"]
 """Which axis of attributions comes first. Ours is targets_train; published dictionaries are train_targets."""

@@ -13,9 +13,8 @@ def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], 
     trainings: none where only margins are known, which estimators from checkpoints cannot do with.
     """
     for kind in config.settings:
-        if kind == "lasso" or kind not in ESTIMATORS.names():
-            expected = f"kinds other than lasso: {', '.join(name for name in ESTIMATORS.names() if name != 'lasso')}"
-            raise ConfigError("regression.settings", expected, kind, "The lasso's settings stand in regression itself")
+        if kind not in ESTIMATORS.names():
+            raise ConfigError("regression.settings", f"kinds of estimators: {', '.join(ESTIMATORS.names())}", kind)
         build_estimator(config, kind)
     asked = [("regression.estimator", config.estimator), *(("regression.also", kind) for kind in config.also)]
     seen: set[str] = set()

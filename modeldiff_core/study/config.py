@@ -1,24 +1,17 @@
 """The study as one frozen, validated object: what a user asks for, and nothing about how it is run."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
 S = TypeVar("S", bound="StudyConfig")
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""No unknown keys, and only numbers that have a canonical encoding."""
-
-
-class Settings(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(**STRICT, frozen=True)
 
 
 class DatasetConfig(BaseModel):
@@ -28,7 +21,7 @@ class DatasetConfig(BaseModel):
     kind: str = Field(description="digits, fashion_mnist, npz, or a registered entry point")
 
     def options(self) -> dict[str, Any]:
-        """The source's settings as given."""
+        """Return the source's settings as given."""
         return dict(self.model_extra or {})
 
 
@@ -70,7 +63,7 @@ class SubsetConfig(Settings):
     rounds: RoundsConfig = RoundsConfig()
 
     def settled(self, models: int) -> "SubsetConfig":
-        """The plain design with so many models that an adaptive one comes down to."""
+        """Return the equivalent non-adaptive design with `models` models."""
         rounds = self.rounds.model_copy(update={"least_gain": RoundsConfig().least_gain})
         return self.model_copy(update={"models": models, "adaptive": False, "rounds": rounds})
 
@@ -82,31 +75,54 @@ class EnsembleConfig(Settings):
     shard_size: Annotated[int, Field(ge=1)] = 10
 
 
-class RegressionConfig(Settings):
-    """How attributions are estimated. block_size: targets in one task, rounded up to whole chunks.
+BESIDE = "lasso"
+"""The estimator whose settings may stand beside `regression.settings`."""
 
-    estimator: the kind that the comparison uses. also: kinds that are fitted and scored beside it.
-    settings: of other kinds than the lasso, by kind; the lasso's own stand here, see fit_lasso.
+
+class RegressionConfig(Settings):
+    """How attributions are estimated.
+
+    estimator: the kind that the comparison uses.
+    also: kinds that are fitted and scored besides it.
+    settings: of each kind, by kind. Those of the lasso may also stand beside this key, where they stood when it was
+    the only one; wherever they are given, they end up there.
+    block_size: targets in one task, rounded up to whole chunks.
     """
 
     estimator: str = "lasso"
     also: tuple[str, ...] = ()
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    n_lambdas: Annotated[int, Field(ge=1)] = 20
-    lambda_min_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    folds: Annotated[int, Field(ge=0)] = 0
-    gap_tolerance: Annotated[float, Field(gt=0)] = 1e-4
-    memory_budget_mb: Annotated[int, Field(gt=0)] = 16384
-    precise: bool = False
+    n_lambdas: Annotated[int, Field(ge=1)] = Lasso.n_lambdas
+    lambda_min_ratio: Annotated[float, Field(gt=0, lt=1)] = Lasso.lambda_min_ratio
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Lasso.validation_fraction
+    folds: Annotated[int, Field(ge=0)] = Lasso.folds
+    gap_tolerance: Annotated[float, Field(gt=0)] = Lasso.gap_tolerance
+    memory_budget_mb: Annotated[int, Field(gt=0)] = int(Lasso.memory_budget_mb)
+    precise: bool = Lasso.precise
     block_size: Annotated[int, Field(ge=1)] = 400
-    seed: int = 0
+    seed: int = Lasso.seed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lifted(cls, content: Any) -> Any:
+        """Move what `settings` says of the lasso to where it has always stood, so that both ways are one study."""
+        settings = content.get("settings") if isinstance(content, Mapping) else None
+        if not isinstance(settings, Mapping) or not isinstance(settings.get(BESIDE), Mapping):
+            return content
+        own, others = settings[BESIDE], {kind: given for kind, given in settings.items() if kind != BESIDE}
+        build_settings(Lasso, dict(own), f"regression.settings.{BESIDE}")
+        return {**content, **own, "settings": others}
+
+    @model_validator(mode="after")
+    def _fits_the_lasso(self) -> "RegressionConfig":
+        build_settings(Lasso, self.settings_of(BESIDE), "regression")
+        return self
 
     def settings_of(self, kind: str) -> dict[str, Any]:
-        """The settings that were given for an estimator."""
-        if kind != "lasso":
+        """Return the settings that were given for an estimator."""
+        if kind != BESIDE:
             return dict(self.settings.get(kind, {}))
-        return self.model_dump(exclude={"estimator", "also", "settings", "block_size"})
+        return self.model_dump(include={field.name for field in fields(Lasso)})
 
 
 class ComparisonConfig(Settings):
@@ -153,10 +169,6 @@ class StudyConfig(Settings):
         """Return a validated study; raises ConfigError."""
         return parse_as_study(cls, content)
 
-    def algorithm(self, which: Literal["a", "b"]) -> AlgorithmConfig:
-        """A or B."""
-        return self.algorithm_a if which == "a" else self.algorithm_b
-
 
 def parse_study(content: object) -> StudyConfig:
     """Return a validated study; raises ConfigError that names the first key at fault and counts the others."""
@@ -172,7 +184,7 @@ def parse_as_study(cls: type[S], content: object) -> S:
 
 
 def _named(error: ConfigError, content: object) -> ConfigError:
-    """The error with a transformation's name in its key in place of its position, which no configuration shows."""
+    """Return the error with a transformation's name in its key in place of its position."""
     root, *rest = error.key.split(".")
     tests = content.get("transformations") if isinstance(content, Mapping) else None
     if root != "transformations" or not rest or not rest[0].isdigit() or not isinstance(tests, list | tuple):
@@ -182,45 +194,3 @@ def _named(error: ConfigError, content: object) -> ConfigError:
     if not isinstance(name, str):
         return error
     return ConfigError(".".join([root, name, *rest[1:]]), error.expected, error.got, error.hint)
-
-
-def config_error(error: ValidationError, prefix: str = "") -> ConfigError:
-    """The first problem of a failed validation, by its configuration key."""
-    problems = _of_members_meant(error.errors())
-    first, path = problems[0], _path(problems[0])
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):
-        # A dataclass checked itself: its key is complete, or pydantic's path leads to it and its key ends with its name
-        # or with one of its fields.
-        root, field = cause.key.split(".")[0], cause.key.rsplit(".", 1)[-1]
-        key = ".".join(path if field in path else [*path, field])
-        complete = not path or root == path[0]  # no path: the object as a whole was looked at
-        return ConfigError(cause.key if complete else prefix + key, cause.expected, cause.got, cause.hint)
-    same = [problem for problem in problems if _path(problem) == path]
-    others = len(problems) - len(same)
-    count = f" ({others} more problem{'s' if others > 1 else ''})" if others else ""
-    return ConfigError(prefix + ".".join(path), _expected(same) + count, first["input"])
-
-
-def _of_members_meant(problems: list[ErrorDetails]) -> list[ErrorDetails]:
-    """A union reports the problems of all its members: leave out those of members whose `kind` is not the one given."""
-    wrong = [p["loc"][:-1] for p in problems if p["type"] == "literal_error" and p["loc"][-1] == "kind"]
-    meant = [p for p in problems if not any(p["loc"][: len(member)] == member for member in wrong)]
-    return meant or problems
-
-
-def _path(problem: ErrorDetails) -> list[str]:
-    """The keys that lead to a problem, without pydantic's names of union members: classes and plain types."""
-    members = ("float", "int", "str", "bool")
-    return [p for p in map(str, problem["loc"]) if not p[:1].isupper() and p not in members and "[" not in p]
-
-
-def _expected(same: list[ErrorDetails]) -> str:
-    """What one key should have held, from all that was said of it."""
-    if all(problem["type"] == "literal_error" for problem in same):
-        return "one of " + ", ".join(problem.get("ctx", {})["expected"] for problem in same)
-    unknown = dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), "no such setting")
-    missing = dict.fromkeys(("missing", "missing_argument"), "a value")
-    said = {**unknown, **missing}.get(same[0]["type"], same[0]["msg"])
-    said = said.removeprefix("Value error, ").removeprefix("Input should be ")
-    return said[0].lower() + said[1:]

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.study.config import Settings, StudyConfig
+from modeldiff_core.settings import Settings
+from modeldiff_core.study.config import StudyConfig
 
 
 class CounterfactualConfig(Settings):

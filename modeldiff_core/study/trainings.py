@@ -74,14 +74,14 @@ class Training:
         return f"{self.prefix}/ensemble"
 
     def task(self) -> Task:
-        """The data and algorithm, loaded and checked against the fingerprint."""
+        """Return the data and algorithm, loaded and checked against the fingerprint."""
         data = self.load()
         algorithm = build_algorithm(self.algorithm, self.key)
         targets = target_examples(data, self.targets)
         return Task(algorithm, self.algorithm.seed, data.train, targets, len(data.classes), self.output)
 
     def load(self) -> Dataset:
-        """The dataset; raises ConfigError if its values are not those that the study was planned with."""
+        """Return the dataset; raises ConfigError if its values are not those that the study was planned with."""
         from modeldiff_core.errors import ConfigError
 
         data = load_dataset(self.dataset)
@@ -90,11 +90,11 @@ class Training:
         return data
 
     def sampler(self, n_train: int) -> SubsetSampler:
-        """The training's masks."""
+        """Return the training's masks."""
         return SubsetSampler(n_train, self.fraction, self.subset_seed)
 
     def record(self) -> dict[str, Any]:
-        """What stands in training.json: the identity, and the words that people used."""
+        """Return the content of training.json: the identity, and the words that people used."""
         return {
             "identity": self.identity,
             "algorithm_name": self.algorithm.name,
@@ -103,7 +103,7 @@ class Training:
 
 
 def target_examples(data: Dataset, targets: int) -> Examples:
-    """The first `targets` test examples."""
+    """Return the first `targets` test examples."""
     return data.test.first(targets)
 
 

@@ -1,6 +1,5 @@
 """What the examples at an end of a direction share: classes, metadata, and statistics of their images."""
 
-from modeldiff_core.subpopulations.contrast import Contrast, within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
 from modeldiff_core.subpopulations.members import furthest
 from modeldiff_core.subpopulations.shared import MeanImage, Shared, StatisticContrast, shared
@@ -9,7 +8,6 @@ from modeldiff_core.subpopulations.words import in_words
 
 __all__ = [
     "BANDS",
-    "Contrast",
     "Enrichment",
     "MeanImage",
     "Shared",
@@ -19,5 +17,4 @@ __all__ = [
     "image_statistics",
     "in_words",
     "shared",
-    "within_classes",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 from scipy.stats import hypergeom
 
-from modeldiff_core.comparison.multiplicity import holm
+from modeldiff_core.statistics import holm
 
 CLASS = "class"
 """The column of an example's class."""
@@ -86,7 +86,7 @@ def enrichments(
 
 
 def _categories(column: Shaped[np.ndarray, " examples"]) -> Shaped[np.ndarray, " examples"]:
-    """The column, or the quarter that each of many different numbers lies in."""
+    """Return the column, or the quarter that each of many different numbers lies in."""
     if not np.issubdtype(column.dtype, np.number):
         return column
     known = column[np.isfinite(column)]

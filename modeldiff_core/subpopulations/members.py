@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 
 def furthest(values: Float[np.ndarray, " examples"], share: float, least: int = 2) -> Bool[np.ndarray, " examples"]:
-    """The examples of the largest positive values: a share of all of them, at least `least`, fewer if fewer are > 0.
+    """Return the examples of the largest positive values: a share of all, at least `least`, fewer if fewer are > 0.
 
     For the other end of a direction give the negated values.
     """

@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from modeldiff_core.data import Known
-from modeldiff_core.subpopulations.contrast import within_classes
+from modeldiff_core.statistics import exchanged, within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
-from modeldiff_core.subpopulations.exchange import exchanged
 from modeldiff_core.subpopulations.statistics import image_statistics
 
 STATISTIC_DRAWS, PIXEL_DRAWS = 1999, 199
@@ -84,7 +83,7 @@ def _contrasts(
     classes: Int[np.ndarray, " examples"] | None,
     members: Bool[np.ndarray, " examples"],
 ) -> tuple[bool, tuple[StatisticContrast, ...], MeanImage, Place | None]:
-    """Whether others of the same classes were there to compare with, and all that was compared."""
+    """Return whether others of the same classes were there to compare with, and all that was compared."""
     strength, mean = members.astype(np.float64), images[members].mean(0)
     for labels, matched in ((classes, True), (np.zeros(len(members), np.int64), False)):
         pixels = None if labels is None else within_classes(images, strength, labels)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Brightness of red, green and blue (ITU-R BT.601): what a colour is on a grey image."""
+from modeldiff_core.images import in_band, luminance
+
 BATCH = 256
 """Images whose spectra are held at a time."""
 
@@ -28,18 +28,6 @@ BANDS = (
 """Octaves of spatial frequency; 0.5 along rows and columns at once is a radius of 0.71."""
 
 
-def luminance(images: UInt8[np.ndarray, "images height width channels"]) -> Float[np.ndarray, "images height width"]:
-    """Brightness of every pixel in 0..255; of images that are neither grey nor RGB the mean of the channels."""
-    if images.shape[3] == 3:
-        return np.asarray(images.astype(np.float32) @ np.array(LUMINANCE, np.float32))
-    return np.asarray(images.mean(axis=3, dtype=np.float32))
-
-
-def radius(height: int, width: int) -> Float[np.ndarray, "frequencies half"]:
-    """Spatial frequency of each entry of a real two-dimensional spectrum, in cycles per pixel."""
-    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)))
-
-
 def image_statistics(
     images: UInt8[np.ndarray, "images height width channels"],
 ) -> dict[str, Float[np.ndarray, " images"]]:
@@ -59,16 +47,15 @@ def image_statistics(
         spread = images.max(3).astype(np.float32) - images.min(3)
         found["colourfulness"] = spread.mean((1, 2), dtype=np.float64)
     height, width = grey.shape[1:]
-    frequencies = radius(height, width)
+    half = width // 2 + 1
     # A real spectrum holds each column of frequencies but the first (and, for even widths, the last) for two.
-    twice = np.full(frequencies.shape[1], 2.0)
+    twice = np.full(half, 2.0)
     twice[0] = 1
     if width % 2 == 0:
         twice[-1] = 1
     power = np.concatenate([_power(grey[at : at + BATCH], twice) for at in range(0, len(grey), BATCH)])
     for band in BANDS:
-        inside = (frequencies > band.low) & (frequencies <= band.high)
-        found[band.name] = np.sqrt(power[:, inside].sum(1))
+        found[band.name] = np.sqrt(power[:, in_band(height, width, band.low, band.high)].sum(1))
     mass = grey - grey.min((1, 2), keepdims=True)
     total = np.maximum(mass.sum((1, 2), dtype=np.float64), 1e-9)
     found["row"] = (mass.sum(2) @ np.arange(height)) / total

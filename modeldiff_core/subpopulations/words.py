@@ -42,7 +42,7 @@ def _said(enrichment: Enrichment) -> str:
 
 
 def _clear(statistic: StatisticContrast) -> float:
-    """The difference in widths of its interval."""
+    """Return the difference in widths of its interval."""
     return abs(statistic.difference) / max(statistic.high - statistic.low, 1e-9)
 
 

@@ -1,13 +1,14 @@
 """Random changes of training images that leave their size as it is, and the list of all changes there are."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
-from torch.nn import functional as F
 
+from modeldiff_core.images import Block, add, byte_level, shift_each
+from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.training.crops import CentreCrop, RandomResizedCrop, Resize
 from modeldiff_core.training.operations import Operation, check
 
@@ -17,13 +18,7 @@ def _whole(fill: float) -> bool:
     return (fill * 255).is_integer()
 
 
-def _level(fill: float, images: Tensor) -> float | int:
-    """Return a fill of 0..1 in the scale and type of the images, which torch.where would otherwise turn into floats."""
-    return fill if images.is_floating_point() else round(fill * 255)
-
-
-def _check_probability(value: float) -> None:
-    check(0 <= value <= 1, "probability", "a probability in [0, 1]", value)
+Probability = Annotated[float, Limit(least=0, most=1, what="a probability")]
 
 
 @dataclass(frozen=True)
@@ -31,10 +26,10 @@ class Flip(Operation):
     """Mirror left and right with the given probability."""
 
     kind: Literal["flip"] = "flip"
-    probability: float = 0.5
+    probability: Probability = 0.5
 
     def __post_init__(self) -> None:
-        _check_probability(self.probability)
+        check_limits(self, check)
 
     @property
     def exact_on_bytes(self) -> bool:
@@ -59,12 +54,12 @@ class Translate(Operation):
     """
 
     kind: Literal["translate"] = "translate"
-    pixels: int = 1
+    pixels: Annotated[int, Limit(least=1)] = 1
     fill: float = 0.0
     mode: Literal["fill", "reflect"] = "fill"
 
     def __post_init__(self) -> None:
-        check(self.pixels >= 1, "pixels", "1 or more", self.pixels)
+        check_limits(self, check)
 
     @property
     def exact_on_bytes(self) -> bool:
@@ -79,25 +74,9 @@ class Translate(Operation):
     def __call__(
         self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
     ) -> Num[Tensor, "n height width channels"]:
-        n, height, width, channels = images.shape
         span = 2 * self.pixels + 1
-        shift = (draws * span).floor().clamp(max=span - 1).long() - self.pixels
-        padded = self._padded(images)
-        # A row of the result is one run of the padded image's pixels: copying runs is several times as fast as pixels.
-        runs = padded.reshape(-1).unfold(0, width * channels, channels)
-        rows = torch.arange(height, device=images.device) + self.pixels - shift[:, :1]
-        image = torch.arange(n, device=images.device)[:, None]
-        starts = (image * padded.shape[1] + rows) * padded.shape[2] + self.pixels - shift[:, 1:]
-        return runs.index_select(0, starts.flatten()).reshape(images.shape)
-
-    def _padded(self, images: Num[Tensor, "n height width channels"]) -> Num[Tensor, "n out_height out_width channels"]:
-        if self.mode == "fill":
-            return F.pad(images, (0, 0, *(self.pixels,) * 4), value=_level(self.fill, images))
-        for axis in (1, 2):
-            last = images.shape[axis] - 1
-            at = torch.arange(-self.pixels, last + self.pixels + 1, device=images.device)
-            images = images.index_select(axis, last - (last - at.abs()).abs())
-        return images
+        shifts = (draws * span).floor().clamp(max=span - 1).long() - self.pixels
+        return shift_each(images, shifts, self.pixels, self.fill if self.mode == "fill" else None)
 
 
 @dataclass(frozen=True)
@@ -105,11 +84,11 @@ class Cutout(Operation):
     """Overwrite a random square of size × size pixels, wholly inside the image, with `fill` (0..1)."""
 
     kind: Literal["cutout"] = "cutout"
-    size: int = 4
+    size: Annotated[int, Limit(least=1)] = 4
     fill: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self.size >= 1, "size", "1 or more", self.size)
+        check_limits(self, check)
 
     @property
     def exact_on_bytes(self) -> bool:
@@ -129,7 +108,7 @@ class Cutout(Operation):
             at = torch.arange(pixels, device=images.device)
             covered.append((at >= start) & (at < start + self.size))
         square = covered[0][:, :, None] & covered[1][:, None, :]
-        return torch.where(square[..., None], _level(self.fill, images), images)
+        return torch.where(square[..., None], byte_level(self.fill, images), images)
 
 
 @dataclass(frozen=True)
@@ -142,27 +121,30 @@ class Erase(Operation):
     height: int = 1
     width: int = 1
     fill: float = 0.0
-    probability: float = 1.0
+    probability: Probability = 1.0
 
     def __post_init__(self) -> None:
-        _check_probability(self.probability)
+        check_limits(self, check)
         holds = min(self.top, self.left) >= 0 and min(self.height, self.width) >= 1
         check(holds, "", "a region with height and width of 1 or more", self)
+
+    @property
+    def _block(self) -> Block:
+        return Block(self.top, self.left, self.height, self.width)
 
     @property
     def exact_on_bytes(self) -> bool:
         return _whole(self.fill)
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
-        holds = self.top + self.height <= height and self.left + self.width <= width
-        check(holds, "", f"a region inside {height}×{width} images", self)
+        check(self._block.inside(height, width), "", f"a region inside {height}×{width} images", self)
         return 1
 
     def __call__(
         self, images: Num[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
     ) -> Num[Tensor, "n height width channels"]:
         erased = images.clone()
-        erased[:, self.top : self.top + self.height, self.left : self.left + self.width] = _level(self.fill, images)
+        erased[self._block.index] = byte_level(self.fill, images)
         return torch.where((draws[:, 0] < self.probability)[:, None, None, None], erased, images)
 
 
@@ -171,10 +153,10 @@ class Noise(Operation):
     """Add independent Gaussian noise of the given standard deviation (pixels in 0..1) and clip to 0..1."""
 
     kind: Literal["noise"] = "noise"
-    deviation: float = 0.1
+    deviation: Annotated[float, Limit(above=0)] = 0.1
 
     def __post_init__(self) -> None:
-        check(self.deviation > 0, "deviation", "more than 0", self.deviation)
+        check_limits(self, check)
 
     def n_draws(self, height: int, width: int, channels: int) -> int:
         return height * width * channels
@@ -183,7 +165,7 @@ class Noise(Operation):
         self, images: Float[Tensor, "n height width channels"], draws: Float[Tensor, "n draws"]
     ) -> Float[Tensor, "n height width channels"]:
         normal: Tensor = torch.special.ndtri(draws.clamp(1e-6, 1 - 1e-6)).reshape(images.shape)
-        return (images + self.deviation * normal).clamp(0, 1)
+        return add(images, self.deviation * normal)
 
 
 Augmentation = Flip | Translate | Erase | Cutout | Noise | Resize | CentreCrop | RandomResizedCrop

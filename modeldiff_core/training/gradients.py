@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from modeldiff_core.models import ARCHITECTURES, Shape
+from modeldiff_core.models import Shape, architecture_of
 from modeldiff_core.models.stacks import to_module
 from modeldiff_core.training.operations import evaluated, shape_after
 from modeldiff_core.training.protocol import Execution
@@ -57,7 +57,7 @@ class Differentiable(Protocol):
 def network_modules(models: NetworkModels, image_shape: Shape, n_classes: int) -> TorchModels:
     """Return whole networks as torch modules."""
     recipe = models.recipe
-    architecture = ARCHITECTURES[recipe.network.kind]
+    architecture = architecture_of(recipe.network.kind)
     net = architecture.build(shape_after(recipe.augmentations, image_shape), recipe.network.sizes, n_classes).eval()
     rows = range(len(next(iter(models.state.values()))))
     net.to(next(iter(models.state.values())).device)

@@ -10,10 +10,13 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import Check
+from modeldiff_core.images import unit
 
 Shape = tuple[int, int, int]
 """Height, width and channels."""
+check = Check("recipe.augmentations")
+"""For the settings of an augmentation."""
 
 
 @runtime_checkable
@@ -112,14 +115,3 @@ def sized(
     for operation in operations:
         images = operation.at_evaluation(images if operation.exact_on_bytes else unit(images))
     return images
-
-
-def unit(images: Num[Tensor, "*batch height width channels"]) -> Float[Tensor, "*batch height width channels"]:
-    """Return bytes as pixels in 0..1, and floats unchanged."""
-    return images if images.is_floating_point() else images.float().div_(255)
-
-
-def check(holds: bool, key: str, expected: str, got: object) -> None:
-    """Raise ConfigError for a setting of an augmentation unless `holds`."""
-    if not holds:
-        raise ConfigError(f"recipe.augmentations.{key}" if key else "recipe.augmentations", expected, got)

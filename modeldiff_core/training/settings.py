@@ -4,10 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from modeldiff_core.errors import ConfigError
-from modeldiff_core.models import ARCHITECTURES
+from modeldiff_core.errors import Check, ConfigError
+from modeldiff_core.limits import Limit, check_limits
+from modeldiff_core.models import architecture_of
 from modeldiff_core.models.initial import KEY as INIT
 from modeldiff_core.models.initial import imagenet_file
 from modeldiff_core.training.augmentations import Augmentation
@@ -20,8 +21,7 @@ Constant = float | tuple[float, ...] | Literal["subset"]
 class Network:
     """The architecture and what it starts from.
 
-    kind: 'mlp' (fully connected, ReLU), 'cnn' (3×3 convolutions with ReLU and 2×2 max pooling after each), 'lenet',
-    'resnet9' (KakaoBrain's), 'resnet18', 'resnet50' (torchvision's), 'efficientnet_lite0'.
+    kind: the name of an architecture (models.ARCHITECTURES).
     widths: hidden units of each layer of an mlp, channels of each convolution of a cnn, the four of resnet9; the
     others have no choice. If not given, the architecture's own.
     init: 'random', 'imagenet', or the path of a file with weights. init_sha256: of the weights, filled in from the
@@ -29,24 +29,14 @@ class Network:
     trainable: 'all' layers, the 'last_block' and the head, or the 'head' alone; the others stay as they start.
     """
 
-    kind: Literal["mlp", "cnn", "lenet", "resnet9", "resnet18", "resnet50", "efficientnet_lite0"] = "mlp"
+    kind: str = "mlp"
     widths: tuple[int, ...] | None = None
     init: str = "random"
     init_sha256: str = ""
     trainable: Literal["all", "last_block", "head"] = "all"
 
     def __post_init__(self) -> None:
-        architecture = ARCHITECTURES[self.kind]
-        if self.widths is None:
-            object.__setattr__(self, "widths", architecture.widths)
-        widths = self.widths or ()
-        if architecture.any_depth:
-            expected = "at least one width of 1 or more"
-        else:
-            expected = f"{len(architecture.widths)} widths of 1 or more" if architecture.widths else "no widths"
-        fits = len(widths) >= 1 if architecture.any_depth else len(widths) == len(architecture.widths)
-        if not fits or min(widths, default=1) < 1:
-            raise ConfigError("recipe.network.widths", f"{expected} ({self.kind})", list(widths))
+        object.__setattr__(self, "widths", architecture_of(self.kind).checked_widths(self.widths, self.kind))
         object.__setattr__(self, "init_sha256", self._checked_digest())
 
     @property
@@ -93,14 +83,14 @@ class Recipe:
     """
 
     network: Network = Network()
-    epochs: int = 15
-    batch_size: int = 50
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0005
-    label_smoothing: float = 0.0
+    epochs: Annotated[int, Limit(least=1)] = 15
+    batch_size: Annotated[int, Limit(least=1)] = 50
+    learning_rate: Annotated[float, Limit(above=0)] = 0.1
+    momentum: Annotated[float, Limit(least=0, below=1)] = 0.9
+    weight_decay: Annotated[float, Limit(least=0)] = 0.0005
+    label_smoothing: Annotated[float, Limit(least=0, below=1)] = 0.0
     schedule: Literal["constant", "cosine", "triangular"] = "triangular"
-    peak: float = 0.2
+    peak: Annotated[float, Limit(above=0, below=1)] = 0.2
     mean: Constant = 0.5
     scale: Constant = 0.5
     augmentations: tuple[Augmentation, ...] = ()
@@ -109,15 +99,6 @@ class Recipe:
 
     def __post_init__(self) -> None:
         scales = () if self.scale == "subset" else (self.scale,) if isinstance(self.scale, int | float) else self.scale
-        for name, holds, expected in (
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("learning_rate", self.learning_rate > 0, "more than 0"),
-            ("momentum", 0 <= self.momentum < 1, "a number in [0, 1)"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "a number in [0, 1)"),
-            ("peak", 0 < self.peak < 1, "a number in (0, 1)"),
-            ("scale", all(scale > 0 for scale in scales), "more than 0"),
-        ):
-            if not holds:
-                raise ConfigError(f"recipe.{name}", expected, getattr(self, name))
+        check = Check("recipe")
+        check_limits(self, check)
+        check(all(scale > 0 for scale in scales), "scale", "more than 0", self.scale)

@@ -13,7 +13,7 @@ from torch import Tensor
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
-from modeldiff_core.models import ARCHITECTURES, Net, Shape, StackedHead, StackedNetwork
+from modeldiff_core.models import Net, Shape, StackedHead, StackedNetwork, architecture_of
 from modeldiff_core.models.batch_norm_stacks import SideBySide
 from modeldiff_core.models.initial import State, plain_state, random_state, stored_state
 from modeldiff_core.models.stacks import from_module, to_module
@@ -110,7 +110,7 @@ class Sgd(Recipe):
 
     def stackable(self, image_shape: Shape) -> bool:
         """Return whether several models can be trained in one launch."""
-        return ARCHITECTURES[self.network.kind].stack is not None or is_frozen(self, image_shape)
+        return architecture_of(self.network.kind).stack is not None or is_frozen(self, image_shape)
 
     def is_native(self, image_shape: Shape, n_classes: int, execution: Execution) -> bool:
         """Return whether models are trained in compiled code, one by one, whatever the stack."""
@@ -287,8 +287,9 @@ class _Job:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+@lru_cache(maxsize=4)
 def _stack(network: Network, shape: Shape, n_classes: int) -> StackedNetwork | None:
-    make = ARCHITECTURES[network.kind].stack
+    make = architecture_of(network.kind).stack
     return make(shape, network.sizes, n_classes) if make else None
 
 
@@ -316,7 +317,7 @@ def _stored(network: Network, shape: Shape, n_classes: int) -> State:
 def _shapes(network: Network, shape: Shape, n_classes: int) -> Net:
     """Return the network without values: names and shapes of its tensors."""
     with torch.device("meta"):
-        return ARCHITECTURES[network.kind].build(shape, network.sizes, n_classes)
+        return architecture_of(network.kind).build(shape, network.sizes, n_classes)
 
 
 def _frozen(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.models import ARCHITECTURES, Net, Shape
+from modeldiff_core.models import Net, Shape, architecture_of
 from modeldiff_core.models.initial import plain_state
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.cohort import Cohort
@@ -29,7 +29,7 @@ def workbench(
 
     Both are made once a process, since compilation takes seconds. The module keeps the weights of its last use.
     """
-    net = ARCHITECTURES[network.kind].build(image_shape, network.sizes, n_classes)
+    net = architecture_of(network.kind).build(image_shape, network.sizes, n_classes)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net, torch.compile(net, dynamic=False) if compiled else net
 

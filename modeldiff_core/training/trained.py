@@ -9,11 +9,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.func import functional_call
 
+from modeldiff_core.images import unit
 from modeldiff_core.models import Net, Shape, StackedHead, StackedNetwork
 from modeldiff_core.training.batches import ImageSource
 from modeldiff_core.training.features import Backbone
 from modeldiff_core.training.normalization import Normalization, from_subsets
-from modeldiff_core.training.operations import sized, unit
+from modeldiff_core.training.operations import sized
 from modeldiff_core.training.settings import Recipe
 
 EVALUATION_PIXELS = 2**24

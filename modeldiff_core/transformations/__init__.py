@@ -1,6 +1,5 @@
 """Candidate transformations of images, and their effects on the predictions of two algorithms."""
 
-from modeldiff_core.comparison.multiplicity import holm
 from modeldiff_core.transformations.candidates import TransformationTest, build, build_on
 from modeldiff_core.transformations.effects import (
     Changes,
@@ -13,14 +12,11 @@ from modeldiff_core.transformations.effects import (
 from modeldiff_core.transformations.judgement import Judged, Measured, judge, read
 from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation
 from modeldiff_core.transformations.search import SearchSettings
-from modeldiff_core.transformations.uncertainty import Difference, Interval, difference_test, two_way_interval
 
 __all__ = [
     "TRANSFORMATIONS",
     "Changes",
-    "Difference",
     "EffectSettings",
-    "Interval",
     "Judged",
     "Measured",
     "SearchSettings",
@@ -29,12 +25,9 @@ __all__ = [
     "build",
     "build_on",
     "changes",
-    "difference_test",
     "eligible_images",
-    "holm",
     "is_distinguishing",
     "judge",
     "measure",
     "read",
-    "two_way_interval",
 ]

@@ -8,17 +8,17 @@ from jaxtyping import Bool
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.subpopulations.statistics import LUMINANCE
+from modeldiff_core.images import Images, blend, luminance
 from modeldiff_core.transformations.patches import Pixel, check_colour, require_colour
 from modeldiff_core.transformations.pictures import RGB, check_picture, picture
-from modeldiff_core.transformations.pixels import AnyShape, Images, blend, require
+from modeldiff_core.transformations.pixels import AnyShape, require
 
 Masks = Bool[np.ndarray, "images height width"]
 """True where the object is."""
 
 
 def masks_of(examples: Examples, column: str) -> Masks:
-    """The examples' masks, from a metadata column [examples, height, width]; raises ConfigError if there is none."""
+    """Return the masks in a metadata column [examples, height, width]; raises ConfigError if there is none."""
     shape = examples.images.shape[:3]
     found = examples.metadata.get(column)
     require(
@@ -34,10 +34,8 @@ def check_shows_pictures(image_shape: tuple[int, int, int]) -> None:
 
 
 def in_channels(pixels: RGB, channels: int) -> np.ndarray:
-    """A picture in as many channels as the images have; on grey images its luminance."""
-    if channels == 3:
-        return pixels
-    return np.asarray((pixels @ np.array(LUMINANCE))[..., None])
+    """Return a picture in as many channels as the images have; on grey images its luminance."""
+    return pixels if channels == 3 else luminance(pixels, np.float64)[..., None]
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,11 @@ class Background:
             check_shows_pictures(image_shape)
 
     def on(self, examples: Examples) -> Bound:
-        """The transformation of these examples and no others."""
+        """Return the transformation of these examples and no others."""
         return Bound(self.behind, masks_of(examples, self.mask))
 
     def behind(self, images: Images, masks: Masks, intensity: float) -> Images:
-        """The images with everything outside their masks replaced."""
+        """Return the images with everything outside their masks replaced."""
         height, width, channels = images.shape[1:]
         other = np.asarray(self.value)
         if self.picture is not None:

@@ -1,13 +1,12 @@
 """Candidate transformations as a configuration names them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from types import UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.settings import exact_value, type_name
 from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples
 
 
@@ -53,7 +52,7 @@ def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transf
 
 
 def build_on(test: TransformationTest, examples: Examples) -> Transformation:
-    """The transformation that a candidate names, checked against the examples that it will be given, and of them alone.
+    """Return the transformation that a candidate names, checked against the examples that it will be given.
 
     Raises ConfigError like `build`, and where the examples lack what it needs, such as masks.
     """
@@ -83,13 +82,13 @@ def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) 
 
 
 def _moved(error: ConfigError, key: str) -> ConfigError:
-    """The error with the key of what was configured in place of the library's own."""
+    """Return the error with the key of what was configured in place of the library's own."""
     return ConfigError(f"{key}{error.key.removeprefix('transformations')}", error.expected, error.got, error.hint)
 
 
 def _settings(kind: Any, parameters: Mapping[str, object], key: str) -> dict[str, object]:
     """Give the parameters with lists made tuples; raises ConfigError for unknown, missing or mistyped ones."""
-    types = get_type_hints(kind)
+    types = get_type_hints(kind, include_extras=True)
     known = {f.name: f for f in fields(kind) if f.init}
     for name in parameters:
         if name not in known:
@@ -97,25 +96,18 @@ def _settings(kind: Any, parameters: Mapping[str, object], key: str) -> dict[str
     settings: dict[str, object] = {}
     for name, described in known.items():
         if name in parameters:
-            annotation, value = types[name], _tuples(parameters[name])
-            if annotation == tuple[Transformation, ...]:
-                value = _steps(value, f"{key}.{name}")
-            elif not _fits(value, annotation):
-                raise ConfigError(f"{key}.{name}", _readable(annotation), parameters[name])
-            settings[name] = float(cast(float, value)) if annotation is float else value
+            value, where = parameters[name], f"{key}.{name}"
+            steps = types[name] == tuple[Transformation, ...]
+            settings[name] = _steps(value, where) if steps else exact_value(types[name], value, where)
         elif described.default is MISSING and described.default_factory is MISSING:
-            raise ConfigError(f"{key}.{name}", _readable(types[name]), None, "This parameter has no default.")
+            raise ConfigError(f"{key}.{name}", type_name(types[name]), None, "This parameter has no default.")
     return settings
-
-
-def _tuples(value: object) -> object:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _steps(value: object, key: str) -> tuple[Transformation, ...]:
     """Transformations given as {kind, parameters} each."""
     made = []
-    for number, step in enumerate(value if isinstance(value, tuple) else (value,)):
+    for number, step in enumerate(value if isinstance(value, list | tuple) else (value,)):
         where = f"{key}.{number}"
         if not isinstance(step, Mapping) or not step.keys() <= {"kind", "parameters"} or "kind" not in step:
             raise ConfigError(where, "a transformation as {kind, parameters}", step)
@@ -124,26 +116,3 @@ def _steps(value: object, key: str) -> tuple[Transformation, ...]:
             raise ConfigError(f"{where}.parameters", "settings by their names", parameters)
         made.append(_made(str(step["kind"]), parameters, f"{where}.kind", f"{where}.parameters"))
     return tuple(made)
-
-
-def _fits(value: object, annotation: object) -> bool:
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin in (Union, UnionType):
-        return any(_fits(value, arg) for arg in args)
-    if origin is Literal:
-        return value in args
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        if args[-1] is Ellipsis:
-            return all(_fits(item, args[0]) for item in value)
-        return len(value) == len(args) and all(map(_fits, value, args))
-    if annotation is int or annotation is float:
-        number = int if annotation is int else int | float
-        return isinstance(value, number) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, annotation) if isinstance(annotation, type) else True
-
-
-def _readable(annotation: object) -> str:
-    plain = isinstance(annotation, type) and get_origin(annotation) is None
-    return cast(type, annotation).__name__ if plain else str(annotation)

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped, UInt8
 from scipy.special import softmax
 
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.margins import correct_class_margin
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.library import Transformation
@@ -24,23 +26,17 @@ class EffectSettings:
     chosen by `seed`.
     """
 
-    delta: float = 0.1
-    epsilon: float = 0.05
-    alpha: float = 0.05
-    level: float = 0.95
-    max_images: int = 500
+    delta: Annotated[float, Limit(above=0, most=1, what="a change of probability")] = 0.1
+    epsilon: Annotated[float, Limit(least=0)] = 0.05
+    alpha: Annotated[float, Limit(above=0, below=1)] = 0.05
+    level: Annotated[float, Limit(above=0, below=1)] = 0.95
+    max_images: Annotated[int, Limit(least=2)] = 500
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, holds, expected in (
-            ("delta", 0 < self.delta <= 1, "a change of probability in (0, 1]"),
-            ("epsilon", 0 <= self.epsilon < self.delta, f"0 or more and less than delta ({self.delta})"),
-            ("alpha", 0 < self.alpha < 1, "a number in (0, 1)"),
-            ("level", 0 < self.level < 1, "a number in (0, 1)"),
-            ("max_images", self.max_images >= 2, "2 or more"),
-        ):
-            if not holds:
-                raise ConfigError(f"effects.{name}", expected, getattr(self, name))
+        check = Check("effects")
+        check_limits(self, check)
+        check(self.epsilon < self.delta, "epsilon", f"0 or more and less than delta ({self.delta})", self.epsilon)
 
 
 def eligible_images(
@@ -135,7 +131,7 @@ def measure(
 def is_distinguishing(
     effect_a: float, effect_b: float, p_adjusted: float, *, delta: float, epsilon: float, alpha: float
 ) -> bool:
-    """Whether one algorithm reacts (|effect| ≥ delta), the other does not (≤ epsilon), and p_adjusted ≤ alpha.
+    """Return whether one algorithm reacts (|effect| ≥ delta), the other does not (≤ epsilon), and p_adjusted ≤ alpha.
 
     Either algorithm may be the one that reacts.
     """

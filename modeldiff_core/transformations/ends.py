@@ -9,7 +9,8 @@ from jaxtyping import Float, Num
 
 from modeldiff_core.data import Examples
 from modeldiff_core.identity import generator
-from modeldiff_core.subpopulations import furthest, within_classes
+from modeldiff_core.statistics import within_classes
+from modeldiff_core.subpopulations import furthest
 from modeldiff_core.transformations.candidates import TransformationTest
 
 Sign = Literal["positive", "negative"]
@@ -78,14 +79,14 @@ class End:
     def test(
         self, words: str, kind: str, parameters: dict[str, object], *, own_class: bool = False
     ) -> TransformationTest:
-        """A candidate that follows the end's class, or each image's own."""
+        """Return a candidate that follows the end's class, or each image's own."""
         whose = None if own_class else self.target_class
         name = f"{words} ({self.sign} end{', own class' if own_class else ''})"
         return TransformationTest(name, kind, whose, parameters=parameters)
 
 
 def ends(targets: Along, train: Along, share: float) -> Iterator[End]:
-    """The positive and the negative end, where there are members."""
+    """Yield the positive and the negative end, where there are members."""
     signs: tuple[tuple[Sign, int], ...] = (("positive", 1), ("negative", -1))
     for sign, factor in signs:
         parts = tuple(Along(part.examples, factor * part.values) for part in (targets, train))

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-from modeldiff_core.subpopulations.statistics import luminance, radius
-from modeldiff_core.transformations.pixels import AnyShape, Images, blend, generator_of, require, to_pixels
+from modeldiff_core.images import Images, add, blend, generator_of, in_band, luminance, spatial_frequencies, to_pixels
+from modeldiff_core.transformations.pixels import AnyShape, require
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Noise(AnyShape):
         noise = np.empty(images.shape, dtype=np.float32)
         for image, out in zip(images, noise, strict=True):
             generator_of(image, "noise", self.seed).standard_normal(dtype=np.float32, out=out)
-        return to_pixels(images + np.float32(255 * self.deviation * intensity) * noise)
+        return add(images, np.float32(255 * self.deviation * intensity) * noise)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class LowPass(_Frequencies):
     """Keeps the frequencies up to the cutoff (cycles per pixel): shapes without texture."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        return self._keep(images, radius(*images.shape[1:3]) <= self.cutoff, intensity)
+        return self._keep(images, spatial_frequencies(*images.shape[1:3]) <= self.cutoff, intensity)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class HighPass(_Frequencies):
     """Keeps the mean and the frequencies above the cutoff (cycles per pixel): texture without shapes."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        frequencies = radius(*images.shape[1:3])
+        frequencies = spatial_frequencies(*images.shape[1:3])
         return self._keep(images, (frequencies > self.cutoff) | (frequencies == 0), intensity)
 
 
@@ -120,8 +120,8 @@ class Band(AnyShape):
         require(self.gain >= 0 and self.gain != 1, "gain", "0 or more and not 1", self.gain)
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        frequencies = radius(*images.shape[1:3])
-        inside = (frequencies > self.low) & (frequencies <= self.high)
+        height, width = images.shape[1:3]
+        inside = in_band(height, width, self.low, self.high)
         spectrum = np.fft.rfft2(images.astype(np.float32), axes=(1, 2))
         spectrum[:, inside] *= 1 + (self.gain - 1) * intensity
         return to_pixels(np.fft.irfft2(spectrum, s=images.shape[1:3], axes=(1, 2)))

@@ -7,8 +7,8 @@ import torch
 from scipy import ndimage
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.training.crops import window
-from modeldiff_core.transformations.pixels import AnyShape, Images, require, require_pixel, to_pixels
+from modeldiff_core.images import Images, Rectangles, shift_all, to_pixels, window
+from modeldiff_core.transformations.pixels import AnyShape, require, require_pixel
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,7 @@ class Translate:
 
     def __call__(self, images: Images, intensity: float) -> Images:
         down, right = round(self.rows * intensity), round(self.columns * intensity)
-        out = np.full_like(images, self.fill)
-        out[:, _to(down), _to(right)] = images[:, _to(-down), _to(-right)]
-        return out
-
-
-def _to(shift: int) -> slice:
-    return slice(shift, None) if shift >= 0 else slice(None, shift)
+        return shift_all(images, down, right, self.fill)
 
 
 @dataclass(frozen=True)
@@ -88,12 +82,7 @@ class Crop(AnyShape):
         if (rows, columns) == (height, width):
             return images.copy()
 
-        def everywhere(value: int) -> torch.Tensor:
-            return torch.full((len(images),), value)
-
         top, left_edge = round(self.row * (height - rows)), round(self.column * (width - columns))
-        shown = window(
-            torch.from_numpy(images.astype(np.float32)), everywhere(top), everywhere(left_edge), everywhere(rows),
-            everywhere(columns), height, width,
-        )  # fmt: skip
-        return to_pixels(shown.numpy())
+        pixels = torch.from_numpy(images.astype(np.float32))
+        part = Rectangles.alike(pixels, top, left_edge, rows, columns)
+        return to_pixels(window(pixels, part, height, width).numpy())

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison.multiplicity import holm
+from modeldiff_core.statistics import Difference, Interval, difference_test, holm, two_way_interval
 from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.effects import Changes, EffectSettings, is_distinguishing
-from modeldiff_core.transformations.uncertainty import Difference, Interval, difference_test, two_way_interval
 
 
 @dataclass(frozen=True)

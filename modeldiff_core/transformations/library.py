@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from modeldiff_core.data import Examples
+from modeldiff_core.images import Images
 from modeldiff_core.registry import Registry
 from modeldiff_core.transformations.backgrounds import Background
 from modeldiff_core.transformations.filters import Band, Blur, Contrast, Grey, HighPass, LowPass, Noise
@@ -22,7 +23,7 @@ from modeldiff_core.transformations.paper import (
 )
 from modeldiff_core.transformations.patches import Occlusion, Overlay, Patch, Stamp, Tint, WatermarkPatch
 from modeldiff_core.transformations.patterns import Pattern, Texture
-from modeldiff_core.transformations.pixels import Images, require
+from modeldiff_core.transformations.pixels import require
 
 
 @runtime_checkable
@@ -51,7 +52,7 @@ class KnowsExamples(Protocol):
 
 
 def on_examples(transformation: Transformation, examples: Examples) -> Transformation:
-    """The transformation, told of the examples whose images it will be given, if it wants to know."""
+    """Return the transformation, bound to the examples whose images it will be given if it needs them."""
     return transformation.on(examples) if isinstance(transformation, KnowsExamples) else transformation
 
 
@@ -69,7 +70,7 @@ class Chain:
             step.check(image_shape)
 
     def on(self, examples: Examples) -> "Chain":
-        """The chain of these examples."""
+        """Return the chain of these examples."""
         return Chain(tuple(on_examples(step, examples) for step in self.steps))
 
     def __call__(self, images: Images, intensity: float) -> Images:

@@ -12,13 +12,23 @@ import torch
 from jaxtyping import Float
 
 from modeldiff_core.data import Examples
-from modeldiff_core.subpopulations.statistics import LUMINANCE
-from modeldiff_core.training.crops import RandomResizedCrop
+from modeldiff_core.images import (
+    RECTANGLE_DRAWS,
+    Images,
+    add,
+    blend,
+    color_luminance,
+    generator_of,
+    polka_dots,
+    random_rectangles,
+    to_pixels,
+    web,
+    window,
+)
 from modeldiff_core.transformations.backgrounds import Bound, Masks, check_shows_pictures, in_channels, masks_of
 from modeldiff_core.transformations.patches import Patch, Stamp
-from modeldiff_core.transformations.patterns import polka_dots, web
 from modeldiff_core.transformations.pictures import check_picture, picture
-from modeldiff_core.transformations.pixels import Images, Region, blend, generator_of, require, to_pixels
+from modeldiff_core.transformations.pixels import Region, require
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Red, green and blue in 0..1: a pattern that is normalised by it lightens where it is bright and darkens elsewhere."""
@@ -45,16 +55,16 @@ class _CroppedPattern:
         check_shows_pictures(image_shape)
 
     def _add(
-        self, images: Images, pattern: Float[np.ndarray, "height width"], crop: RandomResizedCrop, intensity: float
+        self, images: Images, pattern: Float[np.ndarray, "height width"], largest: float, intensity: float
     ) -> Images:
+        """Add a crop of 8 % to `largest` of the pattern's area, of width / height 3/4 to 4/3, to each image."""
         n, height, width, channels = images.shape
-        draws = np.stack(
-            [generator_of(x, "pattern crop", self.seed).random(crop.n_draws(height, width, channels)) for x in images]
-        )
+        draws = np.stack([generator_of(x, "pattern crop", self.seed).random(RECTANGLE_DRAWS) for x in images])
+        parts = random_rectangles(torch.from_numpy(draws), (height, width), (0.08, largest), (3 / 4, 4 / 3))
         whole = torch.from_numpy(pattern.astype(np.float32))[None, :, :, None].expand(n, height, width, 1)
-        cropped = crop(whole, torch.from_numpy(draws)).numpy()
-        mean = np.array(IMAGENET_MEAN if channels == 3 else [np.dot(IMAGENET_MEAN, LUMINANCE)], dtype=np.float32)
-        return to_pixels(images + np.float32(255 * self.delta * intensity) * (cropped - mean))
+        cropped = window(whole, parts, height, width).numpy()
+        mean = np.array(IMAGENET_MEAN if channels == 3 else [color_luminance(IMAGENET_MEAN)], dtype=np.float32)
+        return add(images, np.float32(255 * self.delta * intensity) * (cropped - mean))
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class SpiderWeb(_CroppedPattern):
     def __call__(self, images: Images, intensity: float) -> Images:
         height, width = images.shape[1:3]
         drawn = (web(height, width) > 0.45).astype(np.float64)
-        return self._add(images, drawn, RandomResizedCrop(height=height, width=width), intensity)
+        return self._add(images, drawn, 1.0, intensity)
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,7 @@ class PolkaDots(_CroppedPattern):
     def __call__(self, images: Images, intensity: float) -> Images:
         height, width = images.shape[1:3]
         drawn = np.round(polka_dots(height, width, max(2, min(height, width) // 8)))
-        crop = RandomResizedCrop(height=height, width=width, scale=(0.08, 0.5))
-        return self._add(images, drawn, crop, intensity)
+        return self._add(images, drawn, 0.5, intensity)
 
 
 @dataclass(frozen=True)
@@ -133,14 +142,14 @@ class Face:
         require(1 <= side <= room, "size", f"a face of 1 to {room} pixels in {height}×{width} images", self.size)
 
     def on(self, examples: Examples) -> "Face | Bound":
-        """The transformation of these examples, behind their objects if a mask was named."""
+        """Return the transformation of these examples, behind their objects if a mask was named."""
         return self if self.mask is None else Bound(self.behind, masks_of(examples, self.mask))
 
     def _side(self, height: int, width: int) -> int:
         return int(0.5 * (height + width) * self.size / WATERBIRDS)
 
     def behind(self, images: Images, masks: Masks, intensity: float) -> Images:
-        """The images with the face pasted outside their masks."""
+        """Return the images with the face pasted outside their masks."""
         height, width, channels = images.shape[1:]
         side = self._side(height, width)
         face = in_channels(to_pixels(picture(self.picture, side, side) * np.float32(self.brightness)), channels)

@@ -6,8 +6,8 @@ import numpy as np
 
 from modeldiff_core.data import Watermark
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.subpopulations.statistics import LUMINANCE
-from modeldiff_core.transformations.pixels import Images, Region, blend, require, require_pixel, to_pixels
+from modeldiff_core.images import Images, add, blend, color_luminance, fill_block
+from modeldiff_core.transformations.pixels import Region, require, require_pixel
 
 Pixel = int | tuple[int, int, int]
 """One value for all channels, or red, green and blue; 0..255."""
@@ -25,19 +25,13 @@ def check_colour(value: Pixel, image_shape: tuple[int, int, int]) -> None:
         raise ConfigError("transformations", f"one value for images of {image_shape[2]} channel(s)", value)
 
 
-def _fill_block(region: Region, images: Images, filling: np.ndarray | int, intensity: float) -> Images:
-    out = images.copy()
-    out[region.block] = blend(images[region.block], filling, intensity)
-    return out
-
-
 @dataclass(frozen=True)
 class WatermarkPatch(Region):
     """Blends the planted checkerboard (``data.Watermark``) into a block; pasted whole at full intensity."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
         pattern = Watermark(self.top, self.left, self.height, self.width).pattern()
-        return _fill_block(self, images, pattern[None, :, :, None], intensity)
+        return fill_block(images, self, pattern[None, :, :, None], intensity)
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class Patch(Region):
         check_colour(self.value, image_shape)
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        return _fill_block(self, images, np.asarray(self.value), intensity)
+        return fill_block(images, self, np.asarray(self.value), intensity)
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ class Stamp:
             [(pixel,) * images.shape[3] if isinstance(pixel, int) else pixel for pixel in row] for row in self.pixels
         ]
         region = Region(self.top, self.left, len(self.pixels), len(self.pixels[0]))
-        return _fill_block(region, images, np.array(values), intensity)
+        return fill_block(images, region, np.array(values), intensity)
 
 
 Change = int | tuple[int, int, int]
@@ -128,7 +122,7 @@ class Overlay:
         wide = [[(cell,) * channels if isinstance(cell, int) else cell for cell in row] for row in self.cells]
         cells = np.array(wide, dtype=np.float32)
         rows, columns = np.arange(height) * len(cells) // height, np.arange(width) * len(cells[0]) // width
-        return to_pixels(images.astype(np.float32) + np.float32(intensity) * cells[rows[:, None], columns])
+        return add(images, np.float32(intensity) * cells[rows[:, None], columns])
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ class Occlusion(Region):
     """Hides a block behind the image's own mean colour."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        return _fill_block(self, images, images.mean(axis=(1, 2), keepdims=True), intensity)
+        return fill_block(images, self, images.mean(axis=(1, 2), keepdims=True), intensity)
 
 
 @dataclass(frozen=True)
@@ -163,5 +157,5 @@ class Tint:
     def __call__(self, images: Images, intensity: float) -> Images:
         colour = np.array([self.red, self.green, self.blue], dtype=np.float64)
         if images.shape[3] == 1:
-            colour = np.array([colour @ LUMINANCE])
+            colour = np.array([color_luminance(colour)])
         return blend(images, colour, self.opacity * intensity)

@@ -1,4 +1,4 @@
-"""Pictures drawn by rule: webs, dots, stripes, checkers and textures, blended with or added to images."""
+"""Transformations that blend pictures drawn by rule with images, or add them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,51 +6,22 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.identity import generator
-from modeldiff_core.subpopulations.statistics import radius
+from modeldiff_core.images import Images, add, blend, checkerboard, in_band, polka_dots, stripes, texture, web
 from modeldiff_core.transformations.patches import Pixel, check_colour, require_colour
-from modeldiff_core.transformations.pixels import AnyShape, Images, require, to_pixels
+from modeldiff_core.transformations.pixels import AnyShape, require
 
-Picture = Float[np.ndarray, "height width"]
 PatternName = Literal["checker", "polka_dots", "stripes", "web"]
 
 
-def web(height: int, width: int, threads: int = 16, turns: int = 9) -> Picture:
-    """A spider's web in 0..1: straight threads from the centre, and threads between them that sag inwards.
-
-    Brightness falls off linearly over one pixel from the middle of a thread, which is 1/80 of the shorter side wide.
-    """
-    rows, columns = np.indices((height, width))
-    y, x = rows - (height - 1) / 2, columns - (width - 1) / 2
-    distance, angle = np.hypot(y, x), np.arctan2(y, x) / (2 * np.pi) * threads
-    between = np.abs(angle - np.round(angle))
-    spokes = between / threads * 2 * np.pi * distance
-    gap = min(height, width) / 2 / turns
-    # Where two spokes are furthest apart the thread between them comes a fifth of a gap nearer to the centre.
-    ring = distance / gap + 0.2 * (2 * between) ** 2
-    rings = np.abs(ring - np.round(ring)) * gap + np.where(distance > gap * (turns + 0.5), np.inf, 0.0)
-    half = max(0.5, min(height, width) / 160)
-    return np.asarray(np.clip(half + 0.5 - np.minimum(spokes, rings), 0, 1))
-
-
-def polka_dots(height: int, width: int, period: int) -> Picture:
-    """Discs of 0.3 periods' radius on a square lattice, every other row shifted by half a period."""
-    rows, columns = np.indices((height, width)) + 0.5
-    line = np.floor(rows / period)
-    y, x = rows - (line + 0.5) * period, (columns - line % 2 * period / 2) % period - period / 2
-    return np.asarray(np.clip(0.3 * period + 0.5 - np.hypot(y, x), 0, 1))
-
-
-def pattern(name: PatternName, height: int, width: int, period: int) -> Picture:
-    """A pattern in 0..1; period: pixels after which it repeats (of a web, between its rings)."""
-    rows, columns = np.indices((height, width))
+def pattern(name: PatternName, height: int, width: int, period: int) -> Float[np.ndarray, "height width"]:
+    """Draw a pattern in 0..1; period: pixels after which it repeats (of a web, between its rings)."""
     half = max(1, period // 2)
     if name == "web":
         return web(height, width, turns=max(1, round(min(height, width) / 2 / period)))
     if name == "polka_dots":
         return polka_dots(height, width, period)
-    cells = columns // half if name == "stripes" else rows // half + columns // half
-    return np.asarray((cells % 2).astype(np.float64))
+    drawn = stripes(height, width, half) if name == "stripes" else checkerboard(height, width, half)
+    return drawn.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -81,8 +52,7 @@ class Pattern:
         height, width, channels = images.shape[1:]
         light, dark = (np.broadcast_to(np.array(c, np.float32), (channels,)) for c in (self.light, self.dark))
         picture = pattern(self.pattern, height, width, self.period).astype(np.float32)[..., None]
-        share = np.float32(self.opacity * intensity)
-        return to_pixels((1 - share) * images + share * (dark + (light - dark) * picture))
+        return blend(images, dark + (light - dark) * picture, self.opacity * intensity)
 
 
 @dataclass(frozen=True)
@@ -104,15 +74,11 @@ class Texture(AnyShape):
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         height, width, _ = image_shape
-        frequencies = radius(height, width)
-        holds = ((frequencies > self.low) & (frequencies <= self.high)).any()
+        holds = in_band(height, width, self.low, self.high).any()
         require(bool(holds), "high", f"a band that {height}×{width} images can hold", (self.low, self.high))
 
     def __call__(self, images: Images, intensity: float) -> Images:
         height, width = images.shape[1:3]
-        frequencies = radius(height, width)
-        noise = generator("texture", self.seed).standard_normal((height, width))
-        kept = np.fft.rfft2(noise) * ((frequencies > self.low) & (frequencies <= self.high))
-        texture = np.fft.irfft2(kept, s=(height, width))
-        scaled = 255 * self.amplitude * intensity * texture / texture.std()
-        return to_pixels(images + scaled.astype(np.float32)[None, :, :, None])
+        drawn = texture(height, width, self.low, self.high, self.seed)
+        scaled = 255 * self.amplitude * intensity * drawn / drawn.std()
+        return add(images, scaled.astype(np.float32)[None, :, :, None])

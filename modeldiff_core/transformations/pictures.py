@@ -36,6 +36,6 @@ def check_picture(path: str, sha256: str) -> None:
 
 @lru_cache(maxsize=16)
 def picture(path: str, height: int, width: int) -> RGB:
-    """The picture in red, green and blue, resized (bilinear, smoothed where it shrinks)."""
+    """Return the picture in red, green and blue, resized (bilinear, smoothed where it shrinks)."""
     with Image.open(Path(path).expanduser()) as image:
         return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))

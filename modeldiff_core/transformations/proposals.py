@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
 
-from modeldiff_core.subpopulations import within_classes
+from modeldiff_core.statistics import within_classes
 from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.ends import Along, End, ends
 from modeldiff_core.transformations.whole_image import statistic_contrast, whole_image
@@ -65,7 +65,7 @@ def _pixel_contrast(targets: Along, train: Along) -> Float[np.ndarray, "height w
 
 
 def _blocks(contrast: Float[np.ndarray, "height width"]) -> list[_Block]:
-    """The block around the peak, then the best place of each shape of block, best shape first."""
+    """Return the block around the peak, then the best place of each shape of block, best shape first."""
     height, width = contrast.shape
     excess = np.zeros((height + 1, width + 1))
     excess[1:, 1:] = np.cumsum(np.cumsum(np.square(contrast) - 1, axis=0), axis=1)
@@ -85,7 +85,7 @@ def _blocks(contrast: Float[np.ndarray, "height width"]) -> list[_Block]:
 
 
 def _around_peak(contrast: Float[np.ndarray, "height width"]) -> _Block:
-    """The box around what hangs together with the strongest pixel, corners too, at HELD of its contrast or more."""
+    """Return the box around the pixels connected to the strongest one, corners too, at HELD of its contrast or more."""
     regions, _ = ndimage.label(contrast >= HELD * contrast.max(), structure=np.ones((3, 3)))
     row, column = np.unravel_index(int(contrast.argmax()), contrast.shape)
     rows, columns = ndimage.find_objects((regions == regions[row, column]).astype(int))[0]

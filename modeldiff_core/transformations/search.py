@@ -6,13 +6,15 @@ with the same models, or the best of many candidates would look real where nothi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from modeldiff_core.data import Examples
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.candidates import TransformationTest, build_on
 from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
@@ -33,21 +35,16 @@ class SearchSettings:
     make an end of a direction. seed: decides the halves.
     """
 
-    directions: int = 4
-    candidates: int = 24
-    confirmed: int = 3
-    share: float = 0.05
+    directions: Annotated[int, Limit(least=0)] = 4
+    candidates: Annotated[int, Limit(least=1)] = 24
+    confirmed: Annotated[int, Limit(least=1)] = 3
+    share: Annotated[float, Limit(above=0, most=0.5)] = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, holds, expected in (
-            ("directions", self.directions >= 0, "0 or more"),
-            ("candidates", self.candidates >= 1, "1 or more"),
-            ("confirmed", 1 <= self.confirmed <= self.candidates, f"1 to candidates ({self.candidates})"),
-            ("share", 0 < self.share <= 0.5, "a number in (0, 0.5]"),
-        ):
-            if not holds:
-                raise ConfigError(f"search.{name}", expected, getattr(self, name))
+        check = Check("search")
+        check_limits(self, check)
+        check(self.confirmed <= self.candidates, "confirmed", f"1 to candidates ({self.candidates})", self.confirmed)
 
 
 Halves = tuple[Int[np.ndarray, " ranking"], Int[np.ndarray, " confirming"]]
@@ -60,7 +57,7 @@ def image_halves(targets: int, seed: int) -> Halves:
 
 
 def model_halves(models: int) -> tuple[range, range]:
-    """The models that rank and those that confirm."""
+    """Return the models that rank and those that confirm."""
     return range((models + 1) // 2), range((models + 1) // 2, models)
 
 
@@ -105,7 +102,7 @@ def joined(groups: Sequence[Sequence[Changes]], rows: slice) -> list[Changes]:
 def best(
     effects_a: Float[np.ndarray, " candidates"], effects_b: Float[np.ndarray, " candidates"], count: int
 ) -> Int[np.ndarray, " finalists"]:
-    """The candidates of the largest |A's effect − B's|, best first."""
+    """Return the candidates of the largest |A's effect − B's|, best first."""
     return np.asarray(np.argsort(-np.abs(effects_a - effects_b), kind="stable")[:count])
 
 
@@ -145,7 +142,7 @@ class Subjects:
 def rank(
     subjects: Subjects, tests: Sequence[TransformationTest], settings: SearchSettings, effects: EffectSettings
 ) -> tuple[TransformationTest, ...]:
-    """The tests of the largest difference at full intensity on the ranking half of the images and models."""
+    """Return the tests of the largest difference at full intensity on the ranking half of the images and models."""
     found = subjects.changes(tests, 0, settings, effects, (1.0,))
     of_a, of_b = (np.array([changes.probability.mean() for changes in of]) for of in found)
     return tuple(tests[at] for at in best(of_a, of_b, settings.confirmed))

@@ -12,7 +12,7 @@ TRIED = 8
 
 
 def try_on(test: TransformationTest, targets: Examples, effects: EffectSettings) -> bool:
-    """Whether the candidate changes any of a few of the images that its effect will be measured on.
+    """Return whether the candidate changes any of a few of the images that its effect will be measured on.
 
     Raises ConfigError naming ``transformations.<name>`` where fewer than 2 images are left to measure on, and
     ``transformations.<name>.kind`` for one that cannot be applied or breaks its contract: images of the same shape and

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.subpopulations import BANDS, image_statistics, within_classes
+from modeldiff_core.statistics import within_classes
+from modeldiff_core.subpopulations import BANDS, image_statistics
 from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.ends import Along, End
 
@@ -43,7 +44,7 @@ def whole_image(end: End, statistics: dict[str, float]) -> Iterator[Transformati
 
 
 def _overlay(end: End) -> Iterator[Proposed]:
-    """What sets members apart on average; twice, since some members lack what the others have, and a part is chance."""
+    """Yield the average difference of the members; twice, since some lack what others have, and a part is chance."""
     difference = end.difference(lambda images: images)
     if difference is None:
         return
@@ -67,7 +68,7 @@ def _means(
 
 
 def _turn(end: End) -> Iterator[Proposed]:
-    """The quarter turn that brings the mean image of the rest of the end's class closest to that of its members."""
+    """Yield the quarter turn that brings the mean image of others of the end's class closest to that of its members."""
     if end.target_class is None or end.images.shape[1] != end.images.shape[2]:
         return
     others = end.others()

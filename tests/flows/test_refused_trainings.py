@@ -38,7 +38,7 @@ def told(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
 
 def weights(kind: str, folder: Path, *, pickled: bool = False) -> Path:
     path = folder / f"{kind}.safetensors"
-    state = ARCHITECTURES[kind].build((12, 12, 1), ARCHITECTURES[kind].widths, 10).state_dict()
+    state = ARCHITECTURES.get(kind).build((12, 12, 1), ARCHITECTURES.get(kind).widths, 10).state_dict()
     torch.save(state, path) if pickled else save_file(state, path)
     return path
 

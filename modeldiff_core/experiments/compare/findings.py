@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison import NEAR, extremes, models_needed, p_values
+from modeldiff_core.comparison import NEAR, extremes, models_needed
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
@@ -17,9 +17,10 @@ from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.search import Search, read_finalists, searches
+from modeldiff_core.statistics import holm, p_values
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
 from modeldiff_core.study.config import ComparisonConfig, RegressionConfig
-from modeldiff_core.transformations import Judged, Measured, holm, judge, read
+from modeldiff_core.transformations import Judged, Measured, judge, read
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ from modeldiff_core.report.facts import (
 from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.statistics import Interval
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import StudyConfig
-from modeldiff_core.transformations import Interval, Judged, TransformationTest, build_on, eligible_images
+from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
 
 SHOWN = 6

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from modeldiff_core.images import unit
 from modeldiff_core.training.batches import ImageSource, Resident
 from modeldiff_core.training.cohort import Cohort
 from modeldiff_core.training.descent import rate_of
 from modeldiff_core.training.native.layout import Layout
 from modeldiff_core.training.native.network import NativeNetwork, Passes, Rules, Table
 from modeldiff_core.training.normalization import Normalization
-from modeldiff_core.training.operations import changed, unit
+from modeldiff_core.training.operations import changed
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.trained import Evaluator, State
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from modeldiff_core.comparison import Pairs, common_fits, p_values, part_differences, permuted_differences
+from modeldiff_core.comparison import Pairs, common_fits, part_differences, permuted_differences
 from modeldiff_core.comparison.permutation import both_sides
 from modeldiff_core.datamodels import fit_ridge
 from modeldiff_core.datamodels.ridge import Ridge
+from modeldiff_core.statistics import p_values
 from modeldiff_core.subsets import SubsetSampler
 
 TRAIN, TARGETS, MODELS, COMPONENTS = 40, 30, 241, 2

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from modeldiff_core.comparison import cross_fit, models_needed, p_values
+from modeldiff_core.comparison import cross_fit, models_needed
 from modeldiff_core.comparison.power import critical_difference
+from modeldiff_core.statistics import p_values
 
 
 @pytest.mark.parametrize(("draws", "tests"), [(384, 16), (999, 4), (99, 2)])

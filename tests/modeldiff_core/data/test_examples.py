@@ -1,5 +1,6 @@
 """Examples and data sets in memory: checks on pixels and labels, selection, fingerprints."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -83,6 +84,18 @@ def test_fingerprint_sees_values_only() -> None:
     assert not strided.flags["C_CONTIGUOUS"]
     small = replace(d, train=Examples(strided, d.train.labels.astype(np.int32), dict(d.train.metadata)))
     assert small.fingerprint == d.fingerprint
+
+
+def test_a_data_set_is_hashed_once_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    sha256 = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda *args: made.append(1) or sha256(*args))
+    d = dataset()
+    assert made == []
+    assert len({d.fingerprint for _ in range(5)}) == 1
+    assert len(made) == 1
+    assert replace(d, classes=("a", "b", "d")).fingerprint != d.fingerprint
+    assert len(made) == 2, "another data set has a digest of its own"
 
 
 def test_a_column_of_objects_has_no_fingerprint() -> None:

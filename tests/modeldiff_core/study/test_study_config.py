@@ -32,7 +32,7 @@ def problem(content: Make, changes: dict[str, object] | None = None, remove: str
 def test_a_study_is_made_of_plain_values(content: Make) -> None:
     study = parse_study(content())
     assert study == StudyConfig(**content())
-    assert study.algorithm("a") == study.algorithm_a != study.algorithm_b == study.algorithm("b")
+    assert study.algorithm_a != study.algorithm_b
     assert study.dataset.options()["n_train"] == 200
     assert study.transformations[0].target_class == 8
     assert study.comparison == ComparisonConfig()

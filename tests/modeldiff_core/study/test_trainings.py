@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pytest
 
 from flows.cli.compose import request
+from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest, plain, restore
 from modeldiff_core.responses import shards_of
@@ -161,6 +163,20 @@ def test_data_that_have_changed_since_the_plan_are_refused(planned: Planned) -> 
     with pytest.raises(ConfigError, match="examples with fingerprint 00000000") as caught:
         stale.load()
     assert caught.value.key == "dataset"
+
+
+def test_shards_of_one_process_hash_their_data_once(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a data set that no other test has loaded."""
+    hashed = []
+    once = Dataset.fingerprint.func
+    counting = cached_property(lambda data: hashed.append(1) or once(data))
+    counting.__set_name__(Dataset, "fingerprint")
+    monkeypatch.setattr(Dataset, "fingerprint", counting)
+    a, b = planned({"dataset.seed": 4711})[2]
+    for training in (a, b, a, restore(Training, plain(b))):
+        training.load()
+        training.task()
+    assert len(hashed) == 1
 
 
 def test_the_last_shard_is_trained_in_full() -> None:

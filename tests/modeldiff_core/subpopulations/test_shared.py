@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from modeldiff_core.data import Examples
-from modeldiff_core.subpopulations import BANDS, image_statistics, in_words, shared, within_classes
-from modeldiff_core.subpopulations import contrast as contrast_module
+from modeldiff_core.statistics import contrast as contrast_module
+from modeldiff_core.statistics import within_classes
+from modeldiff_core.subpopulations import BANDS, image_statistics, in_words, shared
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], 20)

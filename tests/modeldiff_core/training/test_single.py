@@ -93,7 +93,7 @@ def test_a_model_is_the_one_that_torch_s_own_loop_trains() -> None:
     """The same order and start, torch.optim.SGD, a plain loop: batch normalization included."""
     recipe = replace(RESNET9, epochs=2, schedule="constant", learning_rate=0.1)
     start = trained(replace(recipe, learning_rate=1e-30, momentum=0.0, weight_decay=0.0), [3]).weights()
-    net = ARCHITECTURES["resnet9"].build((12, 12, 1), (4, 8, 8, 8), 10)
+    net = ARCHITECTURES.get("resnet9").build((12, 12, 1), (4, 8, 8, 8), 10)
     net.load_state_dict({n: torch.from_numpy(v[0]) for n, v in start.items() if "running" not in n}, strict=False)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=recipe.weight_decay)
     images = F.interpolate(torch.from_numpy(digits().train.images).permute(0, 3, 1, 2) / 255, (12, 12), mode="bilinear")
@@ -278,7 +278,7 @@ def test_settings_that_cannot_be_are_named(make: object, key: str) -> None:
 
 def test_a_checkpoint_of_another_architecture_is_found_by_the_check(tmp_path: Path) -> None:
     path = tmp_path / "lenet.safetensors"
-    lenet = ARCHITECTURES["lenet"].build((12, 12, 1), (), 10)
+    lenet = ARCHITECTURES.get("lenet").build((12, 12, 1), (), 10)
     save_file({name: value.detach().numpy() for name, value in lenet.state_dict().items()}, path)
     right, wrong = (Sgd(network=Network(kind, init=str(path)), augmentations=LARGER) for kind in ("lenet", "cnn"))
     right.check((8, 8, 1), 10)

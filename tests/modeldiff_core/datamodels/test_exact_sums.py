@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from modeldiff_core.datamodels.whole import BITS, Scale, sums
+from modeldiff_core.datamodels.exact_sums import BITS, Scale, sums
 
 RNG = np.random.default_rng(0)
 MASKS = RNG.random((60, 7)) < 0.5

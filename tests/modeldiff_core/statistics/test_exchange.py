@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from modeldiff_core.subpopulations import exchange, within_classes
-from modeldiff_core.subpopulations.exchange import exchanged
+from modeldiff_core.statistics import exchange, within_classes
+from modeldiff_core.statistics.exchange import exchanged
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2], [40, 50, 30])

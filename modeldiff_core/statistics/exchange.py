@@ -51,10 +51,18 @@ def exchanged(
     return np.asarray((1 + draws - reached) / (1 + draws)).reshape(values.shape[1:])
 
 
+def p_values(
+    differences: Float[np.ndarray, " components"], null: Float[np.ndarray, " draws"]
+) -> Float[np.ndarray, " components"]:
+    """Return (1 + number of null draws at least as large)/(1 + number of draws); 1 without any draw."""
+    larger = (null[None, :] >= differences[:, None]).sum(1)
+    return np.asarray((1 + larger) / (1 + len(null)))
+
+
 def _choices(
     members: Bool[np.ndarray, " examples"], index: Int[np.ndarray, " examples"], draws: int
 ) -> sparse.csr_array:
-    """A row of ones and zeros for the members, and one for each draw of as many of each class."""
+    """Return a row of ones and zeros for the members, and one for each draw of as many members of each class."""
     rng = generator("exchanged members", draws)
     of_classes = []
     for c in np.unique(index[members]):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from modeldiff_core.evaluation import ranks
-from modeldiff_core.evaluation.ranks import average_ranks, rank_correlation
+from modeldiff_core.statistics import ranks
+from modeldiff_core.statistics.ranks import average_ranks, rank_correlation
 
 
 @given(

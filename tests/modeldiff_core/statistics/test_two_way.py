@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from modeldiff_core.errors import ConfigError, Diverged
-from modeldiff_core.transformations import difference_test, holm, two_way_interval
+from modeldiff_core.statistics import difference_test, holm, two_way_interval
 
 MU = 0.2
 RUNS = 400

@@ -25,7 +25,7 @@ class Scale:
 
     @classmethod
     def of(cls, margins: Float[Tensor, "models targets"]) -> "Scale":
-        """A unit for each target, a power of two, and the first model's margins."""
+        """Return a unit for each target, a power of two, and the first model's margins."""
         offset = margins[0].double()
         _, exponent = np.frexp((margins.double() - offset).abs().amax(0).cpu().numpy())
         return cls(torch.from_numpy(np.ldexp(1.0, exponent - BITS)).to(margins.device), offset)

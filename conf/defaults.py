@@ -1,0 +1,56 @@
+"""Every setting of the study's parts with its class's default, as Hydra's group `defaults`.
+
+A YAML file begins with the defaults of its part (``/defaults/subsets@_here_``) and states only what differs, so that a
+default stands in one place, the class, and every key can still be overridden on the command line.
+
+Recipes of algorithms are no part of it: a study keeps a recipe as it was given, and their files state the whole of one.
+"""
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from pydantic import TypeAdapter
+
+from modeldiff_core.data.sources import SHIPPED as SOURCES
+from modeldiff_core.datamodels.ridge import Ridge
+from modeldiff_core.datamodels.trak import Trak
+from modeldiff_core.store import StoreSettings
+from modeldiff_core.study.config import ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
+from modeldiff_core.study.counterfactual import CounterfactualConfig
+from modeldiff_core.transformations import EffectSettings, SearchSettings
+
+TO_BE_GIVEN = "???"
+"""Hydra's mark of a value without a default."""
+
+
+def defaults_of(settings: type[Any]) -> dict[str, Any]:
+    """Return the defaults of a dataclass of settings as plain values, TO_BE_GIVEN where there is none."""
+    found = {}
+    for field in fields(settings):
+        made = field.default if field.default_factory is MISSING else field.default_factory()
+        found[field.name] = TO_BE_GIVEN if made is MISSING else made
+    plain: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(found, mode="json")
+    return plain
+
+
+def all_defaults() -> dict[str, dict[str, Any]]:
+    """Return the content of the group `defaults`, by name."""
+    estimators = {"ridge": defaults_of(Ridge), "trak": defaults_of(Trak)}
+    return {
+        "subsets": SubsetConfig().model_dump(mode="json"),
+        "ensemble": EnsembleConfig().model_dump(mode="json"),
+        "regression": RegressionConfig(settings=estimators).model_dump(mode="json"),
+        "comparison": ComparisonConfig().model_dump(mode="json"),
+        "effects": defaults_of(EffectSettings),
+        "search": defaults_of(SearchSettings),
+        "counterfactual": CounterfactualConfig().model_dump(mode="json"),
+        "store": defaults_of(StoreSettings),
+        **{f"dataset_{kind}": {"kind": kind, **defaults_of(source)} for kind, source in SOURCES.items()},
+    }
+
+
+def register() -> None:
+    """Make the group known to Hydra; calling it again changes nothing."""
+    for name, node in all_defaults().items():
+        ConfigStore.instance().store(name, node, group="defaults")

@@ -1,0 +1,15 @@
+"""Spatial frequencies of a real two-dimensional spectrum."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+def spatial_frequencies(height: int, width: int) -> Float[np.ndarray, "frequencies half"]:
+    """Return the frequency of each entry of the spectrum, in cycles per pixel."""
+    return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)))
+
+
+def in_band(height: int, width: int, low: float, high: float) -> Bool[np.ndarray, "frequencies half"]:
+    """Return which entries of the spectrum lie above `low` and up to `high`, in cycles per pixel."""
+    frequencies = spatial_frequencies(height, width)
+    return np.asarray((frequencies > low) & (frequencies <= high))
