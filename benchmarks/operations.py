@@ -151,9 +151,13 @@ class Run:
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         with (self.site.folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", *arguments], env=self.site.surroundings, cwd=self.site.folder,
-                stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-m", "flows.cli", *arguments],
+                env=self.site.surroundings,
+                cwd=self.site.folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         self.site.closing.callback(kill_tree, process)
         return process
 
@@ -185,7 +189,7 @@ def server(site: Site, store: ObjectStore) -> End:
     time.sleep(60)
     shards = run.shards()
     site.server.start()
-    return run.finished(f"Prefect's server away for 60 s, in which the run came to {shards} shards")
+    return run.finished(f"Prefect's server stopped for 60 s, in which the run came to {shards} shards")
 
 
 def dask(site: Site, store: ObjectStore) -> End:
@@ -210,23 +214,19 @@ def ray(site: Site, store: ObjectStore) -> End:
     """Kill one of two Ray nodes, with the workers on it."""
     from ray.util import get_node_ip_address
 
-    # ray start asks for a token, which a flow would need too: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.
+    # ray start requires a token, and so would the flow: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.
     site = replace(site, surroundings={**site.surroundings, "RAY_AUTH_MODE": "disabled"})
     port = free_ports()
-    own = (
-        "--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000",
-        "--min-worker-port", "0", "--max-worker-port", "0",  # any: the usual ones may hold the head's
-    )  # fmt: skip
+    common = "--num-cpus 1 --block --disable-usage-stats --object-store-memory 100000000".split()
+    common += "--min-worker-port 0 --max-worker-port 0".split()  # any: the default range may contain the head's port
     start = "-m", "ray.scripts.scripts", "start"
-    address = f"{get_node_ip_address()}:{port}"  # Ray takes loopback for this too
+    address = f"{get_node_ip_address()}:{port}"  # Ray uses this address for loopback too
     with ExitStack() as stack:
-        head = (
-            "--head", "--port", str(port), "--ray-client-server-port", str(port + 1), "--include-dashboard", "false",
-            "--temp-dir", str(site.folder / "ray"),
-        )  # fmt: skip
-        stack.enter_context(cluster_process(site, *start, *own, *head))
+        head = f"--head --port {port} --ray-client-server-port {port + 1} --include-dashboard false".split()
+        head += ["--temp-dir", str(site.folder / "ray")]
+        stack.enter_context(cluster_process(site, *start, *common, *head))
         wait_for_listener(port)
-        second = stack.enter_context(cluster_process(site, *start, *own, "--address", address))
+        second = stack.enter_context(cluster_process(site, *start, *common, "--address", address))
         time.sleep(10)
         run = Run(site, store, ("runner=ray", f"runner.address={address}", "runner.workers=null")).begun()
         kill_tree(second)
@@ -237,8 +237,8 @@ def objects(site: Site, store: ObjectStore) -> End:
     """Kill the S3 server, and restart it after half a minute."""
     with s3_server(fresh(site, "s3")) as s3:
         os.environ.update(s3.environment)
-        there = replace(site, surroundings={**site.surroundings, **s3.environment})
-        run = Run(there, _on(s3, store)).begun()
+        s3_site = replace(site, surroundings={**site.surroundings, **s3.environment})
+        run = Run(s3_site, _on(s3, store)).begun()
         s3.kill()
         time.sleep(30)
         s3.start()
@@ -280,9 +280,15 @@ def notice(site: Site, store: ObjectStore) -> End:
 
 
 DRILLS: dict[str, Callable[[Site, ObjectStore], End]] = {
-    "worker": worker, "flow": flow, "server": server, "dask": dask, "ray": ray, "s3": objects, "disk": disk,
+    "worker": worker,
+    "flow": flow,
+    "server": server,
+    "dask": dask,
+    "ray": ray,
+    "s3": objects,
+    "disk": disk,
     "notice": notice,
-}  # fmt: skip
+}
 
 
 def last_state(site: Site) -> str:
@@ -380,11 +386,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--log", type=Path, default=Path("operations.jsonl"))
     parser.add_argument("--only", nargs="+", choices=DRILLS, default=list(DRILLS))
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # through all that has to be ended
-    log = given.log.absolute()
+    options = parser.parse_args()
+    signal.signal(
+        signal.SIGTERM, lambda signum, _: sys.exit(128 + signum)
+    )  # unwinds the stack, which ends all processes
+    log = options.log.absolute()
     outcomes = logged(log)
-    left = [name for name in given.only if name not in {outcome.drill for outcome in outcomes}]
+    left = [name for name in options.only if name not in {outcome.drill for outcome in outcomes}]
     with tempfile.TemporaryDirectory(prefix="operations-") as name, ExitStack() as stack:
         folder = Path(name)
         if left:
