@@ -14,7 +14,8 @@ from modeldiff_core.store import ObjectStore, StoreSettings
 def perform(store: ObjectStore, work: Mapping[str, Any], execution: object | None = None) -> dict[str, Any]:
     """Carry out what ``Step.work`` wrote and return where the result is, as plain JSON.
 
-    A recorded failure of an earlier attempt is replaced, checkpoints are removed once the result is complete.
+    A recorded failure of an earlier attempt is replaced. Checkpoints are removed once the work is over, with a result
+    or with a recorded failure.
 
     Args:
         store: Where inputs are read and the result is written.
@@ -30,12 +31,11 @@ def perform(store: ObjectStore, work: Mapping[str, Any], execution: object | Non
         stage(store, spec, execution) if work["on_device"] else stage(store, spec)
     except RecordedFailure as failure:
         write_failure(store, reference, failure)
+        _remove(store, work["scratch"])
         return {**work["reference"], "failure": failure.reason}
     if store.exists(failure_key(reference)):
         store.delete(failure_key(reference))
-    if work["scratch"]:
-        for key in store.sizes(work["scratch"].rstrip("/")):
-            store.delete(key)
+    _remove(store, work["scratch"])
     return dict(work["reference"])
 
 
@@ -47,3 +47,10 @@ def perform_work(
     if execution is None:
         return result
     return {**result, "device": execution.get("device", "cpu"), "machine": socket.gethostname()}
+
+
+def _remove(store: ObjectStore, scratch: str) -> None:
+    """Delete the checkpoints below a prefix; nothing for a step without one."""
+    if scratch:
+        for key in store.sizes(scratch.rstrip("/")):
+            store.delete(key)
