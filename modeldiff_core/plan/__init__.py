@@ -1,6 +1,7 @@
 """Steps, plans, running them and auditing a store against them: the only description of an experiment's work."""
 
 from modeldiff_core.plan.audit import Finding, Survey, repair, survey, verify
+from modeldiff_core.plan.checkpoint import Checkpoint
 from modeldiff_core.plan.failures import RecordedFailure, read_failure
 from modeldiff_core.plan.listing import Listing
 from modeldiff_core.plan.perform import perform
@@ -15,6 +16,7 @@ __all__ = [
     "Array",
     "Bar",
     "Bundle",
+    "Checkpoint",
     "Cost",
     "Files",
     "Finding",

@@ -9,8 +9,8 @@ import numpy as np
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import differences
-from modeldiff_core.plan.reference import Reference
-from modeldiff_core.store import ObjectStore, read_record, read_tensors
+from modeldiff_core.plan.reference import Reference, refer
+from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_tensors
 from modeldiff_core.store.tensors import Arrays
 
 
@@ -84,8 +84,30 @@ class Tensors(OneObject):
     arrays: tuple[Array, ...] = ()
     all_finite: bool = True
 
+    @classmethod
+    def of(cls, folder: str, name: str, identity: object, *arrays: Array) -> "Tensors":
+        """Return the object ``<folder>/<name>-<digest8>.safetensors`` of what this identity makes.
+
+        Args:
+            folder: Where it is.
+            name: What it is called, in its header too.
+            identity: Everything that decides its values.
+            arrays: The arrays that have to be there.
+
+        """
+        reference = refer(folder, name, identity, record="{key}.safetensors")
+        return cls(reference, {name: reference.digest}, arrays)
+
+    def write(self, store: ObjectStore, arrays: Arrays, facts: Mapping[str, object] | None = None) -> None:
+        """Put the arrays, with facts about them, in one step."""
+        write_tensors(store, self.reference.record, TensorObject(arrays, self.identity, facts or {}))
+
+    def read(self, store: ObjectStore) -> Arrays:
+        """Return the arrays, checked; raises Foreign, DamagedObject or FileNotFoundError."""
+        return read_checked(store, self.reference.record, self.identity, self.arrays, self.all_finite)
+
     def check(self, store: ObjectStore) -> None:
-        read_checked(store, self.reference.record, self.identity, self.arrays, self.all_finite)
+        self.read(store)
 
 
 def read_checked(
