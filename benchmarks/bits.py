@@ -24,7 +24,7 @@ from safetensors.numpy import load
 
 from benchmarks.checkout import Checkout
 from benchmarks.small_runs import RUNS
-from tests.golden_files import LEFT_OUT, normalized
+from harness.golden_files import LEFT_OUT, normalized
 
 ALLOWED = {
     r"comparisons/.*\.html": "pages, which show versions and seconds",

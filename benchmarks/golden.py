@@ -2,9 +2,15 @@
 
     python -m benchmarks.golden [names, all by default] [folder=PATH for the stores, a temporary one by default]
 
+<<<<<<< HEAD
 Two runs are complete studies as a user runs them, the others those of ``benchmarks.small_runs``. Parts that vary from
 run to run are replaced or left out, as ``tests.golden_files`` describes. Only a checkout whose numbers are the
 reference may write the files: ``tests/test_golden.py`` and ``benchmarks.bits`` compare every other one with them.
+=======
+Two runs are whole studies as a user runs them, the others those of ``benchmarks.small_runs``. What cannot be the same
+every time is replaced or left out as ``harness.golden_files`` states. Only a checkout whose numbers are the reference
+may write them: afterwards ``tests/test_golden.py`` and ``benchmarks.bits`` hold every other one to them.
+>>>>>>> nightly
 """
 
 import json
@@ -17,10 +23,10 @@ from typing import Any
 
 from benchmarks.checkout import Checkout
 from benchmarks.small_runs import LOCAL, RUNS
+from harness import golden_keys
+from harness.golden_files import NUMBERED, Golden, split, stored_numbers, write_golden
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
-from tests import golden_keys
-from tests.golden_files import NUMBERED, Golden, split, stored_numbers, write_golden
 
 WHOLE = "digits_watermark", "digits_null"
 """Studies that are run at full size, in a minute or two each."""

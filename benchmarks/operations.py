@@ -217,8 +217,8 @@ def ray(site: Site, store: ObjectStore) -> End:
     # ray start requires a token, and so would the flow: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.
     site = replace(site, surroundings={**site.surroundings, "RAY_AUTH_MODE": "disabled"})
     port = free_ports()
-    common = "--num-cpus 1 --block --disable-usage-stats --object-store-memory 100000000".split()
-    common += "--min-worker-port 0 --max-worker-port 0".split()  # any: the default range may contain the head's port
+    common = ["--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000"]
+    common += ["--min-worker-port", "0", "--max-worker-port", "0"]  # any: the default range may contain the head's port
     start = "-m", "ray.scripts.scripts", "start"
     address = f"{get_node_ip_address()}:{port}"  # Ray uses this address for loopback too
     with ExitStack() as stack:
