@@ -2,15 +2,9 @@
 
     python -m benchmarks.golden [names, all by default] [folder=PATH for the stores, a temporary one by default]
 
-<<<<<<< HEAD
 Two runs are complete studies as a user runs them, the others those of ``benchmarks.small_runs``. Parts that vary from
-run to run are replaced or left out, as ``tests.golden_files`` describes. Only a checkout whose numbers are the
+run to run are replaced or left out, as ``harness.golden_files`` describes. Only a checkout whose numbers are the
 reference may write the files: ``tests/test_golden.py`` and ``benchmarks.bits`` compare every other one with them.
-=======
-Two runs are whole studies as a user runs them, the others those of ``benchmarks.small_runs``. What cannot be the same
-every time is replaced or left out as ``harness.golden_files`` states. Only a checkout whose numbers are the reference
-may write them: afterwards ``tests/test_golden.py`` and ``benchmarks.bits`` hold every other one to them.
->>>>>>> nightly
 """
 
 import json

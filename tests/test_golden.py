@@ -6,13 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
-from modeldiff_core.study import StudyConfig, parse_study
-=======
 from harness import golden_keys
 from harness.golden_files import FIRST_MASKS, NUMBERED, Golden, differences, read_golden, split, stored_numbers
-from modeldiff_core.study import parse_study
->>>>>>> nightly
+from modeldiff_core.study import StudyConfig, parse_study
 from modeldiff_core.study.adopted import AdoptedStudy
 from tests.modeldiff_core.stages.studies import local
 

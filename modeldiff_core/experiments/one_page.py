@@ -14,8 +14,8 @@ from modeldiff_core.plan import Cost, Files, Label, Record, Reference, Step, Wav
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.report.recheck import check_numbers
+from modeldiff_core.settings import Settings
 from modeldiff_core.store import ObjectStore, read_record, write_record
-from modeldiff_core.study.config import Settings
 
 
 class OnePageStudy(Settings):

@@ -82,5 +82,6 @@ def _content(study: Study) -> Mapping[str, Any]:
         return content if kind == DEFAULT else {**content, KIND: kind}
     if isinstance(study, Mapping):
         return study
-    found = json.loads(Path(study).read_text("utf-8"))
-    return found["study"] if isinstance(found.get("study"), dict) else found
+    found: dict[str, Any] = json.loads(Path(study).read_text("utf-8"))
+    whole: dict[str, Any] = found["study"] if isinstance(found.get("study"), dict) else found
+    return whole
