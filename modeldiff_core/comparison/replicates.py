@@ -74,7 +74,7 @@ class Replicates:
     def bootstrap(self, random: np.random.Generator) -> Float[np.ndarray, " rows"]:
         """Return weights of rows in a bootstrap sample of replicates; they sum to the number of rows in expectation."""
         drawn = random.integers(len(self), size=len(self))
-        return np.bincount(drawn, minlength=len(self))[self._ranks].astype(np.float64)
+        return np.asarray(np.bincount(drawn, minlength=len(self))[self._ranks], np.float64)
 
 
 def cross_fitted(
@@ -95,7 +95,7 @@ def stability(estimate: Estimate, replicates: Replicates) -> Float[np.ndarray, "
     """Return the cosine of each target's attributions between the halves of the replicates; 0 for a row of zeros."""
     a, b = (estimate(replicates.half(which).astype(np.float64)) for which in (0, 1))
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.divide(np.einsum("ij,ij->i", a, b), norms, out=np.zeros(len(a)), where=norms > 0)
+    return np.asarray(np.divide(np.einsum("ij,ij->i", a, b), norms, out=np.zeros(len(a)), where=norms > 0))
 
 
 @dataclass(frozen=True)
