@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
@@ -51,7 +52,7 @@ class Dataset:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Digest of all images, labels and metadata: two data sets with one fingerprint train alike.
 
