@@ -97,7 +97,8 @@ def test_nothing_is_said_once_all_is_trained() -> None:
 
 def test_a_training_of_both_sides_counts_once() -> None:
     same = tiny(
-        subsets={**TINY["subsets"], "shard_size": 10, "models": 1000}, algorithm_b={**TINY["algorithm_a"], "name": "too"}
+        subsets={**TINY["subsets"], "shard_size": 10, "models": 1000},
+        algorithm_b={**TINY["algorithm_a"], "name": "too"},
     )
     assert same.trainings[0].prefix == same.trainings[1].prefix == A.prefix
     found = pace(surveyed(at({0: 100, 1: 106}), same), 106.0)
