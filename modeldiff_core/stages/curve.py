@@ -92,7 +92,7 @@ class CurveSpec:
         """Return the step that follows it; every later point is computed from the one before."""
         curve, sizes = self.curve, self.curve.sizes(self.budget)
         responses = SubsetModels(curve.training)
-        shards = (responses.product(i).reference for i in range(shards_of(self.budget, responses.shard_size)))
+        shards = (responses.reference(i) for i in range(shards_of(self.budget, responses.shard_size)))
         n_train = len(curve.training.load().train)
         points = tuple((size, curve.point(size)) for size in sizes)
         makes = CurvePoints(points[-1][1], points, curve.followed, n_train)

@@ -85,7 +85,7 @@ def read_removal(store: ObjectStore, spec: Removal) -> Arrays:
 
 def _shards(spec: Removal) -> tuple[Reference, ...]:
     responses = SubsetModels(spec.training)
-    return tuple(responses.product(i).reference for i in range(shards_of(spec.models, responses.shard_size)))
+    return tuple(responses.reference(i) for i in range(shards_of(spec.models, responses.shard_size)))
 
 
 def _identity(spec: Removal) -> dict[str, Any]:
