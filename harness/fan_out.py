@@ -38,7 +38,8 @@ class FanOut:
         runner: How shards are run.
         once: Every `once`-th shard fails at its first attempt; 0 for none.
         always: Shards that fail as long as their file exists.
-        outcome: Results and failures, once it has run.
+        results: What each shard gave, by name.
+        failures: Errors of the others, by name.
         flow_run: Id of its flow run, once it has run.
     """
 
