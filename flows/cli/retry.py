@@ -77,7 +77,7 @@ def _flow_of(kind: str, parameters: Mapping[str, Any]) -> "tuple[Flow[Any, Any],
 
 
 def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
-    """The run of that id, or the latest of that name; raises ConfigError that names runs that can be retried."""
+    """Return the run of that id, or the latest of that name; raises ConfigError that names runs that can be retried."""
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
 

@@ -20,7 +20,7 @@ NAME = "modeldiff: mark silent runs as crashed"
 
 
 def crash_when_silent(silence: timedelta = SILENCE) -> AutomationCore:
-    """The automation: silence counts from the start on, for a run may die before its first heartbeat is sent.
+    """Return the automation: silence counts from the start on, for a run may die before its first heartbeat is sent.
 
     A run that has ended is expected to be silent.
     """

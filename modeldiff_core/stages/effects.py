@@ -48,7 +48,7 @@ class Effect:
 
     @classmethod
     def of(cls, training: Training, models: int, test: TransformationTest, settings: EffectSettings) -> "Effect":
-        """The effect with the study's choice of images."""
+        """Return the effect with the study's choice of images."""
         return cls(training, models, test, settings.max_images, settings.seed)
 
     def step(self, name: str, label: Label) -> Step:
