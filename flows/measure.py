@@ -9,6 +9,7 @@ from modeldiff_core.plan import Step
 from modeldiff_core.responses import FullModels, SubsetModels
 from modeldiff_core.responses.probe import probe_here
 from modeldiff_core.stages.shards import ShardSpec
+from modeldiff_core.training.workers import on_one_thread
 
 KINDS = {SubsetModels: "subsets", FullModels: "ensemble"}
 
@@ -33,18 +34,12 @@ def measured(steps: Iterable[Step], asked: Request) -> dict[str, dict[str, Any]]
 
     Its ``seconds_a_model`` are those of one CPU worker, or of one device with all its processes.
     """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in a worker
-    try:
+    with on_one_thread():
         execution = {**asked.runner.execution(), "device": asked.runner.places[0]}
         return {
             group: probe_here(**probe_arguments(responses, asked), execution=execution)
             for group, responses in trained(steps).items()
         }
-    finally:
-        torch.set_num_threads(threads)
 
 
 def probe_arguments(responses: SubsetModels | FullModels, asked: Request) -> dict[str, Any]:

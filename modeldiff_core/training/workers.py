@@ -3,6 +3,8 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def begin_worker(parent: int) -> None:
@@ -18,6 +20,21 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Compute on one thread until the block ends, as workers do, so that the bits are theirs."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _end_with(parent: int) -> None:
