@@ -218,7 +218,8 @@ def ray(site: Site, store: ObjectStore) -> End:
     site = replace(site, surroundings={**site.surroundings, "RAY_AUTH_MODE": "disabled"})
     port = free_ports()
     common = ["--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000"]
-    common += ["--min-worker-port", "0", "--max-worker-port", "0"]  # any: the default range may contain the head's port
+    # Any ports: the default range may contain the head's port.
+    common += ["--min-worker-port", "0", "--max-worker-port", "0"]
     start = "-m", "ray.scripts.scripts", "start"
     address = f"{get_node_ip_address()}:{port}"  # Ray uses this address for loopback too
     with ExitStack() as stack:
@@ -387,9 +388,8 @@ def main() -> None:
     parser.add_argument("--log", type=Path, default=Path("operations.jsonl"))
     parser.add_argument("--only", nargs="+", choices=DRILLS, default=list(DRILLS))
     options = parser.parse_args()
-    signal.signal(
-        signal.SIGTERM, lambda signum, _: sys.exit(128 + signum)
-    )  # unwinds the stack, which ends all processes
+    # Unwinds the stack, which ends all processes.
+    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     log = options.log.absolute()
     outcomes = logged(log)
     left = [name for name in options.only if name not in {outcome.drill for outcome in outcomes}]

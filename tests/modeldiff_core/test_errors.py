@@ -7,7 +7,7 @@ import cloudpickle
 import pytest
 
 from modeldiff_core.errors import ConfigError, DamagedObject, StoreError
-from modeldiff_core.stages.checks import Foreign
+from modeldiff_core.plan.products import Foreign
 
 
 @pytest.mark.parametrize("kind", [DamagedObject, Foreign])

@@ -122,15 +122,15 @@ def test_compilation_for_a_smaller_last_batch_is_no_part_of_a_step(monkeypatch: 
     """Five steps an epoch: code for the last of them is compiled when it first comes up, which takes 100 s."""
     compiled: set[bool] = set()
 
-    def seconds(_: Steps, count: int) -> float:
+    def seconds(_: StepTimer, count: int) -> float:
         new = {False, count >= 5} - compiled
         compiled.update(new)
         return 100.0 * len(new) + 0.1 * count
 
-    monkeypatch.setattr(Steps, "seconds", seconds)
+    monkeypatch.setattr(StepTimer, "seconds", seconds)
     recipe = Sgd(network=Network("mlp", (8,)), epochs=60, batch_size=22)
-    steps = Steps(task(recipe), masks(1), range(1), Execution(stack=1, compiled=True))
-    assert probe.alone(steps, 2.5).seconds_a_model == pytest.approx(30)
+    steps = StepTimer(task(recipe), masks(1), range(1), Execution(stack=1, compiled=True))
+    assert tuning.time_alone(steps, 2.5).seconds_a_model == pytest.approx(30)
 
 
 def test_other_algorithms_have_one_way() -> None:
