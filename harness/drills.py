@@ -240,21 +240,38 @@ def stage(store: ObjectStore) -> str:
 def table(outcomes: list[Outcome]) -> str:
     """Return a Markdown table with a line per series."""
     columns = (
-        "series", "kills", *(f"at {name}" for name in STAGES), "studies", "runs resumed", "bit-identical", "shards",
-        "trained twice", "read in part", "strays", "complaints", "minutes",
-    )  # fmt: skip
+        "series",
+        "kills",
+        *(f"at {name}" for name in STAGES),
+        "studies",
+        "runs resumed",
+        "bit-identical",
+        "shards",
+        "trained twice",
+        "read in part",
+        "strays",
+        "complaints",
+        "minutes",
+    )
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for series in dict.fromkeys(outcome.series for outcome in outcomes):
         mine = [outcome for outcome in outcomes if outcome.series == series]
         kills = [kill for outcome in mine for kill in outcome.kills]
         of = ", ".join(f"{count} {what}" for what, count in Counter(what for what, _ in kills).items())
         cells = (
-            series, f"{len(kills)} ({of})", *(sum(at == name for _, at in kills) for name in STAGES), len(mine),
-            sum(outcome.runs - 1 for outcome in mine), f"{sum(o.identical for o in mine)} of {len(mine)}",
-            sum(o.shards for o in mine), sum(o.trained_twice for o in mine), sum(o.read_in_part for o in mine),
-            sum(o.strays for o in mine), sum(len(o.complaints) for o in mine),
+            series,
+            f"{len(kills)} ({of})",
+            *(sum(at == name for _, at in kills) for name in STAGES),
+            len(mine),
+            sum(outcome.runs - 1 for outcome in mine),
+            f"{sum(o.identical for o in mine)} of {len(mine)}",
+            sum(o.shards for o in mine),
+            sum(o.trained_twice for o in mine),
+            sum(o.read_in_part for o in mine),
+            sum(o.strays for o in mine),
+            sum(len(o.complaints) for o in mine),
             f"{sum(o.seconds for o in mine) / 60:.0f}",
-        )  # fmt: skip
+        )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -264,9 +281,13 @@ def start(settings: StoreSettings, environment: dict[str, str], folder: Path) ->
     place = [f"store.root={settings.root}", *([f"store.endpoint={settings.endpoint}"] if settings.endpoint else [])]
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "compare", *DRILLED, *place], env=environment, cwd=folder,
-            stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "flows.cli", "compare", *DRILLED, *place],
+            env=environment,
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 def children(pid: int) -> list[int]:

@@ -84,10 +84,13 @@ def fan_out(plan: FanOut) -> None:
     assert context.flow_run is not None
     plan.flow_run = str(context.flow_run.id)
     calls = (
-        Call(f"shard {index}", shard, {"index": index, "seconds": plan.seconds, "folder": plan.folder,
-                                       "once": plan.once, "always": plan.always})
+        Call(
+            f"shard {index}",
+            shard,
+            {"index": index, "seconds": plan.seconds, "folder": plan.folder, "once": plan.once, "always": plan.always},
+        )
         for index in plan.indices
-    )  # fmt: skip
+    )
 
     def keep(call: Call, result: dict[str, Any]) -> None:
         plan.results[call.name] = result

@@ -62,10 +62,15 @@ SHOWN = {
     r"trainings/[^/]+/effects-\w+\.safetensors": ("changes", "margins"),
     r"trainings/[^/]+/counterfactual-\w+\.safetensors": ("removed", "predicted", "actual"),
     r"comparisons/directions-\w+\.safetensors": (
-        "a-b.directions", "a-b.projections", "a-b.variance_a", "a-b.variance_b", "b-a.directions", "b-a.projections",
+        "a-b.directions",
+        "a-b.projections",
+        "a-b.variance_a",
+        "a-b.variance_b",
+        "b-a.directions",
+        "b-a.projections",
     ),
     r"comparisons/null-\w+/00000\.safetensors": ("differences",),
-}  # fmt: skip
+}
 """Arrays of which some numbers are kept, by patterns of keys."""
 
 
@@ -92,7 +97,7 @@ class Golden:
 
 
 def read_golden(name: str) -> Golden:
-    """The golden file of that name."""
+    """Return the golden file of that name."""
     return Golden(**json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
 
 
@@ -104,7 +109,7 @@ def write_golden(name: str, golden: Golden) -> Path:
 
 
 def normalized(key: str) -> str:
-    """The key with a star for what is random in it."""
+    """Return the key with a star for what is random in it."""
     return RANDOM_GROUP.sub(r"\1.*.zarr/", key)
 
 
@@ -115,7 +120,7 @@ def split(keys: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def stored_numbers(store: ObjectStore, keys: Iterable[str]) -> Numbers:
-    """The first values of the arrays of SHOWN among these keys, and the scores of the datamodels."""
+    """Return the first values of the arrays of SHOWN among these keys, and the scores of the datamodels."""
     found: Numbers = {}
     for key in keys:
         names = next((names for pattern, names in SHOWN.items() if re.fullmatch(pattern, key)), ())
@@ -133,7 +138,7 @@ def _first(array: np.ndarray) -> list[float]:
 
 
 def differences(expected: Numbers, found: Numbers) -> list[str]:
-    """What differs by more than TOLERANCE, in words; empty if nothing does."""
+    """Return what differs by more than TOLERANCE, in words; empty if nothing does."""
     wrong = [f"{key}: there is none" for key in expected.keys() - found.keys()]
     for key in expected.keys() & found.keys():
         for name, values in expected[key].items():

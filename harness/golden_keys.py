@@ -43,12 +43,12 @@ UNLISTED = re.compile(r"/shards/|/targets-|/report/|^grams/")
 
 
 def composed(name: str) -> dict[str, Any]:
-    """All settings of the study of that name in conf/, as plain values."""
+    """Return all settings of the study of that name in conf/, as plain values."""
     return request([f"study={name}"]).study.model_dump(mode="json")
 
 
 def static_keys(golden: Golden) -> list[str]:
-    """Every key that follows from the configuration alone, sorted, under the assumption that no model diverges.
+    """Return every key that follows from the configuration alone, sorted, under the assumption that no model diverges.
 
     Those of the plan, and those that no plan can name: parts of a matrix, counts of its masks, and times.
     """
@@ -60,7 +60,7 @@ def static_keys(golden: Golden) -> list[str]:
 
 
 def digests(golden: Golden) -> dict[str, str]:
-    """The digest of every result by the key of the object that makes it complete, without shards and blocks."""
+    """Return the digest of every result by the key of the object that makes it complete, without shards and blocks."""
     found: dict[str, str] = {}
     for step in _steps(golden):
         makes = step.makes
@@ -94,7 +94,7 @@ Golds = Compare | Counterfactual | CompareAdopted
 
 
 def _experiments(golden: Golden) -> list[Golds]:
-    """The experiments of a golden file; adopted sides are known by their training.json alone."""
+    """Return the experiments of a golden file; adopted sides are known by their training.json alone."""
     nowhere = ObjectStore(NOWHERE)
     found: list[Golds] = [Compare.of(parse_study(study), nowhere) for study in golden.studies]
     if golden.counterfactual is not None:
@@ -109,7 +109,7 @@ def _experiments(golden: Golden) -> list[Golds]:
 
 
 def _steps(golden: Golden) -> Iterator[Step]:
-    """The steps that are known of an empty store."""
+    """Yield the steps that are known of an empty store."""
     plans: list[Plan] = list(_experiments(golden))
     for one in plans:
         for wave in one.waves(ObjectStore(NOWHERE)):
@@ -156,16 +156,22 @@ def _side(record: dict[str, Any]) -> Stored:
 def _matrix_keys(
     reference: Reference, sizes: tuple[int, int, int], identity: dict[str, Any], fits: list[Regression]
 ) -> Iterator[str]:
-    """The parts of a matrix, the counts of its masks, and the times of these regressions of it.
+    """Yield the parts of a matrix, the counts of its masks, and the times of these regressions of it.
 
     sizes: models, training examples, targets.
     """
     models, n_train, n_targets = sizes
     chunk = -(-models // -(-models // ROWS)), min(COLUMNS, n_targets)
     record = {
-        "identity": {"training": identity}, "group": f"{reference.key.rsplit('/', 1)[-1]}.*.zarr", "models": models,
-        "n_train": n_train, "n_targets": n_targets, "dtype": "float32", "chunk": list(chunk), "diverged": [],
-    }  # fmt: skip
+        "identity": {"training": identity},
+        "group": f"{reference.key.rsplit('/', 1)[-1]}.*.zarr",
+        "models": models,
+        "n_train": n_train,
+        "n_targets": n_targets,
+        "dtype": "float32",
+        "chunk": list(chunk),
+        "diverged": [],
+    }
     matrix = MarginMatrix(ObjectStore(NOWHERE), reference.key, record)
     parts = grids(models, n_train, n_targets, chunk, np.dtype("float32"))
     yield from (f"{matrix.group}/{name}" for name in metadata(parts))

@@ -13,7 +13,9 @@ from harness.ports import free_ports
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """The address of an empty database, in Prefect's words, until the block ends; folder: one that others may enter."""
+    """Yield the address of an empty database, in Prefect's words, until the block ends; folder: one that others may
+    enter.
+    """
     data, port = folder / "data", free_ports()
     data.mkdir(mode=0o700)
     if os.geteuid() == 0:

@@ -81,7 +81,7 @@ class PrefectServer:
 
 @contextmanager
 def prefect_server(folder: Path, **more: str) -> Iterator[PrefectServer]:
-    """A server that looks for silent runs every second, until the block ends; more: settings of it."""
+    """Yield a server that looks for silent runs every second, until the block ends; more: settings of it."""
     port = free_ports()
     settings = {
         "PREFECT_HOME": str(folder / "server"),

@@ -53,7 +53,7 @@ class Proxy:
 
 @contextmanager
 def proxy(target: str) -> Iterator[Proxy]:
-    """A proxy to the server at that endpoint, without faults until a schedule is set."""
+    """Yield a proxy to the server at that endpoint, without faults until a schedule is set."""
 
     class Handler(_Handler):
         pass

@@ -58,15 +58,32 @@ class S3Server:
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [
-                    weed, "-logtostderr", "mini", f"-dir={self.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                    f"-s3.port={self.port}", f"-master.port={self.port + 1}", f"-volume.port={self.port + 2}",
-                    f"-filer.port={self.port + 3}", f"-admin.port={self.port + 4}", "-master.telemetry=false",
-                    "-webdav=false", "-admin.ui=false", "-volume.max=64", "-s3.autoCreateBucket=false",
-                    "-s3.allowDeleteBucketNotEmpty=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-                    f"-s3.config={config}", f"-bucket={self.bucket}",
+                    weed,
+                    "-logtostderr",
+                    "mini",
+                    f"-dir={self.folder}",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    f"-s3.port={self.port}",
+                    f"-master.port={self.port + 1}",
+                    f"-volume.port={self.port + 2}",
+                    f"-filer.port={self.port + 3}",
+                    f"-admin.port={self.port + 4}",
+                    "-master.telemetry=false",
+                    "-webdav=false",
+                    "-admin.ui=false",
+                    "-volume.max=64",
+                    "-s3.autoCreateBucket=false",
+                    "-s3.allowDeleteBucketNotEmpty=false",
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
+                    f"-s3.config={config}",
+                    f"-bucket={self.bucket}",
                 ],
-                stdout=file, stderr=file, env={**os.environ, "GOMEMLIMIT": "512MiB"},
-            )  # fmt: skip
+                stdout=file,
+                stderr=file,
+                env={**os.environ, "GOMEMLIMIT": "512MiB"},
+            )
         _wait(self, self.process, log)
 
     def kill(self) -> None:
@@ -78,7 +95,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
-    """A server with its data in the folder until the block ends."""
+    """Yield a server with its data in the folder until the block ends."""
     server = S3Server(folder, free_ports())
     try:
         server.start()
@@ -109,7 +126,10 @@ def _answers(endpoint: str) -> bool:
 
 def _has_bucket(server: S3Server) -> bool:
     fs = s3fs.S3FileSystem(
-        key=server.access_key, secret=server.secret_key, endpoint_url=server.endpoint, skip_instance_cache=True,
+        key=server.access_key,
+        secret=server.secret_key,
+        endpoint_url=server.endpoint,
+        skip_instance_cache=True,
         use_listings_cache=False,
-    )  # fmt: skip
+    )
     return bool(fs.exists(server.bucket))

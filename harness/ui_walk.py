@@ -83,9 +83,13 @@ def working(server: PrefectServer, pool: str) -> Iterator[None]:
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (server.folder / "worker.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env={**server.environment, **settings, "PYTHONPATH": paths}, cwd="/", stdout=log, stderr=log,
+            command,
+            env={**server.environment, **settings, "PYTHONPATH": paths},
+            cwd="/",
+            stdout=log,
+            stderr=log,
             start_new_session=True,
-        )  # fmt: skip
+        )
     try:
         yield
     finally:

@@ -104,9 +104,11 @@ def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
     asked = asked_deployment(overrides)
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigError(
-            "PREFECT_API_URL", "the API of a Prefect server that stays", "nothing",
+            "PREFECT_API_URL",
+            "the API of a Prefect server that stays",
+            "nothing",
             "Start one (prefect server start, or docker/compose.yaml) and set the variable",
-        )  # fmt: skip
+        )
     with prefect_api() as api:
         from prefect.client.orchestration import get_client
 
@@ -149,9 +151,11 @@ def check_pool(client: "SyncPrefectClient", settings: DeploymentSettings, api_ur
     except ObjectNotFound:
         pools = ", ".join(sorted(pool.name for pool in client.read_work_pools())) or "none yet"
         raise ConfigError(
-            "deployment.pool", f"a work pool of {api_url} ({pools})", settings.pool,
+            "deployment.pool",
+            f"a work pool of {api_url} ({pools})",
+            settings.pool,
             f"Create it: prefect work-pool create --type process {settings.pool}",
-        ) from None  # fmt: skip
+        ) from None
     if settings.queue is None:
         return
     try:

@@ -24,6 +24,8 @@ def check_cluster(runner: RunnerConfig) -> None:
     own = (deployment.parameters.get("runner") or {}).get("address")
     if runner.address != own:
         raise ConfigError(
-            "runner.address", f"the cluster of the deployment ({own or 'none'})", runner.address,
+            "runner.address",
+            f"the cluster of the deployment ({own or 'none'})",
+            runner.address,
             "Its peers run code in this process: deploy the study with that address",
-        )  # fmt: skip
+        )

@@ -82,7 +82,7 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
 
 
 def note_run(flow: object, flow_run: "FlowRun", state: object) -> None:
-    """A flow's hook: notes the run with the private server, if that is used, which sees when this process dies."""
+    """Note the run with the private server, if that is used, which sees when this process dies."""
     if _leases:
         _leases[-1].note(str(flow_run.id))
 

@@ -53,8 +53,9 @@ class PacedRunner:
                 self.waiting = False
                 get_run_logger().warning(
                     "Prefect's server records no more task runs: it shows %d of %d. The run goes on without it.",
-                    recorded - self.before, self.submitted,
-                )  # fmt: skip
+                    recorded - self.before,
+                    self.submitted,
+                )
                 return
             time.sleep(0.2)
 

@@ -42,9 +42,11 @@ def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
     ray, prefect_ray = installed("ray", "ray"), installed("prefect_ray", "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     common: dict[str, Any] = {
-        "namespace": "prefect", "log_to_driver": False, "logging_level": "error",
+        "namespace": "prefect",
+        "log_to_driver": False,
+        "logging_level": "error",
         "runtime_env": {"env_vars": {NICENESS: os.environ.get(NICENESS, "0")}},
-    }  # fmt: skip
+    }
     if runner.address is None:
         cpus = runner.workers or os.cpu_count() or 1
         ray.init(num_cpus=cpus, include_dashboard=False, **common)

@@ -80,9 +80,13 @@ class Moments:
     def select(self, targets: Int[Tensor, " chosen"]) -> "Moments":
         """Return the moments of some targets."""
         return Moments(
-            self.models, self.counts, self.cross[:, targets], self.power[targets], self.mask_mean,
+            self.models,
+            self.counts,
+            self.cross[:, targets],
+            self.power[targets],
+            self.mask_mean,
             self.margin_mean[targets],
-        )  # fmt: skip
+        )
 
 
 def moments(

@@ -63,9 +63,11 @@ class Trak(FromCheckpoints):
             raise ConfigError("", "an estimator whose package is installed", "trak", "pip install 'modeldiff[trak]'")
         if not isinstance(algorithm, Differentiable):
             raise ConfigError(
-                "", "an estimator that needs no checkpoints of torch modules", "trak",
+                "",
+                "an estimator that needs no checkpoints of torch modules",
+                "trak",
                 f"Models of {type(algorithm).__name__} have no gradients: TRAK is for kind sgd",
-            )  # fmt: skip
+            )
         if not self.ridge and self._dimensions(n_train) >= n_train:
             raise ConfigError("dimensions", f"fewer than the {n_train} training examples, or a ridge", self.dimensions)
 
@@ -106,14 +108,25 @@ class Trak(FromCheckpoints):
         dimensions = self._dimensions(n_train)
         block = max(1, min(dimensions // 2, PROJECTION // size))
         projector = BasicProjector(
-            grad_dim=size, proj_dim=dimensions, seed=self.seed, proj_type=ProjectionType.normal, device="cpu",
+            grad_dim=size,
+            proj_dim=dimensions,
+            seed=self.seed,
+            proj_type=ProjectionType.normal,
+            device="cpu",
             block_size=block,
-        )  # fmt: skip
+        )
         traker = TRAKer(
-            models.module, "image_classification", n_train, save_dir=folder, device="cpu", projector=projector,
-            use_half_precision=False, grad_wrt=list(models.trained), lambda_reg=self.ridge,
+            models.module,
+            "image_classification",
+            n_train,
+            save_dir=folder,
+            device="cpu",
+            projector=projector,
+            use_half_precision=False,
+            grad_wrt=list(models.trained),
+            lambda_reg=self.ridge,
             logging_level=logging.WARNING,
-        )  # fmt: skip
+        )
         # Gradients are taken of every parameter, and those that training does not change are dropped afterwards.
         return traker, max(1, GRADIENTS // sum(parameter.numel() for parameter in models.module.parameters()))
 

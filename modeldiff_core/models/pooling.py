@@ -67,8 +67,17 @@ class _ConvolvePoolRelu(torch.autograd.Function):
         if height % 2 or width % 2:
             y = F.pad(y, (0, 0, 0, width % 2, 0, height % 2))
         dx, dw, _ = torch.ops.aten.convolution_backward(
-            y.permute(0, 3, 1, 2).to(x.dtype), x, weight, None, [1, 1], [ctx.padding] * 2, [1, 1], False, [0, 0], 1,
+            y.permute(0, 3, 1, 2).to(x.dtype),
+            x,
+            weight,
+            None,
+            [1, 1],
+            [ctx.padding] * 2,
+            [1, 1],
+            False,
+            [0, 0],
+            1,
             [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False],
-        )  # fmt: skip
+        )
         dx, dw = (None if change is None else change.float() for change in (dx, dw))
         return dx, dw, pooled.sum((0, 1, 2)), None, None

@@ -33,9 +33,12 @@ def render_counterfactual(
     """File names to contents: `scatter.png`, `scatter.svg` and, last, `index.html`, which needs no other file."""
     drawn = scatter_plot(facts)
     environment = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
     page = environment.get_template("counterfactual.html.jinja").render(
         study=study,
@@ -64,9 +67,16 @@ def scatter_plot(facts: Sequence[RemovalFacts], width: int = 560, height: int = 
         for one, name, colour, marker in zip(facts, "AB", (theme.a, theme.b), "os", strict=True):
             error = one.actual.std(0, ddof=1) / np.sqrt(len(one.actual))
             axes.errorbar(
-                one.predicted.mean(0), one.actual.mean(0), error, color=colour, marker=marker, ms=5, lw=0,
-                elinewidth=0.8, label=f"{name}: {one.name}",
-            )  # fmt: skip
+                one.predicted.mean(0),
+                one.actual.mean(0),
+                error,
+                color=colour,
+                marker=marker,
+                ms=5,
+                lw=0,
+                elinewidth=0.8,
+                label=f"{name}: {one.name}",
+            )
         axes.axline((0, 0), slope=1, color=theme.muted, linewidth=0.9, zorder=1, label="as predicted")
         axes.set_xlabel("predicted change of margin", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("actual change of margin", color=theme.ink, fontsize=MEDIUM)
@@ -85,6 +95,8 @@ def _row(one: RemovalFacts) -> tuple[str, str, str, str]:
         return f"{number(value)} [{number(interval[0])}, {number(interval[1])}]"
 
     return (
-        one.name, with_interval(found.pearson, found.pearson_interval),
-        with_interval(found.spearman, found.spearman_interval), number(found.slope),
-    )  # fmt: skip
+        one.name,
+        with_interval(found.pearson, found.pearson_interval),
+        with_interval(found.spearman, found.spearman_interval),
+        number(found.slope),
+    )

@@ -78,9 +78,15 @@ def _panel(
         axes.set_xlim(intensities[0] - 0.6, intensities[0] + 0.6)
         for (value, name, colour), aside in zip(last, (-0.13, 0.13), strict=True):
             axes.text(
-                intensities[0] + aside, value, name, color=colour, va="center",
-                ha="right" if aside < 0 else "left", fontsize=MEDIUM, fontweight="bold",
-            )  # fmt: skip
+                intensities[0] + aside,
+                value,
+                name,
+                color=colour,
+                va="center",
+                ha="right" if aside < 0 else "left",
+                fontsize=MEDIUM,
+                fontweight="bold",
+            )
     else:
         _end_labels(axes, last, limits)
     axes.set_xticks(intensities[:: max(1, math.ceil(len(order) / 6))])
@@ -94,6 +100,13 @@ def _end_labels(axes: Axes, last: list[tuple[float, str, str]], limits: Limits) 
     push = max(0.0, need - (high - low)) / 2
     for place, (value, name, colour) in enumerate(sorted(last)):
         axes.annotate(
-            name, (1, value + (push if place else -push)), xycoords=("axes fraction", "data"), xytext=(4, 0),
-            textcoords="offset points", color=colour, va="center", fontsize=MEDIUM, fontweight="bold",
-        )  # fmt: skip
+            name,
+            (1, value + (push if place else -push)),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            fontsize=MEDIUM,
+            fontweight="bold",
+        )

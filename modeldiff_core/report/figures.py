@@ -156,13 +156,26 @@ def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
     if shown:
         axes.plot([direction.in_sample_a, x], [direction.in_sample_b, y], color=colour, alpha=0.25, lw=0.7, zorder=2)
     axes.plot(
-        direction.in_sample_a, direction.in_sample_b, _marker(direction), ms=4.5, color=colour,
-        markerfacecolor="none", markeredgewidth=0.8, alpha=0.55, zorder=2,
-    )  # fmt: skip
+        direction.in_sample_a,
+        direction.in_sample_b,
+        _marker(direction),
+        ms=4.5,
+        color=colour,
+        markerfacecolor="none",
+        markeredgewidth=0.8,
+        alpha=0.55,
+        zorder=2,
+    )
     axes.plot(
-        x, y, _marker(direction), ms=7 if shown else 5.5, color=colour, markeredgecolor=theme.paper,
-        markeredgewidth=0.8, zorder=4 if shown else 3,
-    )  # fmt: skip
+        x,
+        y,
+        _marker(direction),
+        ms=7 if shown else 5.5,
+        color=colour,
+        markeredgecolor=theme.paper,
+        markeredgewidth=0.8,
+        zorder=4 if shown else 3,
+    )
 
 
 def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
@@ -170,9 +183,16 @@ def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
 
     def key(label: str, marker: str, colour: str, size: float, fill: str) -> Line2D:
         return Line2D(
-            [], [], linestyle="", marker=marker, markersize=size, color=colour, markerfacecolor=fill,
-            markeredgewidth=0.8, label=label,
-        )  # fmt: skip
+            [],
+            [],
+            linestyle="",
+            marker=marker,
+            markersize=size,
+            color=colour,
+            markerfacecolor=fill,
+            markeredgewidth=0.8,
+            label=label,
+        )
 
     if not facts.tested:
         return [

@@ -81,9 +81,15 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     if effects or found:
         out["transformations.html"] = page("transformations", title="Transformations")
     out["methods.html"] = page(
-        "methods", title="Methods", asked=asked(facts), dataset=flat(facts.dataset), bibtex=BIBTEX, plain=PLAIN,
-        steps=steps(facts), config=out["study.json"].decode(),
-    )  # fmt: skip
+        "methods",
+        title="Methods",
+        asked=asked(facts),
+        dataset=flat(facts.dataset),
+        bibtex=BIBTEX,
+        plain=PLAIN,
+        steps=steps(facts),
+        config=out["study.json"].decode(),
+    )
     index = page(
         "index",
         title="Summary",

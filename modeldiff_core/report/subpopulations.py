@@ -33,11 +33,19 @@ def shared_view(end: EndFacts | None) -> SharedView | None:
     largest, error = float(np.abs(image.difference).max()), float(image.error.max())
     pictures = [
         _tile(np.clip(np.rint(image.mean), 0, 255).astype(np.uint8), "mean", "", "Mean image"),
-        _tile(difference_picture(image.difference), "difference", f"to ±{number(largest, 0)}",
-              f"Difference of the mean image from that of others, up to {number(largest, 0)} of 255"),
-        _tile(error_picture(image.error), "its error", f"to {number(error, 1)}",
-              f"Standard error of the difference, up to {number(error, 1)} of 255"),
-    ]  # fmt: skip
+        _tile(
+            difference_picture(image.difference),
+            "difference",
+            f"to ±{number(largest, 0)}",
+            f"Difference of the mean image from that of others, up to {number(largest, 0)} of 255",
+        ),
+        _tile(
+            error_picture(image.error),
+            "its error",
+            f"to {number(error, 1)}",
+            f"Standard error of the difference, up to {number(error, 1)} of 255",
+        ),
+    ]
     return SharedView(end.size, list(end.words), pictures)
 
 

@@ -51,11 +51,19 @@ def tables(facts: ReportFacts) -> dict[str, bytes]:
 
 def _direction(one: DirectionFacts) -> dict[str, object]:
     return {
-        "side": one.side, "direction": one.index + 1, "variance_a": one.variance_a, "variance_b": one.variance_b,
-        "in_sample_a": one.in_sample_a, "in_sample_b": one.in_sample_b, "null_p": one.null_p,
-        "p_adjusted": one.p_adjusted, "stability": one.stability, "overlap": one.overlap,
-        "significant": one.significant, "models_needed": one.models_needed,
-    }  # fmt: skip
+        "side": one.side,
+        "direction": one.index + 1,
+        "variance_a": one.variance_a,
+        "variance_b": one.variance_b,
+        "in_sample_a": one.in_sample_a,
+        "in_sample_b": one.in_sample_b,
+        "null_p": one.null_p,
+        "p_adjusted": one.p_adjusted,
+        "stability": one.stability,
+        "overlap": one.overlap,
+        "significant": one.significant,
+        "models_needed": one.models_needed,
+    }
 
 
 def _effect(one: EffectFacts) -> Iterator[dict[str, object]]:
@@ -63,11 +71,15 @@ def _effect(one: EffectFacts) -> Iterator[dict[str, object]]:
     full = one.intensities.max()
     curves = {"probability_a": one.a, "probability_b": one.b, "margin_a": one.margin_a, "margin_b": one.margin_b}
     tested = {
-        "difference": one.difference, "difference_low": one.difference_low, "difference_high": one.difference_high,
-        "p_adjusted": one.p_adjusted, "margin_difference": one.margin_difference,
-        "margin_difference_low": one.margin_difference_low, "margin_difference_high": one.margin_difference_high,
+        "difference": one.difference,
+        "difference_low": one.difference_low,
+        "difference_high": one.difference_high,
+        "p_adjusted": one.p_adjusted,
+        "margin_difference": one.margin_difference,
+        "margin_difference_low": one.margin_difference_low,
+        "margin_difference_high": one.margin_difference_high,
         "margin_p_adjusted": one.margin_p_adjusted,
-    }  # fmt: skip
+    }
     for at, intensity in enumerate(one.intensities):
         yield {
             "transformation": one.name,
@@ -99,9 +111,11 @@ def _learning(facts: LearningFacts) -> Iterator[dict[str, object]]:
         errors = curve.scores.std(1) / math.sqrt(curve.scores.shape[1])
         for models, score, error in zip(curve.models, curve.means, errors, strict=True):
             yield {
-                "algorithm": name, "models": int(models) + facts.held, "score": float(score),
+                "algorithm": name,
+                "models": int(models) + facts.held,
+                "score": float(score),
                 "standard_error": float(error),
-            }  # fmt: skip
+            }
 
 
 def _furthest(direction: DirectionFacts, facts: ReportFacts) -> Iterator[dict[str, object]]:
@@ -112,7 +126,11 @@ def _furthest(direction: DirectionFacts, facts: ReportFacts) -> Iterator[dict[st
         for end in ends(direction.projections if part == "targets" else direction.weights, FURTHEST):
             for rank, (position, value) in enumerate(zip(end.index, end.values, strict=True), 1):
                 yield {
-                    "examples": part, "end": end.sign, "rank": rank, "example": int(position),
-                    "class": class_name(examples, facts.classes, position), "value": float(value),
+                    "examples": part,
+                    "end": end.sign,
+                    "rank": rank,
+                    "example": int(position),
+                    "class": class_name(examples, facts.classes, position),
+                    "value": float(value),
                     **{name: bool(column[position]) for name, column in columns.items()},
-                }  # fmt: skip
+                }

@@ -63,9 +63,13 @@ def tuned_execution(store: StoreSettings, spec: Training, kind: str, execution: 
 def probe_key(spec: Training, kind: str, execution: Execution) -> str:
     """Return the key of the record of this kind of hardware."""
     about = {
-        "hardware": hardware(execution.device), "torch": torch.__version__, "kind": kind, "most": execution.stack,
-        "processes": list(execution.processes), "native": execution.native,
-    }  # fmt: skip
+        "hardware": hardware(execution.device),
+        "torch": torch.__version__,
+        "kind": kind,
+        "most": execution.stack,
+        "processes": list(execution.processes),
+        "native": execution.native,
+    }
     return f"{spec.prefix}/probes/{execution.device.partition(':')[0]}-{short_digest(about)}.json"
 
 

@@ -53,9 +53,13 @@ class Curve:
     def identity(self) -> dict[str, Any]:
         """What decides every point."""
         return {
-            "version": VERSION, "training": self.training.digest, "held": self.held, "growth": self.growth,
-            "targets": self.followed, "lasso": self.lasso,
-        }  # fmt: skip
+            "version": VERSION,
+            "training": self.training.digest,
+            "held": self.held,
+            "growth": self.growth,
+            "targets": self.followed,
+            "lasso": self.lasso,
+        }
 
     def sizes(self, budget: int) -> tuple[int, ...]:
         """Models behind each point, held-out ones among them, up to the budget."""

@@ -41,9 +41,13 @@ class Effect:
         assert isinstance(test, dict)
         test.pop("name")
         identity = {
-            "version": VERSION, "training": self.training.digest, "models": self.models, "test": test,
-            "max_images": self.max_images, "seed": self.seed,
-        }  # fmt: skip
+            "version": VERSION,
+            "training": self.training.digest,
+            "models": self.models,
+            "test": test,
+            "max_images": self.max_images,
+            "seed": self.seed,
+        }
         return refer(self.training.prefix, "effects", identity, record="{key}.safetensors")
 
     @classmethod
@@ -58,9 +62,16 @@ class Effect:
         arrays = Array("changes", sizes), Array("margins", sizes), Array("images", {"images": images})
         made = Tensors(self.reference, {"effect": self.reference.digest}, arrays)
         return Step(
-            name, made, measure_effect, self, full_models(self.training, self.models), label,
-            Cost(1e-4 * self.models * images), on_device=True, check=check_images,
-        )  # fmt: skip
+            name,
+            made,
+            measure_effect,
+            self,
+            full_models(self.training, self.models),
+            label,
+            Cost(1e-4 * self.models * images),
+            on_device=True,
+            check=check_images,
+        )
 
     def images(self) -> Int[np.ndarray, " chosen"]:
         """Positions of the images among the targets."""

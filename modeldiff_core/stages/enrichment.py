@@ -39,9 +39,13 @@ class Ends:
     def reference(self) -> Reference:
         """Where what they share stands."""
         identity = {
-            "version": VERSION, "directions": self.directions.digest, "fingerprint": self.fingerprint,
-            "side": self.side, "index": self.index, "share": self.share,
-        }  # fmt: skip
+            "version": VERSION,
+            "directions": self.directions.digest,
+            "fingerprint": self.fingerprint,
+            "side": self.side,
+            "index": self.index,
+            "share": self.share,
+        }
         return refer(FOLDER, "subpopulations", identity, record="{key}.safetensors")
 
     def shapes(self, examples: Mapping[str, Known]) -> dict[str, tuple[int, ...]]:

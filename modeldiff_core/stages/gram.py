@@ -63,9 +63,14 @@ def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Refere
     number = np.arange(first, len(used))
     wanted = number if half is None else number[number % 2 == half]
     identity = {
-        "version": VERSION, "masks": _design(matrix), "train": matrix.record["n_train"],
-        "models": matrix.record["models"], "first": first, "half": half, "left_out": wanted[~used[wanted]].tolist(),
-    }  # fmt: skip
+        "version": VERSION,
+        "masks": _design(matrix),
+        "train": matrix.record["n_train"],
+        "models": matrix.record["models"],
+        "first": first,
+        "half": half,
+        "left_out": wanted[~used[wanted]].tolist(),
+    }
     return refer(FOLDER, "gram", identity, record="{key}.safetensors")
 
 

@@ -61,9 +61,14 @@ def gather(store: ObjectStore, spec: MatrixSpec) -> None:
 
     try:
         write_matrix(
-            store, spec.reference.key, intact(), spec.rows, responses.design.units, responses.targets,
+            store,
+            spec.reference.key,
+            intact(),
+            spec.rows,
+            responses.design.units,
+            responses.targets,
             {"training": responses.identity},
-        )  # fmt: skip
+        )
     except DamagedObject as error:
         if not damaged:
             raise

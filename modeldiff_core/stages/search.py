@@ -72,17 +72,24 @@ class Search:
     @property
     def _proposal(self) -> dict[str, Any]:
         return {
-            "version": VERSION, "directions": self.pair.directions.digest, "side": self.side, "index": self.index,
-            "candidates": self.settings.candidates, "share": self.settings.share, "seed": self.settings.seed,
-        }  # fmt: skip
+            "version": VERSION,
+            "directions": self.pair.directions.digest,
+            "side": self.side,
+            "index": self.index,
+            "candidates": self.settings.candidates,
+            "share": self.settings.share,
+            "seed": self.settings.seed,
+        }
 
     @property
     def _identity(self) -> dict[str, Any]:
         """The level of the intervals and what counts as distinguishing decide none of these numbers."""
         return {
-            **self._proposal, "trainings": [training.digest for training in self.trainings],
-            "models": self.models, "images": [self.effects.max_images, self.effects.seed],
-        }  # fmt: skip
+            **self._proposal,
+            "trainings": [training.digest for training in self.trainings],
+            "models": self.models,
+            "images": [self.effects.max_images, self.effects.seed],
+        }
 
     def propose_step(self, name: str, label: Label) -> Step:
         """Return the step that proposes candidates."""

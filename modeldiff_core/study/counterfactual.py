@@ -39,6 +39,8 @@ def check_counterfactual(asked: CounterfactualConfig, study: StudyConfig, data: 
     if asked.models > study.subsets.evaluation_models:
         hint = "Only models that no regression has seen can test it: raise subsets.evaluation_models"
         raise ConfigError(
-            "counterfactual.models", f"at most subsets.evaluation_models ({study.subsets.evaluation_models})",
-            asked.models, hint,
-        )  # fmt: skip
+            "counterfactual.models",
+            f"at most subsets.evaluation_models ({study.subsets.evaluation_models})",
+            asked.models,
+            hint,
+        )

@@ -22,9 +22,11 @@ def masks_of(examples: Examples, column: str) -> Masks:
     shape = examples.images.shape[:3]
     found = examples.metadata.get(column)
     require(
-        found is not None and found.shape == shape, "mask", f"a metadata column of masks {list(shape[1:])}",
+        found is not None and found.shape == shape,
+        "mask",
+        f"a metadata column of masks {list(shape[1:])}",
         column if found is None else f"{column} of shape {list(found.shape[1:])}",
-    )  # fmt: skip
+    )
     return np.asarray(found).astype(bool)
 
 

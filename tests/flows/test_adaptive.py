@@ -45,8 +45,9 @@ def test_a_plan_says_how_many_models_a_score_takes(
     for line, name in zip(planned(capsys, root), ("trained as is", "corner erased"), strict=True):
         found = re.fullmatch(
             rf"{name}: score (0\.\d\d) after {LEAST} models; the fitted curve gives 0\.\d\d \[.+\] after twice as many "
-            r"and levels off at (0|1)\.\d\d \[.+\]\.", line,
-        )  # fmt: skip
+            r"and levels off at (0|1)\.\d\d \[.+\]\.",
+            line,
+        )
         assert found, line
         scores[name] = float(found[1])
     assert min(scores.values()) > 0.05

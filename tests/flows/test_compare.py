@@ -70,8 +70,12 @@ def test_the_summary_has_the_promised_keys_and_the_report_stands(finished_run: F
         assert effect["difference_ci"][0] <= effect["difference"] <= effect["difference_ci"][1]
         assert isinstance(effect["distinguishing"], bool)
     assert {e["name"] for e in found["transformations"]} == {
-        "watermark", "watermark_elsewhere", "noise", "blur", "contrast",
-    }  # fmt: skip
+        "watermark",
+        "watermark_elsewhere",
+        "noise",
+        "blur",
+        "contrast",
+    }
     (folder,) = root.glob("comparisons/digits_watermark-*")
     assert f"Report: file://{folder}/report/index.html" in out
     assert "0 of 16 shards done before, 16 to train" in out
@@ -135,8 +139,9 @@ def test_killed_in_training_and_run_again_gives_the_same_bits(
 @pytest.mark.nightly
 def test_two_studies_at_once_on_one_store_and_server(commands: Commands, tmp_path: Path) -> None:
     first = commands.start("compare", *SMALL, f"store.root={tmp_path}")
-    second = commands.start("compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.name=damped",
-                            "algorithm_b.recipe.weight_decay=0.01")  # fmt: skip
+    second = commands.start(
+        "compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.name=damped", "algorithm_b.recipe.weight_decay=0.01"
+    )
     for process in (first, second):
         out, err = process.communicate(timeout=400)
         assert process.returncode == 0, out + err
@@ -194,9 +199,12 @@ def test_a_damaged_shard_is_named_and_trained_again(commands: Commands, copied: 
 @pytest.mark.nightly
 def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tmp_path: Path) -> None:
     done = commands.run(
-        "compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.recipe.learning_rate=1e12",
+        "compare",
+        *SMALL,
+        f"store.root={tmp_path}",
+        "algorithm_b.recipe.learning_rate=1e12",
         "algorithm_b.recipe.epochs=2",
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert "digits_watermark corner erased subsets shard 0: Diverged: 40 of the 40 subset models 0..39" in done.stderr
     assert "Lower recipe.learning_rate" in done.stderr

@@ -20,10 +20,21 @@ def with_example(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -
     for name in ("pyproject.toml", "nearest_centroid.py"):
         (source / name).write_bytes((EXAMPLE / name).read_bytes())
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps",
-         "--no-build-isolation", "--target", str(place), str(source)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-build-isolation",
+            "--target",
+            str(place),
+            str(source),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     return Commands({**commands.environment, "PYTHONPATH": str(place)}, commands.folder)
 
 
@@ -39,8 +50,9 @@ def test_the_example_finds_its_stripe(with_example: Commands, tmp_path: Path) ->
     assert effects["left_stripe"]["effect"]["a"] > 0.1
     assert effects["left_stripe"]["distinguishing"]
     assert not effects["right_stripe"]["distinguishing"]
-    wrong = with_example.run("compare", search, "study=stripes", f"store.root={tmp_path}",
-                             "algorithm_b.recipe.ignore_left=9")  # fmt: skip
+    wrong = with_example.run(
+        "compare", search, "study=stripes", f"store.root={tmp_path}", "algorithm_b.recipe.ignore_left=9"
+    )
     assert wrong.returncode == 2
     assert "algorithm_b.recipe.ignore_left: expected a number of columns in 0..5, got 9" in wrong.stderr
 

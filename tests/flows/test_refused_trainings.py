@@ -13,9 +13,11 @@ from modeldiff_core.models import ARCHITECTURES
 
 LARGER = "algorithm_b.recipe.augmentations=[{kind:resize,height:12,width:12}]"
 RESNET9 = (
-    "algorithm@algorithm_b=resnet9", "algorithm_b.name=resnet", "algorithm_b.recipe.mean=0.5",
+    "algorithm@algorithm_b=resnet9",
+    "algorithm_b.name=resnet",
+    "algorithm_b.recipe.mean=0.5",
     "algorithm_b.recipe.scale=0.5",
-)  # fmt: skip
+)
 
 Told = Callable[..., str]
 

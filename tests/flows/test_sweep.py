@@ -16,9 +16,13 @@ from modeldiff_core.errors import ConfigError
 
 def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
     points = grid(
-        ["study=digits_watermark", "+sweep.subsets.fraction=[0.3,0.5]", "+sweep.algorithm@algorithm_b=[mlp,cnn]",
-         "+sweep.algorithm_a.name=['a, b']"]
-    )  # fmt: skip
+        [
+            "study=digits_watermark",
+            "+sweep.subsets.fraction=[0.3,0.5]",
+            "+sweep.algorithm@algorithm_b=[mlp,cnn]",
+            "+sweep.algorithm_a.name=['a, b']",
+        ]
+    )
     assert len(points) == 4
     studies = [point.request.study for point in points]
     assert [study.subsets.fraction for study in studies] == [0.3, 0.3, 0.5, 0.5]

@@ -17,17 +17,22 @@ WATERMARK = {"top": 0, "left": 0, "height": 3, "width": 2}
 CONTENT: dict[str, Any] = {
     "name": "small",
     "dataset": {
-        "kind": "digits", "n_train": 200, "n_test": 60, "seed": 0,
+        "kind": "digits",
+        "n_train": 200,
+        "n_test": 60,
+        "seed": 0,
         "plant": {"label": 8, "fraction": 0.7, "seed": 0, "watermark": WATERMARK},
     },
     "algorithm_a": {"name": "as is", "kind": "sgd", "seed": 1, "recipe": {"epochs": 3, "augmentations": []}},
     "algorithm_b": {
-        "name": "erased", "kind": "sgd", "seed": 1,
+        "name": "erased",
+        "kind": "sgd",
+        "seed": 1,
         "recipe": {"epochs": 3, "augmentations": [{"kind": "erase", **WATERMARK}]},
     },
     "subsets": {"fraction": 0.5, "seed": 0, "shard_size": 50, "models": 100, "evaluation_models": 20},
     "transformations": [{"name": "watermark", "kind": "watermark", "target_class": 8, "parameters": WATERMARK}],
-}  # fmt: skip
+}
 Make = Callable[..., dict[str, Any]]
 
 

@@ -158,10 +158,14 @@ class FeatureKnockout(OnePage):
         lds, strength = summary["lds"], np.array(summary["strength"])
         strongest, idle = np.argsort(-strength)[:10], int((strength < 0.1 * strength.max()).sum())
         rows = [
-            {"row": int(at) // SIDE, "column": int(at) % SIDE, "mean weight": round(summary["weights"][at], 3),
-             "mean size": round(float(strength[at]), 3)}
+            {
+                "row": int(at) // SIDE,
+                "column": int(at) % SIDE,
+                "mean weight": round(summary["weights"][at], 3),
+                "mean size": round(float(strength[at]), 3),
+            }
             for at in strongest
-        ]  # fmt: skip
+        ]
         row, column = divmod(int(strongest[0]), SIDE)
         findings = (
             f"The pixel in row {row}, column {column} moves margins most; {idle} of {len(strength)} pixels move them "

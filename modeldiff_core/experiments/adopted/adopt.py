@@ -153,9 +153,12 @@ def _adopt_margins(
         masks.update(np.packbits(part.masks, axis=1).tobytes())
         margins.update(part.margins.tobytes())
     content = {
-        "models": models, "train": n_train, "targets": n_targets, "masks_sha256": masks.hexdigest(),
+        "models": models,
+        "train": n_train,
+        "targets": n_targets,
+        "masks_sha256": masks.hexdigest(),
         "margins_sha256": margins.hexdigest(),
-    }  # fmt: skip
+    }
     training = Adopted(name, dataset, content)
     reference = matrix_reference(training.prefix, training.identity, models)
     if not _sound(store, reference, lambda: check_matrix(MarginMatrix.open(store, reference.key))):
@@ -180,9 +183,11 @@ def _adopt_scores(
     columns = {name: array for name, array in columns.items() if name in FIELDS}
     stated = asked.orientation or ("train_targets" if published else "targets_train" if "weights" in arrays else None)
     turned = is_transposed(
-        weights.shape, stated, {name: array.shape for name, array in columns.items()},
+        weights.shape,
+        stated,
+        {name: array.shape for name, array in columns.items()},
         None if data is None else (len(data.test), len(data.train)),
-    )  # fmt: skip
+    )
     n_targets, n_train = weights.shape[::-1] if turned else weights.shape
     check_sizes(data, n_train, n_targets, "scores", "scores")
     size = max(1, PART // n_train)
@@ -210,9 +215,13 @@ def _adopt_scores(
             whole = TensorObject({"weights": block(start, stop), **filled}, {"datamodels": reference.digest}, {})
             write_tensors(store, block_key(reference, start, stop), whole)
         record = {
-            "digest": reference.digest, "training": training.identity, "targets": n_targets, "train": n_train,
-            "given": ["weights", *sorted(vectors)], "blocks": [block_key(reference, *part) for part in blocks],
-        }  # fmt: skip
+            "digest": reference.digest,
+            "training": training.identity,
+            "targets": n_targets,
+            "train": n_train,
+            "given": ["weights", *sorted(vectors)],
+            "blocks": [block_key(reference, *part) for part in blocks],
+        }
         write_record(store, reference.record, record)
     return reference
 
@@ -242,9 +251,11 @@ def _zeros_and_ones(array: FileArray, values: np.ndarray, rows: np.ndarray) -> B
     if wrong.any():
         at = int(np.argmax(wrong))
         raise ConfigError(
-            "masks", "0 and 1 alone", f"{array.source}: model {rows[at]} has {_odd(values[at])}",
+            "masks",
+            "0 and 1 alone",
+            f"{array.source}: model {rows[at]} has {_odd(values[at])}",
             "Masks that are packed eight to a byte have to be unpacked first",
-        )  # fmt: skip
+        )
     return np.asarray(values).astype(bool)
 
 

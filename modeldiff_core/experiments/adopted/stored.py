@@ -58,10 +58,16 @@ def find_stored(store: ObjectStore, given: str, key: str) -> Stored:
 def _only(store: ObjectStore, folder: str, key: str) -> str:
     """Return the one complete matrix of a training's folder, or without any the one set of datamodels."""
     names = store.sizes(folder)
-    matrices = [name.removesuffix(".json") for name in names if name.startswith(f"{folder}/margins-")
-                and name.endswith(".json") and name.count("/") == folder.count("/") + 1]  # fmt: skip
-    fits = [name.removesuffix("/record.json") for name in names if name.startswith(f"{folder}/datamodels-")
-            and name.endswith("/record.json")]  # fmt: skip
+    matrices = [
+        name.removesuffix(".json")
+        for name in names
+        if name.startswith(f"{folder}/margins-") and name.endswith(".json") and name.count("/") == folder.count("/") + 1
+    ]
+    fits = [
+        name.removesuffix("/record.json")
+        for name in names
+        if name.startswith(f"{folder}/datamodels-") and name.endswith("/record.json")
+    ]
     found = matrices or fits
     if len(found) != 1:
         hint = f"There are {', '.join(sorted(found))}" if found else "The folder holds neither"

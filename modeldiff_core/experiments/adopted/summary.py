@@ -83,7 +83,10 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         "digest": comparison.digest,
         "algorithms": {
             label: {
-                "name": side.name, "kind": side.kind, "training": side.folder, "source": side.reference.key,
+                "name": side.name,
+                "kind": side.kind,
+                "training": side.folder,
+                "source": side.reference.key,
                 **{key: score.get(key) for key in kept},
             }
             for (label, side), score in zip(sides.items(), findings.scores, strict=True)
@@ -95,16 +98,18 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         "directions": entries,
         "transformations": [],
         "findings": [said[0], no_models, *said[1:]],
-    }  # fmt: skip
+    }
 
 
 def summarize_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None:
     """Write study.json, directions.csv and, last, summary.json of a comparison."""
     study, summary = comparison.study, build_adopted_summary(store, comparison)
     record = {
-        "study": study.model_dump(mode="json"), "digest": comparison.digest, "directions": comparison.directions.key,
+        "study": study.model_dump(mode="json"),
+        "digest": comparison.digest,
+        "directions": comparison.directions.key,
         "sources": {label: side.reference.key for label, side in comparison.sides.items()},
-    }  # fmt: skip
+    }
     write_record(store, f"{comparison.folder}/study.json", record)
     store.write(f"{comparison.folder}/directions.csv", directions_table(summary["directions"]).encode())
     write_record(store, comparison.summary.record, summary)

@@ -29,18 +29,20 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     fitted = study.subsets.models - study.subsets.evaluation_models
     if fitted < 20:
         raise ConfigError(
-            "subsets.models", f"at least 20 more than subsets.evaluation_models ({study.subsets.evaluation_models})",
+            "subsets.models",
+            f"at least 20 more than subsets.evaluation_models ({study.subsets.evaluation_models})",
             study.subsets.models,
-        )  # fmt: skip
+        )
     if study.regression.folds > fitted // 2:
         hint = "Half of the models that are fitted is fitted alone, too: train more models, or take fewer folds"
         raise ConfigError("regression.folds", f"at most {fitted // 2}", study.regression.folds, hint)
     targets = len(data.test) if study.targets is None else study.targets
     if study.comparison.components >= min(targets, len(data.train)):
         raise ConfigError(
-            "comparison.components", f"fewer than the {min(targets, len(data.train))} targets or training examples",
+            "comparison.components",
+            f"fewer than the {min(targets, len(data.train))} targets or training examples",
             study.comparison.components,
-        )  # fmt: skip
+        )
     sampler = trainings[0].sampler(len(data.train))
     chance, rarest = probability_of_missing_a_class(
         data.train.labels, len(data.classes), sampler.size, study.subsets.models

@@ -171,11 +171,13 @@ def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str =
     """
     a, b = (
         EstimatorScore(
-            scores["lds"]["mean"], scores["lds"]["ci_low"], scores["lds"]["ci_high"],
+            scores["lds"]["mean"],
+            scores["lds"]["ci_low"],
+            scores["lds"]["ci_high"],
             math.nan if seconds is None else seconds,
         )
         for scores, seconds in zip(found.scores, found.seconds, strict=True)
-    )  # fmt: skip
+    )
     models = " and ".join(dict.fromkeys(f"{scores['models'] - held:,}" for scores in found.scores))
     return EstimatorFacts(found.kind, source or f"{models} subset models", used, a, b)
 

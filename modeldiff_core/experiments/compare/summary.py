@@ -32,20 +32,35 @@ def effect_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
             p, m = measured.probability, measured.margin
             rows.append(
                 {
-                    "name": measured.test.name, "class": measured.test.target_class, "intensity": float(intensity),
-                    "effect_a": p.a[i].mean, "low_a": p.a[i].low, "high_a": p.a[i].high,
-                    "effect_b": p.b[i].mean, "low_b": p.b[i].low, "high_b": p.b[i].high,
-                    "difference": p.difference[i].mean, "low": p.difference[i].low, "high": p.difference[i].high,
-                    "p": p.difference[i].p, "images": measured.images,
+                    "name": measured.test.name,
+                    "class": measured.test.target_class,
+                    "intensity": float(intensity),
+                    "effect_a": p.a[i].mean,
+                    "low_a": p.a[i].low,
+                    "high_a": p.a[i].high,
+                    "effect_b": p.b[i].mean,
+                    "low_b": p.b[i].low,
+                    "high_b": p.b[i].high,
+                    "difference": p.difference[i].mean,
+                    "low": p.difference[i].low,
+                    "high": p.difference[i].high,
+                    "p": p.difference[i].p,
+                    "images": measured.images,
                     "p_adjusted": one.p_probability if i == last else None,
                     "distinguishing": one.distinguishing and i == last,
-                    "margin_a": m.a[i].mean, "margin_low_a": m.a[i].low, "margin_high_a": m.a[i].high,
-                    "margin_b": m.b[i].mean, "margin_low_b": m.b[i].low, "margin_high_b": m.b[i].high,
-                    "margin_difference": m.difference[i].mean, "margin_low": m.difference[i].low,
-                    "margin_high": m.difference[i].high, "margin_p": m.difference[i].p,
+                    "margin_a": m.a[i].mean,
+                    "margin_low_a": m.a[i].low,
+                    "margin_high_a": m.a[i].high,
+                    "margin_b": m.b[i].mean,
+                    "margin_low_b": m.b[i].low,
+                    "margin_high_b": m.b[i].high,
+                    "margin_difference": m.difference[i].mean,
+                    "margin_low": m.difference[i].low,
+                    "margin_high": m.difference[i].high,
+                    "margin_p": m.difference[i].p,
                     "margin_p_adjusted": one.p_margin if i == last else None,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -143,7 +158,9 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "digest": comparison.digest,
         "algorithms": {
             name: {
-                "name": config.name, "kind": config.kind, "training": training.prefix,
+                "name": config.name,
+                "kind": config.kind,
+                "training": training.prefix,
                 **{key: scores[key] for key in ("models", "diverged", "subset_accuracy", "ensemble_accuracy")},
                 "ensemble_models": comparison.study.ensemble.models,
             }
@@ -160,7 +177,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "transformations": effects,
         "found": found,
         "findings": sentences(comparison, findings, directions, effects, found),
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,13 @@ class Removal:
     def reference(self) -> Reference:
         """Where the margins without them stand."""
         identity = {
-            "version": VERSION, "training": self.training.digest, "target": self.target,
-            "datamodels": self.regression.reference.digest, "top_k": self.top_k, "models": self.models,
-        }  # fmt: skip
+            "version": VERSION,
+            "training": self.training.digest,
+            "target": self.target,
+            "datamodels": self.regression.reference.digest,
+            "top_k": self.top_k,
+            "models": self.models,
+        }
         return refer(self.training.prefix, "counterfactual", identity, record="{key}.safetensors")
 
     def step(self, name: str, label: Label) -> Step:

@@ -29,8 +29,12 @@ from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 
 LONGER = (
-    *TINY, "subsets.models=480", "algorithm_a.recipe.epochs=40", "algorithm_b.recipe.epochs=40", "runner.workers=1"
-)  # fmt: skip
+    *TINY,
+    "subsets.models=480",
+    "algorithm_a.recipe.epochs=40",
+    "algorithm_b.recipe.epochs=40",
+    "runner.workers=1",
+)
 """A study that is still being trained when its cancellation arrives."""
 SHARDS = 2 * (24 + 2)
 
@@ -151,9 +155,11 @@ def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(server: P
     assert main(["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=checked"]) == 0
     found = deployment(server, "checked")
     wrong = [
-        ("study", {"subsets": {"models": "many"}}), ("study", {"code": "os.system"}), ("store", {"key": "a secret"}),
+        ("study", {"subsets": {"models": "many"}}),
+        ("study", {"code": "os.system"}),
+        ("store", {"key": "a secret"}),
         ("runner", {"kind": "os"}),
-    ]  # fmt: skip
+    ]
     for name, changes in wrong:
         changed = {**found["parameters"][name], **changes}
         with pytest.raises(urllib.error.HTTPError, match="409"):

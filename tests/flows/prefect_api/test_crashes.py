@@ -67,9 +67,12 @@ from flows.prefect_api.server import prefect_api
 
 def start(script: str, environment: dict[str, str], runs: float, stays: float = 0) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", script, str(runs), str(stays)], env=environment, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", script, str(runs), str(stays)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def begun(process: "subprocess.Popen[str]") -> tuple[str, str]:

@@ -35,8 +35,11 @@ from modeldiff_core.store import StoreSettings, shard_key
 
 SHARDS = 12
 RESULTS = (
-    "trainings/**/*.safetensors", "trainings/**/*.zarr/**/*", "comparisons/*.safetensors", "comparisons/*/summary.json"
-)  # fmt: skip
+    "trainings/**/*.safetensors",
+    "trainings/**/*.zarr/**/*",
+    "comparisons/*.safetensors",
+    "comparisons/*/summary.json",
+)
 
 
 def fingerprints(root: Path) -> dict[str, str]:

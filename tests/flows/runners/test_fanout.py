@@ -62,9 +62,7 @@ def test_shards_that_fail_once_recover_and_every_run_is_in_the_api(finished: Fan
         of_this = {"flow_runs": {"id": {"any_": [finished.flow_run]}}, "limit": 200}
         runs = client.request("POST", "/task_runs/filter", json=of_this).json()
     attempts = {run["name"]: run["run_count"] for run in runs}
-    assert attempts == {
-        f"shard {i}": 4 if i in ALWAYS else 2 if i % 10 == 0 else 1 for i in range(TASKS)
-    }  # fmt: skip
+    assert attempts == {f"shard {i}": 4 if i in ALWAYS else 2 if i % 10 == 0 else 1 for i in range(TASKS)}
     assert {run["state_type"] for run in runs if run["name"] not in finished.failures} == {"COMPLETED"}
     assert all("shard" in run["tags"] for run in runs)
 

@@ -9,9 +9,16 @@ from modeldiff_core.data.cues import Background, Bar, Cue, Negative, Shift, Smea
 from modeldiff_core.errors import ConfigError
 
 EXAMPLES = [
-    Bar(2, 2, 90), Tint((40, -30, 0)), Texture(4, 0.5), Wave(0.5, 0.25, 60.0), Shift(1, -2), Background(70, 30),
-    Smear(1), Negative(0.3), Turn(1),
-]  # fmt: skip
+    Bar(2, 2, 90),
+    Tint((40, -30, 0)),
+    Texture(4, 0.5),
+    Wave(0.5, 0.25, 60.0),
+    Shift(1, -2),
+    Background(70, 30),
+    Smear(1),
+    Negative(0.3),
+    Turn(1),
+]
 
 
 def images(count: int = 5) -> np.ndarray:
@@ -64,12 +71,22 @@ def test_only_what_is_dark_on_all_channels_is_background() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Bar(0, 0), lambda: Tint((0, 0)), lambda: Texture(1), lambda: Texture(4, 0.0), lambda: Wave(0.6),
-        lambda: Wave(0.5, 0.5, 0.0), lambda: Shift(), lambda: Background(0), lambda: Smear(0), lambda: Negative(1.5),
-        lambda: Bar(7, 2).stamp(images()), lambda: Tint((1,)).stamp(images()), lambda: Shift(8).stamp(images()),
+        lambda: Bar(0, 0),
+        lambda: Tint((0, 0)),
+        lambda: Texture(1),
+        lambda: Texture(4, 0.0),
+        lambda: Wave(0.6),
+        lambda: Wave(0.5, 0.5, 0.0),
+        lambda: Shift(),
+        lambda: Background(0),
+        lambda: Smear(0),
+        lambda: Negative(1.5),
+        lambda: Bar(7, 2).stamp(images()),
+        lambda: Tint((1,)).stamp(images()),
+        lambda: Shift(8).stamp(images()),
         lambda: Turn().stamp(images()[:, :5]),
     ],
-)  # fmt: skip
+)
 def test_settings_that_cannot_be(make: object) -> None:
     with pytest.raises(ConfigError) as caught:
         make()  # type: ignore[operator]

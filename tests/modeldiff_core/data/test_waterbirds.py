@@ -11,8 +11,16 @@ from modeldiff_core.errors import DataError
 
 HEADER = "img_id,img_filename,y,split,place,place_filename"
 ROWS = [  # y, split, place
-    (0, 0, 0), (1, 0, 1), (1, 0, 0), (0, 2, 1), (1, 2, 1), (0, 1, 0), (0, 0, 0), (1, 2, 0), (1, 1, 1),
-]  # fmt: skip
+    (0, 0, 0),
+    (1, 0, 1),
+    (1, 0, 0),
+    (0, 2, 1),
+    (1, 2, 1),
+    (0, 1, 0),
+    (0, 0, 0),
+    (1, 2, 0),
+    (1, 1, 1),
+]
 
 
 def pixels(number: int) -> np.ndarray:

@@ -25,10 +25,21 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pyproject.toml", "correlation.py"):
         (source / name).write_bytes((EXAMPLE / name).read_bytes())
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps",
-         "--no-build-isolation", "--target", str(place), str(source)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-build-isolation",
+            "--target",
+            str(place),
+            str(source),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     monkeypatch.syspath_prepend(str(place))
 
 

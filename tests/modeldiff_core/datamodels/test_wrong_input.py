@@ -18,9 +18,11 @@ MARGINS = RNG.normal(size=(20, 2)).astype(np.float32)
 BAD = np.where(np.arange(20)[:, None] == 7, np.float32("nan"), MARGINS)
 
 FITS = {
-    "lasso": fit_lasso, "ridge": fit_ridge, "least_squares": fit_least_squares,
+    "lasso": fit_lasso,
+    "ridge": fit_ridge,
+    "least_squares": fit_least_squares,
     "difference_in_means": fit_difference_in_means,
-}  # fmt: skip
+}
 
 
 def test_every_estimator_from_masks_is_here() -> None:

@@ -39,7 +39,5 @@ def test_it_shows_findings_figures_tables_and_settings() -> None:
 def test_it_needs_no_other_file_and_is_the_same_every_time() -> None:
     page = drawn()["index.html"].decode()
     assert re.findall(r'(?:src|srcset)="(?!data:)', page) == []
-    assert set(re.findall(r'href="([^"]+)"', page)) == {
-        "data:,", "#main", "figures/a-line.png", "figures/a-line.svg"
-    }  # fmt: skip
+    assert set(re.findall(r'href="([^"]+)"', page)) == {"data:,", "#main", "figures/a-line.png", "figures/a-line.svg"}
     assert drawn() == drawn()

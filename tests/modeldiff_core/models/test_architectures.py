@@ -88,9 +88,7 @@ def test_resnet_names_are_those_of_torchvision(kind: str, blocks: tuple[int, ...
             for i in range(1, 3 if kind == "resnet18" else 4):
                 expected |= {f"{prefix}.conv{i}.weight", *(f"{prefix}.bn{i}.{norm}" for norm in norms)}
             if block == 0 and (stage > 1 or kind == "resnet50"):
-                expected |= {
-                    f"{prefix}.downsample.0.weight", *(f"{prefix}.downsample.1.{norm}" for norm in norms)
-                }  # fmt: skip
+                expected |= {f"{prefix}.downsample.0.weight", *(f"{prefix}.downsample.1.{norm}" for norm in norms)}
     assert names == expected
 
 
@@ -111,8 +109,10 @@ def test_same_padding_is_tensorflow_s() -> None:
     nn.init.ones_(convolution.weight)
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     got = convolution(x)[0, 0]
-    assert got.tolist() == [[x[0, 0, 0:3, 0:3].sum(), x[0, 0, 0:3, 2:4].sum()],
-                            [x[0, 0, 2:4, 0:3].sum(), x[0, 0, 2:4, 2:4].sum()]]  # fmt: skip
+    assert got.tolist() == [
+        [x[0, 0, 0:3, 0:3].sum(), x[0, 0, 0:3, 2:4].sum()],
+        [x[0, 0, 2:4, 0:3].sum(), x[0, 0, 2:4, 2:4].sum()],
+    ]
 
 
 @pytest.mark.parametrize(

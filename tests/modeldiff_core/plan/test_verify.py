@@ -89,9 +89,16 @@ EFFECT = "trainings/*/effects-*.safetensors"
 REPORT = "comparisons/tiny-*/report"
 DIRECTIONS = "comparisons/directions-*.safetensors"
 NULL = "comparisons/null-*/00001.safetensors"
-RECORDS = ["trainings/*/margins-*.json", "trainings/*/datamodels-*/record.json", "trainings/*/training.json",
-           "trainings/*/scores-*.json", "comparisons/tiny-*/study.json", "comparisons/tiny-*/summary.json",
-           "comparisons/tiny-*/effects.parquet", "comparisons/tiny-*/report/index.html"]  # fmt: skip
+RECORDS = [
+    "trainings/*/margins-*.json",
+    "trainings/*/datamodels-*/record.json",
+    "trainings/*/training.json",
+    "trainings/*/scores-*.json",
+    "comparisons/tiny-*/study.json",
+    "comparisons/tiny-*/summary.json",
+    "comparisons/tiny-*/effects.parquet",
+    "comparisons/tiny-*/report/index.html",
+]
 
 
 def test_a_whole_study_is_sound_and_every_object_is_read(whole: tuple[Path, Comparison]) -> None:

@@ -23,9 +23,10 @@ from modeldiff_core.subpopulations import MeanImage
 PLANT = Plant(8, 0.7, Watermark(0, 0, 2, 3))
 INTENSITIES = np.array([0.0, 0.5, 1.0])
 END = EndFacts(
-    7, ("planted: 6 of 7 (8.1 % of all), p < 0.001", "brighter by 9 [5, 12] than other images of the same classes"),
+    7,
+    ("planted: 6 of 7 (8.1 % of all), p < 0.001", "brighter by 9 [5, 12] than other images of the same classes"),
     MeanImage(np.full((8, 8, 1), 90.0), np.linspace(-40, 120, 64).reshape(8, 8, 1), np.full((8, 8, 1), 12.5)),
-)  # fmt: skip
+)
 
 
 def direction(side: str, index: int, train: Examples, targets: Examples, significant: bool) -> DirectionFacts:
@@ -41,13 +42,22 @@ def direction(side: str, index: int, train: Examples, targets: Examples, signifi
     own, other = 0.011 / (index + 1) ** 2, 0.0004
     a, b = (own, other) if side == "a-b" else (other, own)
     return DirectionFacts(
-        side=side, index=index, variance_a=a, variance_b=b, in_sample_a=a + 0.009, in_sample_b=b + 0.002,
-        null_p=0.004 if significant else 0.43, p_adjusted=0.016 if significant else 0.86, stability=0.91,
+        side=side,
+        index=index,
+        variance_a=a,
+        variance_b=b,
+        in_sample_a=a + 0.009,
+        in_sample_b=b + 0.002,
+        null_p=0.004 if significant else 0.43,
+        p_adjusted=0.016 if significant else 0.86,
+        stability=0.91,
         significant=significant,
-        projections=pattern(targets), weights=weights / np.linalg.norm(weights),
-        ends={("targets", "positive"): END} if planted else {}, overlap=0.64,
+        projections=pattern(targets),
+        weights=weights / np.linalg.norm(weights),
+        ends={("targets", "positive"): END} if planted else {},
+        overlap=0.64,
         models_needed=None if significant else 4321,
-    )  # fmt: skip
+    )
 
 
 def effect(
@@ -58,13 +68,28 @@ def effect(
         return CurveFacts(mean, mean - 0.02, mean + 0.02)
 
     return EffectFacts(
-        name=name, description="A checker in the corner.", class_name=class_name, intensities=intensities,
-        a=curve(top), b=curve(0.005), difference=top - 0.005, difference_low=top - 0.03, difference_high=top + 0.02,
-        p_adjusted=0.0002 if top > 0.1 else 0.6, distinguishing=top > 0.1, images=90,
-        before=images, after=PLANT.watermark.stamp(images), margin_a=curve(10 * top), margin_b=curve(0.1),
-        margin_difference=10 * top - 0.1, margin_difference_low=10 * top - 0.3, margin_difference_high=10 * top,
-        margin_p_adjusted=0.0001, along=along,
-    )  # fmt: skip
+        name=name,
+        description="A checker in the corner.",
+        class_name=class_name,
+        intensities=intensities,
+        a=curve(top),
+        b=curve(0.005),
+        difference=top - 0.005,
+        difference_low=top - 0.03,
+        difference_high=top + 0.02,
+        p_adjusted=0.0002 if top > 0.1 else 0.6,
+        distinguishing=top > 0.1,
+        images=90,
+        before=images,
+        after=PLANT.watermark.stamp(images),
+        margin_a=curve(10 * top),
+        margin_b=curve(0.1),
+        margin_difference=10 * top - 0.1,
+        margin_difference_low=10 * top - 0.3,
+        margin_difference_high=10 * top,
+        margin_p_adjusted=0.0001,
+        along=along,
+    )
 
 
 def curve(plateau: float) -> LearningCurve:
@@ -77,13 +102,24 @@ def comparison() -> ReportFacts:
     """Two directions a side of which one is significant, two effects, two that a search put to the test."""
     data = Digits(n_train=120, n_test=160, plant=PLANT).load()
     algorithm = AlgorithmFacts(
-        name="plain", settings={"network": {"kind": "mlp", "widths": (64,)}, "epochs": 15, "augmentations": ()},
-        subset_models=3000, diverged=2, ensemble_models=200, subset_accuracy=0.913, ensemble_accuracy=0.957,
-        lds_mean=0.412, lds_low=0.401, lds_high=0.423,
-    )  # fmt: skip
+        name="plain",
+        settings={"network": {"kind": "mlp", "widths": (64,)}, "epochs": 15, "augmentations": ()},
+        subset_models=3000,
+        diverged=2,
+        ensemble_models=200,
+        subset_accuracy=0.913,
+        ensemble_accuracy=0.957,
+        lds_mean=0.412,
+        lds_low=0.401,
+        lds_high=0.423,
+    )
     erased = {**algorithm.settings, "augmentations": ({"kind": "erase", "top": 0},)}
     return ReportFacts(
-        study="digits_watermark", digest="3fa9c1d2", dataset={"kind": "digits"}, classes=data.classes, a=algorithm,
+        study="digits_watermark",
+        digest="3fa9c1d2",
+        dataset={"kind": "digits"},
+        classes=data.classes,
+        a=algorithm,
         b=replace(algorithm, name="corner_erased", settings=erased, diverged=0, lds_mean=float("nan")),
         similarity=0.8031,
         directions=tuple(
@@ -91,14 +127,18 @@ def comparison() -> ReportFacts:
         ),
         null=np.linspace(-0.002, 0.002, 401),
         effects=(effect("dim", None, 0.01, data.test.images[:3]), effect("checker", "8", 0.57, data.test.images[:4])),
-        train=data.train, targets=data.test,
+        train=data.train,
+        targets=data.test,
         config={"name": "digits_watermark", "subsets": {"fraction": 0.5}, "seed": 7},
         versions={"torch": "2.13.0"},
         findings=("The mark moves A & not B.", "Second.", "Third.", "How far this can be relied on."),
         learning=LearningFacts((curve(0.44), curve(0.41)), held=100, wished=0.42),
         estimators=(
             EstimatorFacts(
-                "lasso", "2,900 subset models", True, EstimatorScore(0.41, 0.40, 0.42, 20.6),
+                "lasso",
+                "2,900 subset models",
+                True,
+                EstimatorScore(0.41, 0.40, 0.42, 20.6),
                 EstimatorScore(0.40, 0.39, 0.41, 21.0),
             ),
         ),
@@ -106,4 +146,4 @@ def comparison() -> ReportFacts:
             effect("strongest patch", "8", 0.44, data.test.images[:3], along="A−B 1, B−A 2"),
             effect("less contrast", None, 0.02, data.test.images[:3], along="B−A 1"),
         ),
-    )  # fmt: skip
+    )

@@ -26,8 +26,13 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 PAGES = {
-    "index", "direction-a-b-1", "direction-b-a-1", "other-directions", "transformations", "methods",
-}  # fmt: skip
+    "index",
+    "direction-a-b-1",
+    "direction-b-a-1",
+    "other-directions",
+    "transformations",
+    "methods",
+}
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +106,14 @@ def test_every_file_is_linked_to(pages, files):
 def test_tables_hold_the_numbers_in_both_formats(facts, files):
     names = {name.removeprefix("tables/").rsplit(".", 1)[0] for name in files if name.startswith("tables/")}
     assert names == {
-        "directions", "transformations", "settings", "estimators", "learning-curve", "direction-a-b-1",
+        "directions",
+        "transformations",
+        "settings",
+        "estimators",
+        "learning-curve",
+        "direction-a-b-1",
         "direction-b-a-1",
-    }  # fmt: skip
+    }
     read = {}
     for name in names:
         read[name] = pd.read_parquet(io.BytesIO(files[f"tables/{name}.parquet"]))
@@ -370,10 +380,18 @@ def test_the_tables_tell_settings_scores_and_effects(page, pages):
 def test_a_comparison_without_directions_and_effects_is_still_a_page(facts):
     out = render(
         replace(
-            facts, directions=(), effects=(), found=(), null=np.zeros(0), findings=(), versions={}, config={},
-            estimators=(), learning=None,
+            facts,
+            directions=(),
+            effects=(),
+            found=(),
+            null=np.zeros(0),
+            findings=(),
+            versions={},
+            config={},
+            estimators=(),
+            learning=None,
         )
-    )  # fmt: skip
+    )
     settings = ["tables/settings.csv", "tables/settings.parquet"]
     assert list(out) == ["index.html", "methods.html", "study.json", *settings]
     page = Page(out["index.html"])

@@ -115,8 +115,9 @@ def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> Non
         assert expected.explained_variance_a[0] > 0.01
         for i, entry in enumerate(entries):
             assert entry["explained_variance_in_sample"] == {
-                first: float(expected.explained_variance_a[i]), second: float(expected.explained_variance_b[i]),
-            }  # fmt: skip
+                first: float(expected.explained_variance_a[i]),
+                second: float(expected.explained_variance_b[i]),
+            }
             order = np.argsort(-expected.projections[:, i])
             assert entry["top_targets"] == order[:4].tolist()
     for entry in summary["directions"]:
@@ -156,8 +157,10 @@ def test_exported_and_adopted_margins_give_the_numbers_of_the_study(tmp_path: Pa
     assert expected["a-b.variance_a"].min() > 0
     assert expected.keys() == found.keys()
     assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
-    draws = [read_tensors(s, p.null_block(0).record).arrays["differences"] for s, p in
-             ((store, study.pair), (there, comparison.pair))]  # fmt: skip
+    draws = [
+        read_tensors(s, p.null_block(0).record).arrays["differences"]
+        for s, p in ((store, study.pair), (there, comparison.pair))
+    ]
     assert draws[0].tobytes() == draws[1].tobytes()
     scored = score_datamodels(store, study.pair.b[0])["lds"]
     assert summary["lds"]["b"] == {name: scored[name] for name in ("mean", "ci_low", "ci_high")}

@@ -28,9 +28,11 @@ def columns() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     label = np.where(np.isin(np.arange(TARGETS), ZEBRAS), "zebra", "ant")
     return {
-        "label": label, "marked": np.isin(np.arange(TARGETS), MARKED), "price": rng.random(TARGETS),
+        "label": label,
+        "marked": np.isin(np.arange(TARGETS), MARKED),
+        "price": rng.random(TARGETS),
         "place": rng.choice(["home", "abroad"], TARGETS),
-    }  # fmt: skip
+    }
 
 
 def images() -> np.ndarray:
@@ -99,15 +101,19 @@ def given(place: Path) -> dict[str, Any]:
     return {
         "targets": {"table": written(place / "targets.csv", columns()), "images": str(place / "images.npy")},
         "train": {"table": written(place / "train.json", {"corner": corner})},
-    }  # fmt: skip
+    }
 
 
 def compared(store: ObjectStore, sides: dict[str, str], **asked: Any) -> tuple[AdoptedComparison, dict[str, Any]]:
     comparison = {"components": 2, "permutations": 20, "top": 4}
     content = {
-        "name": "planted", **sides, "comparison": comparison, "evaluation_models": 30,
-        "regression": {"n_lambdas": 4}, **asked,
-    }  # fmt: skip
+        "name": "planted",
+        **sides,
+        "comparison": comparison,
+        "evaluation_models": 30,
+        "regression": {"n_lambdas": 4},
+        **asked,
+    }
     found = AdoptedComparison.of(store, AdoptedStudy.model_validate(content))
     return found, compare_adopted(store, found, lambda name, done, total: None)
 
@@ -204,8 +210,10 @@ def test_every_format_of_a_table_says_the_same(place: Path) -> None:
     assert first.classes == ("ant", "zebra")
     np.testing.assert_array_equal(np.flatnonzero(first.targets.labels), ZEBRAS)
     assert {name: column.dtype.kind for name, column in first.targets.metadata.items()} == {
-        "marked": "b", "price": "f", "place": "U",
-    }  # fmt: skip
+        "marked": "b",
+        "price": "f",
+        "place": "U",
+    }
     for other in others:
         assert other.fingerprint == first.fingerprint != ""
     assert (first.train.labels, first.train.images, len(first.train)) == (None, None, TRAIN)
@@ -249,8 +257,9 @@ def test_tables_that_do_not_fit_are_refused(
 def test_other_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "indices.csv").write_text("label\n0\n1\n1\n")
     (tmp_path / "names.csv").write_text("label\nant\nbee\n")
-    both = {part: {"table": str(tmp_path / f"{name}.csv")} for part, name in
-            (("targets", "indices"), ("train", "names"))}  # fmt: skip
+    both = {
+        part: {"table": str(tmp_path / f"{name}.csv")} for part, name in (("targets", "indices"), ("train", "names"))
+    }
     assert "classes: expected names of the classes" in refused(tmp_path, **both)
     assert "a table that ends in .csv, .json, .npz" in refused(tmp_path, targets={"table": "table.xlsx"})
     digits = {"kind": "digits", "n_train": 2, "n_test": 3}

@@ -78,9 +78,14 @@ def test_an_estimator_is_known_by_its_kind_settings_and_version(monkeypatch: pyt
         return comparison.regression(comparison.trainings[0], None, kind).reference.digest
 
     found = {
-        reference("ridge"), reference("ridge", seed=1), reference("least_squares"), reference("difference_in_means"),
-        reference("trak"), reference("trak", dimensions=9), reference("lasso"),
-    }  # fmt: skip
+        reference("ridge"),
+        reference("ridge", seed=1),
+        reference("least_squares"),
+        reference("difference_in_means"),
+        reference("trak"),
+        reference("trak", dimensions=9),
+        reference("lasso"),
+    }
     assert len(found) == 7
     assert reference("ridge", seed=0) == reference("ridge")
     before = reference("ridge")

@@ -99,8 +99,12 @@ def test_done_shards_are_found_by_one_listing(store: ObjectStore, monkeypatch: p
     done = {0, 1, 7, 30, 999_999, 1_000_000}
     for index in done:
         store.write(shard_key("t/subsets", index), b"x")
-    for stray in ("t/subsets/shards/000003.safetensors.part", "t/subsets/shards/old/000004.safetensors",
-                  "t/subsets/shards/5.safetensors", "t/ensemble/shards/000006.safetensors"):  # fmt: skip
+    for stray in (
+        "t/subsets/shards/000003.safetensors.part",
+        "t/subsets/shards/old/000004.safetensors",
+        "t/subsets/shards/5.safetensors",
+        "t/ensemble/shards/000006.safetensors",
+    ):
         store.write(stray, b"x")
     with calls(store, monkeypatch) as seen:
         assert done_shards(store, "t/subsets") == done

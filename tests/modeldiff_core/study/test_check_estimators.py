@@ -35,20 +35,23 @@ SKLEARN = {"algorithm_b": {"name": "forest", "kind": "sklearn", "recipe": {}}}
         ({"regression.folds": 1}, "regression.folds", "0 for a held-out part, or 2 or more, got 1"),
         (
             {"regression.also": ["ridge"], "regression.settings": {"ridge": {"penalties": []}}},
-            "regression.settings.ridge.penalties", "one or more numbers above 0",
+            "regression.settings.ridge.penalties",
+            "one or more numbers above 0",
         ),
         (
             {"regression.settings": {"ridge": {"alpha": 1}}},
-            "regression.settings.ridge.alpha", "one of penalties, seed, validation_fraction",
+            "regression.settings.ridge.alpha",
+            "one of penalties, seed, validation_fraction",
         ),
         (
             {"regression.also": ["trak"], "regression.settings": {"trak": {"dimensions": 200}}},
-            "regression.settings.trak.dimensions", "fewer than the 200 training examples",
+            "regression.settings.trak.dimensions",
+            "fewer than the 200 training examples",
         ),
         ({"regression.also": ["trak"], **SKLEARN}, "regression.also", "SklearnClassifier have no gradients"),
         ({"regression.estimator": "trak", **SKLEARN}, "regression.estimator", "needs no checkpoints of torch modules"),
     ],
-)  # fmt: skip
+)
 def test_a_request_that_cannot_be_met(planned: Planned, changes: dict[str, object], key: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         check_study(*planned(changes))

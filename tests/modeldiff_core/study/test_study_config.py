@@ -51,12 +51,21 @@ def test_a_study_is_frozen(content: Make, part: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "extra", "subsets.extra", "algorithm_a.extra", "regression.extra", "comparison.extra", "ensemble.extra",
-        "effects.extra", "algorithm_b.recipe.extra", "algorithm_a.recipe.network.extra",
-        "algorithm_b.recipe.augmentations.0.extra", "dataset.extra", "dataset.plant.extra",
+        "extra",
+        "subsets.extra",
+        "algorithm_a.extra",
+        "regression.extra",
+        "comparison.extra",
+        "ensemble.extra",
+        "effects.extra",
+        "algorithm_b.recipe.extra",
+        "algorithm_a.recipe.network.extra",
+        "algorithm_b.recipe.augmentations.0.extra",
+        "dataset.extra",
+        "dataset.plant.extra",
         "dataset.plant.watermark.extra",
     ],
-)  # fmt: skip
+)
 def test_an_unknown_key_is_refused_wherever_it_stands(content: Make, key: str) -> None:
     assert problem(content, {key: 1}).key == key
 

@@ -95,7 +95,7 @@ def test_the_recipe_settings_above_are_all_there_are(planned: Planned) -> None:
         {"algorithm_a.seed": 2, "algorithm_b.seed": 2},
         {f"algorithm_{which}.{key}": value for which in "ab" for key, value in (("kind", "sklearn"), ("recipe", {}))},
     ],
-)  # fmt: skip
+)
 def test_data_design_and_seeds_are_the_identity_of_both(planned: Planned, changes: dict[str, object]) -> None:
     before, after = digests(planned), digests(planned, changes)
     assert before[0] != after[0]
@@ -115,9 +115,15 @@ def test_an_independent_design_changes_the_masks_of_b_alone(planned: Planned) ->
 def test_store_and_runner_are_no_part_of_a_composed_study() -> None:
     plain = request(["study=digits_watermark"])
     moved = request(
-        ["study=digits_watermark", "store.root=s3://bucket/x", "store.endpoint=http://host:1", "runner.workers=3",
-         "runner.stack=7", "subsets.models=3000"]
-    )  # fmt: skip
+        [
+            "study=digits_watermark",
+            "store.root=s3://bucket/x",
+            "store.endpoint=http://host:1",
+            "runner.workers=3",
+            "runner.stack=7",
+            "subsets.models=3000",
+        ]
+    )
     assert moved.store != plain.store
     assert moved.runner != plain.runner
     assert moved.study.model_copy(update={"subsets": plain.study.subsets}) == plain.study

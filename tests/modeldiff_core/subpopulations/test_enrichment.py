@@ -26,8 +26,11 @@ def test_each_value_is_tested_as_fisher_would_and_corrected_over_all() -> None:
     place = np.array(["sea", "land"])[(np.arange(N) // 4) % 2]
     found = enrichments(MEMBERS, LABELS, CLASSES, {"planted": PLANTED, "place": place})
     assert {(e.column, e.value) for e in found} == {
-        *(("class", name) for name in CLASSES), ("planted", "yes"), ("place", "sea"), ("place", "land"),
-    }  # fmt: skip
+        *(("class", name) for name in CLASSES),
+        ("planted", "yes"),
+        ("place", "sea"),
+        ("place", "land"),
+    }
     columns = {"class": np.array(CLASSES)[LABELS], "planted": np.where(PLANTED, "yes", "no"), "place": place}
     ps = []
     for e in found:

@@ -22,9 +22,12 @@ from modeldiff_core.training.shards import margins_of
 from modeldiff_core.training.trained import NetworkModels
 
 RESNET9 = Sgd(
-    network=Network("resnet9", (4, 8, 8, 8)), epochs=5, batch_size=16, learning_rate=0.1,
+    network=Network("resnet9", (4, 8, 8, 8)),
+    epochs=5,
+    batch_size=16,
+    learning_rate=0.1,
     augmentations=(Resize(height=12, width=12),),
-)  # fmt: skip
+)
 MODELS = [0, 5, 2]
 TOGETHER = Execution(stack=3, stack_batch_norm=True)
 

@@ -67,9 +67,13 @@ def test_statistics_of_the_data_are_those_of_the_subset_alone(digits: Dataset, k
 
     network = Network(kind, (4,) if kind == "cnn" else (4, 4, 4, 4))
     recipe = Sgd(
-        network=network, epochs=1, batch_size=10, mean="subset", scale="subset",
+        network=network,
+        epochs=1,
+        batch_size=10,
+        mean="subset",
+        scale="subset",
         augmentations=(Resize(height=12, width=12),),
-    )  # fmt: skip
+    )
     hidden = ~MASKS[:2].any(0)
     assert 5 < hidden.sum() < 30
     images = digits.train.images.copy()

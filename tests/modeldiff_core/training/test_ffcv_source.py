@@ -34,8 +34,11 @@ pytest.importorskip("ffcv")
 CPU = torch.device("cpu")
 N = 60
 OPERATIONS = (
-    RandomResizedCrop(height=9, width=9, scale=(0.4, 1.0)), Flip(), Translate(pixels=2, mode="reflect"), Cutout(size=2),
-)  # fmt: skip
+    RandomResizedCrop(height=9, width=9, scale=(0.4, 1.0)),
+    Flip(),
+    Translate(pixels=2, mode="reflect"),
+    Cutout(size=2),
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +105,17 @@ def test_other_formats_give_what_read_beton_reads(kind: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "operation",
     [
-        Flip(), Translate(pixels=3), Translate(pixels=3, mode="reflect"), Erase(top=2), Cutout(size=4), Noise(),
-        RandomResizedCrop(height=6, width=5), CentreCrop(height=5, width=7), Resize(height=13, width=4),
+        Flip(),
+        Translate(pixels=3),
+        Translate(pixels=3, mode="reflect"),
+        Erase(top=2),
+        Cutout(size=4),
+        Noise(),
+        RandomResizedCrop(height=6, width=5),
+        CentreCrop(height=5, width=7),
+        Resize(height=13, width=4),
     ],
-)  # fmt: skip
+)
 def test_augmentation_is_the_same_on_both_paths(operation: Augmentation, examples: Examples, path: Path) -> None:
     """Each is checked against a loop over pixels in its own tests; here that both paths run it on the same pixels."""
     order = np.random.default_rng(2).permutation(N)

@@ -48,10 +48,20 @@ def test_evaluation_knows_sizes_and_no_chance() -> None:
 
 
 EVERY = (
-    Flip(), Translate(pixels=3), Translate(pixels=3, mode="reflect"), Translate(fill=0.2), Translate(fill=0.3),
-    Cutout(size=4), Cutout(fill=0.5), Erase(top=2, height=3, fill=1.0), Erase(fill=0.6), Noise(),
-    RandomResizedCrop(height=6, width=5), CentreCrop(height=5, width=7), Resize(height=13, width=4),
-)  # fmt: skip
+    Flip(),
+    Translate(pixels=3),
+    Translate(pixels=3, mode="reflect"),
+    Translate(fill=0.2),
+    Translate(fill=0.3),
+    Cutout(size=4),
+    Cutout(fill=0.5),
+    Erase(top=2, height=3, fill=1.0),
+    Erase(fill=0.6),
+    Noise(),
+    RandomResizedCrop(height=6, width=5),
+    CentreCrop(height=5, width=7),
+    Resize(height=13, width=4),
+)
 ON_BYTES = [True, True, True, True, False, True, False, True, True, False, False, True, False]
 
 

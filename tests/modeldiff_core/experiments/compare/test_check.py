@@ -54,7 +54,7 @@ def test_the_studies_that_ship_are_sound(name: str) -> None:
             "at most 3 layers for 8×8 images",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_study_that_cannot_give_a_result(planned: Planned, changes: dict[str, object], key: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         check_study(*planned(changes))

@@ -87,8 +87,12 @@ def test_a_training_is_named_by_its_folder_if_it_holds_one_thing(store: ObjectSt
         found = find_stored(store, key, "a")
         assert found.reference == matrix
         assert (found.kind, found.name, found.models, found.n_train, found.n_targets) == (
-            "margins", "elsewhere", MODELS, TRAIN, TARGETS,
-        )  # fmt: skip
+            "margins",
+            "elsewhere",
+            MODELS,
+            TRAIN,
+            TARGETS,
+        )
     fit = taken(store, scores=ours(tmp_path))
     assert find_stored(store, fit.key.rsplit("/", 1)[0], "a").reference == fit
     store.write(f"{folder}/margins-00000000.json", b"{}")

@@ -64,9 +64,12 @@ def test_code_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 )
 @pytest.mark.usefixtures("unloaded")
 def test_without_a_compiler_that_works_torch_trains(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-    script: str | None, said: str,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str | None,
+    said: str,
+) -> None:
     recipe, data = Sgd(network=Network("mlp", (8,)), epochs=2), Digits(n_train=60, n_test=20).load()
     masks = SubsetSampler(60, 0.5, 0).masks(range(3))
 
