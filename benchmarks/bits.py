@@ -1,12 +1,12 @@
-"""Do two checkouts store the same bits? Run the small runs with each and compare every object of both stores.
+"""Check that two checkouts store the same bits: run the small runs with each and compare every object of both stores.
 
     git worktree add ../landed COMMIT
     python -m benchmarks.bits ../landed . [names of runs, all by default] [folder=PATH]
 
-Prints a line for each run and kind of object, then every key that differs or that one store lacks, and exits with 1 if
-there is one; keys of ALLOWED may differ, and are counted. With a folder the stores are kept in ``first/`` and
-``second/`` below it, and runs of the first checkout that are done there are not repeated; those of the second always
-are. Objects are read here without the code of either checkout.
+Prints a line per run and kind of object, then every key that differs or that one store lacks, and exits with 1 if such
+a key exists; keys of ALLOWED may differ, and are counted. With a folder the stores are kept in ``first/`` and
+``second/`` below it. Finished runs of the first checkout are then not repeated; those of the second always are. Objects
+are read without the code of either checkout.
 """
 
 import json
@@ -24,19 +24,19 @@ from safetensors.numpy import load
 
 from benchmarks.checkout import Checkout
 from benchmarks.small_runs import RUNS
-from tests.golden_files import LEFT_OUT, normalized
+from harness.golden_files import LEFT_OUT, normalized
 
 ALLOWED = {
     r"comparisons/.*\.html": "pages, which show versions and seconds",
     r"comparisons/.*/report/files\.json": "their checksums",
     r"comparisons/.*/report/tables/estimators\.(csv|parquet)": "a table that holds seconds",
 }
-"""Keys whose objects may differ, and why. They have to be there in both stores all the same."""
+"""Keys whose objects may differ, and why; both stores must still have them."""
 ADDED = r"sweeps/.*"
-"""Keys that may be in the second store alone: the table of a sweep, which only Prefect's artifacts held before."""
+"""Keys that may exist only in the second store: the table of a sweep, which only Prefect's artifacts held before."""
 VOLATILE = "seconds", "group", "checksum"
-"""Fields of records that are not compared, wherever they stand: how long something took, the random name of a group of
-arrays, and the checksum over all other fields."""
+"""Fields of records that are not compared, at any depth: durations, the random name of a group of arrays, and the
+checksum of all other fields."""
 KINDS = {
     r"trainings/[^/]+/(subsets|ensemble)/shards/.*": "shards",
     r"trainings/[^/]+/margins-.*": "matrices of margins and masks",
@@ -52,12 +52,12 @@ KINDS = {
     r"comparisons/[^/]+/report/.*": "reports",
     r"comparisons/[^/]+/.*": "summaries",
 }
-"""What a key is of, in the order in which patterns are tried."""
+"""Kind of the object of a key, in the order in which patterns are tried."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A key of a run whose objects differ. allowed: whether they may."""
+    """A key of a run whose objects differ; `allowed` if they may."""
 
     run: str
     key: str
@@ -66,7 +66,7 @@ class Difference:
 
 
 def objects(root: Path) -> dict[str, Path]:
-    """Every object below a root by its key, with a star for what is random in it."""
+    """Return every object below a root by its key, with a star in place of random parts."""
     paths = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
     kept = {normalized(key): path for key, path in paths.items() if not key.startswith(LEFT_OUT)}
     assert len(kept) == sum(not key.startswith(LEFT_OUT) for key in paths), f"{root}: a matrix was written twice"
@@ -74,12 +74,12 @@ def objects(root: Path) -> dict[str, Path]:
 
 
 def kind(key: str) -> str:
-    """What an object is of."""
+    """Return the kind of an object."""
     return next((words for pattern, words in KINDS.items() if re.fullmatch(pattern, key)), "others")
 
 
 def compare(run: str, first: dict[str, Path], second: dict[str, Path]) -> Iterator[Difference]:
-    """The differences between two stores, keys in order."""
+    """Yield the differences between two stores, in the order of keys."""
     for key in sorted(first.keys() | second.keys()):
         if key not in second or key not in first:
             which, allowed = ("first", False) if key in first else ("second", bool(re.fullmatch(ADDED, key)))
@@ -89,7 +89,7 @@ def compare(run: str, first: dict[str, Path], second: dict[str, Path]) -> Iterat
 
 
 def _difference(key: str, first: bytes, second: bytes) -> str:
-    """How two objects differ, in words; empty if they do not."""
+    """Return how two objects differ, in words; empty if they do not."""
     if first == second:
         return ""
     if key.endswith(".safetensors"):
@@ -102,26 +102,23 @@ def _difference(key: str, first: bytes, second: bytes) -> str:
 
 
 def _of_arrays(first: bytes, second: bytes) -> str:
-    one, two = load(first), load(second)
-    wrong = [
-        name
-        for name in sorted(one.keys() | two.keys())
-        if name not in one or name not in two
-        or (one[name].dtype, one[name].shape, one[name].tobytes())
-        != (two[name].dtype, two[name].shape, two[name].tobytes())
-    ]  # fmt: skip
+    one, two = (
+        {name: (array.dtype, array.shape, array.tobytes()) for name, array in load(data).items()}
+        for data in (first, second)
+    )
+    wrong = [name for name in sorted(one.keys() | two.keys()) if one.get(name) != two.get(name)]
     return f"arrays {', '.join(wrong)}" if wrong else "the header: identity or facts"
 
 
 def _settled(content: Any) -> Any:
-    """The content of a record without its volatile fields, at any depth."""
+    """Return the content of a record without its volatile fields, at any depth."""
     if isinstance(content, dict):
         return {name: _settled(value) for name, value in content.items() if name not in VOLATILE}
     return [_settled(value) for value in content] if isinstance(content, list) else content
 
 
 def complete(checkout: Checkout, folder: Path, names: list[str], again: bool) -> None:
-    """Complete these runs below a folder. again: those too that are done there."""
+    """Complete these runs below a folder; with `again` also those that are finished there."""
     checkout.check()
     for name in names:
         done = folder / f"{name}.done"
@@ -135,7 +132,7 @@ def complete(checkout: Checkout, folder: Path, names: list[str], again: bool) ->
 
 
 def table(counts: dict[str, Counter[tuple[str, str]]], runs: list[str]) -> str:
-    """A line for each run and kind of object. counts: of keys, by what became of them."""
+    """Return a Markdown table with a line per run and kind of object; `counts` holds keys, by their result."""
     lines = ["| run | objects | keys | the same | may differ | differ |", "|---|---|---|---|---|---|"]
     for run in runs:
         for words in [*KINDS.values(), "others"]:
@@ -146,7 +143,7 @@ def table(counts: dict[str, Counter[tuple[str, str]]], runs: list[str]) -> str:
 
 
 def main() -> None:
-    """Run what is asked for with both checkouts, compare, and say what was found."""
+    """Run the requested runs with both checkouts, compare, and print the differences."""
     words = [word for word in sys.argv[1:] if not word.startswith("folder=")]
     places, asked = words[:2], words[2:]
     if len(places) < 2 or set(asked) - RUNS.keys():

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENTRIES = "flows.cli", "modeldiff.cli", "modeldiff_core.cli", "cli"
-"""Modules that may be the command line, where pyproject.toml names none that is there."""
+"""Modules that may be the command line, where pyproject.toml names none that exists."""
 LIMIT_S = 1800
 """Seconds after which a command counts as hanging."""
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """A folder with a working tree. scratch: a folder of its own for Prefect's history and as working directory."""
+    """A folder with a working tree.
+
+    Attributes:
+        folder: The working tree.
+        scratch: Folder for Prefect's history, and working directory of its commands.
+    """
 
     folder: Path
     scratch: Path
@@ -32,7 +37,7 @@ class Checkout:
             place = self.folder / module.replace(".", "/")
             if place.with_suffix(".py").exists() or (place / "__main__.py").exists():
                 return module
-        raise FileNotFoundError(f"{self.folder}: none of {', '.join(filter(None, (named, *ENTRIES)))} is there")
+        raise FileNotFoundError(f"{self.folder}: none of {', '.join(filter(None, (named, *ENTRIES)))} exists")
 
     @property
     def environment(self) -> dict[str, str]:

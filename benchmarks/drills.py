@@ -1,14 +1,14 @@
-"""Kill a comparison, its workers and its S3 server with -9 at random moments, and look at what the store then holds.
+"""Kill a comparison, its workers and its S3 server with -9 at random moments, and check the store afterwards.
 
-Kills follow each other within one growing study until it is done, then on a fresh store: the command or one of its
-workers, in turn; in a third series the S3 server, which comes back after a while. After each study its margins and
-datamodels must be those of an undisturbed run, bit for bit. Meanwhile a watcher reads every shard as soon as it is
-listed: none may be in part, and none that was once listed may be written again. At the end `modeldiff verify` must find
+One study is killed repeatedly until it is complete, then another on a fresh store. Two series kill the command and one
+of its workers in turn; a third kills the S3 server, which restarts after a while. After each study its margins and
+datamodels must equal those of an undisturbed run, bit for bit. Meanwhile a watcher reads every shard as soon as it is
+listed: none may be partial, and none that was once listed may be written again. At the end `modeldiff verify` must find
 nothing but strays.
 
     python -m benchmarks.drills [log, drills.jsonl by default [kills on file://, on s3://, of the server: 50 50 20]]
 
-The log gets a line a finished study. Started again with the same log, the drills go on where they stopped.
+The log gets a line per finished study. Started again with the same log, the drills continue where they stopped.
 """
 
 import os
@@ -25,7 +25,7 @@ from modeldiff_core.store import StoreSettings
 
 
 def main() -> None:
-    """Run what is left of the three series and print what all of it showed."""
+    """Run the remaining part of the three series, and print the table of all outcomes."""
     log = Path(sys.argv[1] if len(sys.argv) > 1 else "drills.jsonl").absolute()
     wanted = [int(word) for word in sys.argv[2:]] or [50, 50, 20]
     chance = random.Random(datetime.now(UTC).timestamp())

@@ -1,10 +1,10 @@
-"""Write the golden files of this checkout: complete each run in a fresh store and list what is then there.
+"""Write the golden files of this checkout: complete each run in a fresh store and list its objects.
 
     python -m benchmarks.golden [names, all by default] [folder=PATH for the stores, a temporary one by default]
 
-Two runs are whole studies as a user runs them, the others those of ``benchmarks.small_runs``. What cannot be the same
-every time is replaced or left out as ``tests.golden_files`` states. Only a checkout whose numbers are the reference may
-write them: afterwards ``tests/test_golden.py`` and ``benchmarks.bits`` hold every other one to them.
+Two runs are complete studies as a user runs them, the others those of ``benchmarks.small_runs``. Parts that vary from
+run to run are replaced or left out, as ``harness.golden_files`` describes. Only a checkout whose numbers are the
+reference may write the files: ``tests/test_golden.py`` and ``benchmarks.bits`` compare every other one with them.
 """
 
 import json
@@ -17,17 +17,17 @@ from typing import Any
 
 from benchmarks.checkout import Checkout
 from benchmarks.small_runs import LOCAL, RUNS
+from harness import golden_keys
+from harness.golden_files import NUMBERED, Golden, split, stored_numbers, write_golden
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
-from tests import golden_keys
-from tests.golden_files import NUMBERED, Golden, split, stored_numbers, write_golden
 
 WHOLE = "digits_watermark", "digits_null"
 """Studies that are run at full size, in a minute or two each."""
 
 
 def whole(name: str) -> Callable[[Checkout, Path], None]:
-    """The run of a study as it stands in conf/."""
+    """Return the run of a study with the settings of conf/."""
 
     def run(checkout: Checkout, folder: Path) -> None:
         checkout.modeldiff("compare", f"study={name}", f"store.root={folder / name}", *LOCAL)
@@ -36,7 +36,7 @@ def whole(name: str) -> Callable[[Checkout, Path], None]:
 
 
 def observed(name: str, root: Path) -> Golden:
-    """The golden file of a finished store: settings as the store keeps them, keys, digests, masks and numbers."""
+    """Return the golden file of a finished store: stored settings, keys, digests, masks and numbers."""
     studies, checks, adopted = [], [], []
     for path in sorted(root.glob("comparisons/*/study.json")):
         record = json.loads(path.read_text("utf-8"))
@@ -44,7 +44,7 @@ def observed(name: str, root: Path) -> Golden:
             adopted.append({"study": record["study"], **_sides(root, record["sources"])})
         else:
             studies.append(parse_study(record["study"]).model_dump(mode="json"))
-        checks += [json.loads(found.read_text("utf-8")) for found in path.parent.glob("counterfactual-*.json")]
+        checks += [json.loads(check.read_text("utf-8")) for check in path.parent.glob("counterfactual-*.json")]
     static, dependent = split(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
     golden = Golden(
         made_by=f"benchmarks.golden {name}",
@@ -73,7 +73,7 @@ def _sides(root: Path, sources: dict[str, str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what is asked for, and say what was written."""
+    """Run the requested runs, and print the files that were written."""
     folders = [word.removeprefix("folder=") for word in sys.argv[1:] if word.startswith("folder=")]
     asked = [word for word in sys.argv[1:] if not word.startswith("folder=")]
     runs = {**{name: whole(name) for name in WHOLE}, **RUNS}

@@ -1,14 +1,14 @@
-"""Take away, in the middle of a comparison, what it needs, and look at whether the study still ends right.
+"""Remove a resource in the middle of a comparison, and check that the study still ends correctly.
 
-A worker process, the flow, the Prefect server for 60 s, a Dask worker, a Ray node, the S3 server for 30 s, room on the
-disk, the machine with a notice (SIGTERM). Each drill runs a tiny study of its own on a real Prefect server with a
-password. What must hold: the study ends right, by itself or after one documented command, with the margins, masks and
+The resources are a worker process, the flow, the Prefect server for 60 s, a Dask worker, a Ray node, the S3 server for
+30 s, space on the disk, and the machine, with a notice (SIGTERM). Each drill runs a tiny study on a real Prefect server
+with a password. The study must end correctly, by itself or after one documented command, with the margins, masks and
 datamodels of an undisturbed run, bit for bit.
 
     python -m benchmarks.operations [--log operations.jsonl] [--only flow server ...]
 
-The log gets a line a drill. Started again with the same log, the drills that it lacks are run. Mounting a small disk
-takes root.
+The log gets a line per drill. Started again with the same log, only the missing drills are run. Mounting a small disk
+requires root.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from harness.small_studies import DRILLED
 from modeldiff_core.store import ObjectStore, StoreSettings
 
 LONGER = *DRILLED, "algorithm_a.recipe.epochs=120", "algorithm_b.recipe.epochs=120", "runner.workers=2"
-"""Shards of about a second, so that what is taken away is missed in the middle of one."""
+"""A study whose shards take about a second, so that a resource disappears in the middle of one."""
 BEGUN = 4
-"""Shards after which something is taken away."""
+"""Shards after which the resource is removed."""
 LIMIT = 900.0
 """Seconds after which a command counts as hanging."""
 SAME = "`modeldiff compare ...`, the same again"
@@ -46,7 +46,13 @@ SAME = "`modeldiff compare ...`, the same again"
 
 @dataclass
 class End:
-    """What happened to a study, the command that it then needed, and whether its bits are the undisturbed ones."""
+    """The end of a study.
+
+    Attributes:
+        happened: What was done to it.
+        command: The command that it needed afterwards.
+        identical: Whether its results equal those of the undisturbed study, bit for bit.
+    """
 
     happened: str
     command: str
@@ -55,7 +61,7 @@ class End:
 
 @dataclass
 class Outcome:
-    """The end of a drill, the state of its run on the server, and the seconds that it took."""
+    """The outcome of a drill: the end of its study, the state of its run on the server, and its seconds."""
 
     drill: str
     end: End
@@ -65,9 +71,14 @@ class Outcome:
 
 @dataclass
 class Site:
-    """Where drills take place: a Prefect server, a folder, and what the undisturbed study gave.
+    """The site of all drills.
 
-    closing: ends what is still running when the drills are broken off.
+    Attributes:
+        server: The Prefect server.
+        folder: Working folder of the commands.
+        surroundings: Environment of the commands.
+        closing: Ends processes that still run when the drills are interrupted.
+        expected: Fingerprints of the undisturbed study.
     """
 
     server: PrefectServer
@@ -79,7 +90,7 @@ class Site:
 
 @dataclass
 class Run:
-    """One study of a drill, and its first command, which is running."""
+    """One study of a drill; its first command is started at once."""
 
     site: Site
     store: ObjectStore
@@ -89,20 +100,20 @@ class Run:
         self.process = self._start("compare", *LONGER, *self._place(), *self.overrides)
 
     def begun(self) -> "Run":
-        """Wait until it is in the middle of its training."""
+        """Wait until the study is in the middle of its training, and return it."""
         self._wait_for_shards(BEGUN)
         return self
 
     def ended(self) -> int:
-        """The command's exit code."""
+        """Wait for the command, and return its exit code."""
         try:
             return self.process.wait(LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            raise RuntimeError(f"{self.store.settings.url} hangs: {self.said()}") from None
+            raise RuntimeError(f"{self.store.settings.url} hangs: {self.output()}") from None
 
     def finished(self, happened: str) -> "End":
-        """The end of a study that went on by itself, or after the same command again."""
+        """Return the end of a study that continues by itself, or after the same command again."""
         code = self.ended()
         if code == 0:
             return self._end(happened, "none")
@@ -110,27 +121,27 @@ class Run:
         return self._end(f"{happened}; the run ended with {code}", SAME)
 
     def retried(self, happened: str) -> "End":
-        """The end of a study whose run had ended, after `modeldiff retry` of it."""
+        """Return the end of a study whose run has ended, after `modeldiff retry`."""
         self.process = self._start("retry", "compare digits_watermark")
         return self._end(happened, "`modeldiff retry RUN`")
 
-    def said(self) -> str:
-        """The end of what the command printed."""
-        return (self.site.folder / "said.txt").read_text(errors="replace")[-3000:]
+    def output(self) -> str:
+        """Return the end of the command's output."""
+        return (self.site.folder / "output.txt").read_text(errors="replace")[-3000:]
 
     def shards(self) -> int:
-        """Shards that are in the store."""
+        """Return the number of shards in the store."""
         return sum("/shards/" in key for key in self.store.sizes("trainings"))
 
     def _wait_for_shards(self, wanted: int) -> None:
         while self.shards() < wanted:
             if self.process.poll() is not None:
-                raise RuntimeError(f"ended before it was disturbed: {self.said()}")
+                raise RuntimeError(f"ended before it was disturbed: {self.output()}")
             time.sleep(0.2)
 
     def _end(self, happened: str, command: str) -> "End":
         if self.ended() != 0:
-            raise RuntimeError(self.said())
+            raise RuntimeError(self.output())
         return End(happened, command, fingerprints(self.store) == self.site.expected)
 
     def _place(self) -> list[str]:
@@ -138,11 +149,15 @@ class Run:
         return [f"store.root={settings.root}", *([f"store.endpoint={settings.endpoint}"] if settings.endpoint else [])]
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        with (self.site.folder / "said.txt").open("wb") as said:
+        with (self.site.folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", *arguments], env=self.site.surroundings, cwd=self.site.folder,
-                stdout=said, stderr=said, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-m", "flows.cli", *arguments],
+                env=self.site.surroundings,
+                cwd=self.site.folder,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         self.site.closing.callback(kill_tree, process)
         return process
 
@@ -155,7 +170,7 @@ def worker(site: Site, store: ObjectStore) -> End:
 
 
 def flow(site: Site, store: ObjectStore) -> End:
-    """Kill the command with all that it started; the server marks the run as crashed, and it is retried."""
+    """Kill the command and its processes, and retry the run once the server has marked it as crashed."""
     run = Run(site, store).begun()
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
@@ -174,7 +189,7 @@ def server(site: Site, store: ObjectStore) -> End:
     time.sleep(60)
     shards = run.shards()
     site.server.start()
-    return run.finished(f"Prefect's server away for 60 s, in which the run came to {shards} shards")
+    return run.finished(f"Prefect's server stopped for 60 s, in which the run came to {shards} shards")
 
 
 def dask(site: Site, store: ObjectStore) -> End:
@@ -184,9 +199,11 @@ def dask(site: Site, store: ObjectStore) -> End:
     here = "--host", "127.0.0.1"
     with ExitStack() as stack:
         command = "-m", "dask", "scheduler", *here, "--port", str(port), "--no-dashboard"
-        stack.enter_context(beside(site, *command))
+        stack.enter_context(cluster_process(site, *command))
         more = "--nthreads", "1", "--memory-limit", "0", "--no-nanny", "--no-dashboard"
-        first, _ = [stack.enter_context(beside(site, "-m", "dask", "worker", address, *here, *more)) for _ in range(2)]
+        first, _ = [
+            stack.enter_context(cluster_process(site, "-m", "dask", "worker", address, *here, *more)) for _ in range(2)
+        ]
         wait_for_workers(address, 2)
         run = Run(site, store, ("runner=dask", f"runner.address={address}", "runner.workers=null")).begun()
         first.kill()
@@ -197,23 +214,19 @@ def ray(site: Site, store: ObjectStore) -> End:
     """Kill one of two Ray nodes, with the workers on it."""
     from ray.util import get_node_ip_address
 
-    # ray start asks for a token, which a flow would need too: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.
+    # ray start requires a token, and so would the flow: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.
     site = replace(site, surroundings={**site.surroundings, "RAY_AUTH_MODE": "disabled"})
     port = free_ports()
-    own = (
-        "--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000",
-        "--min-worker-port", "0", "--max-worker-port", "0",  # any: the usual ones may hold the head's
-    )  # fmt: skip
+    common = ["--num-cpus", "1", "--block", "--disable-usage-stats", "--object-store-memory", "100000000"]
+    common += ["--min-worker-port", "0", "--max-worker-port", "0"]  # any: the default range may contain the head's port
     start = "-m", "ray.scripts.scripts", "start"
-    address = f"{get_node_ip_address()}:{port}"  # Ray takes loopback for this too
+    address = f"{get_node_ip_address()}:{port}"  # Ray uses this address for loopback too
     with ExitStack() as stack:
-        head = (
-            "--head", "--port", str(port), "--ray-client-server-port", str(port + 1), "--include-dashboard", "false",
-            "--temp-dir", str(site.folder / "ray"),
-        )  # fmt: skip
-        stack.enter_context(beside(site, *start, *own, *head))
+        head = f"--head --port {port} --ray-client-server-port {port + 1} --include-dashboard false".split()
+        head += ["--temp-dir", str(site.folder / "ray")]
+        stack.enter_context(cluster_process(site, *start, *common, *head))
         wait_for_listener(port)
-        second = stack.enter_context(beside(site, *start, *own, "--address", address))
+        second = stack.enter_context(cluster_process(site, *start, *common, "--address", address))
         time.sleep(10)
         run = Run(site, store, ("runner=ray", f"runner.address={address}", "runner.workers=null")).begun()
         kill_tree(second)
@@ -221,11 +234,11 @@ def ray(site: Site, store: ObjectStore) -> End:
 
 
 def objects(site: Site, store: ObjectStore) -> End:
-    """Kill the S3 server; it comes back after half a minute."""
+    """Kill the S3 server, and restart it after half a minute."""
     with s3_server(fresh(site, "s3")) as s3:
         os.environ.update(s3.environment)
-        there = replace(site, surroundings={**site.surroundings, **s3.environment})
-        run = Run(there, _on(s3, store)).begun()
+        s3_site = replace(site, surroundings={**site.surroundings, **s3.environment})
+        run = Run(s3_site, _on(s3, store)).begun()
         s3.kill()
         time.sleep(30)
         s3.start()
@@ -233,7 +246,7 @@ def objects(site: Site, store: ObjectStore) -> End:
 
 
 def disk(site: Site, store: ObjectStore) -> End:
-    """Fill the disk that the store lies on, and make room again."""
+    """Fill the disk that holds the store, and make space again."""
     folder = Path(store.settings.root)
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder], check=True)
@@ -248,8 +261,8 @@ def disk(site: Site, store: ObjectStore) -> End:
             except OSError:
                 pass
         code = run.ended()
-        if "No space left on device" not in run.said():
-            raise RuntimeError(f"ended with {code} and does not say why: {run.said()}")
+        if "No space left on device" not in run.output():
+            raise RuntimeError(f"ended with {code} and does not give the cause: {run.output()}")
         ballast.unlink()
         return run.finished("the disk full until the run had ended, which names the shards and the cause")
     finally:
@@ -257,7 +270,7 @@ def disk(site: Site, store: ObjectStore) -> End:
 
 
 def notice(site: Site, store: ObjectStore) -> End:
-    """Send SIGTERM to everything, as a machine that is taken away does."""
+    """Send SIGTERM to all processes, as a machine does that is about to be reclaimed."""
     run = Run(site, store).begun()
     os.killpg(run.process.pid, signal.SIGTERM)
     began = time.monotonic()
@@ -267,19 +280,25 @@ def notice(site: Site, store: ObjectStore) -> End:
 
 
 DRILLS: dict[str, Callable[[Site, ObjectStore], End]] = {
-    "worker": worker, "flow": flow, "server": server, "dask": dask, "ray": ray, "s3": objects, "disk": disk,
+    "worker": worker,
+    "flow": flow,
+    "server": server,
+    "dask": dask,
+    "ray": ray,
+    "s3": objects,
+    "disk": disk,
     "notice": notice,
-}  # fmt: skip
+}
 
 
 def last_state(site: Site) -> str:
-    """The state of the latest run of a comparison."""
+    """Return the state of the latest flow run."""
     (run,) = site.server.ask("flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": 1})
     return str(run["state_name"])
 
 
 def fresh(site: Site, name: str) -> Path:
-    """A new folder."""
+    """Return a new folder."""
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=site.folder))
 
 
@@ -288,8 +307,8 @@ def _on(s3: S3Server, store: ObjectStore) -> ObjectStore:
 
 
 @contextmanager
-def beside(site: Site, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process of a cluster, until the block ends."""
+def cluster_process(site: Site, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Yield a process of a cluster, and kill it at the end of the block."""
     with (site.folder / "cluster.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments], env=site.surroundings, cwd=site.folder, stdout=log, stderr=log
@@ -301,7 +320,7 @@ def beside(site: Site, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def kill_tree(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started with kill -9."""
+    """Kill a process and all its descendants with -9."""
     if process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
@@ -310,7 +329,7 @@ def kill_tree(process: "subprocess.Popen[bytes]") -> None:
 
 
 def wait_for_listener(port: int, seconds: float = 120) -> None:
-    """Until something listens there."""
+    """Wait until a process listens on a port."""
     end = time.monotonic() + seconds
     while not any(
         c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in psutil.net_connections("tcp")
@@ -321,7 +340,7 @@ def wait_for_listener(port: int, seconds: float = 120) -> None:
 
 
 def wait_for_workers(address: str, wanted: int) -> None:
-    """Until a Dask scheduler has its workers."""
+    """Wait until a Dask scheduler has its workers."""
     from distributed import Client
 
     with Client(address, timeout=120) as client:
@@ -329,7 +348,7 @@ def wait_for_workers(address: str, wanted: int) -> None:
 
 
 def drill(name: str, site: Site) -> Outcome:
-    """One drill on a store of its own."""
+    """Run one drill on a fresh store."""
     store = ObjectStore(StoreSettings(str(fresh(site, name) / "store")))
     began = time.monotonic()
     end = DRILLS[name](site, store)
@@ -337,24 +356,24 @@ def drill(name: str, site: Site) -> Outcome:
 
 
 def undisturbed(site: Site) -> tuple[dict[str, str], float]:
-    """Fingerprints of a study that nothing is taken from, and the seconds that it takes."""
+    """Return the fingerprints of an undisturbed study, and the seconds that it takes."""
     began = time.monotonic()
     run = Run(site, ObjectStore(StoreSettings(str(fresh(site, "undisturbed") / "store"))))
     if run.ended() != 0:
-        raise RuntimeError(run.said())
-    found = fingerprints(run.store)
-    assert len(found) == 2 + 2 * 3, found
-    return found, time.monotonic() - began
+        raise RuntimeError(run.output())
+    expected = fingerprints(run.store)
+    assert len(expected) == 2 + 2 * 3, expected
+    return expected, time.monotonic() - began
 
 
 def logged(log: Path) -> list[Outcome]:
-    """The drills of an earlier start."""
+    """Return the drills that an earlier start has logged."""
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return [Outcome(**{**line, "end": End(**line["end"])}) for line in lines]
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """A line a drill."""
+    """Return a Markdown table with a line per drill."""
     lines = ["| drill | what happened | command needed | state in the end | identical | seconds |", "|" + "---|" * 6]
     for one in outcomes:
         end, same = one.end, "yes" if one.end.identical else "no"
@@ -363,15 +382,17 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def main() -> None:
-    """Run the drills that the log lacks, and print what all of them showed."""
+    """Run the drills that the log lacks, and print the table of all drills."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--log", type=Path, default=Path("operations.jsonl"))
     parser.add_argument("--only", nargs="+", choices=DRILLS, default=list(DRILLS))
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))  # through all that has to be ended
-    log = given.log.absolute()
+    options = parser.parse_args()
+    signal.signal(
+        signal.SIGTERM, lambda signum, _: sys.exit(128 + signum)
+    )  # unwinds the stack, which ends all processes
+    log = options.log.absolute()
     outcomes = logged(log)
-    left = [name for name in given.only if name not in {outcome.drill for outcome in outcomes}]
+    left = [name for name in options.only if name not in {outcome.drill for outcome in outcomes}]
     with tempfile.TemporaryDirectory(prefix="operations-") as name, ExitStack() as stack:
         folder = Path(name)
         if left:

@@ -1,8 +1,8 @@
-"""Photograph Prefect's UI in a real browser over a deployed comparison that fails, is retried by a click and completes.
+"""Take pictures of Prefect's UI in a real browser: a deployed comparison fails, is retried by a click and completes.
 
-``python -m benchmarks.pictures docs/pictures`` makes the pictures that the documentation shows: the run with its
-shards, their list, the artifacts of the run once it has been retried, and the deployment's form. A server behind a
-password, a worker and a tiny study are started for it.
+``python -m benchmarks.pictures docs/pictures`` makes the pictures of the documentation: the run with its shards, their
+list, the artifacts of the retried run, and the deployment's form. It starts a server with a password, a worker and a
+tiny study.
 """
 
 import sys

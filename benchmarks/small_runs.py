@@ -1,7 +1,7 @@
 """Small runs that together use every stage: a study, a counterfactual check, a sweep, rounds, and adopted results.
 
-All are of two hundred digits, so the work of each takes seconds. So few models say little, hence the significance of
-0.5: some directions have to count, for descriptions and searches to be run at all.
+All use two hundred digits, so each takes seconds. With so little data few directions are significant, so the
+significance is 0.5: descriptions and searches run for significant directions only.
 """
 
 from collections.abc import Callable
@@ -55,29 +55,29 @@ LOCAL = ("runner.workers=1",)
 
 
 def counterfactual(checkout: Checkout, folder: Path) -> None:
-    """A study, and a check of its datamodels by removal, into ``counterfactual/``."""
+    """Run a study, and a check of its datamodels by removal, into ``counterfactual/``."""
     place = ("name=small", f"store.root={folder / 'counterfactual'}", *LOCAL)
     checkout.modeldiff("compare", *SMALL, *place)
     checkout.modeldiff("counterfactual", *SMALL, *CHECK, *place)
 
 
 def sweep(checkout: Checkout, folder: Path) -> None:
-    """Two points of one study, which share its trainings, into ``sweep/``."""
+    """Run a sweep of two points of one study, which share its trainings, into ``sweep/``."""
     checkout.modeldiff("sweep", *SMALL, *SWEPT, "name=swept", f"store.root={folder / 'sweep'}", *LOCAL)
 
 
 def rounds(checkout: Checkout, folder: Path) -> None:
-    """An adaptive study into ``rounds/``."""
+    """Run an adaptive study into ``rounds/``."""
     checkout.modeldiff("compare", *SMALL, *ADAPTIVE, "name=rounds", f"store.root={folder / 'rounds'}", *LOCAL)
 
 
 def adopted_margins(checkout: Checkout, folder: Path) -> None:
-    """The margins of ``counterfactual/``, exported, adopted and compared in ``adopted_margins/``."""
+    """Export the margins of ``counterfactual/``, then adopt and compare them in ``adopted_margins/``."""
     _adopted(checkout, folder, "margins", "margins-*.json", "")
 
 
 def adopted_scores(checkout: Checkout, folder: Path) -> None:
-    """Its attributions, with their biases and penalties, in ``adopted_scores/``."""
+    """Export the attributions of ``counterfactual/``, then adopt and compare them in ``adopted_scores/``."""
     _adopted(checkout, folder, "scores", "datamodels-*/record.json", ".safetensors")
 
 
@@ -88,7 +88,7 @@ RUNS: dict[str, Callable[[Checkout, Path], None]] = {
     "adopted_margins": adopted_margins,
     "adopted_scores": adopted_scores,
 }
-"""What fills the store of that name below a folder; those of adopted results need ``counterfactual`` first."""
+"""Runs by the name of their store below a folder; those of adopted results need ``counterfactual`` first."""
 
 
 def _adopted(checkout: Checkout, folder: Path, kind: str, pattern: str, ending: str) -> None:
@@ -96,11 +96,11 @@ def _adopted(checkout: Checkout, folder: Path, kind: str, pattern: str, ending: 
     exported = folder / "exported" / f"adopted_{kind}"
     exported.mkdir(parents=True)
     keys = []
-    # Of several sets of datamodels the first by name is as good as any, as long as it is the same one each time.
+    # Of several sets of datamodels any will do, as long as it is the same one each time.
     trainings = sorted(path.parent for path in source.glob("trainings/*/training.json"))
     for side, training in zip(("first", "second"), trainings, strict=True):
-        found = min(training.glob(pattern)).relative_to(source)
-        key = found.parent if found.name == "record.json" else found.with_suffix("")
+        record = min(training.glob(pattern)).relative_to(source)
+        key = record.parent if record.name == "record.json" else record.with_suffix("")
         to = exported / f"{side}{ending}"
         checkout.modeldiff("export", f"key={key}", f"to={to}", f"store.root={source}")
         given = f"scores={to}" if kind == "scores" else f"folder={to}"

@@ -34,7 +34,14 @@ LIMIT = 600
 
 @dataclass
 class Watcher:
-    """Looks at a store while others write to it: when each shard was written, and what was wrong with any of them."""
+    """A watcher of a store that other processes write to.
+
+    Attributes:
+        store: The store.
+        written: Time at which each shard was last written.
+        partial: Errors of shards that could not be read whole.
+        again: Descriptions of shards that were written more than once.
+    """
 
     store: ObjectStore
     written: dict[str, str] = field(default_factory=dict)
@@ -51,10 +58,10 @@ class Watcher:
         finally:
             self._over.set()
             thread.join()
-            self.look()
+            self.scan()
 
-    def look(self) -> None:
-        """List the shards once; read the new ones."""
+    def scan(self) -> None:
+        """List the shards once, and read the new ones."""
         for path, info in self.store.fs.find(self.store.path("trainings"), detail=True).items():
             key = path[len(self.store.path("")) :]
             if not key.endswith(".safetensors") or "/shards/" not in key:
@@ -73,17 +80,26 @@ class Watcher:
     def _watch(self) -> None:
         while not self._over.wait(0.3):
             try:
-                self.look()
+                self.scan()
             except Exception:  # the server may just have been killed
                 continue
 
 
 @dataclass
 class Outcome:
-    """What a study that was killed, and resumed until it was done, left behind.
+    """The outcome of one study that was killed and resumed until it was complete.
 
-    kills: what was killed, and at which stage of the study. identical: whether margins, masks and datamodels are those
-    of the undisturbed run.
+    Attributes:
+        series: Name of the series.
+        kills: What was killed, and at which stage of the study.
+        runs: Times that the command was started.
+        shards: Shards that were written.
+        trained_twice: Shards that were written more than once.
+        read_in_part: Shards that could not be read whole.
+        strays: Stray objects in the store.
+        identical: Whether margins, masks and datamodels equal those of the undisturbed run.
+        seconds: Duration.
+        complaints: Everything that was wrong.
     """
 
     series: str
@@ -100,9 +116,16 @@ class Outcome:
 
 @dataclass
 class Drill:
-    """Runs commands on one kind of store and kills them. settings: of a fresh store each time it is called.
+    """A series of studies on one kind of store whose commands are killed.
 
-    outcomes: of the studies that are done; log: where a line is added for each.
+    Attributes:
+        name: Name of the series.
+        settings: Returns the settings of a fresh store at each call.
+        environment: Environment of the commands.
+        folder: Working folder of the commands.
+        chance: Source of random moments and victims.
+        outcomes: Finished studies.
+        log: File that gets a line per finished study.
     """
 
     name: str
@@ -115,7 +138,7 @@ class Drill:
 
     @property
     def kills(self) -> Counter[str]:
-        """How often each thing was killed."""
+        """Number of kills of each victim."""
         return Counter(what for outcome in self.outcomes for what, _ in outcome.kills)
 
     @property
@@ -124,7 +147,14 @@ class Drill:
         return [complaint for outcome in self.outcomes for complaint in outcome.complaints]
 
     def run(self, wanted: int, expected: dict[str, str], duration: float, server: S3Server | None = None) -> None:
-        """Kill so many times: the server if there is one, else the command and one of its workers in turn."""
+        """Kill `wanted` times: the server if there is one, else the command and one of its workers in turn.
+
+        Args:
+            wanted: Kills of the series.
+            expected: Fingerprints of the undisturbed study.
+            duration: Seconds that the undisturbed study takes.
+            server: The server to kill.
+        """
         while (left := wanted - self.kills.total()) > 0:
             began, settings = time.monotonic(), self.settings()
             watcher, outcome = Watcher(ObjectStore(settings)), Outcome(self.name)
@@ -133,10 +163,10 @@ class Drill:
                     pass
             outcome.shards, outcome.trained_twice = len(watcher.written), len(watcher.again)
             outcome.read_in_part = len(watcher.partial)
-            found = fingerprints(watcher.store)
-            outcome.identical = found == expected
+            actual = fingerprints(watcher.store)
+            outcome.identical = actual == expected
             if not outcome.identical:
-                wrong = [name for name in expected if found.get(name) != expected[name]]
+                wrong = [name for name in expected if actual.get(name) != expected[name]]
                 outcome.complaints.append(f"{settings.url}: differs from the undisturbed run in {wrong}")
             findings = verify(watcher.store, Comparison.of(request(DRILLED).study))
             outcome.strays = sum(finding.kind == "stray" for finding in findings)
@@ -152,7 +182,7 @@ class Drill:
     def _once(
         self, outcome: Outcome, store: ObjectStore, wanted: int, duration: float, server: S3Server | None
     ) -> bool:
-        """Start the command and kill at random moments until it ends or is killed; gives whether the study is done."""
+        """Start the command and kill at random moments until it ends; return whether the study is complete."""
         process = start(store.settings, self.environment, self.folder)
         outcome.runs += 1
         began = time.monotonic()
@@ -182,19 +212,19 @@ class Drill:
             elif workers := children(process.pid):
                 outcome.kills.append(("worker", at))
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
-        said = (self.folder / "said.txt").read_text()
-        if any(word in said for word in ("trained again", "DamagedObject", "does not match")):
-            outcome.complaints.append(f"{store.settings.url}: {said[-2000:]}")
-        refused = process.returncode == 2 and "store.root: expected a place that can be written" in said
+        output = (self.folder / "output.txt").read_text()
+        if any(word in output for word in ("trained again", "DamagedObject", "does not match")):
+            outcome.complaints.append(f"{store.settings.url}: {output[-2000:]}")
+        refused = process.returncode == 2 and "store.root: expected a place that can be written" in output
         if process.returncode and not (server is not None and (process.returncode == 1 or refused)):
-            outcome.complaints.append(f"{store.settings.url}: ended with {process.returncode}: {said[-2000:]}")
+            outcome.complaints.append(f"{store.settings.url}: ended with {process.returncode}: {output[-2000:]}")
             if process.returncode == 2:
-                raise RuntimeError(said)
+                raise RuntimeError(output)
         return process.returncode == 0
 
 
 def stage(store: ObjectStore) -> str:
-    """How far a study has come, by what its store holds."""
+    """Return the stage that a study has reached, according to the objects in its store."""
     keys = [*store.sizes("trainings"), *store.sizes("comparisons")]
     reached = (
         any("/shards/" in key for key in keys),
@@ -208,7 +238,7 @@ def stage(store: ObjectStore) -> str:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """A line a series."""
+    """Return a Markdown table with a line per series."""
     columns = (
         "series", "kills", *(f"at {name}" for name in STAGES), "studies", "runs resumed", "bit-identical", "shards",
         "trained twice", "read in part", "strays", "complaints", "minutes",
@@ -230,24 +260,24 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def start(settings: StoreSettings, environment: dict[str, str], folder: Path) -> "subprocess.Popen[bytes]":
-    """A comparison in a session of its own."""
+    """Start a comparison in its own session, with its output in the folder."""
     place = [f"store.root={settings.root}", *([f"store.endpoint={settings.endpoint}"] if settings.endpoint else [])]
-    with (folder / "said.txt").open("wb") as said:
+    with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "compare", *DRILLED, *place], env=environment, cwd=folder,
-            stdout=said, stderr=said, start_new_session=True,
+            stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
 
 
 def children(pid: int) -> list[int]:
-    """Worker processes of a command (not multiprocessing's resource tracker)."""
-    found = []
+    """Return the worker processes of a command, without multiprocessing's resource tracker."""
+    pids: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
-            found += [int(child) for child in task.read_text().split()]
+            pids += [int(child) for child in task.read_text().split()]
         except OSError:
             continue
-    return [child for child in found if b"spawn_main" in _command_line(child)]
+    return [child for child in pids if b"spawn_main" in _command_line(child)]
 
 
 def _command_line(pid: int) -> bytes:
@@ -258,23 +288,23 @@ def _command_line(pid: int) -> bytes:
 
 
 def fingerprints(store: ObjectStore) -> dict[str, str]:
-    """Digests of the margins and masks of every matrix, and of every block of datamodels, each read with its checks."""
+    """Return digests of every matrix (margins and masks) and every block of datamodels, each checked on reading."""
     keys = store.sizes("trainings")
-    found = {}
+    digests = {}
     for key in keys:
         name = key.rsplit("/", 1)[-1]
         if name.startswith("margins-") and name.endswith(".json"):
             matrix = MarginMatrix.open(store, key.removesuffix(".json"))
-            found[key] = hashlib.sha256(matrix.margins().tobytes() + matrix.masks().tobytes()).hexdigest()
+            digests[key] = hashlib.sha256(matrix.margins().tobytes() + matrix.masks().tobytes()).hexdigest()
         elif "/datamodels-" in key and key.endswith(".safetensors"):
             read_tensors(store, key)
-            found[key] = hashlib.sha256(store.read(key)).hexdigest()
-    return found
+            digests[key] = hashlib.sha256(store.read(key)).hexdigest()
+    return digests
 
 
 @contextmanager
 def private_server(folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """One Prefect server for all commands, kept up by ``modeldiff ui``."""
+    """Keep one Prefect server running for all commands, by ``modeldiff ui``."""
     command = [sys.executable, "-m", "flows.cli", "ui"]
     ui = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
@@ -288,25 +318,25 @@ def private_server(folder: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """Of the commands: no settings of the user's, and a home of their own."""
+    """Return the environment of the commands: without the user's settings, with a home in the folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_"))}
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {**kept, "MODELDIFF_HOME": str(folder / "home"), "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **more}
 
 
 def undisturbed(folder: Path, surroundings: dict[str, str]) -> tuple[dict[str, str], float]:
-    """Fingerprints of a study that nobody kills, and the seconds that it takes."""
+    """Return the fingerprints of a study that is not killed, and the seconds that it takes."""
     settings = StoreSettings(str(folder / "undisturbed"))
     began = time.monotonic()
     process = start(settings, surroundings, folder)
     if process.wait(LIMIT) != 0:
-        raise RuntimeError((folder / "said.txt").read_text())
-    found = fingerprints(ObjectStore(settings))
-    assert len(found) == 2 + 2 * 3, found
-    return found, time.monotonic() - began
+        raise RuntimeError((folder / "output.txt").read_text())
+    expected = fingerprints(ObjectStore(settings))
+    assert len(expected) == 2 + 2 * 3, expected
+    return expected, time.monotonic() - began
 
 
 def logged(log: Path) -> list[Outcome]:
-    """The studies of an earlier start."""
+    """Return the studies that an earlier start has logged."""
     outcomes = [Outcome(**json.loads(line)) for line in log.read_text().splitlines()] if log.exists() else []
     return [replace(outcome, kills=[(what, at) for what, at in outcome.kills]) for outcome in outcomes]

@@ -23,13 +23,24 @@ WITHIN = 60.0
 
 @task(name="shard", task_run_name="shard {index}", tags=["shard"], **RETRIES)
 def shard(index: int, seconds: float, folder: str, once: int, always: tuple[int, ...]) -> dict[str, Any]:
-    """One task of the fan-out."""
+    """Run one shard of the fan-out."""
     return run_stage(nap, index, seconds, folder, once, always)
 
 
 @dataclass
 class FanOut:
-    """What a fan-out is made of, and what came of it."""
+    """A fan-out and its outcome.
+
+    Attributes:
+        indices: Numbers of its shards.
+        seconds: Seconds that a shard sleeps.
+        folder: Where attempts are noted.
+        runner: How shards are run.
+        once: Every `once`-th shard fails at its first attempt; 0 for none.
+        always: Shards that fail as long as their file exists.
+        outcome: Results and failures, once it has run.
+        flow_run: Id of its flow run, once it has run.
+    """
 
     indices: list[int]
     seconds: float
@@ -65,7 +76,7 @@ class FanOut:
 
 @flow(name="fan out", validate_parameters=False)
 def fan_out(plan: FanOut) -> None:
-    """Run every shard of a plan, and note in it what came of them."""
+    """Run every shard of a plan, and store the outcome in it."""
     context = FlowRunContext.get()
     assert context is not None
     assert context.flow_run is not None
@@ -88,7 +99,7 @@ def fan_out(plan: FanOut) -> None:
 
 
 def recorded(flow_run: str, wanted: int, within: float = WITHIN) -> tuple[int, float]:
-    """Task runs of a flow run that the API shows in a final state, and after how many seconds; waits for `wanted`."""
+    """Wait for `wanted` task runs in a final state; return how many the API shows, and after how many seconds."""
     body = {
         "flow_runs": {"id": {"any_": [flow_run]}},
         "task_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}},
@@ -96,8 +107,8 @@ def recorded(flow_run: str, wanted: int, within: float = WITHIN) -> tuple[int, f
     began = time.monotonic()
     with get_client(sync_client=True) as client:
         while True:
-            found = int(client.request("POST", "/task_runs/count", json=body).json())
+            count = int(client.request("POST", "/task_runs/count", json=body).json())
             passed = time.monotonic() - began
-            if found >= wanted or passed > within:
-                return found, passed
+            if count >= wanted or passed > within:
+                return count, passed
             time.sleep(0.5)

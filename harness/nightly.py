@@ -153,6 +153,8 @@ def row(outcome: Outcome, commit: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the parts that are asked for and exit with 1 if one of them failed."""
+    # ignored, and inherited as ignored, where a shell has started this in the background: nothing could be interrupted
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=math.inf, help="in all; without it, to the end")
     parser.add_argument("--only", nargs="+", choices=[part.name for part in PARTS], help="parts to run; all by default")

@@ -32,6 +32,8 @@ TINY = (
     "runner.workers=2",
 )
 """Twelve shards and the rest of a comparison in as little work as can be."""
+UNTESTED = (*TINY, "transformations=null", "search.directions=0")
+"""TINY without effects of transformations and without a search, for tests of what is around a study."""
 ADAPTIVE = (
     "study=digits_watermark",
     "dataset.n_train=200",

@@ -23,12 +23,18 @@ from modeldiff_core.store import shard_key
 
 SIZE = {"width": 1280, "height": 860}
 PATIENCE = 120_000.0
-"""Milliseconds that a page is waited for."""
+"""Milliseconds to wait for a page."""
 
 
 @dataclass
 class Ui:
-    """Prefect's UI in a browser that has given the password. folder: where pictures go."""
+    """Prefect's UI in a browser that is logged in.
+
+    Attributes:
+        page: The browser's page.
+        server: The Prefect server.
+        folder: Where pictures go.
+    """
 
     page: Page
     server: PrefectServer
@@ -40,7 +46,7 @@ class Ui:
         self.shows(*words)
 
     def tab(self, name: str, *words: str) -> None:
-        """Turn to a tab of the page and wait until it shows these words."""
+        """Switch to a tab of the page and wait until it shows these words."""
         self.page.get_by_text(name, exact=True).first.click()
         self.shows(*words)
 
@@ -50,14 +56,14 @@ class Ui:
             self.page.get_by_text(text).locator("visible=true").first.wait_for(timeout=PATIENCE)
 
     def photograph(self, name: str) -> None:
-        """A picture of what is seen, once nothing moves any more."""
+        """Save a picture of the page once its animations have ended."""
         self.page.wait_for_timeout(1500)
         self.page.screenshot(path=self.folder / f"{name}.png")
 
 
 @contextmanager
 def opened(server: PrefectServer, folder: Path) -> Iterator[Ui]:
-    """The UI in the system's Chromium, until the block ends."""
+    """Yield the UI in the system's Chromium, which is closed at the end of the block."""
     place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     sandbox = [] if os.getuid() else ["--no-sandbox"]
     with sync_playwright() as playwright:
@@ -71,7 +77,7 @@ def opened(server: PrefectServer, folder: Path) -> Iterator[Ui]:
 
 @contextmanager
 def working(server: PrefectServer, pool: str) -> Iterator[None]:
-    """A worker of the pool, until the block ends."""
+    """Run a worker of the pool until the block ends."""
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -88,9 +94,12 @@ def working(server: PrefectServer, pool: str) -> Iterator[None]:
 
 
 def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
-    """Deploy, let a shard fail, look at everything, retry by a click, look again; gives the run as it ended.
+    """Deploy a study, let a shard fail, take pictures, retry by a click, take pictures again; return the ended run.
 
-    folder: where pictures go; root: an empty folder for the store.
+    Args:
+        server: The Prefect server.
+        folder: Where pictures go.
+        root: An empty folder for the store.
     """
     server.ask("work_pools/", {"name": "here", "type": "process"})
     study = *TINY, f"store.root={root}"
@@ -122,8 +131,8 @@ def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
 
 def _ended(server: PrefectServer, run: str, state: str, seconds: float = 400) -> Any:
     end = time.monotonic() + seconds
-    while (found := server.ask(f"flow_runs/{run}"))["state_name"] != state:
+    while (current := server.ask(f"flow_runs/{run}"))["state_name"] != state:
         if time.monotonic() > end:
-            raise RuntimeError(f"{found['state_name']}: {(server.folder / 'worker.log').read_text()[-3000:]}")
+            raise RuntimeError(f"{current['state_name']}: {(server.folder / 'worker.log').read_text()[-3000:]}")
         time.sleep(0.5)
-    return found
+    return current

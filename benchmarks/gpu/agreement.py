@@ -50,7 +50,7 @@ class Case:
 
 
 def margins_after(task: Task, execution: Execution, steps: int) -> np.ndarray:
-    """Return margins [models, targets] after so many steps; with 0 those of the models before training."""
+    """Return margins [models, targets] after `steps` steps; with 0 those of the models before training."""
     masks = SubsetSampler(IMAGES, 0.5, 0).masks(range(MODELS))
     recipe = task.algorithm
     assert isinstance(recipe, Sgd)

@@ -37,7 +37,7 @@ CHECKS = (
     Check("rates: MLP", partial(race, RACES["MLP"]), 60),
     Check("rates: CNN", partial(race, RACES["CNN"]), 35),
     Check("rates: ResNet-9", partial(race, RACES["ResNet-9"]), 45),
-    Check("rates: lasso beside the CPU", lasso_side_by_side, 15),
+    Check("rates: lasso against the CPU", lasso_side_by_side, 15),
     Check("rates: lasso", lasso_rate, 40),
     Check("rates: residual PCA", directions_rate, 20),
     Check("rates: ResNet-9, compiled", partial(race, RACES["ResNet-9, compiled"]), 75),

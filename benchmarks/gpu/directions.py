@@ -1,4 +1,4 @@
-"""Residual PCA on the device against a float64 solution, and its seconds beside the CPU's."""
+"""Residual PCA on the device against a float64 solution, and its seconds compared with the CPU's."""
 
 from collections.abc import Iterator
 from time import perf_counter

@@ -1,6 +1,6 @@
 """A stack that does not fit the memory is halved, and its models are those that are trained alone.
 
-On a GPU torch's allocator is told to hand out less than the stack needs: nothing but this process notices. A CPU has
+On a GPU torch's allocator is limited to less than the stack needs, which affects no other process. A CPU has
 no such limit, so there the error of a full GPU is raised in place of the larger launches.
 """
 
@@ -86,7 +86,7 @@ def _scarce_memory(task: Task, stack: int, bench: Bench) -> Iterator[None]:
 
 
 def _at_most(models: int) -> Any:
-    """Return the stacked trainer for so many models; more raise the error of a full GPU."""
+    """Return the stacked trainer for at most `models` models; more raise the error of a full GPU."""
 
     def limited(recipe: Any, logits: Any, inputs: Any, starts: Any, *rest: Any) -> Any:
         if len(starts) > models:
@@ -97,7 +97,7 @@ def _at_most(models: int) -> Any:
 
 
 def _reserved(task: Task, models: int, device: str) -> int:
-    """Return the most bytes that torch's allocator held while a stack of so many models was trained."""
+    """Return the peak of bytes that torch's allocator held while a stack of `models` models was trained."""
     _release()
     torch.cuda.reset_peak_memory_stats(device)
     _margins(task, models, Execution(device, models, stack_batch_norm=True))

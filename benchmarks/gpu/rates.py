@@ -108,7 +108,7 @@ def race(given: Race, bench: Bench) -> Iterator[Rate]:
     way, found = measured[best]
     yield whole_shard(clock, task, best, way, found, bench)
     for processes in this.processes:
-        # Each process imports torch and opens the device anew.
+        # Each process imports torch and opens the device again.
         if bench.left < 15 + 20 * least:
             break
         for one in time_together(task_of, steps(replace(way, processes=(processes,))), found, least):

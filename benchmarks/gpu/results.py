@@ -37,7 +37,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One result on the device beside its reference; `difference` must be at most `tolerance`, in the same unit."""
+    """A result on the device with its reference; `difference` must be at most `tolerance`, in the same unit."""
 
     case: str
     difference: float

@@ -25,7 +25,7 @@ MLP = Sgd(network=Network("mlp", (64,)))
 
 
 def random_task(recipe: Sgd, images: int, targets: int = 100) -> Task:
-    """Return a task on so many random images: 32×32×3 for a ResNet-9, 28×28×1 for the small networks."""
+    """Return a task on `images` random images: 32×32×3 for a ResNet-9, 28×28×1 for the small networks."""
     rng = np.random.default_rng(0)
     shape = (32, 32, 3) if recipe.network.kind == "resnet9" else (28, 28, 1)
     train, judged = (
@@ -66,7 +66,7 @@ def matrix_peak(device: str, side: int) -> float:
 
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
-    """Have a GPU's float32 convolutions computed in float32: torch lets cuDNN round their inputs to TF32 by default."""
+    """Compute a GPU's float32 convolutions in float32: torch lets cuDNN round their inputs to TF32 by default."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

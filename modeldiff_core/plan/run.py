@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from modeldiff_core.errors import DamagedObject, ModelDiffError
+from modeldiff_core.plan.deadline import deadline
 from modeldiff_core.plan.listing import Listing
 from modeldiff_core.plan.perform import perform
 from modeldiff_core.plan.plan import Known, Plan, state_of
@@ -63,7 +64,8 @@ class InProcess:
         outcome = Outcome()
         for step in steps:
             try:
-                result = perform(self.store, step.work(), self.execution)
+                with deadline(step.limit):
+                    result = perform(self.store, step.work(), self.execution)
             except (ModelDiffError, OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
                 outcome.failures[step.name] = error
             else:

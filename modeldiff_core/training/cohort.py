@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class Cohort:
         """The device that trains."""
         return self.labels.device
 
-    @property
+    @cached_property
     def members(self) -> Int[np.ndarray, "models subset"]:
         """Positions of the examples that each model sees, ascending."""
         return np.stack([np.flatnonzero(mask) for mask in self.masks])

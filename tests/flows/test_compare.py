@@ -191,6 +191,7 @@ def test_a_damaged_shard_is_named_and_trained_again(commands: Commands, copied: 
     assert all(shard.read_bytes() == data for shard, data in intact.items())
 
 
+@pytest.mark.nightly
 def test_a_recipe_that_diverges_fails_with_an_explanation(commands: Commands, tmp_path: Path) -> None:
     done = commands.run(
         "compare", *SMALL, f"store.root={tmp_path}", "algorithm_b.recipe.learning_rate=1e12",

@@ -10,7 +10,7 @@ import pytest
 from flows.cli import main
 from flows.cli.grid import grid
 from harness.commands import Commands
-from harness.small_studies import TINY
+from harness.small_studies import UNTESTED
 from modeldiff_core.errors import ConfigError
 
 
@@ -68,7 +68,7 @@ def ask(commands: Commands, path: str, body: dict[str, Any]) -> Any:
 def test_points_share_what_they_can_one_that_fails_stops_none_and_nothing_is_done_twice(
     commands: Commands, tmp_path: Path
 ) -> None:
-    asked = ["sweep", *TINY, "name=swept", f"store.root={tmp_path}"]
+    asked = ["sweep", *UNTESTED, "name=swept", f"store.root={tmp_path}"]
     rates = "+sweep.algorithm_b.recipe.learning_rate=[1e12,0.1]"
     first = commands.run(*asked, rates, "+sweep.comparison.components=[3]")
     assert first.returncode == 1

@@ -1,6 +1,7 @@
 """Parts of the nightly run: their order, their time, what counts as a failure, and what is noted of each."""
 
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -136,3 +137,17 @@ def test_a_failed_part_is_the_exit_code(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(SystemExit) as ended:
             main([*log, "--only", *only])
         assert ended.value.code == code
+
+
+def test_parts_can_be_interrupted_even_if_a_shell_started_all_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = "import signal, sys; sys.exit(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)"
+    monkeypatch.setattr(nightly, "PARTS", (Part("asks", ("-c", check), 1),))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(["--log", str(tmp_path / "log")])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 0

@@ -135,7 +135,9 @@ class FeatureKnockout(OnePage):
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
         fits, name = {self.name: self.regression}, self.name
-        shards = shard_steps(self.rows, self.study.rows, name, Label("shards", "knock out", unit="rows"))
+        shards = shard_steps(
+            self.rows, self.study.rows, name, Label("margins without pixels", "knock out", unit="rows")
+        )
         yield Wave("knocking out pixels", shards, noun="shards")
         yield Wave("gathering margins", (self.matrix.step(f"{name} matrix", Label("matrix")),))
         yield later("counting masks", "the margins are gathered", lambda: gram_steps(store, fits, Label("counts")))

@@ -9,11 +9,11 @@ import pytest
 
 from flows.cli.compose import request
 from harness.commands import Commands
-from harness.small_studies import TINY
+from harness.small_studies import UNTESTED
 from modeldiff_core.stages.comparison import Comparison
 from modeldiff_core.store import shard_key
 
-NAMED = (*TINY, "name=repeated")
+NAMED = (*UNTESTED, "name=repeated")
 SHARDS = "trainings/*/*/shards/*.safetensors"
 
 
@@ -57,7 +57,7 @@ def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
 
 @pytest.mark.nightly
 def test_a_sweep_is_retried_and_runs_the_points_that_failed(commands: Commands, tmp_path: Path) -> None:
-    asked = (*TINY, "name=swept_again")
+    asked = (*UNTESTED, "name=swept_again")
     more = (*asked, "comparison.components=1")
     in_the_way = tmp_path / Comparison.of(request(more).study).summary.record
     (in_the_way / "folder").mkdir(parents=True)

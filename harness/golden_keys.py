@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flows.cli.compose import request
+from harness.golden_files import DEPENDENT, FIRST_MASKS, Golden
 from modeldiff_core import plan
 from modeldiff_core.experiments.adopted.adopt import Adopted
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
@@ -33,8 +34,7 @@ from modeldiff_core.store.chunks import metadata
 from modeldiff_core.store.matrices import COLUMNS, ROWS, grids
 from modeldiff_core.study import parse_study
 from modeldiff_core.study.adopted import AdoptedStudy
-from tests.golden_files import DEPENDENT, FIRST_MASKS, Golden
-from tests.modeldiff_core.stages.studies import EXECUTION
+from modeldiff_core.training import Execution
 
 NOWHERE = StoreSettings("memory://golden")
 """A store that stays empty: references are made without looking into it."""
@@ -87,7 +87,7 @@ def masks(golden: Golden) -> dict[str, list[str]]:
 def complete(store: ObjectStore, golden: Golden) -> None:
     """Run the studies of a golden file, and the counterfactual check if there is one, in this process."""
     for experiment in _experiments(golden):
-        plan.run(experiment, store, plan.InProcess(store, EXECUTION))
+        plan.run(experiment, store, plan.InProcess(store, Execution(device="cpu", stack=20)))
 
 
 Golds = Compare | Counterfactual | CompareAdopted

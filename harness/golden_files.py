@@ -2,7 +2,7 @@
 
 A golden file holds the whole configuration with every default spelled out, the keys that its runs left in a fresh
 store, the digests behind them, checksums of masks, and a few stored numbers. Nothing here knows how a study is planned
-or run: that is the part of ``tests.golden_keys``.
+or run: that is the part of ``harness.golden_keys``.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 
 from modeldiff_core.store import ObjectStore, read_record, read_tensors
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "tests/golden"
 NUMBERED = "counterfactual", "sweep"
 """Golden files that hold stored numbers: of small studies that the tests run again, which share their trainings."""
 FIRST_MASKS = 5
