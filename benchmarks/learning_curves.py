@@ -14,9 +14,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -24,11 +23,13 @@ import numpy as np
 
 from flows.cli.compose import request
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.curve import Curve, follow_curve, read_curve
-from modeldiff_core.stages.train import train_subset_shard
-from modeldiff_core.store import ObjectStore, StoreSettings, done_shards
-from modeldiff_core.study import shards_of
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.plan import ComparisonPlan
+from modeldiff_core.identity import plain
+from modeldiff_core.plan import Listing, Step, state_of
+from modeldiff_core.plan.perform import perform_work
+from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.store import ObjectStore, StoreSettings
 
 STUDIES = (
     ("digits_watermark", ("subsets.models=4000",)),
@@ -38,23 +39,25 @@ STUDIES = (
 
 def curves(store: StoreSettings, overrides: list[str]) -> tuple[Comparison, list[LearningCurve]]:
     """Train the missing subset models of a study, and follow both curves to the end."""
-    comparison, objects, settings = Comparison.of(request(overrides).study), ObjectStore(store), asdict(store)
-    budget, began = comparison.study.subsets.models, perf_counter()
+    comparison, objects, began = Comparison.of(request(overrides).study), ObjectStore(store), perf_counter()
+    plan, budget, settings = ComparisonPlan(comparison), comparison.study.subsets.models, plain(store)
+    keys = Listing(objects, tuple(training.prefix for training in comparison.trainings))
+
+    def missing(steps: Iterable[Step]) -> list[Step]:
+        return [step for step in steps if state_of(objects, keys, step).state == "missing"]
+
     with ProcessPoolExecutor() as workers:
-        jobs = [
-            workers.submit(train_subset_shard, settings, training.to_json(), index, {"device": "cpu", "stack": 50})
-            for training in comparison.trainings
-            for index in range(shards_of(budget, training.shard_size))
-            if index not in done_shards(objects, training.subsets)
-        ]
+        subsets = [step for step in plan.training().steps if step.label.group.endswith(": subsets")]
+        cpu = {"device": "cpu", "stack": 50}
+        jobs = [workers.submit(perform_work, settings, step.work(), cpu) for step in missing(subsets)]
         for number, job in enumerate(jobs, 1):
             job.result()
             if number % 10 == 0 or number == len(jobs):
                 print(f"{overrides[0]}: {number} of {len(jobs)} shards, {perf_counter() - began:.0f} s", flush=True)
-        specs = [Curve.of(comparison.study, training) for training in comparison.trainings]
-        for job in [workers.submit(follow_curve, settings, spec.to_json(), budget) for spec in specs]:
-            assert not job.result()["damaged"]
+        for job in [workers.submit(perform_work, settings, step.work()) for step in missing(plan.curves().steps)]:
+            job.result()
     print(f"{overrides[0]}: curves followed, {perf_counter() - began:.0f} s", flush=True)
+    specs = [Curve.of(comparison.study, training) for training in comparison.trainings]
     followed = [read_curve(objects, spec, budget) for spec in specs]
     return comparison, [curve for curve in followed if curve is not None]
 

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.findings import read_findings
-from modeldiff_core.stages.summary import build_summary
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import read_findings
+from modeldiff_core.experiments.compare.summary import build_summary
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
 

@@ -25,8 +25,8 @@ from flows.runners import open_runner
 from flows.runners.tuning import tune
 from flows.runners.turns import turns_on_gpus
 from flows.runners.window import Window
-from modeldiff_core.experiments.experiment import experiments
-from modeldiff_core.plan import run
+from modeldiff_core.experiments.experiment import ShowsPart, experiments
+from modeldiff_core.plan import RunFailed, run
 from modeldiff_core.store import ObjectStore, StoreSettings
 from tasks.policy import result_storage
 
@@ -88,6 +88,10 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
             run(experiment, store, Window(places, asked.runner, asked.store), progress)
     except CancelledRun as error:
         return Cancelled(message=str(error))
+    except RunFailed:
+        if isinstance(experiment, ShowsPart):
+            patiently(partial(publish, experiment.name, experiment.so_far(store), store))
+        raise
     done = experiment.now(store)
     shown = done.shown(store)
     patiently(partial(publish, done.name, shown, store))

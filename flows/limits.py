@@ -22,7 +22,7 @@ def check_limits(experiment: Experiment, store: ObjectStore, asked: Request) -> 
 
 def check_shards(found: Survey, runner: RunnerConfig) -> None:
     """Raise ConfigError for more missing shards than a run may submit."""
-    missing = sum(not step.memoized for step in found.missing)
+    missing = sum(step.on_device and not step.memoized for step in found.missing)
     if missing > runner.max_shards:
         raise ConfigError(
             "runner.max_shards",

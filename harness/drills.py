@@ -23,8 +23,8 @@ from flows.cli.compose import request
 from harness.s3_server import S3Server
 from harness.small_studies import DRILLED, DRILLED_SHARDS
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.verify import verify
+from modeldiff_core.experiments.compare.experiment import Compare
+from modeldiff_core.plan import verify
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_tensors
 
 STAGES = "start", "training", "consolidation", "regression", "directions", "report", "end"
@@ -168,7 +168,7 @@ class Drill:
             if not outcome.identical:
                 wrong = [name for name in expected if actual.get(name) != expected[name]]
                 outcome.complaints.append(f"{settings.url}: differs from the undisturbed run in {wrong}")
-            findings = verify(watcher.store, Comparison.of(request(DRILLED).study))
+            findings = verify(Compare.of(request(DRILLED).study, watcher.store), watcher.store)
             outcome.strays = sum(finding.kind == "stray" for finding in findings)
             outcome.complaints += [*watcher.partial, *watcher.again]
             outcome.complaints += [f"{f.kind}: {f.key}: {f.why}" for f in findings if f.kind != "stray"]
@@ -213,7 +213,7 @@ class Drill:
                 outcome.kills.append(("worker", at))
                 os.kill(self.chance.choice(workers), signal.SIGKILL)
         output = (self.folder / "output.txt").read_text()
-        if any(word in output for word in ("trained again", "DamagedObject", "does not match")):
+        if any(word in output for word in ("is made again", "DamagedObject", "does not match")):
             outcome.complaints.append(f"{store.settings.url}: {output[-2000:]}")
         refused = process.returncode == 2 and "store.root: expected a place that can be written" in output
         if process.returncode and not (server is not None and (process.returncode == 1 or refused)):

@@ -11,7 +11,7 @@ from prefect.context import FlowRunContext
 
 from flows.request import RunnerConfig
 from flows.runners import Call, open_runner
-from flows.runners.window import Outcome, run_window
+from flows.runners.window import run_window
 from harness.naps import nap
 from modeldiff_core.store import StoreSettings
 from tasks.policy import RETRIES
@@ -38,7 +38,8 @@ class FanOut:
         runner: How shards are run.
         once: Every `once`-th shard fails at its first attempt; 0 for none.
         always: Shards that fail as long as their file exists.
-        outcome: Results and failures, once it has run.
+        results: What each shard gave, by name.
+        failures: Errors of the others, by name.
         flow_run: Id of its flow run, once it has run.
     """
 
@@ -48,7 +49,8 @@ class FanOut:
     runner: RunnerConfig = field(default_factory=lambda: RunnerConfig(workers=2))
     once: int = 0
     always: tuple[int, ...] = ()
-    outcome: Outcome = field(default_factory=Outcome)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: dict[str, BaseException] = field(default_factory=dict)
     flow_run: str = ""
 
     def run(self) -> "FanOut":
@@ -59,13 +61,13 @@ class FanOut:
     @property
     def span(self) -> float:
         """Seconds from the first shard's start to the last one's end."""
-        spans = self.outcome.results.values()
+        spans = self.results.values()
         return max(one["ended"] for one in spans) - min(one["began"] for one in spans)
 
     @property
     def busy(self) -> float:
         """Share of the slots' time that is work."""
-        work = sum(one["ended"] - one["began"] for one in self.outcome.results.values())
+        work = sum(one["ended"] - one["began"] for one in self.results.values())
         return work / self.span / len(self.runner.slots())
 
     @property
@@ -86,16 +88,14 @@ def fan_out(plan: FanOut) -> None:
                                        "once": plan.once, "always": plan.always})
         for index in plan.indices
     )  # fmt: skip
-    done = 0
 
-    def count(_call: Call) -> None:
-        nonlocal done
-        done += 1
-        if done % max(1, len(plan.indices) // 20) == 0:
+    def keep(call: Call, result: dict[str, Any]) -> None:
+        plan.results[call.name] = result
+        if (done := len(plan.results)) % max(1, len(plan.indices) // 20) == 0:
             print(f"{done} of {len(plan.indices)} shards", file=sys.stderr, flush=True)
 
     with open_runner(plan.runner, StoreSettings(plan.folder)) as runner:
-        plan.outcome = run_window(calls, runner, count)
+        plan.failures = run_window(calls, runner, keep)
 
 
 def recorded(flow_run: str, wanted: int, within: float = WITHIN) -> tuple[int, float]:

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from flows.cli.compose import request
 from harness.prefect_server import PASSWORD, PrefectServer
 from harness.small_studies import TINY
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import shard_key
 
 SIZE = {"width": 1280, "height": 860}

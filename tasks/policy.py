@@ -17,7 +17,7 @@ RESULTS = ".prefect/results"
 
 
 def worth_retrying(_task: Task[Any, Any], _run: Any, state: State[Any]) -> bool:
-    """Whether trying again can help: not for a wrong request, a diverging recipe or a damaged object."""
+    """Return whether trying again can help: not for a wrong request, a diverging recipe or a damaged object."""
     try:
         state.result()
     except (ConfigError, Diverged, DamagedObject):
@@ -28,7 +28,7 @@ def worth_retrying(_task: Task[Any, Any], _run: Any, state: State[Any]) -> bool:
 
 
 def key_of_reference(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """The cache key: the digest of what the result is made from, and the object that it ends up in."""
+    """Return the cache key: the digest of what the result is made from, and the object that it ends up in."""
     reference = parameters["reference"]
     return f"{reference['record'].replace('/', '.')}-{reference['digest']}"
 
@@ -51,7 +51,7 @@ CACHED: dict[str, Any] = {
 
 
 def result_storage(store: StoreSettings) -> LocalFileSystem | RemoteFileSystem:
-    """A saved block for Prefect's results beside the study's own objects; it holds no secret."""
+    """Return a saved block for Prefect's results beside the study's own objects; it holds no secret."""
     url = f"{store.url}/{RESULTS}"
     block: LocalFileSystem | RemoteFileSystem
     if url.startswith("file://"):

@@ -38,7 +38,7 @@ def export(overrides: Sequence[str]) -> int:
 
 
 def adopted_request(settings: type[S], root: str, overrides: Sequence[str]) -> tuple[S, ObjectStore]:
-    """The settings of a root configuration, and the store."""
+    """Return the settings of a root configuration, and the store."""
     content = composed(overrides, root=root)
     store = ObjectStore(parse_store(content.pop("store")))
     return parse(settings, content), store

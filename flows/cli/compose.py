@@ -58,7 +58,8 @@ def parse_study_of(kind: str, study: Any, store: StoreSettings, runner: RunnerCo
 
 
 def study_file(overrides: Sequence[str]) -> tuple[Any, list[str]] | None:
-    """The study in the file that ``study=<path>.json`` names, and the other overrides; None if there is no such one.
+    """Return the study in the file that ``study=<path>.json`` names, and the other overrides; None if there is no
+    such one.
 
     Raises ConfigError for a file that holds none, and for overrides of anything but store and runner beside it.
     """
@@ -78,7 +79,7 @@ def study_file(overrides: Sequence[str]) -> tuple[Any, list[str]] | None:
 
 
 def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> dict[str, Any]:
-    """The configuration of a root file as plain values; `groups` are appended to it, as in ``+data=build``.
+    """Return the configuration of a root file as plain values; `groups` are appended to it, as in ``+data=build``.
 
     Raises ConfigError that names the key of an override that does not fit, or of a value that is still to be given.
     """
@@ -117,7 +118,7 @@ def parse_runner(content: dict[str, Any]) -> RunnerConfig:
 
 
 def parse_store(content: dict[str, Any]) -> StoreSettings:
-    """The store's part of a composed configuration."""
+    """Return the store's part of a composed configuration."""
     if not isinstance(content.get("root", ""), str):
         raise ConfigError("store.root", "a folder or an fsspec URL", content["root"])
     for name in ("endpoint", "region", "profile"):

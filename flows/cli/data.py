@@ -77,7 +77,9 @@ def _folder(out: str) -> Path:
 
 
 def _betons_wanted(dataset: Dataset, files: Sequence[Path], settings: BuildSettings) -> bool:
-    """Whether to write betons; FFCV is optional, so where the choice is ours its absence is told, not an error."""
+    """Return whether to write betons; FFCV is optional, so where the choice is ours its absence is told, not an
+    error.
+    """
     if settings.beton != "auto":
         return settings.beton
     size = dataset.train.images.nbytes + dataset.test.images.nbytes
@@ -131,7 +133,7 @@ def _table(dataset: Dataset) -> Table:
 
 @contextmanager
 def _progress() -> Iterator[None]:
-    """A bar for each long reading, on a terminal only."""
+    """Yield a bar for each long reading, on a terminal only."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:

@@ -51,7 +51,7 @@ def _plain(point: Request) -> dict[str, Any]:
 
 
 def _axis(override: str) -> list[str]:
-    """The overrides of one key, such as subsets.fraction=0.3 and subsets.fraction=0.5."""
+    """Return the overrides of one key, such as subsets.fraction=0.3 and subsets.fraction=0.5."""
     key = override.removeprefix(SWEEP).partition("=")[0]
     try:
         parsed = OverridesParser.create().parse_override(override.removeprefix(SWEEP))

@@ -31,7 +31,8 @@ def retry(run: str) -> int:
                 raise ConfigError("RUN", "a run that failed, crashed or was cancelled", f"{found.name} ({what})")
             flow = client.read_flow(found.flow_id).name
             if flow not in (kinds := experiments().names()):
-                raise ConfigError("RUN", f"a run of {' or '.join(kinds)}", f"{found.name} (of {flow})")
+                *first, last = kinds
+                raise ConfigError("RUN", f"a run of {', '.join(first)} or {last}", f"{found.name} (of {flow})")
             local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
             client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
             if not local:
@@ -42,12 +43,17 @@ def retry(run: str) -> int:
 
 
 def _run_here(kind: str, found: "FlowRun") -> int:
+    from prefect.exceptions import ParameterBindError, ParameterTypeError
     from prefect.flow_engine import run_flow
 
     from tasks.policy import result_storage
 
-    flow = _flow_of(kind, found.parameters)
-    asked = flow.validate_parameters(found.parameters)
+    flow, given = _flow_of(kind, found.parameters)
+    try:
+        asked = flow.validate_parameters(given)
+    except (ParameterBindError, ParameterTypeError) as error:
+        expected, hint = "a run whose settings this version knows", f"{error}. Run the experiment's own command again."
+        raise ConfigError("RUN", expected, found.name, hint) from error
     ours = flow.with_options(result_storage=result_storage(asked["store"]))
     done: Any = run_flow(ours, flow_run=found, parameters=asked, return_type="state")
     if done.is_completed():
@@ -57,16 +63,21 @@ def _run_here(kind: str, found: "FlowRun") -> int:
     return 1
 
 
-def _flow_of(kind: str, parameters: Mapping[str, Any]) -> "Flow[Any, Any]":
-    """Return the flow that a run is of; sweeps of earlier versions have other parameters."""
+def _flow_of(kind: str, parameters: Mapping[str, Any]) -> "tuple[Flow[Any, Any], dict[str, Any]]":
+    """Return the flow that a run is of and its parameters, which earlier versions arranged otherwise."""
     from flows.experiment import flow_of
     from flows.sweep import sweep
 
-    return sweep if kind == "sweep" and "points" in parameters else flow_of(kind)
+    given = dict(parameters)
+    if kind == "sweep" and "points" in given:
+        return sweep, given
+    if kind == "counterfactual" and "asked" in given:
+        given["study"] = {**given["study"], "experiment": kind, kind: given.pop("asked")}
+    return flow_of(kind), given
 
 
 def _found(client: "SyncPrefectClient", run: str) -> "FlowRun":
-    """The run of that id, or the latest of that name; raises ConfigError that names runs that can be retried."""
+    """Return the run of that id, or the latest of that name; raises ConfigError that names runs that can be retried."""
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
 

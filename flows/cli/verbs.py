@@ -42,7 +42,7 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
         with _ends(api) as end:
             result = run_experiment(asked)
         if end.why:
-            print(f"modeldiff: {end.why}\nResume with: {_command(experiment.kind, overrides)}", file=sys.stderr)
+            print(f"modeldiff: {end.why}\nResume with: {_command(kind or experiment.kind, overrides)}", file=sys.stderr)
             return 1
     for line in result["findings"]:
         print(line)
@@ -126,7 +126,7 @@ def report(overrides: Sequence[str], kind: str = "") -> int:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         print(
             f"modeldiff: {experiment.name} lacks {', '.join(missing[:NAMED])}{more}\n"
-            f"Run: {_command(experiment.kind, overrides)}",
+            f"Run: {_command(kind or experiment.kind, overrides)}",
             file=sys.stderr,
         )
         return 1

@@ -45,13 +45,13 @@ def check_api(api_url: str) -> None:
 
 
 def without_credentials(api_url: str) -> str:
-    """The address without the credentials that may stand in it."""
+    """Return the address without the credentials that may stand in it."""
     parts = urlsplit(api_url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def ui_url(api_url: str) -> str:
-    """Where the UI is by Prefect's own convention, on a server and on Prefect Cloud."""
+    """Return where the UI is by Prefect's own convention, on a server and on Prefect Cloud."""
     url = (
         api_url.rstrip("/").removesuffix("/api").replace("https://api.prefect.cloud/api/", "https://app.prefect.cloud/")
     )
@@ -59,7 +59,9 @@ def ui_url(api_url: str) -> str:
 
 
 def _credentials(in_address: str) -> tuple[str, dict[str, str]]:
-    """Where the credentials come from ("" if there are none), and the header that sends them as Prefect would."""
+    """Return where the credentials come from ("" if there are none), and the header that sends them as Prefect
+    would.
+    """
     if password := in_address or os.environ.get("PREFECT_API_AUTH_STRING"):
         token = base64.b64encode(password.encode()).decode()
         return "the address" if in_address else "PREFECT_API_AUTH_STRING", {"Authorization": f"Basic {token}"}
@@ -69,7 +71,7 @@ def _credentials(in_address: str) -> tuple[str, dict[str, str]]:
 
 
 def _tls() -> ssl.SSLContext:
-    """The same trust as Prefect's client has."""
+    """Return the same trust as Prefect's client has."""
     import certifi
 
     context = ssl.create_default_context(cafile=os.environ.get("PREFECT_API_SSL_CERT_FILE") or certifi.where())

@@ -12,14 +12,15 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-FLOWS = "compare", "sweep"
+from modeldiff_core.experiments.experiment import experiments
+
 SILENCE = timedelta(seconds=80)
 """How long after its start or last heartbeat a run counts as dead; the server looks every five seconds."""
 NAME = "modeldiff: mark silent runs as crashed"
 
 
 def crash_when_silent(silence: timedelta = SILENCE) -> AutomationCore:
-    """The automation: silence counts from the start on, for a run may die before its first heartbeat is sent.
+    """Return the automation: silence counts from the start on, for a run may die before its first heartbeat is sent.
 
     A run that has ended is expected to be silent.
     """
@@ -51,7 +52,7 @@ def crash_when_silent(silence: timedelta = SILENCE) -> AutomationCore:
 
 def of_our_flows() -> ResourceSpecification:
     """Events of this platform's flows only, since a server may be shared with others."""
-    return ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)})
+    return ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": experiments().names()})
 
 
 def put_automation(client: SyncPrefectClient, automation: AutomationCore) -> None:

@@ -15,7 +15,8 @@ EVERY = 2.0
 
 
 def patiently(ask: Callable[[], T]) -> T:
-    """What `ask` gives, asked again while the server cannot be reached; raises TransportError after PATIENCE seconds.
+    """Return what `ask` gives, asked again while the server cannot be reached; raises TransportError after PATIENCE
+    seconds.
 
     Prefect's clients try again by themselves only if they have reached the server once, and artifacts use new ones.
     """

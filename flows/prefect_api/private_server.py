@@ -22,7 +22,7 @@ LOG_LINES = 20
 
 
 def join_server(home: Home) -> ServerState:
-    """The state of the running server, started if need be; the caller holds a lease."""
+    """Return the state of the running server, started if need be; the caller holds a lease."""
     started: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:

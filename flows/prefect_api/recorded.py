@@ -17,7 +17,7 @@ ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT, "PREFECT_CLIENT_M
 
 @contextmanager
 def recorded() -> Iterator[ApiAddress]:
-    """The Prefect API to run flows on; their logs go there and only errors to the terminal."""
+    """Yield the Prefect API to run flows on; their logs go there and only errors to the terminal."""
     for name, value in {**ENVIRONMENT, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}.items():
         os.environ.setdefault(name, value)
     with prefect_api() as api:

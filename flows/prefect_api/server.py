@@ -37,7 +37,7 @@ class ApiAddress:
 
 @contextmanager
 def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
-    """The Prefect API to use: the configured one, checked for an answer at once, or the private server's.
+    """Yield the Prefect API to use: the configured one, checked for an answer at once, or the private server's.
 
     With `PREFECT_API_URL` in the environment nothing is started. Without it the private server of `home` (by default
     `$MODELDIFF_HOME`, or `~/.modeldiff`) is joined or started, and Prefect, imported already or not, is pointed at it

@@ -84,7 +84,7 @@ class Home:
                 locked.unlink(missing_ok=True)
 
     def has_users(self) -> bool:
-        """Whether another living process holds a lease."""
+        """Return whether another living process holds a lease."""
         return any(run_ids is None for _, run_ids in self._looked_at())
 
     def clear_dead_leases(self, crash: Callable[[str], None]) -> None:
@@ -125,7 +125,7 @@ class Home:
         return mine
 
     def has_server(self) -> bool:
-        """Whether a server lives (it may still be starting, or already stopping)."""
+        """Return whether a server lives (it may still be starting, or already stopping)."""
         with self._lock.open("a+") as file:
             return not _try_lock(file.fileno(), fcntl.LOCK_SH)
 
@@ -140,7 +140,7 @@ class Home:
         self._state.unlink(missing_ok=True)
 
     def state(self) -> "ServerState | None":
-        """What the server last published; worth something only while `has_server`."""
+        """Return what the server last published; worth something only while `has_server`."""
         try:
             return ServerState(**json.loads(self._state.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
@@ -179,7 +179,7 @@ def _try_lock(file: int, operation: int) -> bool:
 
 
 def settings_of_server(home: Home, port: int) -> dict[str, str]:
-    """The whole configuration of the private server; nothing of the user's own Prefect settings reaches it."""
+    """Return the whole configuration of the private server; nothing of the user's own Prefect settings reaches it."""
     return {
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
@@ -249,7 +249,7 @@ def _stop_after_last_user(home: Home, server: "uvicorn.Server", state: ServerSta
 
 
 def _bind(listener: socket.socket, killed: ServerState | None) -> int:
-    """The port of the server that was killed, where its users still seek it, or else any that is free."""
+    """Return the port of the server that was killed, where its users still seek it, or else any that is free."""
     # Its connections may still be closing; Linux shares their port if they were accepted with this option too.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if killed and killed.machine == socket.gethostname():

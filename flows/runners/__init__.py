@@ -22,7 +22,8 @@ __all__ = ["Call", "Runner", "open_runner"]
 
 @contextmanager
 def open_runner(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
-    """The runner that is asked for, open until the block ends, and no faster than Prefect's server records its runs.
+    """Yield the runner that is asked for, open until the block ends, and no faster than Prefect's server records its
+    runs.
 
     Raises ConfigError at once if a cluster does not answer, lacks what a shard needs, or cannot reach the store.
     """

@@ -20,7 +20,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 
 
 def installed(module: str, kind: str) -> ModuleType:
-    """The module of a kind of cluster; raises ConfigError that names the extra which brings it."""
+    """Return the module of a kind of cluster; raises ConfigError that names the extra which brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -41,12 +41,12 @@ def check_address(address: str, how: str) -> None:
 
 
 def unreachable(address: str, cause: Exception, how: str) -> ConfigError:
-    """The error of an address that does not answer as that kind of cluster would."""
+    """Return the error of an address that does not answer as that kind of cluster would."""
     return ConfigError("runner.address", how, address, f"{type(cause).__name__}: {cause}")
 
 
 def not_installed(runner: RunnerConfig, cause: Exception) -> ConfigError:
-    """The error of a worker that could not even be asked."""
+    """Return the error of a worker that could not even be asked."""
     last = str(cause).strip().split("\n")[-1]
     return ConfigError("runner.address", "workers on which modeldiff is installed", runner.address, last)
 

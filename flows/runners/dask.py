@@ -39,7 +39,7 @@ def share_of_gpu(gpus: float) -> AbstractContextManager[Any]:
 
 @contextmanager
 def open_dask(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
-    """A client of the cluster, whose workers have been asked whether they can do their work."""
+    """Yield a client of the cluster, whose workers have been asked whether they can do their work."""
     prefect_dask = installed("prefect_dask", "dask")
     from dask import config
 
@@ -61,7 +61,7 @@ def open_dask(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
 
 
 def _started_here(runner: RunnerConfig) -> Any:
-    """A cluster of one-threaded worker processes; with GPUs each sees its own, or its share of one."""
+    """Return a cluster of one-threaded worker processes; with GPUs each sees its own, or its share of one."""
     from distributed import Nanny, Scheduler, SpecCluster
 
     if runner.shard_gpus:
@@ -87,7 +87,7 @@ def _started_here(runner: RunnerConfig) -> Any:
 
 
 def _places(client: Any, runner: RunnerConfig, store: StoreSettings) -> int:
-    """How many shards work at the same time, once there are as many workers as the cluster may grow to.
+    """Return how many shards work at the same time, once there are as many workers as the cluster may grow to.
 
     Raises ConfigError if the workers that there are cannot do their work.
     """

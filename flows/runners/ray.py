@@ -38,7 +38,7 @@ def share_of_gpu(gpus: float) -> AbstractContextManager[Any]:
 
 @contextmanager
 def open_ray(runner: RunnerConfig, store: StoreSettings) -> Iterator[Runner]:
-    """A connection to the cluster, one of whose workers has been asked whether it can do its work."""
+    """Yield a connection to the cluster, one of whose workers has been asked whether it can do its work."""
     ray, prefect_ray = installed("ray", "ray"), installed("prefect_ray", "ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     common: dict[str, Any] = {

@@ -8,7 +8,7 @@ from prefect.context import FlowRunContext
 
 
 def gpu_limits(pool: str, devices: Sequence[str]) -> list[str]:
-    """The names of the limits, one for each GPU among the devices."""
+    """Return the names of the limits, one for each GPU among the devices."""
     return [f"modeldiff.{pool}.{device}" for device in devices if device != "cpu"]
 
 

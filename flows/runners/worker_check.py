@@ -14,7 +14,7 @@ _reported_to: list[str] = []
 
 
 def check_worker(store: dict[str, Any], api: str, gpu: bool) -> dict[str, Any]:
-    """The version of Python of this process, and its problems as (key, expected, got, cause)."""
+    """Return the version of Python of this process, and its problems as (key, expected, got, cause)."""
     problems = []
     try:
         ObjectStore(StoreSettings(**store)).probe()

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.comparison.crossfit import CrossFit, Halves, Parts, cross_fit
+from modeldiff_core.comparison.replicates import Replicates
 from modeldiff_core.datamodels.protocol import Counts, Refit
 from modeldiff_core.identity import generator
 
@@ -38,6 +39,11 @@ class Pairs:
     margins_b: Float[np.ndarray, "models targets"]
     refit: Refit
     counts: Counts | None = None
+
+    @property
+    def replicates(self) -> Replicates:
+        """What is exchanged between A and B: models of one number."""
+        return Replicates.single(len(self.masks_a))
 
     def half(self, which: int) -> "Pairs":
         """Every other model, from number `which` on, fitted with the same choices."""
@@ -91,8 +97,7 @@ def permuted_differences(
     out = np.empty((len(permutations), 2, n_components), np.float32)
     for row, permutation in enumerate(permutations):
         first, second = (
-            generator("permutation", seed, permutation, h).random(len(half.masks_a)) < 0.5
-            for h, half in enumerate(halves)
+            half.replicates.exchange(generator("permutation", seed, permutation, h)) for h, half in enumerate(halves)
         )
         out[row] = both_sides(common_fits(halves, (first, second), method=method), n_components, normalize=normalize)
     return out

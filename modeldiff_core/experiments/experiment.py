@@ -128,6 +128,15 @@ class Experiment(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsPart(Protocol):
+    """An experiment that has something to show although it could not be completed."""
+
+    def so_far(self, store: ObjectStore) -> Shown:
+        """Return what was found so far."""
+        ...
+
+
 def experiment_kind(study: object) -> str:
     """Return the kind of experiment that a study of plain values names."""
     kind = study.get(KIND, DEFAULT) if isinstance(study, Mapping) else DEFAULT

@@ -1,7 +1,8 @@
 """The experiment ``sweep``: the same kind of experiment at every point of a grid of settings, and a table of all."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
@@ -95,10 +96,9 @@ class Sweep:
             waves = [wave for wave in together if wave is not None]
             for note in dict.fromkeys(wave.note for wave in waves if wave.note):
                 yield Wave("sweep", (), note=note)
-            steps = {step.reference.record: step for wave in waves for step in wave.steps}
-            first = waves[0]
+            first, steps = waves[0], self._told_apart(together)
             if steps:
-                yield Wave(first.title, tuple(steps.values()), noun=first.noun, verb=first.verb)
+                yield Wave(first.title, steps, noun=first.noun, verb=first.verb)
             for wave in waves:
                 if wave.awaits:
                     yield wave
@@ -114,10 +114,26 @@ class Sweep:
         write_sweep(store, SweepSpec(self.study))
 
     def shown(self, store: ObjectStore) -> Shown:
+        return self.so_far(store)
+
+    def so_far(self, store: ObjectStore) -> Shown:
+        """Return what the points have found, of those that are not complete what is missing."""
         rows = rows_of(self.now(store), store)
         words = tuple(f"{row['point']}: {row['findings']} Report: {row['report']}" for row in rows)
         table = Table("sweep", rows, "What each experiment of the sweep found")
         return Shown(f"Sweep of {self.name}", words, (table,))
+
+    def _told_apart(self, together: Sequence[Wave | None]) -> tuple[Step, ...]:
+        """Return the steps of a wave of each point, each result once; those of equal names with the point's words."""
+        found: dict[str, tuple[str, Step]] = {}
+        for point, wave in zip(self.study.points, together, strict=True):
+            for step in wave.steps if wave is not None else ():
+                found.setdefault(step.reference.record, (point.words, step))
+        names = Counter(step.name for _, step in found.values())
+        return tuple(
+            replace(step, name=f"{step.name} ({words})") if names[step.name] > 1 else step
+            for words, step in found.values()
+        )
 
     def _table(self, store: ObjectStore) -> Step:
         needs = tuple(point.summary for point in self.now(store).points)

@@ -63,7 +63,9 @@ def _restore(cls: Any, value: Any, path: str) -> Any:
         return _restore(cls.member(value["kind"]), value, path)
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls, value, path)
-    numeric = cls is float and isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, bool) and cls is not bool:
+        return _checked(False, value, path, cls)  # a bool is an int in Python, and another value in JSON
+    numeric = cls is float and isinstance(value, int)
     return _checked(numeric or isinstance(value, cls), value, path, cls)
 
 

@@ -73,7 +73,7 @@ class SideView:
 
 
 def side_view(facts: ReportFacts, side: Side) -> SideView:
-    """All directions of a side, significant ones first, those beyond what is worth showing without galleries."""
+    """Return all directions of a side, significant ones first, those beyond what is worth showing without galleries."""
     own = sorted((d for d in facts.directions if d.side == side), key=lambda d: (not d.significant, d.index))
     significant = sum(d.significant for d in own)
     widest = max([abs(v) for d in own for v in (d.variance_a, d.variance_b) if math.isfinite(v)], default=0.0) or 1.0
@@ -138,7 +138,7 @@ def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndVie
 
 
 def direction_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
-    """A sheet of images for each significant direction, with its file names; none without images."""
+    """Yield a sheet of images for each significant direction, with its file names; none without images."""
     for direction in facts.directions:
         if not direction.significant:
             continue

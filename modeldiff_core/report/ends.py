@@ -24,7 +24,9 @@ class End:
 
 
 def ends(values: Float[np.ndarray, " examples"], count: int) -> tuple[End, End]:
-    """The `count` largest positive values and the `count` most negative ones; an end may hold fewer, even none."""
+    """Return the `count` largest positive values and the `count` most negative ones; an end may hold fewer, even
+    none.
+    """
     order = np.argsort(-values, kind="stable")
     top, bottom = order[:count], order[::-1][:count]
     top, bottom = top[values[top] > 0], bottom[values[bottom] < 0]
@@ -32,18 +34,18 @@ def ends(values: Float[np.ndarray, " examples"], count: int) -> tuple[End, End]:
 
 
 def class_name(examples: Known, classes: tuple[str, ...], position: np.integer) -> str:
-    """The name of an example's class; empty where classes are not known."""
+    """Return the name of an example's class; empty where classes are not known."""
     return "" if examples.labels is None else classes[examples.labels[position]]
 
 
 def listed(end: End) -> str:
-    """The positions of the examples at an end with their values: '17 (+0.52), 4 (+0.40)'."""
+    """Return the positions of the examples at an end with their values: '17 (+0.52), 4 (+0.40)'."""
     both = zip(end.index, end.values, strict=True)
     return ", ".join(f"{position} ({number(float(value), 2, signed=True)})" for position, value in both)
 
 
 def class_counts(end: End, examples: Known, classes: tuple[str, ...], most: int = 3) -> str:
-    """The commonest classes at an end: '8 (10 of 12), 3 (2 of 12)'; empty where classes are not known."""
+    """Return the commonest classes at an end: '8 (10 of 12), 3 (2 of 12)'; empty where classes are not known."""
     if examples.labels is None:
         return ""
     counts = Counter(int(label) for label in examples.labels[end.index])
@@ -56,13 +58,13 @@ def class_counts(end: End, examples: Known, classes: tuple[str, ...], most: int 
 
 
 def flags(examples: Known) -> Mapping[str, Bool[np.ndarray, " examples"]]:
-    """The metadata columns that are true or false for each example."""
+    """Return the metadata columns that are true or false for each example."""
     columns: Mapping[str, Shaped[np.ndarray, "examples ..."]] = examples.metadata
     return {name: column for name, column in columns.items() if column.dtype == np.bool_ and column.ndim == 1}
 
 
 def shares(end: End, examples: Known) -> list[str]:
-    """How often each flag holds at an end, against everywhere: 'planted: 12 of 12 (7.0 % of all)'."""
+    """Return how often each flag holds at an end, against everywhere: 'planted: 12 of 12 (7.0 % of all)'."""
     return [
         f"{name.replace('_', ' ')}: {int(column[end.index].sum())} of {len(end.index)} "
         f"({percent(float(column.mean()))} of all)"

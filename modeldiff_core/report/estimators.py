@@ -22,7 +22,7 @@ class EstimatorRow:
 
 
 def estimator_rows(estimators: tuple[EstimatorFacts, ...]) -> list[EstimatorRow]:
-    """A row an estimator, in the order given."""
+    """Return a row an estimator, in the order given."""
     return [
         EstimatorRow(
             name=NAMES.get(one.name, one.name.replace("_", " ")),

@@ -66,7 +66,7 @@ def _painted(paint: Paint, width: int, height: int, theme: Theme) -> Figure:
 
 
 def saved(figure: Figure, kind: str) -> bytes:
-    """The figure as png or svg; the same figure gives the same bytes."""
+    """Return the figure as png or svg; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(
         buffer,
@@ -166,7 +166,7 @@ def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
 
 
 def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
-    """What the markers mean, as far as there are any of the kind."""
+    """Return what the markers mean, as far as there are any of the kind."""
 
     def key(label: str, marker: str, colour: str, size: float, fill: str) -> Line2D:
         return Line2D(

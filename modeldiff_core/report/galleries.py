@@ -57,7 +57,7 @@ def end_row(
     classes: tuple[str, ...],
     heading: str,
 ) -> Row:
-    """An end as a row of a sheet of these images of the examples."""
+    """Return an end as a row of a sheet of these images of the examples."""
     captions = [
         f"{_short(class_name(examples, classes, position))}\n{number(float(value), 2, signed=True)}"
         for position, value in zip(end.index, end.values, strict=True)

@@ -102,7 +102,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
 
 
 def style() -> str:
-    """The style sheet of our pages, with the colours of both themes."""
+    """Return the style sheet of our pages, with the colours of both themes."""
     sheet = (files(__package__) / "page.css").read_text("utf-8")
     return f":root{{{LIGHT.css()}}}\n@media (prefers-color-scheme: dark){{:root{{{DARK.css()}}}}}\n{sheet}"
 

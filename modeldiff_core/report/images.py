@@ -11,7 +11,7 @@ PIXEL_ART = 64  # up to this side length single pixels matter: enlarged without 
 
 
 def tile(image: UInt8[np.ndarray, "height width channels"], side: int = 112) -> Image.Image:
-    """The image with its longer side at about `side` pixels.
+    """Return the image with its longer side at about `side` pixels.
 
     Small images grow by a whole factor with nearest neighbour, so that every pixel stays a square; large ones shrink
     smoothly. One channel is grey; of more than three the first three are shown.
@@ -27,12 +27,12 @@ def tile(image: UInt8[np.ndarray, "height width channels"], side: int = 112) -> 
 
 
 def is_pixel_art(image: UInt8[np.ndarray, "height width channels"]) -> bool:
-    """Whether the image is so small that its pixels should stay sharp when it is enlarged."""
+    """Return whether the image is so small that its pixels should stay sharp when it is enlarged."""
     return bool(max(image.shape[:2]) <= PIXEL_ART)
 
 
 def image_uri(image: UInt8[np.ndarray, "height width channels"], side: int = 112) -> str:
-    """The tile as a data URI: PNG for small images, JPEG for photographs."""
+    """Return the tile as a data URI: PNG for small images, JPEG for photographs."""
     buffer = io.BytesIO()
     if is_pixel_art(image):
         tile(image, side).save(buffer, "PNG", optimize=True)

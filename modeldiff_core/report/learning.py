@@ -48,7 +48,7 @@ def learning_plot(facts: LearningFacts, width: int = 620, height: int = 380) -> 
 
 
 def learned(facts: ReportFacts) -> list[str]:
-    """What the learning curves say, a sentence an algorithm; nothing without curves."""
+    """Return what the learning curves say, a sentence an algorithm; nothing without curves."""
     if facts.learning is None:
         return []
     names, held, wished = (facts.a.name, facts.b.name), facts.learning.held, facts.learning.wished
@@ -56,7 +56,9 @@ def learned(facts: ReportFacts) -> list[str]:
 
 
 def learning_words(name: str, curve: LearningCurve, held: int, wished: float | None) -> str:
-    """One algorithm's curve in a sentence: where it is, what twice the models give, where it ends, what is needed."""
+    """Return one algorithm's curve in a sentence: where it is, what twice the models give, where it ends, what is
+    needed.
+    """
     last = int(curve.models[-1])
     said = f"{name}: score {number(float(curve.means[-1]))} after {last + held:,} models"
     if len(curve.models) < LEAST_POINTS:

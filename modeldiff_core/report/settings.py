@@ -20,14 +20,14 @@ class Setting:
 
 
 def settings(a: AlgorithmFacts, b: AlgorithmFacts) -> tuple[list[Setting], list[Setting]]:
-    """The settings that differ, and those in common."""
+    """Return the settings that differ, and those in common."""
     left, right = flat(a.settings), flat(b.settings)
     both = [Setting(name, left.get(name, ABSENT), right.get(name, ABSENT)) for name in left | right]
     return [item for item in both if item.a != item.b], [item for item in both if item.a == item.b]
 
 
 def measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
-    """What was trained of each algorithm, and how good it is."""
+    """Return what was trained of each algorithm, and how good it is."""
 
     def row(name: str, of: Callable[[AlgorithmFacts], str]) -> Setting:
         return Setting(name, of(a), of(b))
@@ -45,7 +45,7 @@ def measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
 
 
 def asked(facts: ReportFacts) -> dict[str, dict[str, str]]:
-    """Every setting of the study but the algorithms' own, by the part of the study it belongs to."""
+    """Return every setting of the study but the algorithms' own, by the part of the study it belongs to."""
     parts: dict[str, dict[str, str]] = {"study": {}}
     for part, content in facts.config.items():
         if part in ("algorithm_a", "algorithm_b"):
@@ -64,19 +64,19 @@ def asked(facts: ReportFacts) -> dict[str, dict[str, str]]:
 
 
 def part(facts: ReportFacts, name: str) -> Mapping[str, object]:
-    """One part of the study's settings; empty where it has none."""
+    """Return one part of the study's settings; empty where it has none."""
     found = facts.config.get(name)
     return found if isinstance(found, Mapping) else {}
 
 
 def confidence(facts: ReportFacts) -> str:
-    """The level of the effects' intervals: '95 %'."""
+    """Return the level of the effects' intervals: '95 %'."""
     level = part(facts, "effects").get("level")
     return f"{100 * level if isinstance(level, float) else 95:g}\u00a0%"
 
 
 def fraction(facts: ReportFacts) -> str:
-    """The share of the training set that one model sees, where the configuration tells it."""
+    """Return the share of the training set that one model sees, where the configuration tells it."""
     share = part(facts, "subsets").get("fraction")
     return f"{share:.0%}".replace("%", "\u00a0%") if isinstance(share, float) else ""
 

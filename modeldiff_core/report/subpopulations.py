@@ -24,7 +24,7 @@ class SharedView:
 
 
 def shared_view(end: EndFacts | None) -> SharedView | None:
-    """What an end shares as the page shows it; None where nothing was described."""
+    """Return what an end shares as the page shows it; None where nothing was described."""
     if end is None:
         return None
     image = end.image
@@ -52,7 +52,7 @@ def difference_picture(difference: Float[np.ndarray, "height width channels"]) -
 
 
 def error_picture(error: Float[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width 1"]:
-    """The largest error of the channels, from 0 (black) to the image's largest (white)."""
+    """Return the largest error of the channels, from 0 (black) to the image's largest (white)."""
     largest = error.max(axis=2, keepdims=True)
     return np.asarray(np.rint(255 * largest / max(float(largest.max()), 1e-9)).astype(np.uint8))
 

@@ -59,7 +59,7 @@ def _direction(one: DirectionFacts) -> dict[str, object]:
 
 
 def _effect(one: EffectFacts) -> Iterator[dict[str, object]]:
-    """A row an intensity; what was tested is known at full intensity alone."""
+    """Yield a row an intensity; what was tested is known at full intensity alone."""
     full = one.intensities.max()
     curves = {"probability_a": one.a, "probability_b": one.b, "margin_a": one.margin_a, "margin_b": one.margin_b}
     tested = {
@@ -92,7 +92,9 @@ def _estimator(one: EstimatorFacts) -> Iterator[dict[str, object]]:
 
 
 def _learning(facts: LearningFacts) -> Iterator[dict[str, object]]:
-    """A row an algorithm and number of models: the mean score and its standard error over the targets followed."""
+    """Yield a row an algorithm and number of models: the mean score and its standard error over the targets
+    followed.
+    """
     for name, curve in zip("ab", facts.curves, strict=True):
         errors = curve.scores.std(1) / math.sqrt(curve.scores.shape[1])
         for models, score, error in zip(curve.models, curve.means, errors, strict=True):
@@ -103,7 +105,7 @@ def _learning(facts: LearningFacts) -> Iterator[dict[str, object]]:
 
 
 def _furthest(direction: DirectionFacts, facts: ReportFacts) -> Iterator[dict[str, object]]:
-    """The examples furthest out at both ends with their classes and flags."""
+    """Yield the examples furthest out at both ends with their classes and flags."""
     both: tuple[tuple[str, Known], ...] = (("targets", facts.targets), ("train", facts.train))
     for part, examples in both:
         columns = flags(examples)

@@ -18,7 +18,7 @@ class Theme:
     good: str
 
     def css(self) -> str:
-        """The colours as custom properties."""
+        """Return the colours as custom properties."""
         return "".join(f"--{name}:{colour};" for name, colour in asdict(self).items())
 
 

@@ -11,7 +11,9 @@ SIDES: tuple[Side, Side] = ("a-b", "b-a")
 
 
 def number(value: float, places: int = 2, *, signed: bool = False, scale: int = 1) -> str:
-    """The value times `scale` with so many decimals and a true minus sign; a dash where there is no finite value."""
+    """Return the value times `scale` with so many decimals and a true minus sign; a dash where there is no finite
+    value.
+    """
     if not math.isfinite(value):
         return ABSENT
     text = f"{value * scale:{'+' if signed else ''}.{places}f}"
@@ -21,18 +23,18 @@ def number(value: float, places: int = 2, *, signed: bool = False, scale: int = 
 
 
 def percent(value: float, places: int = 1) -> str:
-    """A share in 0..1 in per cent."""
+    """Return a share in 0..1 in per cent."""
     text = number(value, places, scale=100)
     return text if text == ABSENT else f"{text}\u00a0%"
 
 
 def points(value: float, low: float, high: float) -> str:
-    """A change of probability with its interval, in percentage points: '+41.2 [38.9, 43.4]'."""
+    """Return a change of probability with its interval, in percentage points: '+41.2 [38.9, 43.4]'."""
     return f"{number(value, 1, signed=True, scale=100)} [{number(low, 1, scale=100)}, {number(high, 1, scale=100)}]"
 
 
 def margins(value: float, low: float, high: float) -> str:
-    """A change of a margin with its interval: '+4.12 [3.89, 4.34]'."""
+    """Return a change of a margin with its interval: '+4.12 [3.89, 4.34]'."""
     return f"{number(value, signed=True)} [{number(low)}, {number(high)}]"
 
 
@@ -42,14 +44,14 @@ def variance(value: float) -> str:
 
 
 def probability(value: float) -> str:
-    """A p-value: '0.020' or '< 0.001'."""
+    """Return a p-value: '0.020' or '< 0.001'."""
     if not math.isfinite(value):
         return ABSENT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def duration(seconds: float) -> str:
-    """A time in minutes: '< 0.01 min', '0.34 min' or '12.4 min'; a dash where it is not known."""
+    """Return a time in minutes: '< 0.01 min', '0.34 min' or '12.4 min'; a dash where it is not known."""
     text = "< 0.01" if seconds < 0.6 else number(seconds / 60, 2 if seconds < 600 else 1)
     return text if text == ABSENT else f"{text}\u00a0min"
 
@@ -70,7 +72,7 @@ def direction_stem(side: Side, index: int) -> str:
 
 
 def slug(text: str) -> str:
-    """The text as a part of a file name: lower-case ASCII letters, digits and hyphens."""
+    """Return the text as a part of a file name: lower-case ASCII letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
 
 
@@ -87,7 +89,7 @@ def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 
 def setting(value: object) -> str:
-    """One setting's value as a reader would write it."""
+    """Return one setting's value as a reader would write it."""
     if value is None or (isinstance(value, (str, list, tuple, Mapping)) and not value):
         return "none"
     if isinstance(value, bool):

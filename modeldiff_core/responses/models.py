@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.designs import Design, Everything, FixedSize
-from modeldiff_core.plan import Array, Product, Reference, Tensors
+from modeldiff_core.plan import Array, Product, Tensors
 from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.responses.products import RowShard
 from modeldiff_core.responses.responses import Responses, shards_of
@@ -42,7 +43,7 @@ class SubsetModels(Responses):
     def shard_size(self) -> int:
         return self.training.shard_size
 
-    @property
+    @cached_property
     def design(self) -> Design:
         return FixedSize(len(self.training.load().train), self.training.fraction, self.training.subset_seed)
 
@@ -85,7 +86,7 @@ class FullModels(Responses):
     def shard_size(self) -> int:
         return self.training.ensemble_shard_size
 
-    @property
+    @cached_property
     def design(self) -> Design:
         return Everything(len(self.training.load().train))
 
@@ -94,10 +95,8 @@ class FullModels(Responses):
         return self.training.targets
 
     def product(self, index: int) -> Product:
-        key = shard_key(self.folder, index)
-        reference = Reference(key, self.training.digest, key)
         axes = {"models": self.shard_size, "targets": self.targets, "classes": len(self.training.load().classes)}
-        return Tensors(reference, self.identity, (Array("logits", axes),))
+        return Tensors(self.reference(index), self.identity, (Array("logits", axes),))
 
     def make(self, store: ObjectStore, index: int, execution: Execution) -> None:
         models = self.rows(index)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.identity import digest
 from modeldiff_core.plan import OneObject, Reference
 from modeldiff_core.plan.products import check_same, read_checked
-from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard, shard_key
+from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_shard
 from modeldiff_core.store.verify import check_matrix
 
 if TYPE_CHECKING:
@@ -27,10 +26,8 @@ class RowShard(OneObject):
     @classmethod
     def of(cls, responses: "Responses", index: int) -> "RowShard":
         """Return the product of a shard; sizes: rows, units, targets."""
-        key = shard_key(responses.folder, index)
         sizes = responses.shard_size, responses.design.units, responses.targets
-        reference = Reference(key, digest(responses.identity), key)
-        return cls(reference, responses.folder, index, responses.identity, sizes)
+        return cls(responses.reference(index), responses.folder, index, responses.identity, sizes)
 
     def check(self, store: ObjectStore) -> None:
         key = self.reference.record

@@ -3,15 +3,16 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.designs import Design
-from modeldiff_core.identity import Tagged
-from modeldiff_core.plan import Product
-from modeldiff_core.store import ObjectStore
+from modeldiff_core.identity import Tagged, digest
+from modeldiff_core.plan import Product, Reference
+from modeldiff_core.store import ObjectStore, shard_key
 from modeldiff_core.training import Execution
 
 
@@ -67,6 +68,16 @@ class Responses(Tagged):
 
         @property
         def targets(self) -> int: ...
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the identity."""
+        return digest(self.identity)
+
+    def reference(self, index: int) -> Reference:
+        """Return the reference of a shard."""
+        key = shard_key(self.folder, index)
+        return Reference(key, self.digest, key)
 
     @abstractmethod
     def product(self, index: int) -> Product:

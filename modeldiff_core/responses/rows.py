@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.designs import Design
 from modeldiff_core.errors import Diverged
-from modeldiff_core.identity import Tagged, digest, plain
+from modeldiff_core.identity import Tagged, plain
 from modeldiff_core.identity.canonical import SHORT
-from modeldiff_core.plan import Array, Product, Reference, Tensors
+from modeldiff_core.plan import Array, Product, Tensors
 from modeldiff_core.registry import Registry
 from modeldiff_core.responses.products import RowShard
 from modeldiff_core.responses.responses import Answers, Responses
@@ -97,7 +97,7 @@ class Rows(Responses):
 
     @property
     def home(self) -> str:
-        return f"{FOLDER}/{self.name}-{digest(self.identity)[:SHORT]}"
+        return f"{FOLDER}/{self.name}-{self.digest[:SHORT]}"
 
     @property
     def folder(self) -> str:
@@ -115,9 +115,8 @@ class Rows(Responses):
     def product(self, index: int) -> Product:
         if self.is_matrix:
             return RowShard.of(self, index)
-        key = shard_key(self.folder, index)
         sizes = {"rows": self.shard_size, **self.axes}
-        return Tensors(Reference(key, digest(self.identity), key), self.identity, (Array("outputs", sizes),))
+        return Tensors(self.reference(index), self.identity, (Array("outputs", sizes),))
 
     def make(self, store: ObjectStore, index: int, execution: Execution) -> None:
         answers = self.answers(self.rows(index), execution)

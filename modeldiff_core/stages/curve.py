@@ -43,7 +43,7 @@ class Curve:
 
     @classmethod
     def of(cls, study: StudyConfig, training: Training) -> "Curve":
-        """The curve of one of a study's trainings."""
+        """Return the curve of one of a study's trainings."""
         subsets, settings = study.subsets, study.regression.model_dump()
         rounds = subsets.rounds
         lasso = {name: settings[name] for name in LASSO}
@@ -62,13 +62,13 @@ class Curve:
         return round_sizes(budget, self.held, self.growth, self.training.shard_size)
 
     def point(self, models: int) -> Reference:
-        """Where the point of the first so many models stands."""
+        """Return where the point of the first so many models stands."""
         folder = f"{self.training.prefix}/curve-{short_digest(self.identity)}"
         identity = {"curve": digest(self.identity), "models": models}
         return Reference(folder, digest(identity), f"{folder}/{models:06d}.safetensors")
 
     def targets(self) -> Int[np.ndarray, " targets"]:
-        """The targets that are followed."""
+        """Return the targets that are followed."""
         drawn = generator("learning curve", self.training.targets).permutation(self.training.targets)
         return np.sort(drawn[: self.followed])
 
@@ -92,7 +92,7 @@ class CurveSpec:
         """Return the step that follows it; every later point is computed from the one before."""
         curve, sizes = self.curve, self.curve.sizes(self.budget)
         responses = SubsetModels(curve.training)
-        shards = (responses.product(i).reference for i in range(shards_of(self.budget, responses.shard_size)))
+        shards = (responses.reference(i) for i in range(shards_of(self.budget, responses.shard_size)))
         n_train = len(curve.training.load().train)
         points = tuple((size, curve.point(size)) for size in sizes)
         makes = CurvePoints(points[-1][1], points, curve.followed, n_train)
@@ -155,7 +155,7 @@ def follow_curve(store: ObjectStore, spec: CurveSpec) -> None:
 
 
 def read_curve(store: ObjectStore, curve: Curve, budget: int) -> LearningCurve | None:
-    """The points up to the budget as far as they are there, checked; None if there are none."""
+    """Return the points up to the budget as far as they are there, checked; None if there are none."""
     sizes = curve.sizes(budget)
     done = [store.exists(curve.point(size).record) for size in sizes]
     points = [_read_scores(store, curve, size) for size in sizes[: done.index(False) if False in done else len(sizes)]]

@@ -55,7 +55,7 @@ class Pair:
 
     @classmethod
     def of(cls, a: Fits, b: Fits, settings: ComparisonConfig) -> "Pair":
-        """The pair under a study's settings."""
+        """Return the pair under a study's settings."""
         return cls(
             a, b, **settings.model_dump(include={"components", "seed", "method", "normalize", "top", "null_from"})
         )
@@ -72,7 +72,7 @@ class Pair:
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     def null_block(self, block: int) -> Reference:
-        """Where block number `block` of the null stands; the number of permutations is no part of it."""
+        """Return where block number `block` of the null stands; the number of permutations is no part of it."""
         halves = {name: digests[1:] for name, digests in self.digests.items()}
         identity = {"version": VERSION, **halves, **self._way, "seed": self.seed}
         identity |= {} if self.null_from == "exchange" else {"null_from": self.null_from}

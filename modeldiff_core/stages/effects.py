@@ -48,7 +48,7 @@ class Effect:
 
     @classmethod
     def of(cls, training: Training, models: int, test: TransformationTest, settings: EffectSettings) -> "Effect":
-        """The effect with the study's choice of images."""
+        """Return the effect with the study's choice of images."""
         return cls(training, models, test, settings.max_images, settings.seed)
 
     def step(self, name: str, label: Label) -> Step:
@@ -91,7 +91,7 @@ def measure_effect(store: ObjectStore, spec: Effect, execution: Execution) -> No
 def full_models(training: Training, models: int) -> tuple[Reference, ...]:
     """Return the shards of the first full-data models of a training."""
     responses = FullModels(training)
-    return tuple(responses.product(i).reference for i in range(shards_of(models, responses.shard_size)))
+    return tuple(responses.reference(i) for i in range(shards_of(models, responses.shard_size)))
 
 
 def check_images(store: ObjectStore, spec: Effect) -> None:

@@ -45,7 +45,7 @@ class Ends:
         return refer(FOLDER, "subpopulations", identity, record="{key}.safetensors")
 
     def shapes(self, examples: Mapping[str, Known]) -> dict[str, tuple[int, ...]]:
-        """The stored mean images, their differences and errors, by name. examples: by part."""
+        """Return the stored mean images, their differences and errors, by name. examples: by part."""
         known = {part: of.images.shape[1:] for part, of in examples.items() if of.images is not None}
         return {f"{part}.{sign}.{name}": s for part, s in known.items() for sign in SIGNS for name in STORED.values()}
 
@@ -136,7 +136,7 @@ def _arrays(image: MeanImage) -> dict[str, Float[np.ndarray, "height width chann
 
 
 def _blank(examples: Known) -> MeanImage | None:
-    """The image of an end without members."""
+    """Return the image of an end without members."""
     if examples.images is None:
         return None
     blank = np.zeros(examples.images.shape[1:])

@@ -70,7 +70,7 @@ def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Refere
 
 
 def _design(matrix: MarginMatrix) -> object:
-    """What decides a matrix's masks: the subset design, or all of a training whose masks were not drawn here."""
+    """Return what decides a matrix's masks: the subset design, or all of a training whose masks were not drawn here."""
     training = matrix.record["identity"]["training"]
     if "subsets" not in training:
         return digest(training)

@@ -30,7 +30,7 @@ class MatrixSpec:
         """Return the step that makes it."""
         responses = self.responses
         sizes = self.rows, responses.design.units, responses.targets
-        shards = tuple(responses.product(i).reference for i in range(shards_of(self.rows, responses.shard_size)))
+        shards = tuple(responses.reference(i) for i in range(shards_of(self.rows, responses.shard_size)))
         seconds = 1e-9 * self.rows * (sizes[1] + 4 * sizes[2])
         makes = Matrix(self.reference, responses.identity, sizes)
         return Step(name, makes, gather, self, shards, label, Cost(seconds), memoized=False)

@@ -117,12 +117,14 @@ def seconds_taken(store: ObjectStore, spec: Regression) -> float | None:
 
 
 def read_datamodels(store: ObjectStore, regression: Regression) -> Datamodels:
-    """All blocks of complete datamodels, checked."""
+    """Return all blocks of complete datamodels, checked."""
     return read_blocks(store, regression.reference)
 
 
 def read_blocks(store: ObjectStore, reference: Reference) -> Datamodels:
-    """The blocks that the record of complete datamodels names, checked; their size is no part of what they are."""
+    """Return the blocks that the record of complete datamodels names, checked; their size is no part of what they
+    are.
+    """
     record = read_record(store, reference.record)
     identity = {"datamodels": reference.digest}
     parts = [read_tensors(store, key, identity).arrays for key in record["blocks"]]

@@ -81,7 +81,7 @@ class Regression:
             return (self.matrix,)
         models, responses = self.checkpoints.models, FullModels(self.checkpoints.training)
         count = shards_of(models, responses.shard_size)
-        return tuple(responses.product(index).reference for index in range(count))
+        return tuple(responses.reference(index) for index in range(count))
 
     def record(self) -> dict[str, Any]:
         """Return what the record of its datamodels says of how they were made."""

@@ -57,11 +57,11 @@ class Search:
         return refer(FOLDER, "proposed", self._proposal)
 
     def candidates(self, which: Which) -> Reference:
-        """Where the candidates' effects on one algorithm stand, on the ranking half."""
+        """Return where the candidates' effects on one algorithm stand, on the ranking half."""
         return refer(FOLDER, "candidates", self._identity, record=f"{{key}}/{which}.safetensors")
 
     def finalists(self, which: Which) -> Reference:
-        """Where the changes under the best of the candidates stand, on the confirming half."""
+        """Return where the changes under the best of the candidates stand, on the confirming half."""
         identity = {**self._identity, "confirmed": self.settings.confirmed}
         return refer(FOLDER, "finalists", identity, record=f"{{key}}/{which}.safetensors")
 
@@ -114,7 +114,7 @@ class OneSide:
 def searches(
     study: StudyConfig, trainings: tuple[Training, Training], pair: Pair, entries: Sequence[Mapping[str, Any]]
 ) -> list[Search]:
-    """The searches of a study: along the significant directions of each side whose variances differ most.
+    """Return the searches of a study: along the significant directions of each side whose variances differ most.
 
     entries: the ``directions`` of summary.json.
     """
@@ -172,7 +172,7 @@ def measure_finalists(store: ObjectStore, spec: OneSide, execution: Execution) -
 
 
 def read_proposed(store: ObjectStore, spec: Search) -> list[TransformationTest]:
-    """The candidates along a direction; raises DamagedObject for those of another search."""
+    """Return the candidates along a direction; raises DamagedObject for those of another search."""
     record = read_record(store, spec.proposed.record)
     if record.get("digest") != spec.proposed.digest:
         raise DamagedObject(f"{store.url(spec.proposed.record)}: candidates of another search")
@@ -180,7 +180,7 @@ def read_proposed(store: ObjectStore, spec: Search) -> list[TransformationTest]:
 
 
 def ranked(store: ObjectStore, spec: Search) -> list[TransformationTest]:
-    """All candidates of a search, those of the largest difference between A and B first."""
+    """Return all candidates of a search, those of the largest difference between A and B first."""
     a, b = (
         read_tensors(store, spec.candidates(which).record, {"candidates": spec.candidates(which).digest})
         for which in BOTH
@@ -190,7 +190,7 @@ def ranked(store: ObjectStore, spec: Search) -> list[TransformationTest]:
 
 
 def read_finalists(store: ObjectStore, spec: Search) -> list[Measured]:
-    """What was put to the test on the confirming half, the best ranked first."""
+    """Return what was put to the test on the confirming half, the best ranked first."""
     a, b = (
         read_tensors(store, spec.finalists(which).record, {"finalists": spec.finalists(which).digest}) for which in BOTH
     )

@@ -15,7 +15,7 @@ def write_time(store: ObjectStore, key: str, seconds: float) -> None:
 
 
 def read_time(store: ObjectStore, key: str) -> float | None:
-    """The seconds that it took; None where nobody measured, or what was kept cannot be read."""
+    """Return the seconds that it took; None where nobody measured, or what was kept cannot be read."""
     try:
         return float(read_record(store, time_key(key))["seconds"])
     except (FileNotFoundError, DamagedObject, KeyError, TypeError, ValueError):

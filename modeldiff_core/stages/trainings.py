@@ -29,6 +29,6 @@ def training_step(training: Training) -> Step:
     """Return the step that writes the record of a training."""
     spec = TrainingSpec(training)
     makes = Identified(spec.reference, training.identity)
-    label = Label("records of trainings", "record training", ("shard",))
+    label = Label("records of trainings", "record training", ("record",))
     name = f"record of {training.prefix}"
     return Step(name, makes, write_training, spec, (), label, Cost(0.01, units=0), memoized=False)

@@ -184,8 +184,8 @@ def test_a_damaged_shard_is_named_and_trained_again(commands: Commands, copied: 
         matrix.unlink()
     assert len(intact) == 2
     out = commands.compare(copied).stdout
-    assert "shard 3 of trained as is is trained again" in out
-    assert "shard 1 of corner erased is trained again" in out
+    assert "digits_watermark trained as is subsets shard 3 is made again: " in out
+    assert "digits_watermark corner erased subsets shard 1 is made again: " in out
     assert out.count("do not match its checksum") == 2
     assert "14 of 16 shards done before, 2 to train" in out
     assert all(shard.read_bytes() == data for shard, data in intact.items())

@@ -14,15 +14,15 @@ from harness.commands import Commands
 from harness.small_studies import ADAPTIVE
 from modeldiff_core.designs import FixedSize, Without
 from modeldiff_core.evaluation.counterfactual import agreement
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.stages.regress import read_datamodels
-from modeldiff_core.stages.rounds import current_round
 from modeldiff_core.store import ObjectStore, read_tensors
 from tests.flows.conftest import AdaptiveRun
 from tests.modeldiff_core.report.pages import Page
 
 CHECK = (*ADAPTIVE, "counterfactual.targets=6", "counterfactual.top_k=30", "counterfactual.models=8")
-TRAINED = re.compile(r"(\d+) of 12 removals to train")
+TRAINED = re.compile(r"of 12 removals done before, (\d+) to train")
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,12 @@ def checked(commands: Commands, adaptive: AdaptiveRun, tmp_path_factory: pytest.
     return root, done.stdout
 
 
-def test_a_check_before_the_comparison_says_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["counterfactual", *CHECK, f"store.root={tmp_path}"]) == 1
+def test_a_report_before_the_check_says_what_is_lacking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("experiment=counterfactual", *CHECK, f"store.root={tmp_path}")
+    assert main(["report", *asked]) == 1
     message = capsys.readouterr().err
-    assert "lacking shards of trained as is, shards of corner erased, datamodels at " in message
-    assert f"Run: modeldiff compare {' '.join(ADAPTIVE)}" in message
+    assert re.search(r"lacks record of trainings/\S+, .*subsets shard 0, .* and \d+ more", message), message
+    assert f"Run: modeldiff counterfactual experiment=counterfactual {' '.join(ADAPTIVE)}" in message
     assert not list(tmp_path.glob("trainings/*/*"))
 
 

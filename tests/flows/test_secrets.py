@@ -18,7 +18,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from harness.commands import Commands, kill_all
 from harness.s3_server import S3Server, s3_server
 from harness.small_studies import DRILLED
-from modeldiff_core.stages.references import open_store
 from modeldiff_core.store import ObjectStore, StoreSettings
 
 TINY = (*DRILLED, "subsets.models=160", "transformation@transformations=digits_watermark")
@@ -143,7 +142,7 @@ def test_no_secret_is_in_what_the_api_gives(finished: Run) -> None:
 
 def test_no_secret_is_in_what_goes_between_processes(finished: Run) -> None:
     settings = {"root": finished.settings.root, "endpoint": finished.settings.endpoint}
-    store = open_store(settings)
+    store = ObjectStore(StoreSettings(**settings))
     assert store.exists(".prefect/results") or store.sizes("")
     sent = (
         pickle.dumps(settings) + pickle.dumps(finished.settings) + pickle.dumps(store.fs) + store.fs.to_json().encode()

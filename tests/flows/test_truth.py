@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from harness.commands import Commands
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.findings import read_findings
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import read_findings
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
 

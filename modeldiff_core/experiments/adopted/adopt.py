@@ -108,7 +108,7 @@ class _Pair:
     rows: np.ndarray
 
     def parts(self) -> Iterator[Shard]:
-        """The finished models by parts of at most PART margins, checked."""
+        """Yield the finished models by parts of at most PART margins, checked."""
         size = max(1, PART // max(self.margins.shape[1], self.masks.shape[1]))
         done = 0
         for start in range(0, self.masks.shape[0], size):
@@ -124,7 +124,7 @@ class _Pair:
 
 
 def _pair(arrays: Mapping[str, dict[str, FileArray]]) -> _Pair:
-    """The two matrices, whose sizes fit."""
+    """Return the two matrices, whose sizes fit."""
     masks, margins = (only_array(arrays[key], (key,), key) for key in ("masks", "margins"))
     completed = arrays["_completed"][""] if "_completed" in arrays else None
     for key, array, axes in (("masks", masks, "[models, train]"), ("margins", margins, "[models, targets]")):
@@ -218,7 +218,7 @@ def _adopt_scores(
 
 
 def _sound(store: ObjectStore, reference: Reference, check: Callable[[], object]) -> bool:
-    """Whether what was adopted before is there and whole; if not, it is written again."""
+    """Return whether what was adopted before is there and whole; if not, it is written again."""
     try:
         read_record(store, f"{reference.key.rsplit('/', 1)[0]}/training.json")
         check()

@@ -115,14 +115,16 @@ class AdoptedComparison:
         return [side.reference.digest for side in (self.a, self.b)]
 
     def scored(self) -> dict[tuple[str, str], Regression]:
-        """The regressions that are scored, by algorithm (a or b) and kind of estimator."""
+        """Return the regressions that are scored, by algorithm (a or b) and kind of estimator."""
         config, sides = self.study.regression, (("a", self.a), ("b", self.b))
         return {
             (n, kind): self._regression(s, None, kind) for kind in (config.estimator, *config.also) for n, s in sides
         }
 
     def described(self, entries: list[dict[str, Any]]) -> list[Ends]:
-        """The directions whose ends are described: significant ones, of ready attributions the first of each side."""
+        """Return the directions whose ends are described: significant ones, of ready attributions the first of each
+        side.
+        """
         if not self.behind.fingerprint:
             return []
         first = 0 if self.a.kind == "margins" else UNTESTED

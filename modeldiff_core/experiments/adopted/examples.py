@@ -34,7 +34,7 @@ class Behind:
 
 
 def read_examples(study: AdoptedStudy, n_targets: int, n_train: int, settings: StoreSettings) -> Behind:
-    """The examples as far as they are known. settings: of the store whose server s3:// URLs are reached at.
+    """Return the examples as far as they are known. settings: of the store whose server s3:// URLs are reached at.
 
     Raises ConfigError for a dataset beside files, for files that cannot be read or have another number of rows, labels
     that are no classes, and images of another type or shape.
@@ -90,7 +90,7 @@ def _classes(columns: list[Shaped[np.ndarray, " examples"] | None]) -> tuple[str
 
 
 def _labelled(part: Given, classes: tuple[str, ...], key: str) -> Given:
-    """The examples with their labels as indices of the classes."""
+    """Return the examples with their labels as indices of the classes."""
     columns = dict(part.metadata)
     column = columns.pop(LABEL, None)
     if column is None:

@@ -43,19 +43,21 @@ def _directions(store: ObjectStore, comparison: AdoptedComparison) -> TensorObje
 
 
 def direction_entries(store: ObjectStore, comparison: AdoptedComparison) -> list[dict[str, Any]]:
-    """The ``directions`` of summary.json, but for what their ends share."""
+    """Return the ``directions`` of summary.json, but for what their ends share."""
     return entries_of(comparison, _measured(store, comparison))
 
 
 def entries_of(comparison: AdoptedComparison, findings: Findings) -> list[dict[str, Any]]:
-    """The ``directions`` of summary.json."""
+    """Return the ``directions`` of summary.json."""
     if comparison.a.kind == "margins":
         return entries_with_power(comparison.study.comparison, findings)
     return _untested_entries(comparison, findings.directions.arrays)
 
 
 def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[str, Any]]:
-    """The ``directions`` of summary.json where nothing was cross-fitted: null where a number would mislead, p = 1."""
+    """Return the ``directions`` of summary.json where nothing was cross-fitted: null where a number would mislead, p
+    = 1.
+    """
     top = comparison.study.comparison.top
     entries = []
     for side in SIDES:

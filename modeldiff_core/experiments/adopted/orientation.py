@@ -13,7 +13,7 @@ def is_transposed(
     columns: Mapping[str, tuple[int, ...]],
     dataset: tuple[int, int] | None,
 ) -> bool:
-    """Whether a matrix of this shape is [train, targets], against ours [targets, train].
+    """Return whether a matrix of this shape is [train, targets], against ours [targets, train].
 
     stated: by the user or by the format. columns: shapes of what stands beside it with one entry a target (bias, λ).
     dataset: numbers of test and of training examples; targets are at most the former, train is the latter.

@@ -66,7 +66,7 @@ def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
 
 
 def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:
-    """What is known of an algorithm whose full-data models are not here, or none of whose models are."""
+    """Return what is known of an algorithm whose full-data models are not here, or none of whose models are."""
     lds = scores.get("lds", dict.fromkeys(("mean", "ci_low", "ci_high"), math.nan))
     return AlgorithmFacts(
         name=side.name,

@@ -36,7 +36,8 @@ class Stored:
 
 
 def find_stored(store: ObjectStore, given: str, key: str) -> Stored:
-    """What stands at a key: of a matrix, of datamodels, or of the folder of a training that has only one of them.
+    """Return what stands at a key: of a matrix, of datamodels, or of the folder of a training that has only one of
+    them.
 
     key: the configuration key, for messages. Raises ConfigError if nothing complete stands there, or several do.
     """
@@ -55,7 +56,7 @@ def find_stored(store: ObjectStore, given: str, key: str) -> Stored:
 
 
 def _only(store: ObjectStore, folder: str, key: str) -> str:
-    """The one complete matrix of a training's folder, or without any the one set of datamodels."""
+    """Return the one complete matrix of a training's folder, or without any the one set of datamodels."""
     names = store.sizes(folder)
     matrices = [name.removesuffix(".json") for name in names if name.startswith(f"{folder}/margins-")
                 and name.endswith(".json") and name.count("/") == folder.count("/") + 1]  # fmt: skip

@@ -60,7 +60,7 @@ def check_adopted_summary(store: ObjectStore, spec: AdoptedSpec) -> None:
 
 
 def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> dict[str, Any]:
-    """The content of summary.json, from the stored results."""
+    """Return the content of summary.json, from the stored results."""
     study, sides = comparison.study, comparison.sides
     a, b = comparison.a.name, comparison.b.name
     findings = read_adopted_findings(store, comparison)
@@ -111,7 +111,7 @@ def summarize_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None
 
 
 def directions_table(entries: list[dict[str, Any]]) -> str:
-    """The content of directions.csv: a line a direction; what was not measured is left empty."""
+    """Return the content of directions.csv: a line a direction; what was not measured is left empty."""
     text = io.StringIO()
     columns = ("side", "index", "null_p", "p_adjusted", "stability", "significant")
     lines = csv.writer(text, lineterminator="\n")

@@ -65,7 +65,8 @@ class Comparison:
         return MatrixSpec(SubsetModels(training), self.study.subsets.models)
 
     def regression(self, training: Training, half: int | None, kind: str = "") -> Regression:
-        """The regression of a training on all its models or on a half of them; kind: of another estimator than its own.
+        """Return the regression of a training on all its models or on a half of them; kind: of another estimator
+        than its own.
 
         An estimator from checkpoints takes the models trained on all data, or every other of them.
         """
@@ -87,7 +88,7 @@ class Comparison:
         )
 
     def regressions(self) -> dict[tuple[str, str], Regression]:
-        """All regressions by algorithm (a or b) and what a person would call them.
+        """Return all regressions by algorithm (a or b) and what a person would call them.
 
         Both algorithms on all models and on both halves, and every other estimator on all models.
         """
@@ -101,7 +102,7 @@ class Comparison:
         }
 
     def scored(self) -> dict[tuple[str, str], tuple[Training, Regression]]:
-        """The regressions that are scored, by algorithm and kind of estimator."""
+        """Return the regressions that are scored, by algorithm and kind of estimator."""
         config = self.study.regression
         return {
             (label, kind): (training, self.regression(training, None, kind))

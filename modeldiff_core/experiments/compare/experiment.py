@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.outlook import learned
-from modeldiff_core.experiments.compare.plan import ComparisonPlan
+from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
 from modeldiff_core.experiments.compare.report import draw
-from modeldiff_core.experiments.compare.rounds import current_round, ending
+from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.experiments.compare.shown import row, shown
 from modeldiff_core.experiments.compare.summary import summarize
 from modeldiff_core.experiments.experiment import Shown
@@ -77,19 +77,8 @@ class Compare:
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield rounds of training and learning curves while an adaptive design asks for more, then all the rest."""
-        trained = 0
-        while not (now := current_round(store, self.comparison)).last:
-            plan, models = ComparisonPlan(now.comparison), now.comparison.study.subsets.models
-            if models == trained:  # what this round needs could not be made, or nothing is being made
-                yield Wave("next round", (), "the learning curves of this round are there")
-                break
-            trained = models
-            yield plan.training()
-            yield plan.curves()
-        if self.study.subsets.adaptive and now.last:
-            said = ending(self.study.subsets, now.comparison.study.subsets.models)
-            yield Wave("rounds", (), note=f"{self.name}: {said}")
-        yield from ComparisonPlan(now.comparison).waves(store)
+        yield from rounds(store, self.comparison)
+        yield from ComparisonPlan(self.now(store).comparison).waves(store)
 
     def advice(self, store: ObjectStore) -> list[str]:
         return learned(self.now(store).comparison, store)

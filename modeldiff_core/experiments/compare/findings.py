@@ -50,7 +50,7 @@ class Findings:
     descriptions: tuple[tuple[Ends, dict[str, dict[str, EndDescription]]], ...] = ()
 
     def side(self, side: str, name: str) -> np.ndarray:
-        """One array of a side's directions."""
+        """Return one array of a side's directions."""
         return self.directions.arrays[f"{side}.{name}"]
 
 
@@ -76,7 +76,9 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
 
 
 def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[Measured], list[tuple[Search, ...]]]:
-    """What was put to the test, each once, and the searches that proposed it: directions may propose the same."""
+    """Return what was put to the test, each once, and the searches that proposed it: directions may propose the
+    same.
+    """
     found: dict[str, tuple[Measured, tuple[Search, ...]]] = {}
     for search in along:
         for measured in read_finalists(store, search):
@@ -88,7 +90,7 @@ def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[
 
 
 def read_directions(store: ObjectStore, comparison: Comparison) -> tuple[TensorObject, Float[np.ndarray, " draws"]]:
-    """The directions' arrays, and the pooled null."""
+    """Return the directions' arrays, and the pooled null."""
     pair = comparison.pair
     directions = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest})
     draws = [
@@ -105,7 +107,7 @@ def estimator_scores(
     fits: Mapping[tuple[str, str], Regression],
     scores: Mapping[tuple[str, str], dict[str, Any]],
 ) -> tuple[EstimatorScores, ...]:
-    """The estimators side by side, none where the comparison's own is alone; fits, scores: by (a or b, kind)."""
+    """Return the estimators side by side, none where the comparison's own is alone; fits, scores: by (a or b, kind)."""
     kinds = (config.estimator, *config.also) if config.also else ()
     return tuple(
         EstimatorScores(
@@ -118,13 +120,13 @@ def estimator_scores(
 
 
 def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
-    """The significant ones of the ``directions`` of summary.json."""
+    """Return the significant ones of the ``directions`` of summary.json."""
     found = Findings(*read_directions(store, comparison), ({}, {}))
     return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
 
 
 def descriptions(comparison: Comparison, entries: Sequence[Mapping[str, Any]]) -> list[Description]:
-    """The significant directions whose ends are described."""
+    """Return the significant directions whose ends are described."""
     share = comparison.study.search.share
     return [
         Description(comparison.pair, comparison.trainings[0], entry["side"], entry["index"], share)
@@ -134,7 +136,7 @@ def descriptions(comparison: Comparison, entries: Sequence[Mapping[str, Any]]) -
 
 
 def _measured(store: ObjectStore, comparison: Comparison) -> list[Measured]:
-    """The study's own transformations as A's and B's full-data models see them."""
+    """Return the study's own transformations as A's and B's full-data models see them."""
     level = comparison.study.effects.level
     return [
         read(of_a.test, read_changes(store, of_a), read_changes(store, of_b), level)
@@ -143,7 +145,7 @@ def _measured(store: ObjectStore, comparison: Comparison) -> list[Measured]:
 
 
 def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
-    """The ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
+    """Return the ``directions`` of summary.json, A−B first, each side by decreasing in-sample variance.
 
     A direction is significant if its p, adjusted over the directions of both sides (Holm), is small enough.
     """
@@ -178,7 +180,9 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
 
 
 def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
-    """The same with ``models_needed``: for directions that just miss, models with which theirs would stand out."""
+    """Return the same with ``models_needed``: for directions that just miss, models with which theirs would stand
+    out.
+    """
     entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)
     for entry in entries:

@@ -6,6 +6,7 @@ from itertools import chain, product
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import descriptions, significant_entries
 from modeldiff_core.experiments.compare.report import report_step
+from modeldiff_core.experiments.compare.rounds import current_round, ending
 from modeldiff_core.experiments.compare.summary import summary_step
 from modeldiff_core.plan import Label, Reference, Step, Wave, later
 from modeldiff_core.responses import FullModels, SubsetModels
@@ -147,3 +148,19 @@ class ComparisonPlan:
 
     def _words(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"
+
+
+def rounds(store: ObjectStore, comparison: Comparison) -> Iterator[Wave]:
+    """Yield rounds of training and learning curves while an adaptive design asks for more; nothing for a plain one."""
+    subsets, trained = comparison.study.subsets, 0
+    while not (now := current_round(store, comparison)).last:
+        plan, models = ComparisonPlan(now.comparison), now.comparison.study.subsets.models
+        if models == trained:  # what this round needs could not be made, or nothing is being made
+            yield Wave("next round", (), "the learning curves of this round are there")
+            return
+        trained = models
+        yield plan.training()
+        yield plan.curves()
+    if subsets.adaptive:
+        said = ending(subsets, now.comparison.study.subsets.models)
+        yield Wave("rounds", (), note=f"{comparison.study.name}: {said}")

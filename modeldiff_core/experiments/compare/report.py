@@ -123,14 +123,14 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
 
 
 def _learning(store: ObjectStore, comparison: Comparison) -> LearningFacts | None:
-    """Both learning curves, as far as they are in the store."""
+    """Return both learning curves, as far as they are in the store."""
     subsets = comparison.study.subsets
     a, b = (read_curve(store, Curve.of(comparison.study, t), subsets.models) for t in comparison.trainings)
     return LearningFacts((a, b), subsets.evaluation_models, subsets.rounds.wished_score) if a and b else None
 
 
 def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[DirectionFacts, ...]:
-    """The ``directions`` of summary.json with the arrays behind them."""
+    """Return the ``directions`` of summary.json with the arrays behind them."""
     return tuple(
         DirectionFacts(
             side=entry["side"],
@@ -166,7 +166,9 @@ def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFa
 
 
 def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str = "") -> EstimatorFacts:
-    """One estimator's line; held: models kept from it; source: what it is made from if not the other subset models."""
+    """Return one estimator's line; held: models kept from it; source: what it is made from if not the other subset
+    models.
+    """
     a, b = (
         EstimatorScore(
             scores["lds"]["mean"], scores["lds"]["ci_low"], scores["lds"]["ci_high"],
@@ -209,7 +211,7 @@ def _held_out(comparison: Comparison, one: Judged) -> Int[np.ndarray, " images"]
 
 
 def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " images"], along: str = "") -> EffectFacts:
-    """What was measured of a transformation on the images at these positions, and the first of them."""
+    """Return what was measured of a transformation on the images at these positions, and the first of them."""
     targets = comparison.trainings[0].task().targets
     classes = comparison.trainings[0].load().classes
     measured, test = one.measured, one.measured.test

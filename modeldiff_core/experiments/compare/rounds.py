@@ -19,7 +19,7 @@ class Round:
 
 
 def current_round(store: ObjectStore, comparison: Comparison) -> Round:
-    """The first round whose points are not all in the store, or the one that the study ends with.
+    """Return the first round whose points are not all in the store, or the one that the study ends with.
 
     The first takes as many models as the law of the curve needs points. A plain study is its own last round.
     """
@@ -41,13 +41,13 @@ def current_round(store: ObjectStore, comparison: Comparison) -> Round:
 
 
 def settled(comparison: Comparison, models: int) -> Comparison:
-    """The plain comparison with so many models; its trainings are the same."""
+    """Return the plain comparison with so many models; its trainings are the same."""
     study = comparison.study
     return replace(comparison, study=study.model_copy(update={"subsets": study.subsets.settled(models)}))
 
 
 def ending(asked: SubsetConfig, models: int) -> str:
-    """How the rounds of an adaptive design ended, in words."""
+    """Return how the rounds of an adaptive design ended, in words."""
     if models == asked.models:
         return f"rounds ended at all of the {models:,} models that subsets.models allows"
     rounds = asked.rounds

@@ -15,7 +15,9 @@ def sentences(
     effects: list[dict[str, Any]],
     found: list[dict[str, Any]],
 ) -> list[str]:
-    """What was found, a line each: directions, transformations, the search, and how far they can be relied on."""
+    """Return what was found, a line each: directions, transformations, the search, and how far they can be relied
+    on.
+    """
     a, b = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
     return [
         about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
@@ -37,7 +39,7 @@ def about_datamodels(findings: Findings, a: str, b: str) -> str:
 def about_directions(
     settings: ComparisonConfig, directions: list[dict[str, Any]], a: str, b: str, permutations: int
 ) -> str:
-    """How many directions tell the algorithms apart. permutations: those that were made of those asked for."""
+    """Return how many directions tell the algorithms apart. permutations: those that were made of those asked for."""
     counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
     if not settings.permutations:
         return "Directions were not tested against chance (comparison.permutations=0)."
@@ -76,7 +78,9 @@ def _about_transformations(comparison: Comparison, effects: list[dict[str, Any]]
 def about_search(
     comparison: Comparison, directions: list[dict[str, Any]], found: list[dict[str, Any]], a: str, b: str
 ) -> list[str]:
-    """What the search confirmed, or that it had no significant direction to go along; nothing if it was left out."""
+    """Return what the search confirmed, or that it had no significant direction to go along; nothing if it was left
+    out.
+    """
     if not found:
         idle = comparison.study.search.directions and not any(d["significant"] for d in directions)
         return ["No transformation was searched for, since no direction is significant."] if idle else []

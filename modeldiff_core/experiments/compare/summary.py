@@ -24,7 +24,7 @@ from modeldiff_core.transformations import Judged
 
 
 def effect_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """A row a transformation and intensity; p is adjusted over everything tested at full intensity."""
+    """Return a row a transformation and intensity; p is adjusted over everything tested at full intensity."""
     rows: list[dict[str, Any]] = []
     for one in judged:
         measured, last = one.measured, len(one.measured.test.intensities) - 1
@@ -50,7 +50,7 @@ def effect_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
 
 
 def transformation_entries(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """The ``transformations`` of summary.json: each at its full intensity, with its dose-response."""
+    """Return the ``transformations`` of summary.json: each at its full intensity, with its dose-response."""
     return [_transformation_entry(one) for one in judged]
 
 
@@ -88,7 +88,8 @@ def _output_entry(row: dict[str, Any], effect: str, prefix: str) -> dict[str, An
 
 
 def found_entries(findings: Findings) -> list[dict[str, Any]]:
-    """The ``found`` of summary.json: what the search put to the test, along which directions, and how to ask for it.
+    """Return the ``found`` of summary.json: what the search put to the test, along which directions, and how to ask
+    for it.
 
     ``distinguishing`` says that it was confirmed. kind, parameters: what to write under ``transformations``.
     """
@@ -104,7 +105,9 @@ def found_entries(findings: Findings) -> list[dict[str, Any]]:
 
 
 def estimator_entries(findings: Findings) -> dict[str, Any]:
-    """The ``estimators`` of summary.json, the comparison's own first: scores and seconds; nothing where it is alone."""
+    """Return the ``estimators`` of summary.json, the comparison's own first: scores and seconds; nothing where it is
+    alone.
+    """
     entries = [
         {
             "name": one.kind,
@@ -116,12 +119,12 @@ def estimator_entries(findings: Findings) -> dict[str, Any]:
 
 
 def lds_entry(score: dict[str, Any]) -> dict[str, float]:
-    """The linear datamodeling score of summary.json."""
+    """Return the linear datamodeling score of summary.json."""
     return {name: score["lds"][name] for name in ("mean", "ci_low", "ci_high")}
 
 
 def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What the ends of one direction share, by sign and part; empty for directions that are not described."""
+    """Return what the ends of one direction share, by sign and part; empty for directions that are not described."""
     for place, ends in findings.descriptions:
         if (place.side, place.index) == (entry["side"], entry["index"]):
             return {sign: {part: ends[part][sign].facts for part in PARTS} for sign in SIGNS}
@@ -129,7 +132,7 @@ def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[st
 
 
 def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
-    """The content of summary.json."""
+    """Return the content of summary.json."""
     directions = entries_with_power(comparison.study.comparison, findings)
     for entry in directions:
         entry["subpopulations"] = subpopulation_entry(findings, entry)
@@ -223,7 +226,7 @@ def summarize(store: ObjectStore, comparison: Comparison) -> None:
 
 
 def effects_table(findings: Findings) -> bytes:
-    """The content of effects.parquet: a row for each transformation and intensity."""
+    """Return the content of effects.parquet: a row for each transformation and intensity."""
     import pandas as pd
 
     table = io.BytesIO()
@@ -232,7 +235,7 @@ def effects_table(findings: Findings) -> bytes:
 
 
 def _others(comparison: Comparison) -> dict[str, Any]:
-    """Where the datamodels of the estimators beside the comparison's own stand, if there are any."""
+    """Return where the datamodels of the estimators beside the comparison's own stand, if there are any."""
     also = comparison.study.regression.also
     found = {kind: {n: comparison.scored()[n, kind][1].reference.key for n in ("a", "b")} for kind in also}
     return {"other_datamodels": found} if found else {}

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
-from modeldiff_core.experiments.compare.plan import ComparisonPlan
+from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
 from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.experiments.counterfactual.check import CounterfactualCheck
 from modeldiff_core.experiments.counterfactual.verdict import FIGURE, judge_check, verdict_step
@@ -98,7 +98,8 @@ class Counterfactual:
         return replace(self, checked=replace(self.checked, comparison=settled))
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
-        """Yield training and regressions as far as they are needed, the removals, and the verdict."""
+        """Yield rounds, training and regressions as far as they are needed, the removals, and the verdict."""
+        yield from rounds(store, self.comparison)
         check = self.now(store).checked
         study, plan = check.comparison.study, ComparisonPlan(check.comparison)
         yield plan.training()

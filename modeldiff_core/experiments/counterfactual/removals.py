@@ -85,7 +85,7 @@ def read_removal(store: ObjectStore, spec: Removal) -> Arrays:
 
 def _shards(spec: Removal) -> tuple[Reference, ...]:
     responses = SubsetModels(spec.training)
-    return tuple(responses.product(i).reference for i in range(shards_of(spec.models, responses.shard_size)))
+    return tuple(responses.reference(i) for i in range(shards_of(spec.models, responses.shard_size)))
 
 
 def _identity(spec: Removal) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _identity(spec: Removal) -> dict[str, Any]:
 
 
 def _weights(store: ObjectStore, spec: Removal) -> Float[np.ndarray, " train"]:
-    """The target's datamodel, from the block that holds it."""
+    """Return the target's datamodel, from the block that holds it."""
     reference = spec.regression.reference
     for key in read_record(store, reference.record)["blocks"]:
         start, stop = (int(number) for number in key.removesuffix(".safetensors").rsplit("-", 2)[1:])

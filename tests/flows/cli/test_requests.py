@@ -16,9 +16,9 @@ from prefect.exceptions import CancelledRun
 from flows.cli import main
 from flows.cli.compose import request
 from flows.prefect_api.server import ApiAddress
-from flows.runners.window import RunFailed
 from modeldiff_core.errors import StoreError
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.plan import RunFailed
 
 
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) -> str:
@@ -187,8 +187,7 @@ def test_however_a_run_fails_the_command_to_go_on_is_told(
 
     api = ApiAddress("http://ui/api", "http://ui", private=False)
     monkeypatch.setattr("flows.cli.verbs.recorded", lambda: nullcontext(api))
-    monkeypatch.setattr("flows.compare.run_comparison", fail)
-    monkeypatch.setattr("flows.sweep.run_sweep", fail)
+    monkeypatch.setattr("flows.experiment.run_experiment", fail)
     overrides = [f"store.root={tmp_path}", *(["+sweep.targets=[20,30]"] if verb == "sweep" else [])]
     assert main([verb, *overrides]) == 1
     said = capsys.readouterr().err

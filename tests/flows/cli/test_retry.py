@@ -10,7 +10,7 @@ import pytest
 from flows.cli.compose import request
 from harness.commands import Commands
 from harness.small_studies import UNTESTED
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import shard_key
 
 NAMED = (*UNTESTED, "name=repeated")

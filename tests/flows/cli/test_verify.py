@@ -8,8 +8,8 @@ import pytest
 
 from flows.cli import main
 from flows.cli.compose import request
-from modeldiff_core.stages import report
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare import report
+from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import Listed, ObjectStore, StoreSettings
 from tests.modeldiff_core.stages.studies import run
 
@@ -123,9 +123,10 @@ def test_status_lists_each_folder_once(
     out = capsys.readouterr().out
     assert out.count(" 1 of 2 shards") == 1
     assert out.count(" 2 of 2 shards") == 3
-    assert "missing" not in out
+    missing = [line for line in out.splitlines() if line.startswith("missing")]
+    assert len(missing) == 1, out
+    assert re.fullmatch(r"missing (trained as is|corner erased): subsets \(1 of 2\)", missing[0])
     assert re.search(r"^training: .*\d models a minute", out, re.MULTILINE)
     assert "report: file://" in out
     trainings = {f"trainings/{path.name}" for path in Path(store.path("trainings")).iterdir()}
-    assert sorted(listed) == sorted(trainings | {"comparisons"})
-    assert len(listed) == 3
+    assert sorted(listed) == sorted(trainings | {"comparisons", "grams"})

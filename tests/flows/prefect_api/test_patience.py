@@ -7,7 +7,8 @@ from httpx import ConnectError, HTTPStatusError, Request, Response
 
 from flows.prefect_api import patience, progress
 from flows.prefect_api.patience import EVERY, PATIENCE, patiently
-from flows.prefect_api.progress import StageProgress
+from flows.prefect_api.progress import WaveProgress
+from modeldiff_core.plan import Label, Record, Step, Tally, Wave, refer
 
 
 class Clock:
@@ -82,13 +83,12 @@ def test_progress_is_told_when_the_server_is_back(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(progress, "create_progress_artifact", create)
     monkeypatch.setattr(progress, "update_progress_artifact", update)
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    with StageProgress("key", "words", 4) as stage:
-        stage.advance(1)
-        assert not told
-        away[0] = False
-        stage.advance(1)
-        away[0] = True
-        stage.advance(1)
-        away[0] = False
-        stage.advance(1)
+    steps = [Step(f"{i}", Record(refer("folder", "one", i)), print, None, (), Label("ones")) for i in range(4)]
+    tally = Tally(Wave("key", tuple(steps)), [], steps)
+    shown = WaveProgress(tally)
+    for step, is_away in zip(steps, (True, False, True, False), strict=True):
+        away[0] = is_away
+        tally.advance(step)
+        shown.update()
+        assert told or is_away
     assert told == [("created", 50.0, "key"), ("updated", 100.0, made), ("updated", 100.0, made)]

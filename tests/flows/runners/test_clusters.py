@@ -18,19 +18,19 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli.compose import request
-from flows.compare import compare
+from flows.experiment import flow_of
 from flows.request import RunnerConfig
 from flows.runners import Call, open_runner
 from flows.runners.cluster import check_workers, installed
 from flows.runners.dask import OURS, _started_here, share_of_gpu
 from flows.runners.ray import NICENESS
-from flows.runners.window import AGAIN, Outcome, run_window
+from flows.runners.window import AGAIN, run_window
 from flows.runners.worker_check import check_worker
 from flows.runners.workers import ClusterRunner
 from harness.commands import Commands
 from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
 
 SHARDS = 12
@@ -65,7 +65,7 @@ def local(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> dict[
     assert failed.returncode == 1, failed.stdout + failed.stderr
     names = {"trained as is subsets shard 0", "trained as is subsets shard 3", "corner erased ensemble shard 1"}
     assert {*re.findall(r"^  digits_watermark (.*?): ", failed.stderr, re.MULTILINE)} == names, failed.stderr
-    assert "3 tasks of digits_watermark failed" in failed.stderr
+    assert "3 tasks failed" in failed.stderr
     for path in broken:
         (path / "in the way").rmdir()
         path.rmdir()
@@ -97,10 +97,11 @@ def place(index: int, execution: dict[str, Any] | None = None) -> dict[str, Any]
 def places(address: str, calls: list[Call]) -> set[str]:
     from prefect_dask import DaskTaskRunner
 
+    used = set()
     with DaskTaskRunner(address=address) as tasks:
-        outcome = run_window(calls, ClusterRunner(tasks, 2, 1, share_of_gpu), lambda call: None)
-    assert not outcome.failures
-    return {result["worker"] for result in outcome.results.values()}
+        runner = ClusterRunner(tasks, 2, 1, share_of_gpu)
+        assert run_window(calls, runner, lambda call, result: used.add(result["worker"])) == {}
+    return used
 
 
 def test_what_computes_on_a_gpu_goes_to_the_workers_that_have_one(commands: Commands) -> None:
@@ -142,20 +143,20 @@ class Counting:
 
 
 @flow
-def cut_off(address: str, calls: list[Call], times: int) -> tuple[Outcome, list[str]]:
-    """Calls whose client loses its scheduler whenever one of the first has ended."""
+def cut_off(address: str, calls: list[Call], times: int) -> tuple[dict[str, BaseException], list[str], list[str]]:
+    """Lose the scheduler whenever one of the first calls has ended; returns failures, what has ended, what was sent."""
     from prefect_dask import DaskTaskRunner
 
     with DaskTaskRunner(address=address) as tasks:
         ended: list[str] = []
 
-        def cut(call: Call) -> None:
+        def cut(call: Call, result: dict[str, Any]) -> None:
             ended.append(call.name)
             if len(ended) <= times:
                 tasks.client.loop.add_callback(tasks.client.scheduler_comm.comm.abort)
 
         runner = Counting(ClusterRunner(tasks, 2, 0, share_of_gpu))
-        return run_window(calls, runner, cut), runner.sent
+        return run_window(calls, runner, cut), ended, runner.sent
 
 
 def test_tasks_whose_client_lost_its_scheduler_are_sent_again(commands: Commands) -> None:
@@ -171,10 +172,10 @@ def test_tasks_whose_client_lost_its_scheduler_are_sent_again(commands: Commands
         temporary_settings({PREFECT_API_URL: f"{commands.environment['UI']}/api"}),
     ):
         calls = [Call(f"{i}", place, {"index": i}) for i in range(8)]
-        outcome, sent = cut_off(cluster.scheduler_address, calls, 1)
+        failures, ended, sent = cut_off(cluster.scheduler_address, calls, 1)
     assert len(sent) > len(calls), "some were given up"
-    assert outcome.failures == {}
-    assert set(outcome.results) == {call.name for call in calls}
+    assert failures == {}
+    assert set(ended) == {call.name for call in calls}
 
 
 class GivesUp:
@@ -201,10 +202,10 @@ class GivesUp:
 def test_what_is_given_up_again_and_again_is_named_and_stops_nobody() -> None:
     runner, ended = GivesUp(), list[str]()
     calls = [Call(name, place, {}) for name in ("first", "lost", "last")]
-    outcome = run_window(calls, runner, lambda call: ended.append(call.name))
+    failures = run_window(calls, runner, lambda call, result: ended.append(call.name))
     assert runner.sent.count("lost") == AGAIN + 1
-    assert list(outcome.failures) == ["lost"]
-    assert "3 times" in outcome.failures["lost"]
+    assert list(failures) == ["lost"]
+    assert "3 times" in str(failures["lost"])
     assert sorted(ended) == ["first", "last"]
 
 
@@ -250,7 +251,7 @@ def test_the_flow_that_goes_along_with_its_tasks_can_be_read_by_a_worker() -> No
     cloudpickle = pytest.importorskip("cloudpickle")
     assert State[Any].__name__ == "State[Any]", "the class that a worker would not find"
     read = "import pickle, sys; print(pickle.load(sys.stdin.buffer).name)"
-    sent = cloudpickle.dumps(compare)
+    sent = cloudpickle.dumps(flow_of("compare"))
     done = subprocess.run([sys.executable, "-c", read], input=sent, capture_output=True, timeout=300)
     assert done.stdout.decode().strip() == "compare", done.stderr.decode()
 

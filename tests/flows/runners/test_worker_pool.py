@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,10 @@ from flows.cli.verbs import _size_of_shards
 from flows.request import RunnerConfig
 from harness.commands import wait_for
 from harness.naps import hanging, marked_and_hanging, napping
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.inventory import ShardSet
+from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.plan import Label
+from modeldiff_core.responses import SubsetModels
+from modeldiff_core.stages.shards import shard_steps
 from tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
 
 
@@ -138,7 +139,7 @@ def test_plan_keeps_what_it_measures_and_reads_it_afterwards(
     said = capsys.readouterr().out
     assert said.count("ms a model (measured)") == 4
     assert len(list(tmp_path.glob("trainings/*/probes/cpu-*.json"))) == 4
-    monkeypatch.setattr("modeldiff_core.stages.probe.measured_ways", lambda *args: pytest.fail("measured again"))
+    monkeypatch.setattr("modeldiff_core.responses.probe.measured_ways", lambda *args: pytest.fail("measured again"))
     assert main(asked) == 0
     assert capsys.readouterr().out == said
     assert main(["verify", *asked[1:]]) != 2
@@ -147,10 +148,10 @@ def test_plan_keeps_what_it_measures_and_reads_it_afterwards(
 
 def test_many_short_shards_are_told_a_size_that_takes_minutes() -> None:
     training = Comparison.of(request(["subsets.shard_size=10"]).study).trainings[0]
-    many = ShardSet("a", "subsets", training, 3000, frozenset(range(500)))
+    many = shard_steps(SubsetModels(training), 30_000, "a", Label("a: subsets"))[500:]
     assert _size_of_shards(many, 0.05) == ", 0.5 s a shard: subsets.shard_size=2400 would make it minutes"
     assert _size_of_shards(many, 12.0) == ""
-    assert _size_of_shards(replace(many, wanted=600), 0.05) == ""
+    assert _size_of_shards(many[:100], 0.05) == ""
 
 
 @pytest.mark.parametrize(

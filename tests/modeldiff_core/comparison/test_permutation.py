@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from modeldiff_core.comparison import Method, Pairs, common_fits, cross_fit, permuted_differences
+from modeldiff_core.comparison.replicates import Replicates
 from modeldiff_core.datamodels import fit_lasso, fit_ridge
 from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.datamodels.ridge import Ridge
@@ -92,16 +93,9 @@ def test_exchanging_everything_exchanges_the_sides(monkeypatch: pytest.MonkeyPat
     """Swapping no model is the observed comparison, swapping all of them is the comparison of B with A."""
     halves, observed = simulated(3, 2.0)
 
-    class Fixed:
-        def __init__(self, value: float) -> None:
-            self.value = value
-
-        def random(self, size: int) -> np.ndarray:
-            return np.full(size, self.value)
-
     found = []
-    for value in (0.9, 0.1):
-        monkeypatch.setattr("modeldiff_core.comparison.permutation.generator", lambda *_, value=value: Fixed(value))
+    for swapped in (False, True):
+        monkeypatch.setattr(Replicates, "exchange", lambda self, _, swapped=swapped: np.full(len(self), swapped))
         found.append(permuted_differences(halves, COMPONENTS, range(1), 0)[0])
     np.testing.assert_array_equal(found[1], found[0][::-1])
     assert np.abs(found[0][0] - found[0][1]).max() > 0.05
