@@ -24,7 +24,7 @@ from modeldiff_core.training import Execution, Task, TrainedModels, train_ensemb
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.transformations import EffectSettings, Judged, build, judge
 from modeldiff_core.transformations.effects import eligible_images, measure
-from modeldiff_core.transformations.ends import Along
+from modeldiff_core.transformations.ends import OrderedExamples
 from modeldiff_core.transformations.library import Transformation
 from modeldiff_core.transformations.pixels import AnyShape
 from modeldiff_core.transformations.search import SearchSettings, image_halves, model_halves, search
@@ -64,7 +64,7 @@ def searched(of: Ensembles, made: Sample, weights: np.ndarray, projections: np.n
     """Search along directions [directions, train] with projections [targets, directions], and judge by the rule."""
     measured = []
     for direction, projection in zip(weights, projections.T, strict=True):
-        along = Along(made.test, projection), Along(made.train_a, direction)
+        along = OrderedExamples(made.test, projection), OrderedExamples(made.train_a, direction)
         candidates = search((of.a,), (of.b,), *along, ENSEMBLE, SEARCH, EFFECTS)
         measured += [one.measured for one in candidates]
     tested = judge(measured, EFFECTS)

@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Tint:
-    """Adds `amount` (−255..255) to each channel and clips: a colour on three channels, brightness on one."""
+    """Adds `amount` (−255..255) to each channel and clips: a color on three channels, brightness on one."""
 
     amount: tuple[int, ...]
     kind: Literal["tint"] = "tint"

@@ -17,7 +17,7 @@ from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_te
 from modeldiff_core.study import StudyConfig, Training
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations import Changes, EffectSettings, Measured, TransformationTest, read
-from modeldiff_core.transformations.ends import Along
+from modeldiff_core.transformations.ends import OrderedExamples
 from modeldiff_core.transformations.search import (
     SearchSettings,
     best,
@@ -143,8 +143,8 @@ def propose_candidates(store: ObjectStore, spec: Search) -> None:
     directions = read_tensors(store, spec.pair.directions.record, {"directions": spec.pair.directions.digest}).arrays
     task = spec.trainings[0].task()
     tests = proposals(
-        Along(task.targets, directions[f"{spec.side}.projections"][:, spec.index]),
-        Along(task.train, directions[f"{spec.side}.directions"][spec.index]),
+        OrderedExamples(task.targets, directions[f"{spec.side}.projections"][:, spec.index]),
+        OrderedExamples(task.train, directions[f"{spec.side}.directions"][spec.index]),
         spec.settings,
     )
     content = {"digest": spec.proposed.digest, "tests": [plain(test) for test in tests]}

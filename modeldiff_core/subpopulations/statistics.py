@@ -1,4 +1,4 @@
-"""Numbers about an image that a person would give words to: colour, brightness, position, spatial frequency."""
+"""Numbers about an image that a person would give words to: color, brightness, position, spatial frequency."""
 
 from dataclasses import dataclass
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.images import Images, blend, luminance
-from modeldiff_core.transformations.patches import Pixel, check_colour, require_colour
+from modeldiff_core.transformations.patches import Pixel, check_color, require_color
 from modeldiff_core.transformations.pictures import RGB, check_picture, picture
 from modeldiff_core.transformations.pixels import AnyShape, require
 
@@ -57,7 +57,7 @@ class Bound(AnyShape):
 class Background:
     """Replaces what is behind the object.
 
-    value: by one colour, 0..255 or red, green and blue; or picture, sha256: by a picture from a file, named with its
+    value: by one color, 0..255 or red, green and blue; or picture, sha256: by a picture from a file, named with its
     checksum. mask: the metadata column [examples, height, width] that is true where the object is.
     """
 
@@ -67,12 +67,12 @@ class Background:
     mask: str = "mask"
 
     def __post_init__(self) -> None:
-        require_colour("value", self.value)
+        require_color("value", self.value)
         if self.picture is not None:
             check_picture(self.picture, self.sha256)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        check_colour(self.value, image_shape)
+        check_color(self.value, image_shape)
         if self.picture is not None:
             check_shows_pictures(image_shape)
 

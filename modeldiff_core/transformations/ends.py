@@ -21,19 +21,19 @@ MAJORITY = 1 / 3
 
 
 @dataclass(frozen=True)
-class Along:
+class OrderedExamples:
     """Examples with their place along a direction: targets by projection, training examples by weight."""
 
     examples: Examples
     values: Float[np.ndarray, " examples"]
 
-    def some(self) -> "Along":
+    def some(self) -> "OrderedExamples":
         """At most EXAMPLES of them, drawn at random."""
         if len(self.values) <= EXAMPLES:
             return self
         order = generator("search examples", len(self.values)).permutation(len(self.values))
         kept = np.sort(order[:EXAMPLES])
-        return Along(self.examples.select(kept), self.values[kept])
+        return OrderedExamples(self.examples.select(kept), self.values[kept])
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class End:
     sign: Sign
     images: np.ndarray
     target_class: int | None
-    parts: tuple[Along, ...]
+    parts: tuple[OrderedExamples, ...]
     share: float
 
     def difference(
@@ -85,11 +85,11 @@ class End:
         return TransformationTest(name, kind, whose, parameters=parameters)
 
 
-def ends(targets: Along, train: Along, share: float) -> Iterator[End]:
+def ends(targets: OrderedExamples, train: OrderedExamples, share: float) -> Iterator[End]:
     """Yield the positive and the negative end, where there are members."""
     signs: tuple[tuple[Sign, int], ...] = (("positive", 1), ("negative", -1))
     for sign, factor in signs:
-        parts = tuple(Along(part.examples, factor * part.values) for part in (targets, train))
+        parts = tuple(OrderedExamples(part.examples, factor * part.values) for part in (targets, train))
         images, labels = [], []
         for part in parts:
             position = np.flatnonzero(furthest(part.values, share))

@@ -64,10 +64,10 @@ class Contrast(AnyShape):
 
 @dataclass(frozen=True)
 class Grey:
-    """Draws every pixel towards its own luminance; a picture in grey at full intensity. For images in colour."""
+    """Draws every pixel towards its own luminance; a picture in grey at full intensity. For images in color."""
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        require(image_shape[2] == 3, "kind", "images in colour for grey", f"images of {image_shape[2]} channel(s)")
+        require(image_shape[2] == 3, "kind", "images in color for grey", f"images of {image_shape[2]} channel(s)")
 
     def __call__(self, images: Images, intensity: float) -> Images:
         return blend(images, luminance(images)[..., None], intensity)

@@ -95,7 +95,7 @@ class YellowSquare:
     """
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        require(image_shape[2] == 3, "kind", "images in colour for a yellow square", f"{image_shape[2]} channel(s)")
+        require(image_shape[2] == 3, "kind", "images in color for a yellow square", f"{image_shape[2]} channel(s)")
         self._patch(*image_shape[:2]).check(image_shape)
 
     def _patch(self, height: int, width: int) -> Patch:

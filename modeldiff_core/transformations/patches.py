@@ -13,13 +13,13 @@ Pixel = int | tuple[int, int, int]
 """One value for all channels, or red, green and blue; 0..255."""
 
 
-def require_colour(field: str, value: Pixel) -> None:
+def require_color(field: str, value: Pixel) -> None:
     """Raise ConfigError unless every part of the field is a pixel value."""
     for part in (value,) if isinstance(value, int) else value:
         require_pixel(field, part)
 
 
-def check_colour(value: Pixel, image_shape: tuple[int, int, int]) -> None:
+def check_color(value: Pixel, image_shape: tuple[int, int, int]) -> None:
     """Raise ConfigError for red, green and blue on images that do not have them."""
     if not isinstance(value, int) and image_shape[2] != 3:
         raise ConfigError("transformations", f"one value for images of {image_shape[2]} channel(s)", value)
@@ -36,17 +36,17 @@ class WatermarkPatch(Region):
 
 @dataclass(frozen=True)
 class Patch(Region):
-    """Blends a block of one colour in; value: 0..255 for all channels, or red, green and blue."""
+    """Blends a block of one color in; value: 0..255 for all channels, or red, green and blue."""
 
     value: Pixel = 255
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_colour("value", self.value)
+        require_color("value", self.value)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         super().check(image_shape)
-        check_colour(self.value, image_shape)
+        check_color(self.value, image_shape)
 
     def __call__(self, images: Images, intensity: float) -> Images:
         return fill_block(images, self, np.asarray(self.value), intensity)
@@ -71,13 +71,13 @@ class Stamp:
         require(len(widths) == 1 and 0 not in widths, "pixels", "rows of equal length, at least one pixel", self.pixels)
         for row in self.pixels:
             for pixel in row:
-                require_colour("pixels", pixel)
+                require_color("pixels", pixel)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         Region(self.top, self.left, len(self.pixels), len(self.pixels[0])).check(image_shape)
         for row in self.pixels:
             for pixel in row:
-                check_colour(pixel, image_shape)
+                check_color(pixel, image_shape)
 
     def __call__(self, images: Images, intensity: float) -> Images:
         values = [
@@ -127,7 +127,7 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Occlusion(Region):
-    """Hides a block behind the image's own mean colour."""
+    """Hides a block behind the image's own mean color."""
 
     def __call__(self, images: Images, intensity: float) -> Images:
         return fill_block(images, self, images.mean(axis=(1, 2), keepdims=True), intensity)
@@ -135,9 +135,9 @@ class Occlusion(Region):
 
 @dataclass(frozen=True)
 class Tint:
-    """Blends a colour over the whole image; on grey images its brightness.
+    """Blends a color over the whole image; on grey images its brightness.
 
-    red, green, blue: 0..255. opacity: share of the colour at full intensity.
+    red, green, blue: 0..255. opacity: share of the color at full intensity.
     """
 
     red: int
@@ -155,7 +155,7 @@ class Tint:
             raise ConfigError("transformations", "grey or RGB images", f"images of {image_shape[2]} channels")
 
     def __call__(self, images: Images, intensity: float) -> Images:
-        colour = np.array([self.red, self.green, self.blue], dtype=np.float64)
+        color = np.array([self.red, self.green, self.blue], dtype=np.float64)
         if images.shape[3] == 1:
-            colour = np.array([color_luminance(colour)])
-        return blend(images, colour, self.opacity * intensity)
+            color = np.array([color_luminance(color)])
+        return blend(images, color, self.opacity * intensity)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.images import Images, add, blend, checkerboard, in_band, polka_dots, stripes, texture, web
-from modeldiff_core.transformations.patches import Pixel, check_colour, require_colour
+from modeldiff_core.transformations.patches import Pixel, check_color, require_color
 from modeldiff_core.transformations.pixels import AnyShape, require
 
 PatternName = Literal["checker", "polka_dots", "stripes", "web"]
@@ -26,9 +26,9 @@ def pattern(name: PatternName, height: int, width: int, period: int) -> Float[np
 
 @dataclass(frozen=True)
 class Pattern:
-    """Blends a pattern of two colours over the whole image.
+    """Blends a pattern of two colors over the whole image.
 
-    period: in pixels. opacity: share of the pattern at full intensity. light, dark: its colours, one value (0..255) or
+    period: in pixels. opacity: share of the pattern at full intensity. light, dark: its colors, one value (0..255) or
     red, green and blue.
     """
 
@@ -41,12 +41,12 @@ class Pattern:
     def __post_init__(self) -> None:
         require(self.period >= 2, "period", "2 pixels or more", self.period)
         require(0 < self.opacity <= 1, "opacity", "a number in (0, 1]", self.opacity)
-        require_colour("light", self.light)
-        require_colour("dark", self.dark)
+        require_color("light", self.light)
+        require_color("dark", self.dark)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
-        check_colour(self.light, image_shape)
-        check_colour(self.dark, image_shape)
+        check_color(self.light, image_shape)
+        check_color(self.dark, image_shape)
 
     def __call__(self, images: Images, intensity: float) -> Images:
         height, width, channels = images.shape[1:]

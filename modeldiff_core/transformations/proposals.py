@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from modeldiff_core.statistics import within_classes
 from modeldiff_core.transformations.candidates import TransformationTest
-from modeldiff_core.transformations.ends import Along, End, ends
+from modeldiff_core.transformations.ends import End, OrderedExamples, ends
 from modeldiff_core.transformations.whole_image import statistic_contrast, whole_image
 
 FRACTIONS = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
@@ -33,7 +33,9 @@ class _Block:
     width: int
 
 
-def propose(targets: Along, train: Along, share: float, limit: int) -> tuple[TransformationTest, ...]:
+def propose(
+    targets: OrderedExamples, train: OrderedExamples, share: float, limit: int
+) -> tuple[TransformationTest, ...]:
     """At most `limit` transformations that give an image what the images at an end of the direction have.
 
     Where they differ is read off the contrast of pixels and of image statistics along the direction within classes
@@ -54,7 +56,7 @@ def propose(targets: Along, train: Along, share: float, limit: int) -> tuple[Tra
     return tuple(islice(unique.values(), limit))
 
 
-def _pixel_contrast(targets: Along, train: Along) -> Float[np.ndarray, "height width"]:
+def _pixel_contrast(targets: OrderedExamples, train: OrderedExamples) -> Float[np.ndarray, "height width"]:
     """Largest |t| of the channels at every pixel."""
     total = np.zeros(targets.examples.images.shape[1:])
     for part in (targets, train):

@@ -18,7 +18,7 @@ from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.candidates import TransformationTest, build_on
 from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
-from modeldiff_core.transformations.ends import Along
+from modeldiff_core.transformations.ends import OrderedExamples
 from modeldiff_core.transformations.judgement import Judged, judge, read
 from modeldiff_core.transformations.proposals import propose
 
@@ -156,19 +156,21 @@ def confirm(
     return judge([read(test, of_a, of_b, effects.level) for test, of_a, of_b in found], effects)
 
 
-def proposals(targets: Along, train: Along, settings: SearchSettings) -> tuple[TransformationTest, ...]:
+def proposals(
+    targets: OrderedExamples, train: OrderedExamples, settings: SearchSettings
+) -> tuple[TransformationTest, ...]:
     """Candidates along a direction, from the training examples and the ranking half of all test examples."""
     half, _ = image_halves(len(targets.examples), settings.seed)
     return propose(
-        Along(targets.examples.select(half), targets.values[half]), train, settings.share, settings.candidates
+        OrderedExamples(targets.examples.select(half), targets.values[half]), train, settings.share, settings.candidates
     )
 
 
 def search(
     a: Sequence[TrainedModels],
     b: Sequence[TrainedModels],
-    targets: Along,
-    train: Along,
+    targets: OrderedExamples,
+    train: OrderedExamples,
     models: int,
     settings: SearchSettings,
     effects: EffectSettings,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from modeldiff_core.statistics import within_classes
 from modeldiff_core.subpopulations import BANDS, image_statistics
 from modeldiff_core.transformations.candidates import TransformationTest
-from modeldiff_core.transformations.ends import Along, End
+from modeldiff_core.transformations.ends import End, OrderedExamples
 
 CELLS = 32
 """Most cells of an overlay's side: they stand in the configuration of what is found."""
@@ -16,7 +16,7 @@ Proposed = tuple[str, str, dict[str, object]]
 """What a candidate is called, its kind and its parameters."""
 
 
-def statistic_contrast(*parts: Along) -> dict[str, float]:
+def statistic_contrast(*parts: OrderedExamples) -> dict[str, float]:
     """Student's t of every image statistic along the direction, within classes: Σ t/√2 over the two parts."""
     total: dict[str, float] = {}
     for part in parts:
@@ -86,9 +86,9 @@ def _by_statistics(end: End, statistics: dict[str, float]) -> list[Proposed]:
     found: list[tuple[float, str, str, dict[str, object]]] = []
     light = statistics["brightness"] > 0
     if channels == 3:
-        colour = np.array([statistics[name] for name in ("red", "green", "blue")])
-        red, green, blue = (int(v) for v in np.rint(127.5 + 127.5 * colour / max(np.abs(colour).max(), 1e-9)))
-        found.append((float(np.abs(colour).max()), "tint", "tint", {"red": red, "green": green, "blue": blue}))
+        color = np.array([statistics[name] for name in ("red", "green", "blue")])
+        red, green, blue = (int(v) for v in np.rint(127.5 + 127.5 * color / max(np.abs(color).max(), 1e-9)))
+        found.append((float(np.abs(color).max()), "tint", "tint", {"red": red, "green": green, "blue": blue}))
         if statistics["colourfulness"] < 0:
             found.append((-statistics["colourfulness"], "grey", "grey", {}))
     value = 255 if light else 0

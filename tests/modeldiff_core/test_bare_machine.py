@@ -32,7 +32,7 @@ rng = np.random.default_rng(0)
 examples = Examples(rng.integers(256, size=(40, 8, 8, 1), dtype=np.uint8), np.arange(40) % 4)
 task = Task(Sgd(network=Network("mlp", (4,)), epochs=1), 0, examples, examples, 4)
 sampler = subsets.SubsetSampler(40, 0.5, 0)
-found = train_subset_models(task, sampler, range(3), Execution(stack=2))
+found = train_subset_models(task, sampler.masks(range(3)), range(3), Execution(stack=2))
 assert found.margins.std() > 0.001
 assert fastest(task, found.masks, range(3), Execution())[0].seconds_a_model > 0
 a, b = (datamodels.fit_ridge(sampler.masks(range(60)), rng.normal(size=(60, 5)).astype(np.float32)).weights

@@ -23,7 +23,7 @@ from modeldiff_core.stages.verify import repair, verify
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.subpopulations import furthest, in_words, shared
 from modeldiff_core.training import Execution
-from modeldiff_core.transformations.ends import Along
+from modeldiff_core.transformations.ends import OrderedExamples
 from modeldiff_core.transformations.search import search
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
 
@@ -61,8 +61,8 @@ def test_stages_give_what_is_found_in_memory(whole: tuple[ObjectStore, Compariso
     for spec in found_searches(store, comparison):
         expected = search(
             *models,
-            Along(task.targets, directions.arrays[f"{spec.side}.projections"][:, spec.index]),
-            Along(task.train, directions.arrays[f"{spec.side}.directions"][spec.index]),
+            OrderedExamples(task.targets, directions.arrays[f"{spec.side}.projections"][:, spec.index]),
+            OrderedExamples(task.train, directions.arrays[f"{spec.side}.directions"][spec.index]),
             6,
             comparison.study.search,
             comparison.study.effects,

@@ -46,7 +46,7 @@ def test_the_yellow_square_has_its_place_and_grows_with_the_image() -> None:
     assert (after[:, 30:55, 100:125] == (255, 255, 0)).all()
     large = grey(448, 224)
     assert changed(large, YellowSquare()(large, 1.0)) == (slice(60, 110), slice(100, 125))
-    with pytest.raises(ConfigError, match="in colour"):
+    with pytest.raises(ConfigError, match="in color"):
         YellowSquare().check((224, 224, 1))
 
 

@@ -6,7 +6,7 @@ import pytest
 from modeldiff_core.data import Examples, Watermark
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
-from modeldiff_core.transformations.ends import Along
+from modeldiff_core.transformations.ends import OrderedExamples
 from modeldiff_core.transformations.proposals import propose
 from modeldiff_core.transformations.search import (
     best,
@@ -49,10 +49,10 @@ class Models:
         return {}
 
 
-def along(n: int, seed: int, channels: int = 1) -> Along:
+def along(n: int, seed: int, channels: int = 1) -> OrderedExamples:
     """Most marked examples lie far out, with much noise."""
     found, marked = examples(n, seed, channels)
-    return Along(found, marked + np.random.default_rng(seed + 1).normal(0, 0.4, n))
+    return OrderedExamples(found, marked + np.random.default_rng(seed + 1).normal(0, 0.4, n))
 
 
 SETTINGS = SearchSettings(candidates=20, confirmed=3, share=0.1)
@@ -62,7 +62,7 @@ SETTINGS = SearchSettings(candidates=20, confirmed=3, share=0.1)
 def test_what_was_planted_is_found(channels: int, factor: int) -> None:
     """Also at the negative end, since a direction's sign is arbitrary."""
     targets, train = along(300, 0, channels), along(240, 5, channels)
-    targets, train = (Along(part.examples, factor * part.values) for part in (targets, train))
+    targets, train = (OrderedExamples(part.examples, factor * part.values) for part in (targets, train))
     a, b = [Models(1.5, 1, channels)], [Models(0, 2, channels)]
     found = search(a, b, targets, train, MODELS, SETTINGS, EffectSettings())
     assert len(found) == 3
@@ -104,7 +104,7 @@ def test_the_confirming_half_plays_no_part_in_the_choice() -> None:
     images[held_out] = 255 - images[held_out]
     values = targets.values.copy()
     values[held_out] *= -1
-    other = Along(Examples(images, targets.examples.labels), values)
+    other = OrderedExamples(Examples(images, targets.examples.labels), values)
     assert proposals(other, train, SETTINGS) == proposals(targets, train, SETTINGS)
     a, b = [Models(3, 1)], [Models(0, 2)]
     first, second = (search(a, b, t, train, MODELS, SETTINGS, EffectSettings()) for t in (targets, other))
@@ -145,7 +145,7 @@ def test_statistics_of_the_whole_image_give_their_transformations() -> None:
     images = rng.integers(60, 150, (200, 12, 12, 3), dtype=np.uint8)
     values = rng.normal(size=200)
     images[values > 0.5, ..., 2] += 60
-    both = Along(Examples(images, np.zeros(200, dtype=np.int64)), values)
+    both = OrderedExamples(Examples(images, np.zeros(200, dtype=np.int64)), values)
     tests = propose(both, both, 0.1, 40)
     tint = next(t for t in tests if t.name.startswith("tint (positive end"))
     assert tint.parameters["blue"] == 255

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, Transformation] = {
 }
 KINDS = sorted(EXAMPLES)
 COLOUR = {"grey", "yellow_square"}
-"""Kinds for images in colour."""
+"""Kinds for images in color."""
 ELSEWHERE = {"background", "face"}
 """Kinds that need a mask or a file: see test_backgrounds."""
 
@@ -255,7 +255,7 @@ def test_grey_is_luminance_and_a_chain_goes_one_after_the_other() -> None:
         assert np.abs(Grey()(images, 1.0)[..., channel] - expected).max() <= 1
     chain = Chain((Translate(0, 1, fill=9), Grey()))
     np.testing.assert_array_equal(chain(images, 1.0), Grey()(Translate(0, 1, fill=9)(images, 1.0), 1.0))
-    with pytest.raises(ConfigError, match="images in colour"):
+    with pytest.raises(ConfigError, match="images in color"):
         chain.check((4, 4, 1))
 
 

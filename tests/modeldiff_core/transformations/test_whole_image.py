@@ -6,11 +6,11 @@ import pytest
 from modeldiff_core.data import Examples
 from modeldiff_core.data.cues import Cue, Shift, Turn, Wave
 from modeldiff_core.transformations import TransformationTest, build
-from modeldiff_core.transformations.ends import Along, End, ends
+from modeldiff_core.transformations.ends import End, OrderedExamples, ends
 from modeldiff_core.transformations.proposals import propose
 
 
-def along(cue: Cue, seed: int, channels: int = 1, side: int = 12) -> Along:
+def along(cue: Cue, seed: int, channels: int = 1, side: int = 12) -> OrderedExamples:
     """A bright block at a place and size of its own for each of three classes; half of class 2 carry the cue."""
     rng = np.random.default_rng(seed)
     labels, images = np.arange(240) % 3, rng.integers(60, 100, (240, side, side, channels), dtype=np.uint8)
@@ -18,10 +18,10 @@ def along(cue: Cue, seed: int, channels: int = 1, side: int = 12) -> Along:
         images[labels == label, 2 : 5 + label, 3 : 8 - label] += 80
     carries = (labels == 2) & (rng.random(240) < 0.5)
     images[carries] = cue.stamp(images[carries])
-    return Along(Examples(images, labels), 2.0 * carries - 0.5 + rng.normal(0, 0.1, 240))
+    return OrderedExamples(Examples(images, labels), 2.0 * carries - 0.5 + rng.normal(0, 0.1, 240))
 
 
-def positive(targets: Along, train: Along) -> End:
+def positive(targets: OrderedExamples, train: OrderedExamples) -> End:
     """The end of those that carry the cue."""
     found = next(end for end in ends(targets, train, 0.12) if end.sign == "positive")
     assert found.target_class == 2
@@ -79,7 +79,7 @@ def test_a_shift_is_as_far_as_was_planted(cue: Shift, shift: tuple[int, int]) ->
 def test_what_classes_have_in_common_is_no_difference() -> None:
     """Members of one class, all of which carry the cue: nobody is left to differ from."""
     part = along(Turn(1), 0)
-    member = Along(part.examples, np.where(part.examples.labels == 2, 1.0, -1.0))
+    member = OrderedExamples(part.examples, np.where(part.examples.labels == 2, 1.0, -1.0))
     (end,) = (e for e in ends(member, member, 1 / 3) if e.sign == "positive")
     assert end.difference(lambda images: images) is None
     assert len(end.others()) == 0
