@@ -28,4 +28,4 @@ class ClusterRunner:
         return future
 
     def widen(self, processes: int) -> None:
-        """A worker is one process."""
+        """Do nothing: a worker of a cluster is one process."""

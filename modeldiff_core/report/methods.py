@@ -185,7 +185,7 @@ def _effects(facts: ReportFacts) -> str:
 
 
 def _rule(settings: Mapping[str, object]) -> str:
-    """When a transformation is said to distinguish, as far as the thresholds are known."""
+    """Return when a transformation is said to distinguish, as far as the thresholds are known."""
     delta, epsilon, alpha = (settings.get(name) for name in ("delta", "epsilon", "alpha"))
     if not (isinstance(delta, float) and isinstance(epsilon, float) and isinstance(alpha, float)):
         return ""
