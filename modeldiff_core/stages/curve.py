@@ -194,7 +194,7 @@ def _first_models(store: ObjectStore, spec: Curve, models: int) -> Rows:
 
 
 def _write_point(objects: ObjectStore, spec: Curve, size: int, point: Point) -> None:
-    """Write the weights, which only the next point needs, and then the scores, whose object makes the point complete."""
+    """Write the weights, which only the next point needs, then the scores, whose object completes the point."""
     identity, facts = {"curve": spec.point(size).digest}, {"models": point.models}
     fitted = {"weights": point.weights, "steps": point.steps}
     write_tensors(objects, weights_key(spec.point(size)), TensorObject(fitted, identity, facts))

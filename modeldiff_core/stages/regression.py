@@ -55,10 +55,7 @@ class Regression:
     @cached_property
     def reference(self) -> Reference:
         """Where its datamodels stand."""
-        settings = self.estimator.identity()
-        made: dict[str, Any] = {"lasso": settings}  # as it was before there were other estimators
-        if self.kind != "lasso":
-            made = {"estimator": {"kind": self.kind, "version": self.estimator.version, "settings": settings}}
+        made = self.estimator.named(self.kind)
         source: dict[str, Any] = {"matrix": self.matrix.digest, "first": self.first}
         if self.checkpoints is not None:
             source = {"training": self.checkpoints.training.digest, "checkpoints": self.checkpoints.models}
