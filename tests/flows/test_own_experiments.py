@@ -1,0 +1,99 @@
+"""The documented experiments of a user's own by the command line: every verb, with nothing but their entry points."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modeldiff_core.store import read_record
+from tests.flows.conftest import Commands, kill_all, wait_for
+from tests.own_experiments import content, install, opened, overrides
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return the folder of the installed packages, which this process finds too."""
+    place = tmp_path_factory.mktemp("installed")
+    install(place)
+    sys.path.insert(0, str(place))
+    yield place
+    sys.path.remove(str(place))
+
+
+@pytest.fixture(scope="module")
+def with_examples(commands: Commands, place: Path) -> Commands:
+    """Return commands that find the packages."""
+    path = os.pathsep.join([str(place), str(Path(__file__).parents[2])])
+    return Commands({**commands.environment, "PYTHONPATH": path}, commands.folder)
+
+
+def test_a_failed_run_is_shown_resumed_by_retry_and_reported(with_examples: Commands, tmp_path: Path) -> None:
+    asked = overrides("feature_knockout", tmp_path)
+    planned = with_examples.run("plan", *asked)
+    assert planned.returncode == 0, planned.stderr
+    assert "margins without pixels: 0 of 6 shards done, 600 rows" in planned.stdout
+    experiment, store = opened("feature_knockout", tmp_path)
+    in_the_way = tmp_path / experiment.summary.record / "folder"
+    in_the_way.mkdir(parents=True)
+    failed = with_examples.run("run", *asked)
+    assert failed.returncode == 1
+    assert "Resume with: modeldiff run " in failed.stderr
+    in_the_way.rmdir()
+    in_the_way.parent.rmdir()
+    half = with_examples.run("status", *asked).stdout
+    assert "done    score\n" in half
+    assert "missing summary\nmissing report\n" in half
+    refused = with_examples.run("report", *asked)
+    assert refused.returncode == 1
+    assert "modeldiff: pixels lacks summary of pixels" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+    shards = {path: path.stat().st_mtime_ns for path in tmp_path.glob("responses/*/shards/*")}
+    again = with_examples.run("retry", "feature_knockout pixels")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "mean rank correlation" in again.stdout
+    assert shards == {path: path.stat().st_mtime_ns for path in tmp_path.glob("responses/*/shards/*")}
+    assert "missing" not in with_examples.run("status", *asked).stdout
+    assert "Report: file://" in with_examples.run("report", *asked).stdout
+    assert b"moves margins most" in store.read(experiment.report.record)
+
+    damaged = next(iter(shards))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    found = with_examples.run("verify", "--repair", *asked)
+    assert str(damaged.relative_to(tmp_path)) in found.stdout
+    assert not damaged.exists()
+
+
+def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
+    with_examples: Commands, tmp_path: Path
+) -> None:
+    asked = overrides("rank_and_mask", tmp_path)
+    process = with_examples.start("run", *asked)
+    wait_for(lambda: bool(list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))), 120, "a checkpoint")
+    kill_all(process)
+    assert list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
+    done = with_examples.run("run", *asked)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "On 10% of the pixels" in done.stdout
+    assert "2 ended without a result, which is recorded" in with_examples.run("status", *asked).stdout
+    assert not list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
+
+
+def test_a_sweep_runs_one_at_every_point(with_examples: Commands, tmp_path: Path) -> None:
+    asked = [override for override in overrides("ridge_derivatives", tmp_path) if not override.startswith("hidden_b")]
+    done = with_examples.run("sweep", *asked, "+sweep.hidden_b=[0,5]")
+    assert done.returncode == 0, done.stdout + done.stderr
+    alike, differ = (opened("ridge_derivatives", tmp_path, hidden_b=hidden) for hidden in (0, 5))
+    assert read_record(alike[1], alike[0].summary.record)["p"] > 0.05
+    assert read_record(differ[1], differ[0].summary.record)["p"] < 0.02
+    assert "hidden_b=0" in done.stdout
+    assert "may be alike" in done.stdout
+
+
+def test_what_is_wrong_is_refused_by_its_key(with_examples: Commands, tmp_path: Path) -> None:
+    wrong = with_examples.run("run", *overrides("feature_knockout", tmp_path), "keep=2")
+    assert wrong.returncode == 2
+    assert "keep: expected" in wrong.stderr
+    assert content(tmp_path) == {}
