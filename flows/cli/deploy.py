@@ -167,6 +167,7 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
     from prefect.schedules import Cron, Interval
     from prefect.types.entrypoint import EntrypointType
 
+    from flows.experiment import flow_of
     from flows.runners.turns import gpu_limits
     from tasks.policy import result_storage
 
