@@ -1,15 +1,19 @@
 """The documented experiments of a user's own by the command line: every verb, with nothing but their entry points."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.workers.process import ProcessWorker
 
+from modeldiff_core.plan import survey
 from modeldiff_core.store import read_record
 from tests.flows.conftest import Commands, kill_all, wait_for
 from tests.own_experiments import content, install, opened, overrides
+from tests.prefect_server import PrefectServer, prefect_server
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +101,31 @@ def test_what_is_wrong_is_refused_by_its_key(with_examples: Commands, tmp_path: 
     assert wrong.returncode == 2
     assert "keep: expected" in wrong.stderr
     assert content(tmp_path) == {}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    with prefect_server(tmp_path_factory.mktemp("server")) as server:
+        template = ProcessWorker.get_default_base_job_template()
+        server.ask("work_pools/", {"name": "here", "type": "process", "base_job_template": template})
+        yield server
+
+
+def test_a_deployment_has_a_form_of_its_settings_and_runs_on_a_worker(
+    server: PrefectServer, place: Path, tmp_path: Path
+) -> None:
+    path = os.pathsep.join([str(place), str(Path(__file__).parents[2])])
+    here = Commands({**server.environment, "PYTHONPATH": path}, server.folder)
+    deployed = here.run("deploy", *overrides("feature_knockout", tmp_path), "deployment.pool=here")
+    assert deployed.returncode == 0, deployed.stderr
+    found = server.ask("deployments/name/feature_knockout/pixels")
+    assert found["entrypoint"] == "flows.experiment.feature_knockout"
+    form = found["parameter_openapi_schema"]
+    assert form["properties"].keys() == {"study", "store", "runner"}
+    assert {"keep", "rows", "targets"} <= form["definitions"]["KnockoutStudy"]["properties"].keys()
+    run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "here", "--type", "process", "--run-once"]
+    done = subprocess.run(command, env=here.environment, cwd="/", capture_output=True, text=True, timeout=400)
+    assert server.state(run["id"]) == "Completed", done.stdout[-3000:] + done.stderr[-3000:]
+    experiment, store = opened("feature_knockout", tmp_path)
+    assert survey(experiment, store).complete

@@ -63,11 +63,10 @@ class Knockout(Intervention):
     def respond(
         self, masks: Bool[np.ndarray, "rows units"], numbers: range, seeds: list[int], execution: Execution
     ) -> Float[np.ndarray, "rows targets"]:
-        pixels, labels = digits()
-        pixels, labels = pixels[TRAIN : TRAIN + self.targets], torch.from_numpy(labels[TRAIN : TRAIN + self.targets])
-        model = classifier(self.components, self.seed)
+        pixels, labels = (part[TRAIN : TRAIN + self.targets] for part in digits())
+        model, correct = classifier(self.components, self.seed), torch.from_numpy(labels)
         outputs = (torch.from_numpy(model.decision_function(pixels * mask)).float() for mask in masks)
-        return np.stack([correct_class_margin(output, labels).numpy() for output in outputs])
+        return np.stack([correct_class_margin(output, correct).numpy() for output in outputs])
 
 
 class KnockoutStudy(OnePageStudy):
@@ -158,14 +157,10 @@ class FeatureKnockout(OnePage):
         lds, strength = summary["lds"], np.array(summary["strength"])
         strongest, idle = np.argsort(-strength)[:10], int((strength < 0.1 * strength.max()).sum())
         rows = [
-            {
-                "row": int(at) // SIDE,
-                "column": int(at) % SIDE,
-                "mean weight": round(summary["weights"][at], 3),
-                "mean size": round(float(strength[at]), 3),
-            }
+            {"row": int(at) // SIDE, "column": int(at) % SIDE, "mean weight": round(summary["weights"][at], 3),
+             "mean size": round(float(strength[at]), 3)}
             for at in strongest
-        ]
+        ]  # fmt: skip
         row, column = divmod(int(strongest[0]), SIDE)
         findings = (
             f"The pixel in row {row}, column {column} moves margins most; {idle} of {len(strength)} pixels move them "

@@ -1,7 +1,7 @@
 """Train a network, rank the pixels of every image from it, and train networks again on the highest pixels alone.
 
-The shares of pixels and the learning rates form a grid. A small rate takes many steps, so networks keep checkpoints in
-the store and go on from them; too large a rate is a recorded failure. The best are repeated with random pixels.
+The shares of pixels and the learning rates form a grid. Networks keep checkpoints in the store and go on from them; one
+whose rate is too large is a recorded failure. The best are repeated with random pixels.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,6 +42,13 @@ class Ranking:
         """The order of pixels in the store."""
         return Tensors.of(FOLDER, "ranking", self, Array("order", {"images": TRAIN + TEST, "pixels": PIXELS}))
 
+    def step(self) -> Step:
+        return Step("ranking", self.product, rank_pixels, self, scratch=Checkpoint.of(self.product).prefix)
+
+    def steps(self, rate: float) -> int:
+        """Return how many steps a network takes at a learning rate."""
+        return max(20, round(self.budget / rate))
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -58,8 +65,7 @@ class Cell:
         return Tensors.of(FOLDER, "cell", self, Array("logits", {"images": TEST, "classes": CLASSES}))
 
     def step(self) -> Step:
-        """Return the step that trains it."""
-        product, steps = self.product, steps_at(self.ranking.budget, self.learning_rate)
+        product, steps = self.product, self.ranking.steps(self.learning_rate)
         name = f"{self.kept:g} of the pixels, {self.order}, at rate {self.learning_rate:g}"
         needs, label = (self.ranking.product.reference,), Label(f"networks on {self.order} pixels", unit="steps")
         cost, scratch = Cost(1e-3 * steps, units=steps), Checkpoint.of(product).prefix
@@ -101,7 +107,7 @@ def train(store: ObjectStore, product: Tensors, pixels: Tensor, rate: float, spe
     if arrays:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     descent = torch.optim.SGD(network.parameters(), rate)
-    for step in range(first, steps_at(spec.budget, rate)):
+    for step in range(first, spec.steps(rate)):
         if step > first and step % EVERY == 0:
             checkpoint.save(store, step, {name: weight.numpy() for name, weight in network.state_dict().items()})
         batch = generator("batch", spec.seed, step).integers(0, TRAIN, BATCH)
@@ -112,11 +118,6 @@ def train(store: ObjectStore, product: Tensors, pixels: Tensor, rate: float, spe
         loss.backward()
         descent.step()
     return network
-
-
-def steps_at(budget: int, rate: float) -> int:
-    """Return how many steps a learning rate takes."""
-    return max(20, round(budget / rate))
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -149,7 +150,8 @@ class RankAndMask(OnePage):
         """The networks of the grid."""
         ranking = Ranking(self.study.budget, self.study.seed)
         grid = Grid((Factor("kept", self.study.kept), Factor("learning_rate", self.study.learning_rates)))
-        return [Cell(ranking, **grid.cell(number)) for number in range(len(grid))]
+        levels = map(grid.cell, range(len(grid)))
+        return [Cell(ranking, float(one["kept"]), float(one["learning_rate"])) for one in levels]
 
     def controls(self, store: ObjectStore) -> list[Cell]:
         """Return the best cell of each share with random pixels; raises FileNotFoundError without the grid."""
@@ -158,9 +160,7 @@ class RankAndMask(OnePage):
         return [replace(best[kept], order="random") for kept in self.study.kept if kept in best]
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
-        ranking = self.cells[0].ranking
-        scratch = Checkpoint.of(ranking.product).prefix
-        yield Wave("ranking", (Step("ranking", ranking.product, rank_pixels, ranking, scratch=scratch),))
+        yield Wave("ranking", (self.cells[0].ranking.step(),))
         yield Wave("retraining", tuple(cell.step() for cell in self.cells), noun="networks", verb="train")
         yield later("random pixels", "the grid is complete", lambda: [one.step() for one in self.controls(store)])
 

@@ -66,7 +66,8 @@ class Derivatives(Intervention):
 
         def outputs(weights: Float[np.ndarray, " train"]) -> Float[np.ndarray, " targets"]:
             weighted = x.T * weights
-            return answers * (shown @ np.linalg.solve(weighted @ x + np.eye(len(weighted)), weighted @ y))
+            fitted = np.linalg.solve(weighted @ x + np.eye(len(weighted)), weighted @ y)
+            return np.asarray(answers * (shown @ fitted))
 
         weights, nudges = mask.astype(float), STEP * np.eye(self.train)
         return np.stack([(outputs(weights + n) - outputs(weights - n)) / (2 * STEP) for n in nudges], axis=1)
@@ -107,7 +108,8 @@ def exchange_trainings(store: ObjectStore, spec: Exchange) -> None:
     sides = np.repeat([1.0, -1.0], spec.trainings) / spec.trainings
 
     def differences(weights: Float[np.ndarray, " trainings"]) -> Float[np.ndarray, "targets train"]:
-        return np.divide(np.tensordot(weights, trainings, 1), spread, out=np.zeros_like(spread), where=spread > 0)
+        difference = np.tensordot(weights, trainings, 1)
+        return np.asarray(np.divide(difference, spread, out=np.zeros_like(spread), where=spread > 0))
 
     dealt = (generator("exchange", spec.seed, draw).permutation(sides) for draw in range(spec.draws))
     maxima = np.array([np.abs(differences(weights)).max() for weights in dealt])
@@ -151,12 +153,16 @@ class RidgeDerivatives(OnePage):
     @property
     def exchange(self) -> Exchange:
         """The comparison of both sides."""
-        study, sides = self.study, []
-        for side, hidden in (("a", self.study.hidden_a), ("b", self.study.hidden_b)):
-            derivatives = Derivatives(side, hidden, study.train, study.targets)
-            axes = {"targets": study.targets, "train": study.train}
-            sides.append(Rows(f"derivatives_{side}", derivatives, Everything(study.train), axes, "y·f(x)", 2))
-        return Exchange(*sides, study.trainings, study.draws, study.seed)
+        study = self.study
+        return Exchange(
+            self.side("a", study.hidden_a), self.side("b", study.hidden_b), study.trainings, study.draws, study.seed
+        )
+
+    def side(self, name: str, hidden: int) -> Rows:
+        """Return the trainings of one side, two in a shard."""
+        derivatives = Derivatives(name, hidden, self.study.train, self.study.targets)
+        axes = {"targets": self.study.targets, "train": self.study.train}
+        return Rows(f"derivatives_{name}", derivatives, Everything(self.study.train), axes, "y·f(x)", 2)
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
         exchange, label = self.exchange, Label("trainings", "train", unit="trainings")
