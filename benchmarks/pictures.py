@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from harness.prefect_server import prefect_server
-from harness.ui_walk import walk
+from harness.ui_walk import comparison, walk
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="pictures-") as name, prefect_server(Path(name)) as server:
         (Path(name) / "store").mkdir()
-        walk(server, folder, Path(name) / "store")
+        walk(server, folder, Path(name) / "store", comparison())
 
 
 if __name__ == "__main__":

@@ -97,28 +97,60 @@ def working(server: PrefectServer, pool: str) -> Iterator[None]:
         process.wait()
 
 
-def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
-    """Deploy a study, let a shard fail, take pictures, retry by a click, take pictures again; return the ended run.
+@dataclass(frozen=True)
+class Walked:
+    """A study that is walked through.
+
+    Attributes:
+        overrides: What deploys it, without its store.
+        deployment: The names of its flow and of its deployment.
+        in_the_way: Key of a result in whose place a folder stands until it is retried.
+        task: Words of the task run that makes that result.
+        findings: The key of the artifact with its findings.
+        form: Words of its settings in the deployment's form.
+    """
+
+    overrides: tuple[str, ...]
+    deployment: str
+    in_the_way: str
+    task: str
+    findings: str
+    form: str
+
+
+def comparison() -> Walked:
+    """Return a small comparison, one of whose shards fails."""
+    a, _ = Comparison.of(request(TINY).study).trainings
+    shard = shard_key(a.subsets, 2)
+    task, findings = "trained as is subsets shard 2", "digits-watermark-findings"
+    return Walked(TINY, "compare/digits_watermark", shard, task, findings, "algorithm.a")
+
+
+def walk(server: PrefectServer, folder: Path, root: Path, walked: Walked) -> dict[str, Any]:
+    """Deploy a study, let a step fail, take pictures, retry by a click, take pictures again; return the ended run.
 
     Args:
         server: The Prefect server.
         folder: Where pictures go.
         root: An empty folder for the store.
+        walked: The study.
     """
     server.ask("work_pools/", {"name": "here", "type": "process"})
-    study = *TINY, f"store.root={root}"
+    study = *walked.overrides, f"store.root={root}"
     deploy = [sys.executable, "-m", "flows.cli", "deploy", *study, "deployment.pool=here"]
-    subprocess.run(deploy, env=server.environment, check=True, stdout=subprocess.DEVNULL)
-    a, _ = Comparison.of(request(TINY).study).trainings
-    in_the_way = root / shard_key(a.subsets, 2)
+    paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
+    subprocess.run(deploy, env={**server.environment, "PYTHONPATH": paths}, check=True, stdout=subprocess.DEVNULL)
+    in_the_way = root / walked.in_the_way
     (in_the_way / "folder").mkdir(parents=True)
-    deployment = server.ask("deployments/name/compare/digits_watermark")
+    deployment = server.ask(f"deployments/name/{walked.deployment}")
     with working(server, "here"), opened(server, folder) as ui:
+        ui.open(f"deployments/deployment/{deployment['id']}/run", re.compile(walked.form, re.IGNORECASE))
+        ui.photograph("ui-form")
         run = server.ask(f"deployments/{deployment['id']}/create_flow_run", {})["id"]
         _ended(server, run, "Failed")
-        ui.open(f"runs/flow-run/{run}", "compare digits_watermark", "Failed", "Logs")
+        ui.open(f"runs/flow-run/{run}", walked.deployment.replace("/", " "), "Failed", "Logs")
         ui.photograph("ui-run")
-        ui.tab("Task Runs", "trained as is subsets shard 2")
+        ui.tab("Task Runs", walked.task)
         ui.photograph("ui-shards")
         (in_the_way / "folder").rmdir()
         in_the_way.rmdir()
@@ -126,10 +158,8 @@ def walk(server: PrefectServer, folder: Path, root: Path) -> dict[str, Any]:
         ui.page.locator(".p-modal__footer").get_by_role("button", name="Retry").click()
         ended: dict[str, Any] = _ended(server, run, "Completed")
         ui.open(f"runs/flow-run/{run}?tab=Artifacts", "Completed")
-        ui.tab("Artifacts", "digits-watermark-findings")
+        ui.tab("Artifacts", walked.findings)
         ui.photograph("ui-artifacts")
-        ui.open(f"deployments/deployment/{deployment['id']}/run", re.compile("algorithm.a", re.IGNORECASE))
-        ui.photograph("ui-form")
     return ended
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.own_experiments import EXAMPLES, STUDIES, content, install, opened
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Experiment, experiments, parse_settings
 from modeldiff_core.plan import InProcess, Outcome, Step, Wave, run, survey, verify
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record, read_tensors
 from modeldiff_core.training import Execution
-from tests.own_experiments import EXAMPLES, STUDIES, content, install, opened
 
 KINDS = tuple(STUDIES)
 RUN = """

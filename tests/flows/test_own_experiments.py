@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from prefect.workers.process import ProcessWorker
 
+from harness.commands import Commands, kill_all, wait_for
+from harness.own_experiments import content, install, opened, overrides
+from harness.prefect_server import PrefectServer, prefect_server
 from modeldiff_core.plan import survey
 from modeldiff_core.store import read_record
-from tests.flows.conftest import Commands, kill_all, wait_for
-from tests.own_experiments import content, install, opened, overrides
-from tests.prefect_server import PrefectServer, prefect_server
 
 
 @pytest.fixture(scope="module")
