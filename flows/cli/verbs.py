@@ -72,7 +72,8 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
             continue
         missing = [one.step for one in known if one.state == "missing"]
         units, unit = sum(step.cost.units for step in missing), known[0].step.label.unit
-        line = f"{group}: {len(known) - len(missing)} of {len(known)} shards done, {units} {unit} to train"
+        verb = "train" if unit == "models" else "make"
+        line = f"{group}: {len(known) - len(missing)} of {len(known)} shards done, {units} {unit} to {verb}"
         if group in timed and units:
             each = timed[group]["seconds_a_model"]
             seconds += units * each / len(asked.runner.places)
@@ -87,7 +88,12 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
     if elsewhere:
         print(f"training time not measured: the workers of {asked.runner.address} are not this machine")
     else:
-        print(f"training time about {seconds:.0f} s on {len(places)} {'workers' if places[0] == 'cpu' else 'devices'}")
+        where = f"{len(places)} {'workers' if places[0] == 'cpu' else 'devices'}"
+        if timed or not found.missing:
+            print(f"training time about {seconds:.0f} s on {where}")
+        else:
+            predicted = sum(step.cost.seconds for step in found.missing) / len(places)
+            print(f"time about {predicted:.0f} s on {where} by the predicted cost of its steps")
     check_limits(experiment, store, asked)
     return 0
 
