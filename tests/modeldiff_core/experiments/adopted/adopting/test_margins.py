@@ -10,7 +10,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.stored import find_stored
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.store import MarginMatrix, ObjectStore
-from tests.modeldiff_core.experiments.adopted.files import (
+from tests.modeldiff_core.experiments.adopted.adopting.files import (
     FORMATS,
     MODELS,
     TARGETS,

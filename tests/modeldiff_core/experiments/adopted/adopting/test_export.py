@@ -11,7 +11,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.export import export
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study.adopted import Export
-from tests.modeldiff_core.experiments.adopted.files import MODELS, as_npy, fitted, ours, pair, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import MODELS, as_npy, fitted, ours, pair, taken
 from tests.modeldiff_core.stages.studies import local
 
 

@@ -14,7 +14,7 @@ from modeldiff_core.experiments.adopted.orientation import is_transposed
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study.adopted import Export
-from tests.modeldiff_core.experiments.adopted.files import TARGETS, TRAIN, fitted, ours, published, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import TARGETS, TRAIN, fitted, ours, published, taken
 from tests.modeldiff_core.stages.studies import local
 
 

@@ -13,7 +13,7 @@ from modeldiff_core.experiments.adopted.adopt import adopt
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import Adoption
-from tests.modeldiff_core.experiments.adopted.files import MODELS, as_npy, layout, pair, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import MODELS, as_npy, layout, pair, taken
 
 MASKS, MARGINS = pair()
 
