@@ -44,7 +44,7 @@ class SubsetModels(Responses):
         return self.training.shard_size
 
     @cached_property
-    def design(self) -> Design:  # type: ignore[override]
+    def design(self) -> Design:
         return FixedSize(len(self.training.load().train), self.training.fraction, self.training.subset_seed)
 
     @property
@@ -87,7 +87,7 @@ class FullModels(Responses):
         return self.training.ensemble_shard_size
 
     @cached_property
-    def design(self) -> Design:  # type: ignore[override]
+    def design(self) -> Design:
         return Everything(len(self.training.load().train))
 
     @property

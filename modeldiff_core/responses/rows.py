@@ -85,7 +85,7 @@ class Rows(Responses):
     kind: Literal["rows"] = "rows"
 
     @cached_property
-    def identity(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def identity(self) -> Mapping[str, Any]:
         return {
             "version": VERSION,
             "intervention": self.intervention.identity(),

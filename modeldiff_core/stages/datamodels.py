@@ -27,7 +27,7 @@ def datamodel_waves(
     yield later("counting masks", "the margins are gathered", lambda: gram_steps(store, fits, counted))
     beside = tuple(others)
     yield Wave("datamodels and effects" if beside else "datamodels", (*block_steps(fits, fitted), *beside))
-    records = []
+    records: list[Step] = []
     for words, fit in fits.items():
         label = Label(f"{words.removeprefix(f'{study} ')}: datamodels", "finish datamodels", TAGS)
         records += record_steps({words: fit}, label)
