@@ -118,7 +118,8 @@ class Sweep:
 
     def so_far(self, store: ObjectStore) -> Shown:
         """Return what the points have found, of those that are not complete what is missing."""
-        rows = rows_of(self.now(store), store)
+        found = rows_of(self.now(store), store)
+        rows = [{**row, "report": store.url(row["report"]) if row["report"] else ""} for row in found]
         words = tuple(f"{row['point']}: {row['findings']} Report: {row['report']}" for row in rows)
         table = Table("sweep", rows, "What each experiment of the sweep found")
         return Shown(f"Sweep of {self.name}", words, (table,))
@@ -160,7 +161,7 @@ def write_sweep(store: ObjectStore, spec: SweepSpec) -> None:
 
 
 def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
-    """Return a row for every point, of those that are not complete with what is missing."""
+    """Return a row for every point, with the key of its report; of those that are not complete, what is missing."""
     rows = []
     for point, experiment in zip(sweep.study.points, sweep.points, strict=True):
         try:
@@ -171,8 +172,7 @@ def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
             continue
         shown = experiment.shown(store)
         row = getattr(experiment, "row", _no_columns)(summary)
-        report = next(iter(reversed([*shown.links.values()])), "")
-        findings = " ".join(shown.findings)
+        findings, report = " ".join(shown.findings), experiment.report.record
         rows.append({"point": point.words, "status": "done", **row, "findings": findings, "report": report})
     return rows
 

@@ -156,7 +156,7 @@ def rounds(store: ObjectStore, comparison: Comparison) -> Iterator[Wave]:
     while not (now := current_round(store, comparison)).last:
         plan, models = ComparisonPlan(now.comparison), now.comparison.study.subsets.models
         if models == trained:  # what this round needs could not be made, or nothing is being made
-            yield Wave("next round", (), "the learning curves of this round are there")
+            yield Wave("next round", (), "the learning curves of this round are there", damage=now.damage)
             return
         trained = models
         yield plan.training()

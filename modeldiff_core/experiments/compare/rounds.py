@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.evaluation.law import LEAST_POINTS
 from modeldiff_core.evaluation.rounds import has_saturated
 from modeldiff_core.experiments.compare.comparison import Comparison
@@ -12,10 +13,17 @@ from modeldiff_core.study.config import SubsetConfig
 
 @dataclass(frozen=True)
 class Round:
-    """A round of an adaptive study. comparison: the plain study with the models trained so far. last: it ends here."""
+    """A round of an adaptive study.
+
+    Attributes:
+        comparison: The plain study with the models trained so far.
+        last: Whether the study ends here.
+        damage: Why the round is not complete, where that is a damaged point of a curve.
+    """
 
     comparison: Comparison
     last: bool
+    damage: DamagedObject | None = None
 
 
 def current_round(store: ObjectStore, comparison: Comparison) -> Round:
@@ -30,7 +38,10 @@ def current_round(store: ObjectStore, comparison: Comparison) -> Round:
     sizes = curves[0].sizes(subsets.models)
     rounds = sizes[LEAST_POINTS - 1 :] or sizes[-1:]
     for models in rounds:
-        found = [read_curve(store, curve, models) for curve in curves]
+        try:
+            found = [read_curve(store, curve, models) for curve in curves]
+        except DamagedObject as error:
+            return Round(settled(comparison, models), False, error)
         points = len(curves[0].sizes(models))
         complete = [curve for curve in found if curve is not None and len(curve.models) == points]
         if len(complete) < len(curves):

@@ -7,19 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modeldiff_core import plan
 from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.lasso import fit_lasso
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.evaluation import linear_datamodeling_score
+from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.experiments.compare.findings import read_directions
 from modeldiff_core.identity import digest, plain
-from modeldiff_core.stages.comparison import Comparison
-from modeldiff_core.stages.findings import read_directions
+from modeldiff_core.stages.blocks import block_key
 from modeldiff_core.stages.gram import FOLDER, counts_of, gram_reference
-from modeldiff_core.stages.regress import block_key, finish_regression, read_datamodels, regress_block, seconds_taken
+from modeldiff_core.stages.regress import (
+    BlockSpec,
+    finish_regression,
+    read_datamodels,
+    regress_block,
+    seconds_taken,
+)
 from modeldiff_core.stages.regression import rows_used
 from modeldiff_core.stages.times import time_key
-from modeldiff_core.stages.verify import verify
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_tensors
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
 
@@ -114,7 +121,7 @@ def test_the_table_holds_every_estimator(whole: tuple[ObjectStore, Comparison]) 
     assert all(f'<th scope="row">{name}</th>' in rows for name in names)
     assert rows.count("40 subset models") == 4
     assert rows.count("4 models on all data") == 1
-    assert verify(store, comparison) == ()
+    assert plan.verify(Compare(comparison), store) == ()
 
 
 def test_counts_are_kept_once_for_both_algorithms(whole: tuple[ObjectStore, Comparison]) -> None:
@@ -144,7 +151,7 @@ def test_damaged_counts_are_counted_again(whole: tuple[ObjectStore, Comparison],
     key = gram_reference(matrix, 10, 1).record
     before, path = store.read(key), Path(store.path(key))
     path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
-    assert [(found.key, found.kind) for found in verify(store, comparison)] == [(key, "damaged")]
+    assert [(found.key, found.kind) for found in plan.verify(Compare(comparison), store)] == [(key, "damaged")]
     masks = matrix.masks()[rows_used(matrix, 10, 1)]
     counts = counts_of(store, fit, masks)
     assert counts is not None
@@ -159,14 +166,13 @@ def test_blocks_of_any_size_give_the_same_bits(
 ) -> None:
     store, comparison = whole
     monkeypatch.setattr(FromMasks, "chunk", 4)
-    settings: Any = plain(store.settings)
     weights = {}
     for block_size in (40, size):
         fit = comparison.regression(comparison.trainings[0], None, kind)
         fit = replace(fit, block_size=block_size, folder=f"blocks-{kind}-{size}-{block_size}")
         for block in fit.blocks:
-            regress_block(settings, fit.to_json(), *block)
-        finish_regression(settings, fit.to_json())
+            regress_block(store, BlockSpec(fit, *block))
+        finish_regression(store, fit)
         weights[block_size] = read_datamodels(store, fit).weights
     assert weights[40].any()
     assert weights[40].tobytes() == weights[size].tobytes()
@@ -174,11 +180,10 @@ def test_blocks_of_any_size_give_the_same_bits(
 
 def test_a_block_that_is_there_keeps_its_time(whole: tuple[ObjectStore, Comparison]) -> None:
     store, comparison = whole
-    fit, settings = comparison.regression(comparison.trainings[0], None), plain(store.settings)
-    assert isinstance(settings, dict)
+    fit = comparison.regression(comparison.trainings[0], None)
     key = time_key(block_key(fit.reference, *fit.blocks[0]))
     before = store.read(key)
-    regress_block(settings, fit.to_json(), *fit.blocks[0])
+    regress_block(store, BlockSpec(fit, *fit.blocks[0]))
     assert store.read(key) == before
     store.delete(key)
     assert seconds_taken(store, fit) is None
@@ -195,7 +200,7 @@ def test_the_comparison_rests_on_any_of_them(another: Any) -> None:
     assert all(np.isfinite(stored[f"{side}.variance_{name}"]).all() for side in ("a-b", "b-a") for name in "ab")
     assert len(summary["directions"]) == 6
     assert "estimators" not in summary
-    assert verify(store, comparison) == ()
+    assert plan.verify(Compare(comparison), store) == ()
     if kind == "trak":
         assert not comparison.null_blocks
         assert {d["null_p"] for d in summary["directions"]} == {1.0}
@@ -220,18 +225,17 @@ def test_directions_are_tested_against_disjoint_parts(whole: tuple[ObjectStore, 
     entry = read_record(store, comparison.summary.record)["directions"][0]
     difference = entry["explained_variance"]["a"] - entry["explained_variance"]["b"]
     assert entry["null_p"] == pytest.approx((1 + (null >= difference).sum()) / (1 + len(null)))
-    assert verify(store, comparison) == ()
+    assert plan.verify(Compare(comparison), store) == ()
 
 
 def test_halves_of_trak_are_every_other_model(whole: tuple[ObjectStore, Comparison]) -> None:
     store, _ = whole
     comparison = tiny(regression={**REGRESSION, "estimator": "trak"})
-    settings: Any = plain(store.settings)
     weights = {}
     for half in (None, 0, 1):
         fit = comparison.regression(comparison.trainings[0], half)
-        regress_block(settings, fit.to_json(), 0, 40)
-        finish_regression(settings, fit.to_json())
+        regress_block(store, BlockSpec(fit, 0, 40))
+        finish_regression(store, fit)
         weights[half] = read_datamodels(store, fit).weights
     assert not np.allclose(weights[0], weights[1])
     together = np.corrcoef((weights[0] + weights[1]).ravel(), weights[None].ravel())[0, 1]

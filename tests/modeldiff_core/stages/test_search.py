@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modeldiff_core.identity import plain
-from modeldiff_core.stages.comparison import Comparison
+from modeldiff_core import plan
+from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.experiments.compare.findings import (
+    descriptions,
+    read_directions,
+    read_findings,
+    significant_entries,
+)
+from modeldiff_core.plan import repair
+from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.enrichment import describe, read_description
-from modeldiff_core.stages.findings import descriptions, read_directions, read_findings, significant_entries
 from modeldiff_core.stages.search import (
+    OneSide,
     Search,
     measure_finalists,
     propose_candidates,
@@ -18,8 +26,6 @@ from modeldiff_core.stages.search import (
     read_finalists,
     searches,
 )
-from modeldiff_core.stages.train import load_ensemble
-from modeldiff_core.stages.verify import repair, verify
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.subpopulations import furthest, in_words, shared
 from modeldiff_core.training import Execution
@@ -51,11 +57,10 @@ def found_searches(store: ObjectStore, comparison: Comparison) -> list[Search]:
 
 def test_stages_give_what_is_found_in_memory(whole: tuple[ObjectStore, Comparison]) -> None:
     store, comparison = whole
-    settings: Any = plain(store.settings)
     directions, _ = read_directions(store, comparison)
     task = comparison.trainings[0].task()
     models = [
-        [load_ensemble(settings, training, index, Execution())[0] for index in range(3)]
+        [FullModels(training).load(store, index, Execution())[0] for index in range(3)]
         for training in comparison.trainings
     ]
     for spec in found_searches(store, comparison):
@@ -142,7 +147,7 @@ def test_damage_to_what_the_search_stores_is_named_and_mended(
 
     shutil.copytree(whole[0].path(""), tmp_path / "copy")
     store, comparison = local(tmp_path / "copy"), whole[1]
-    assert verify(store, comparison) == ()
+    assert plan.verify(Compare(comparison), store) == ()
     spec = found_searches(store, comparison)[0]
     keys = [
         spec.description.reference.record,
@@ -152,14 +157,13 @@ def test_damage_to_what_the_search_stores_is_named_and_mended(
     ]
     for key in keys:
         store.write(key, store.read(key)[:-1])
-    findings = verify(store, comparison)
+    findings = plan.verify(Compare(comparison), store)
     assert {(f.key, f.kind) for f in findings} == {(key, "damaged") for key in keys}
     assert len(keys) == 4
     repair(store, findings)
-    settings: Any = plain(store.settings)
-    describe(settings, spec.description.to_json())
-    propose_candidates(settings, spec.to_json())
-    rank_candidates(settings, spec.to_json(), "a", {"device": "cpu"})
-    measure_finalists(settings, spec.to_json(), "b", {"device": "cpu"})
-    assert verify(store, comparison) == ()
+    describe(store, spec.description)
+    propose_candidates(store, spec)
+    rank_candidates(store, OneSide(spec, "a"), Execution("cpu"))
+    measure_finalists(store, OneSide(spec, "b"), Execution("cpu"))
+    assert plan.verify(Compare(comparison), store) == ()
     assert all(store.read(key) == whole[0].read(key) for key in keys), "the same bytes again"

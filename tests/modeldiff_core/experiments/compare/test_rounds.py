@@ -1,17 +1,22 @@
 """Adaptive rounds end in a plain study, are replayed from the store alone, and mend what is lost in between."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
-from modeldiff_core.identity import plain
-from modeldiff_core.stages.comparison import Comparison
+import pytest
+
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.experiments.compare.rounds import current_round, ending
+from modeldiff_core.plan import InProcess, Plan, Wave, run
+from modeldiff_core.responses import SubsetModels, shards_of
 from modeldiff_core.stages.curve import Curve, follow_curve, read_curve
-from modeldiff_core.stages.rounds import current_round, ending
-from modeldiff_core.stages.train import train_subset_shard
+from modeldiff_core.stages.shards import ShardSpec, make_shard
 from modeldiff_core.store import ObjectStore, shard_key
-from modeldiff_core.study import shards_of
-from tests.modeldiff_core.stages.studies import TINY, local, tiny
+from tests.modeldiff_core.stages.studies import EXECUTION, TINY, local, tiny
 
 DATASET = {**TINY["dataset"], "n_train": 30}
 SUBSETS = {**TINY["subsets"], "shard_size": 10, "models": 120}
@@ -19,15 +24,14 @@ SUBSETS = {**TINY["subsets"], "shard_size": 10, "models": 120}
 
 def grow(store: ObjectStore, comparison: Comparison) -> tuple[Comparison, int]:
     """Train rounds until they end; gives the study that they end with and how many there were."""
-    settings: Any = plain(store.settings)
     rounds = 0
     while not (now := current_round(store, comparison)).last:
         rounds += 1
         models = now.comparison.study.subsets.models
         for training in now.comparison.trainings:
             for index in range(shards_of(models, training.shard_size)):
-                train_subset_shard(settings, training.to_json(), index, {"device": "cpu", "stack": 10})
-            follow_curve(settings, Curve.of(now.comparison.study, training).to_json(), models)
+                make_shard(store, ShardSpec(SubsetModels(training), index), EXECUTION)
+            follow_curve(store, Curve.of(now.comparison.study, training).to(models))
     return now.comparison, rounds
 
 
@@ -54,11 +58,10 @@ def test_rounds_end_in_the_plain_study_of_as_many_models(tmp_path: Path) -> None
     assert ended.study == alone.study
     assert ended.digest == alone.digest
     plainly = local(tmp_path / "plain")
-    settings: Any = plain(plainly.settings)
     for training in alone.trainings:
         for index in range(shards_of(models, training.shard_size)):
-            train_subset_shard(settings, training.to_json(), index, {"device": "cpu", "stack": 10})
-        follow_curve(settings, Curve.of(alone.study, training).to_json(), models)
+            make_shard(plainly, ShardSpec(SubsetModels(training), index), EXECUTION)
+        follow_curve(plainly, Curve.of(alone.study, training).to(models))
     assert digests(plainly) == digests(store)
 
 
@@ -81,13 +84,53 @@ def test_a_lost_point_is_made_again_and_a_damaged_shard_is_named(tmp_path: Path)
     for size in sizes[2:]:
         store.delete(curve.point(size).record)
     assert not current_round(store, comparison).last
-    settings: Any = plain(store.settings)
     key = shard_key(ended.trainings[0].subsets, 1)
     shard = store.read(key)
     store.write(key, shard[:-1] + bytes([shard[-1] ^ 1]))
-    named = follow_curve(settings, curve.to_json(), sizes[-1])["damaged"]
-    assert list(named) == ["1"]
-    assert not store.exists(key)
+    with pytest.raises(DamagedObject) as caught:
+        follow_curve(store, curve.to(sizes[-1]))
+    assert caught.value.keys == (key,)
+    store.delete(key)
     again, _ = grow(store, comparison)
     assert again.study == ended.study
     assert digests(store) == before
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The rounds of an adaptive study without what follows them."""
+
+    whole: Compare
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return self.whole.folders
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        return self.whole.shared
+
+    def waves(self, store: ObjectStore) -> Iterator[Wave]:
+        return takewhile(lambda wave: wave.title != "gathering margins", self.whole.waves(store))
+
+
+def test_the_plan_of_an_adaptive_study_grows_with_its_store_and_mends_it(tmp_path: Path) -> None:
+    by_hand, store, comparison = local(tmp_path / "hand"), local(tmp_path / "plan"), adaptive(0.9)
+    ended, _ = grow(by_hand, comparison)
+    plan = Rounds(Compare(comparison))
+    assert isinstance(plan, Plan)
+    notes = [wave.note for wave in plan.waves(by_hand) if wave.note]
+    assert notes == [f"tiny: {ending(comparison.study.subsets, ended.study.subsets.models)}"]
+    run(plan, store, InProcess(store, EXECUTION))
+    assert current_round(store, comparison).comparison == ended
+    assert digests(store) == digests(by_hand)
+    of_a, of_b = (
+        Curve.of(ended.study, training).point(ended.study.subsets.models).record for training in ended.trainings
+    )
+    for key in (of_b, shard_key(ended.trainings[0].subsets, 1)):
+        content = store.read(key)
+        store.write(key, content[:-1] + bytes([content[-1] ^ 1]))
+    store.delete(of_a)
+    run(plan, store, InProcess(store, EXECUTION))
+    assert current_round(store, comparison).comparison == ended
+    assert digests(store) == digests(by_hand)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.adopted.stored import find_stored
 from modeldiff_core.stages.regress import read_blocks
-from modeldiff_core.stages.stored import find_stored
 from modeldiff_core.store import MarginMatrix, ObjectStore
-from tests.modeldiff_core.stages.adopting.files import (
+from tests.modeldiff_core.experiments.adopted.adopting.files import (
     FORMATS,
     MODELS,
     TARGETS,
@@ -57,7 +57,7 @@ def test_an_adoption_that_was_cut_short_is_finished_by_another(store: ObjectStor
     reference = taken(store, **files)
     store.delete(reference.record)
     assert taken(store, **files) == reference
-    assert reference.complete(store)
+    assert store.exists(reference.record)
 
 
 @pytest.mark.parametrize("margins", [True, False])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.stages.adopt import adopt
-from modeldiff_core.stages.adopted import AdoptedComparison, compare_adopted
-from modeldiff_core.stages.adopted_examples import read_examples
-from modeldiff_core.stages.adopted_report import write_adopted_report
+from modeldiff_core.experiments.adopted.adopt import adopt
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.adopted.examples import read_examples
 from modeldiff_core.store import ObjectStore, StoreSettings, read_tensors
 from modeldiff_core.study.adopted import AdoptedStudy, Adoption
+from tests.modeldiff_core.experiments.adopted import running
 from tests.modeldiff_core.report.pages import Page
 from tests.modeldiff_core.stages.studies import local
 
@@ -114,12 +114,11 @@ def compared(store: ObjectStore, sides: dict[str, str], **asked: Any) -> tuple[A
         "regression": {"n_lambdas": 4},
         **asked,
     }
-    found = AdoptedComparison.of(store, AdoptedStudy.model_validate(content))
-    return found, compare_adopted(store, found, lambda name, done, total: None)
+    return running.compared(store, content)[:2]
 
 
 def report(store: ObjectStore, comparison: AdoptedComparison) -> dict[str, Page]:
-    folder = write_adopted_report(store, comparison).record.rsplit("/", 1)[0]
+    folder = comparison.report.record.rsplit("/", 1)[0]
     names = [key.removeprefix(f"{folder}/") for key in store.sizes(folder) if key.endswith(".html")]
     return {name: Page(store.read(f"{folder}/{name}")) for name in names}
 

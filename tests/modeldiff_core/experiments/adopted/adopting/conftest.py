@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from modeldiff_core.stages import adopt as adopt_stage
+from modeldiff_core.experiments.adopted import adopt as adopt_stage
 from modeldiff_core.store import ObjectStore
 from tests.modeldiff_core.stages.studies import local
 

@@ -8,10 +8,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.stages.export import export
+from modeldiff_core.experiments.adopted.export import export
 from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study.adopted import Export
-from tests.modeldiff_core.stages.adopting.files import MODELS, as_npy, fitted, ours, pair, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import MODELS, as_npy, fitted, ours, pair, taken
 from tests.modeldiff_core.stages.studies import local
 
 

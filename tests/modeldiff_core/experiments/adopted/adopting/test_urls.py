@@ -10,7 +10,7 @@ import pytest
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
-from tests.modeldiff_core.stages.adopting.files import FORMATS, as_npy, pair, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import FORMATS, as_npy, pair, taken
 from tests.modeldiff_core.stages.studies import local
 
 

@@ -8,8 +8,8 @@ import torch
 import zarr
 from safetensors.numpy import save_file
 
-from modeldiff_core.stages.adopt import adopt
-from modeldiff_core.stages.references import Reference
+from modeldiff_core.experiments.adopted.adopt import adopt
+from modeldiff_core.plan import Reference
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import Adoption
 

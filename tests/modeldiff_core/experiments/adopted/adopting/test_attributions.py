@@ -9,12 +9,12 @@ import torch
 from safetensors.numpy import load_file
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.stages.export import export
-from modeldiff_core.stages.orientation import is_transposed
+from modeldiff_core.experiments.adopted.export import export
+from modeldiff_core.experiments.adopted.orientation import is_transposed
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study.adopted import Export
-from tests.modeldiff_core.stages.adopting.files import TARGETS, TRAIN, fitted, ours, published, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import TARGETS, TRAIN, fitted, ours, published, taken
 from tests.modeldiff_core.stages.studies import local
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.stages.adopt import adopt
+from modeldiff_core.experiments.adopted.adopt import adopt
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import Adoption
-from tests.modeldiff_core.stages.adopting.files import MODELS, as_npy, layout, pair, taken
+from tests.modeldiff_core.experiments.adopted.adopting.files import MODELS, as_npy, layout, pair, taken
 
 MASKS, MARGINS = pair()
 

@@ -10,19 +10,20 @@ import pytest
 
 from modeldiff_core.comparison import residual_pca
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.identity import plain
-from modeldiff_core.stages.adopt import adopt
-from modeldiff_core.stages.adopted import AdoptedComparison, compare_adopted
-from modeldiff_core.stages.consolidate import consolidate
-from modeldiff_core.stages.directions import find_directions, null_block
-from modeldiff_core.stages.export import export
-from modeldiff_core.stages.inventory import shard_sets
-from modeldiff_core.stages.regress import finish_regression, regress_block
+from modeldiff_core.experiments.adopted.adopt import adopt
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.adopted.export import export
+from modeldiff_core.responses import SubsetModels
+from modeldiff_core.stages.directions import NullBlock, find_directions, null_block
+from modeldiff_core.stages.matrix import gather
+from modeldiff_core.stages.regress import BlockSpec, finish_regression, regress_block
 from modeldiff_core.stages.score import score_datamodels
-from modeldiff_core.stages.train import train_subset_shard
-from modeldiff_core.store import ObjectStore, read_tensors, write_record
-from modeldiff_core.study.adopted import AdoptedStudy, Adoption, Export
-from tests.modeldiff_core.stages.studies import local, tiny
+from modeldiff_core.stages.shards import ShardSpec, make_shard
+from modeldiff_core.stages.trainings import TrainingSpec, write_training
+from modeldiff_core.store import ObjectStore, read_tensors
+from modeldiff_core.study.adopted import Adoption, Export
+from tests.modeldiff_core.experiments.adopted import running
+from tests.modeldiff_core.stages.studies import EXECUTION, local, tiny
 
 MODELS, TRAIN, TARGETS = 400, 40, 24
 SETTINGS: dict[str, Any] = {
@@ -68,9 +69,7 @@ def adopted_scores(store: ObjectStore, at: Path) -> dict[str, str]:
 
 
 def compared(store: ObjectStore, **asked: Any) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
-    comparison = AdoptedComparison.of(store, AdoptedStudy.model_validate({**SETTINGS, **asked}))
-    taken: list[str] = []
-    return comparison, compare_adopted(store, comparison, lambda name, done, total: taken.append(name)), taken
+    return running.compared(store, {**SETTINGS, **asked})
 
 
 def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
@@ -95,12 +94,12 @@ def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
     assert summary["findings"][1].startswith("No transformation was tried")
     lines = list(csv.DictReader(io.StringIO(store.read(f"{comparison.folder}/directions.csv").decode())))
     assert [line["null_p"] for line in lines] == [str(d["null_p"]) for d in summary["directions"]]
-    assert taken[0] == "datamodels of a, all models, targets 0-10"
-    assert taken[-1] == "done"
+    assert any("datamodels of targets 0-10" in name for name in taken)
+    assert taken[-2:] == ["summary of planted", "report of planted"]
     again, same, taken = compared(store, **keys)
-    assert (again.summary, same, taken) == (comparison.summary, summary, ["done"])
+    assert (again.summary, same, taken) == (comparison.summary, summary, [])
     more, _, taken = compared(store, **keys, comparison={**SETTINGS["comparison"], "permutations": 32})
-    assert taken == ["null block 15", "done"]
+    assert taken == ["planted null block 15", "summary of planted", "report of planted"]
     assert more.folder != comparison.folder
 
 
@@ -108,7 +107,8 @@ def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> Non
     store = local(tmp_path / "store")
     comparison, summary, taken = compared(store, **adopted_scores(store, tmp_path))
     _, _, theta = planted()
-    assert taken == ["directions", "done"]
+    assert len(taken) == 3, "directions, summary and report"
+    assert "directions" in taken[0]
     for side, first, second in (("a-b", "a", "b"), ("b-a", "b", "a")):
         expected = residual_pca(theta[first], theta[second], 2, normalize=False)
         entries = [d for d in summary["directions"] if d["side"] == side]
@@ -132,24 +132,23 @@ def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> Non
 def test_exported_and_adopted_margins_give_the_numbers_of_the_study(tmp_path: Path) -> None:
     store, there = local(tmp_path / "store"), local(tmp_path / "there")
     small = {"regression": {"n_lambdas": 2, "block_size": 10}, "comparison": {"components": 2, "permutations": 2}}
-    study, settings = tiny(**small, targets=15), plain(store.settings)
-    assert isinstance(settings, dict)
+    study = tiny(**small, targets=15)
     keys = {}
-    for shards in shard_sets(store, study):
-        if shards.kind == "subsets":
-            for index in shards.missing:
-                train_subset_shard(settings, shards.training.to_json(), index, {"device": "cpu", "stack": 20})
+    for training in study.trainings:
+        for index in range(3):
+            make_shard(store, ShardSpec(SubsetModels(training), index), EXECUTION)
     for side, training in zip("ab", study.trainings, strict=True):
-        write_record(store, f"{training.prefix}/training.json", training.record())
-        key = consolidate(settings, training.to_json(), study.study.subsets.models)["key"]
+        write_training(store, TrainingSpec(training))
+        gather(store, study.matrix(training))
+        key = study.matrix(training).reference.key
         export(store, Export(key=key, to=str(tmp_path / side)))
         keys[side] = adopt(there, Adoption(name=side, folder=str(tmp_path / side))).key
     for regression in study.regressions().values():
         for block in regression.blocks:
-            regress_block(settings, regression.to_json(), *block)
-        finish_regression(settings, regression.to_json())
-    find_directions(settings, study.pair.to_json())
-    null_block(settings, study.pair.to_json(), 0)
+            regress_block(store, BlockSpec(regression, *block))
+        finish_regression(store, regression)
+    find_directions(store, study.pair)
+    null_block(store, NullBlock(study.pair, 0))
     asked = {"evaluation_models": 10, **small}
     comparison, summary, _ = compared(there, **keys, **asked)
     expected = read_tensors(store, study.pair.directions.record).arrays

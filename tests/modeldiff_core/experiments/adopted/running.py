@@ -1,0 +1,24 @@
+"""An adopted comparison run to its report in this process."""
+
+from typing import Any
+
+from modeldiff_core import plan
+from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.adopted.experiment import CompareAdopted
+from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study.adopted import AdoptedStudy
+
+
+def compared(store: ObjectStore, content: dict[str, Any]) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
+    """The comparison, its summary, and the names of the steps that were carried out."""
+    experiment = CompareAdopted.of(AdoptedStudy.model_validate(content), store)
+    taken: list[str] = []
+
+    class Noted(plan.InProcess):
+        def __call__(self, wave: plan.Wave, steps: Any, advance: Any, complete: Any = ()) -> plan.Outcome:
+            taken.extend(step.name for step in steps)
+            return super().__call__(wave, steps, advance)
+
+    plan.run(experiment, store, Noted(store))
+    assert plan.verify(experiment, store) == ()
+    return experiment.comparison, read_record(store, experiment.summary.record), taken
