@@ -32,13 +32,13 @@ class AnyStudy:
     """Says in the schema of a sweep that a point's study has the settings of some experiment, and no others."""
 
     def __get_pydantic_json_schema__(self, core: object, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        kinds = experiments()
-        return {"anyOf": [_schema(kind, kinds.get(kind), handler) for kind in kinds.names() if kind != Sweep.kind]}
+        kinds = {kind: experiments().get(kind).settings for kind in experiments().names() if kind != Sweep.kind}
+        return {"anyOf": [_schema(kind, settings, handler) for kind, settings in kinds.items()]}
 
 
-def _schema(kind: str, cls: type[Experiment], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+def _schema(kind: str, settings: type[BaseModel], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
     """Return the schema of an experiment's study, which may name the experiment."""
-    known = handler.resolve_ref_schema(handler(cls.settings.__pydantic_core_schema__))
+    known = handler.resolve_ref_schema(handler(settings.__pydantic_core_schema__))
     return {**known, "properties": {KIND: {"const": kind}, **known["properties"]}}
 
 

@@ -1,4 +1,4 @@
-"""The form of a deployment, from the parameters of each experiment's flow: that experiment's settings, and no others."""
+"""The form of a deployment, made from the parameters of each experiment's flow: its own settings, and no others."""
 
 from typing import Any
 
