@@ -18,9 +18,13 @@ from modeldiff_core.study import parse_study
 
 def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
     asked = grid(
-        ["study=digits_watermark", "+sweep.subsets.fraction=[0.3,0.5]", "+sweep.algorithm@algorithm_b=[mlp,cnn]",
-         "+sweep.algorithm_a.name=['a, b']"]
-    )  # fmt: skip
+        [
+            "study=digits_watermark",
+            "+sweep.subsets.fraction=[0.3,0.5]",
+            "+sweep.algorithm@algorithm_b=[mlp,cnn]",
+            "+sweep.algorithm_a.name=['a, b']",
+        ]
+    )
     points = asked.study.points
     assert (asked.kind, len(points)) == ("sweep", 4)
     studies = [parse_study(point.study) for point in points]
