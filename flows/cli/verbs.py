@@ -118,7 +118,7 @@ def status(overrides: Sequence[str], kind: str = "") -> int:
     for title, awaits in found.awaits.items():
         print(f"later   {title}: known when {awaits}")
     page = experiment.report.record
-    print(f"report: {store.url(page)}" if found.complete and page in found.keys else "report: not written yet")
+    print(f"report: {store.url(page)}" if page in found.keys else "report: not written yet")
     return 0
 
 

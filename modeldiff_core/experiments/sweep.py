@@ -4,12 +4,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 
 from modeldiff_core.errors import ConfigError, DamagedObject
-from modeldiff_core.experiments.experiment import Experiment, Shown, Table, experiment_kind, parse_settings
+from modeldiff_core.experiments.experiment import (
+    KIND,
+    Experiment,
+    Shown,
+    Table,
+    experiment_kind,
+    experiments,
+    parse_settings,
+)
 from modeldiff_core.identity import digest
 from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Wave, survey
 from modeldiff_core.settings import Settings
@@ -19,11 +28,25 @@ FOLDER = "sweeps"
 VERSION = 1
 
 
+class AnyStudy:
+    """Says in the schema of a sweep that a point's study has the settings of some experiment, and no others."""
+
+    def __get_pydantic_json_schema__(self, core: object, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        kinds = {kind: experiments().get(kind).settings for kind in experiments().names() if kind != Sweep.kind}
+        return {"anyOf": [_schema(kind, settings, handler) for kind, settings in kinds.items()]}
+
+
+def _schema(kind: str, settings: type[BaseModel], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """Return the schema of an experiment's study, which may name the experiment."""
+    known = handler.resolve_ref_schema(handler(settings.__pydantic_core_schema__))
+    return {**known, "properties": {KIND: {"const": kind}, **known["properties"]}}
+
+
 class SweepPoint(Settings):
     """A point: its overrides in words, and the whole study there."""
 
     words: str
-    study: dict[str, Any]
+    study: Annotated[dict[str, Any], AnyStudy()]
 
 
 class SweepStudy(Settings):
@@ -182,8 +205,6 @@ def _no_columns(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _point(point: SweepPoint, store: ObjectStore) -> Experiment:
-    from modeldiff_core.experiments.experiment import experiments
-
     try:
         cls = experiments().get(experiment_kind(point.study))
         return cls.of(parse_settings(cls.settings, point.study), store)

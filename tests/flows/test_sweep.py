@@ -1,6 +1,7 @@
-"""A sweep: a grid of comparisons under one parent run, each of them computed once."""
+"""A sweep: a grid of experiments as one run, each result of them computed once."""
 
 import json
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from flows.cli.grid import grid
 from harness.commands import Commands
 from harness.small_studies import UNTESTED
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.study import parse_study
 
 
 def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
-    points = grid(
+    asked = grid(
         [
             "study=digits_watermark",
             "+sweep.subsets.fraction=[0.3,0.5]",
@@ -23,8 +25,9 @@ def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
             "+sweep.algorithm_a.name=['a, b']",
         ]
     )
-    assert len(points) == 4
-    studies = [point.request.study for point in points]
+    points = asked.study.points
+    assert (asked.kind, len(points)) == ("sweep", 4)
+    studies = [parse_study(point.study) for point in points]
     assert [study.subsets.fraction for study in studies] == [0.3, 0.3, 0.5, 0.5]
     assert {study.algorithm_a.name for study in studies} == {"a, b"}
     assert studies[0].algorithm_b.recipe != studies[1].algorithm_b.recipe
@@ -61,6 +64,14 @@ def test_a_point_whose_data_do_not_allow_it_is_named_before_anything_runs(
     assert not list(tmp_path.glob("trainings"))
 
 
+SHARDS = 2 * (4 + 2)
+
+
+def written(root: Path, pattern: str) -> dict[Path, int]:
+    """Return when each file that matches was written."""
+    return {path: path.stat().st_mtime_ns for path in root.glob(pattern) if path.is_file()}
+
+
 def ask(commands: Commands, path: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(
         f"{commands.environment['UI']}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
@@ -76,24 +87,34 @@ def test_points_share_what_they_can_one_that_fails_stops_none_and_nothing_is_don
     rates = "+sweep.algorithm_b.recipe.learning_rate=[1e12,0.1]"
     first = commands.run(*asked, rates, "+sweep.comparison.components=[3]")
     assert first.returncode == 1
-    assert "1 of 2 comparisons failed" in first.stderr
-    assert "learning_rate=1000000000000.0 comparison.components=3" in first.stderr
+    told = re.findall(r"^  swept corner erased (\w+ shard \d+) \((.*)\): Diverged: ", first.stderr, re.MULTILINE)
+    failed = set(told)
+    assert len(failed) == SHARDS // 2, "only those of the rate that is too large"
+    assert {words for _, words in failed} == {
+        "algorithm_b.recipe.learning_rate=1000000000000.0 comparison.components=3"
+    }
     assert "Resume with: modeldiff sweep" in first.stderr
     assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 1
-    shards = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trainings/*/*/shards/*.safetensors")}
+    before = written(tmp_path, "trainings/*/*/shards/*.safetensors")
+    assert len(before) == SHARDS, "A's, which both points share, and those of the other B"
+    (folder,) = tmp_path.glob("comparisons/swept-*")
+    found = written(folder, "**/*")
 
     again = commands.run(*asked, "+sweep.algorithm_b.recipe.learning_rate=[0.1]", "+sweep.comparison.components=[3,4]")
     assert again.returncode == 0, again.stderr
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("trainings/*/*/shards/*.safetensors")} == shards
+    assert written(tmp_path, "trainings/*/*/shards/*.safetensors") == before
     assert again.stdout.count("Report: file://") == 2
-    assert again.stdout.count("0 to train") == 1, "the first point was complete, and not run at all"
+    assert f"{SHARDS} of {SHARDS} shards done before, 0 to train" in again.stdout
+    assert written(folder, "**/*") == found, "the first point was complete, and nothing of it was made again"
 
     runs = ask(commands, "flow_runs/filter", {"flow_runs": {"name": {"any_": ["sweep swept", "compare swept"]}}})
-    children = [run for run in runs if run["name"] == "compare swept"]
-    assert len(children) == 3
-    assert all(run["parent_task_run_id"] for run in children)
+    assert [run["name"] for run in runs] == ["sweep swept"] * 2
+    assert {run["state_name"] for run in runs} == {"Completed", "Failed"}
     tables = ask(commands, "artifacts/filter", {"artifacts": {"key": {"any_": ["swept-sweep"]}}})
     rows = [json.loads(table["data"]) for table in tables]
-    last = next(row for row in rows if len(row) == 2 and row[0]["status"] == "done before")
-    assert last[1]["status"] == "done"
+    assert len(rows) == 2
+    last = next(row for row in rows if [point["status"] for point in row] == ["done", "done"])
     assert all(row["findings"] and row["report"].endswith("index.html") for row in last)
+    part = next(row for row in rows if row != last)
+    assert re.fullmatch(r"\d+ results missing", part[0]["status"])
+    assert part[1]["status"] == "done", "what was found of it is shown although the other point failed"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ LONGER = (
 )
 """A study that is still being trained when its cancellation arrives."""
 SHARDS = 2 * (24 + 2)
+EARLIER = json.loads((Path(__file__).parents[1] / "earlier.json").read_text())
+"""Parameters of the flow ``compare`` as an earlier version gave them for TINY."""
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     study = *LONGER, f"store.root={tmp_path}"
     assert main(["deploy", *study, "deployment.pool=here", "deployment.tags=[mine]"]) == 0
     found = deployment(server, "digits_watermark")
-    assert found["entrypoint"] == "flows.compare.compare"
+    assert found["entrypoint"] == "flows.experiment.compare"
     assert {"mine", "digits_watermark"} <= set(found["tags"])
     form = found["parameter_openapi_schema"]
     assert form["properties"].keys() == {"study", "store", "runner"}
@@ -125,7 +128,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     assert list(tmp_path.glob("comparisons/*/report/index.html"))
     logged = [json.loads(line) for line in (here.folder / "worker.log").read_text().splitlines() if line[:1] == "{"]
-    assert any(entry["msg"] == "%d of %d shards done before, %d to train" for entry in logged)
+    assert any(re.search(r": \d+ of 52 shards done before, \d+ to train$", entry["msg"]) for entry in logged)
     assert main(["retry", run["id"]]) == 2
     assert "expected a run that failed, crashed or was cancelled" in capsys.readouterr().err
 
@@ -136,18 +139,48 @@ def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Comman
     study = *TINY, f"store.root={tmp_path}", "deployment.name=grid"
     assert main(["deploy", *study, "deployment.pool=here", "+sweep.comparison.components=[2,1]"]) == 0
     found = server.ask("deployments/name/sweep/grid")
-    assert found["entrypoint"] == "flows.sweep.sweep"
-    points = found["parameters"]["points"]
-    assert [words for words, _ in points] == ["comparison.components=2", "comparison.components=1"]
-    wrong = [points[0], ["another", {**points[1][1], "code": "os.system"}]]
+    assert found["entrypoint"] == "flows.experiment.sweep"
+    study = found["parameters"]["study"]
+    first, second = study["points"]
+    assert [point["words"] for point in (first, second)] == ["comparison.components=2", "comparison.components=1"]
+    wrong = [first, {"words": "another", "study": {**second["study"], "code": "os.system"}}]
+    asked = {"parameters": {"study": {**study, "points": wrong}}}
     with pytest.raises(urllib.error.HTTPError, match="409"):
-        server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {"points": wrong}})
+        server.ask(f"deployments/{found['id']}/create_flow_run", asked)
 
-    run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
-    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
-    assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
+    completed(server, here, found["id"])
     assert len(list(tmp_path.glob("trainings/*/subsets/shards/*.safetensors"))) == 2 * 4, "shared by the points"
     assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 2
+
+    points = [[point["words"], point["study"]] for point in (first, second)]
+    common = {"store": {**EARLIER["store"], "root": f"file://{tmp_path}"}, "runner": EARLIER["runner"]}
+    for entrypoint, own in (
+        ("flows.sweep.sweep", {"name": "digits_watermark", "points": points}),
+        ("flows.compare.compare", {"study": EARLIER["study"]}),
+    ):
+        completed(server, here, deployed_before(server, entrypoint, {**own, **common}))
+    assert len(list(tmp_path.glob("trainings/*/subsets/shards/*.safetensors"))) == 2 * 4, "the same studies"
+    assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 2
+
+
+def completed(server: PrefectServer, here: Commands, deployment: str) -> None:
+    """Start a run of a deployment and wait until a worker has completed it."""
+    run = server.ask(f"deployments/{deployment}/create_flow_run", {})
+    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
+    assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
+
+
+def deployed_before(server: PrefectServer, entrypoint: str, parameters: dict[str, Any]) -> str:
+    """Return the id of a deployment as an earlier version registered it."""
+    body = {
+        "name": f"before {entrypoint}",
+        "flow_id": server.ask("flows/", {"name": entrypoint.rpartition(".")[2]})["id"],
+        "entrypoint": entrypoint,
+        "path": "",
+        "parameters": parameters,
+        "work_pool_name": "here",
+    }
+    return str(server.ask("deployments/", body)["id"])
 
 
 @pytest.mark.usefixtures("client_here")
@@ -294,7 +327,9 @@ def test_a_run_that_is_unknown_or_of_another_flow_is_no_run_to_retry(
     assert f"a run of compare ({ids['compare']})" in said
     assert ids["strangers"] not in said, "it could not be retried"
     assert main(["retry", ids["strangers"]]) == 2
-    assert "RUN: expected a run of compare or sweep, got 'a run of strangers (of strangers)'" in capsys.readouterr().err
+    assert "RUN: expected a run of compare, compare_adopted, counterfactual or sweep, got 'a run of strangers" in (
+        capsys.readouterr().err
+    )
 
 
 class _Hook(BaseHTTPRequestHandler):

@@ -1,6 +1,7 @@
 """``modeldiff retry`` of runs of the command line: here, under their own name, and only what the store lacks."""
 
 import json
+import re
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,35 @@ from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import shard_key
 
 NAMED = (*UNTESTED, "name=repeated")
-SHARDS = "trainings/*/*/shards/*.safetensors"
+FILES = "trainings/*/*/shards/*.safetensors"
+SHARDS = 2 * (4 + 2)
+EARLIER = json.loads((Path(__file__).parents[1] / "earlier.json").read_text())
+"""Parameters of the flow ``compare`` as an earlier version gave them for TINY."""
+
+
+def send(commands: Commands, path: str, body: object) -> Any:
+    asked = urllib.request.Request(
+        f"{commands.environment['UI']}/api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        return json.load(answer)
 
 
 def runs(commands: Commands, name: str) -> list[dict[str, Any]]:
-    body = json.dumps({"flow_runs": {"name": {"any_": [name]}}}).encode()
-    asked = urllib.request.Request(
-        f"{commands.environment['UI']}/api/flow_runs/filter", body, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(asked, timeout=20) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
+    found: list[dict[str, Any]] = send(commands, "flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}})
     return found
+
+
+def put_failed(commands: Commands, kind: str, parameters: dict[str, Any]) -> str:
+    """Return the id of a failed run as an earlier version left it."""
+    flow = send(commands, "flows/", {"name": kind})["id"]
+    state = {"type": "FAILED", "name": "Failed"}
+    body = {"flow_id": flow, "name": f"{kind} of before", "parameters": parameters, "state": state}
+    return str(send(commands, "flow_runs/", body)["id"])
+
+
+def is_result(path: Path) -> bool:
+    return path.is_file() and ".prefect" not in path.parts
 
 
 def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
@@ -36,7 +55,7 @@ def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
     assert commands.run("compare", *NAMED, f"store.root={tmp_path}").returncode == 1
     (failed,) = runs(commands, "compare repeated")
     assert (failed["state_name"], failed["run_count"]) == ("Failed", 1)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(SHARDS) if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(FILES) if path.is_file()}
     assert before
     (in_the_way / "folder").rmdir()
     in_the_way.rmdir()
@@ -44,7 +63,7 @@ def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
     done = commands.run("retry", "compare repeated")
     assert done.returncode == 0, done.stderr
     assert "1 to train" in done.stdout
-    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob(SHARDS)}
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob(FILES)}
     assert after.keys() - before.keys() == {in_the_way}
     assert after.items() > before.items()
     (completed,) = runs(commands, "compare repeated")
@@ -63,7 +82,9 @@ def test_a_sweep_is_retried_and_runs_the_points_that_failed(commands: Commands, 
     (in_the_way / "folder").mkdir(parents=True)
     failed = commands.run("sweep", *asked, f"store.root={tmp_path}", "+sweep.comparison.components=[2,1]")
     assert failed.returncode == 1
-    assert "1 of 2 comparisons failed:\n  comparison.components=1" in failed.stderr
+    assert re.search(r"1 tasks failed; .*:\n  summary of swept_again \(comparison.components=1\): ", failed.stderr)
+    (page,) = tmp_path.glob("comparisons/swept_again-*/report/index.html")
+    before = page.stat().st_mtime_ns
     (in_the_way / "folder").rmdir()
     in_the_way.rmdir()
 
@@ -72,4 +93,26 @@ def test_a_sweep_is_retried_and_runs_the_points_that_failed(commands: Commands, 
     assert done.stdout.count("Report: file://") == 2
     (swept,) = runs(commands, "sweep swept_again")
     assert (swept["state_name"], swept["run_count"]) == ("Completed", 2)
-    assert len(runs(commands, "compare swept_again")) == 1 + 2, "the first point once, and the second one twice"
+    assert not runs(commands, "compare swept_again"), "points are no runs of their own"
+    assert page.stat().st_mtime_ns == before, "the first point was complete"
+    assert len(list(tmp_path.glob("comparisons/swept_again-*/report/index.html"))) == 2
+
+    study = {**EARLIER["study"], "name": "swept_again", "transformations": []}
+    study["search"] = {**study["search"], "directions": 0}
+    points = [
+        [f"comparison.components={n}", {**study, "comparison": {**study["comparison"], "components": n}}]
+        for n in (2, 1)
+    ]
+    whole = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if is_result(path)}
+    common = {"store": {**EARLIER["store"], "root": str(tmp_path)}, "runner": EARLIER["runner"]}
+    for kind, own in (("sweep", {"name": "swept_again", "points": points}), ("compare", {"study": points[0][1]})):
+        run = put_failed(commands, kind, {**own, **common})
+        done = commands.run("retry", run)
+        assert done.returncode == 0, done.stderr
+        assert f"{SHARDS} of {SHARDS} shards done before, 0 to train" in done.stdout
+        assert done.stdout.count("Report: file://") == (2 if kind == "sweep" else 0)
+        (ended,) = send(commands, "flow_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
+        assert (ended["state_name"], ended["run_count"]) == ("Completed", 1)
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if is_result(path)}
+    assert {path: when for path, when in after.items() if path in whole} == whole
+    assert {path.name for path in after.keys() - whole.keys()} <= {"summary.json"}

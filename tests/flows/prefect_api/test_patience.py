@@ -91,4 +91,5 @@ def test_progress_is_told_when_the_server_is_back(monkeypatch: pytest.MonkeyPatc
         tally.advance(step)
         shown.update()
         assert told or is_away
+    shown.update(last=True)
     assert told == [("created", 50.0, "key"), ("updated", 100.0, made), ("updated", 100.0, made)]
