@@ -1,16 +1,18 @@
 """Stage: predicted and actual changes of every target with their correlation, and a page that shows them."""
 
+import hashlib
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.evaluation.counterfactual import agreement
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.counterfactual.check import CounterfactualCheck
 from modeldiff_core.experiments.counterfactual.removals import read_removal
 from modeldiff_core.plan import Bundle, Cost, Label, Step
 from modeldiff_core.report.counterfactual import RemovalFacts, render_counterfactual
-from modeldiff_core.store import ObjectStore, write_record
+from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.study import StudyConfig
 from modeldiff_core.study.counterfactual import CounterfactualConfig
 
@@ -31,7 +33,16 @@ def verdict_step(check: CounterfactualCheck, label: Label) -> Step:
     needs = tuple(removal.reference for which in (0, 1) for removal in check.removals(which))
     spec = VerdictSpec(check.comparison.study, check.settings)
     name = f"counterfactual check of {check.comparison.study.name}"
-    return Step(name, Bundle(check.record, others), judge, spec, needs, label, Cost(2.0))
+    return Step(name, Bundle(check.record, others), judge, spec, needs, label, Cost(2.0), check=check_files)
+
+
+def check_files(store: ObjectStore, spec: VerdictSpec) -> None:
+    """Raise DamagedObject if the page or a figure is not what was written; older records hold no checksums."""
+    check = CounterfactualCheck(Comparison.of(spec.study), spec.asked)
+    for name, expected in read_record(store, check.record.record).get("sha256", {}).items():
+        key = f"{check.record.key}/{name}"
+        if hashlib.sha256(store.read(key)).hexdigest() != expected:
+            raise DamagedObject(f"{store.url(key)}: does not match its checksum", keys=(key,))
 
 
 def judge(store: ObjectStore, spec: VerdictSpec) -> None:
@@ -73,5 +84,6 @@ def judge_check(store: ObjectStore, check: CounterfactualCheck) -> None:
         "settings": check.settings.model_dump(mode="json"),
         "fraction": study.subsets.fraction,
         "algorithms": algorithms,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
     write_record(store, check.record.record, record)
