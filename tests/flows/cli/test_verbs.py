@@ -137,7 +137,7 @@ def test_what_a_kill_before_the_search_leaves(root: Path, told: Told) -> None:
     assert {path.name.partition("-")[0] for path in found} == set(parts)
     gone = [path for one in found for path in (one, *one.glob("*"))]
     folder = (root / "store" / experiment.summary.record).parent
-    gone += [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("counterfactual")]
+    gone += [path for path in folder.rglob("*") if "/counterfactual-" not in str(path)]
     whole = {path: path.read_bytes() for path in gone if path.is_file()}
     for path in whole:
         path.unlink()
