@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import psutil
 import pytest
 from prefect.context import refresh_global_settings_context
@@ -199,6 +200,33 @@ def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(server: P
             server.ask(f"deployments/{found['id']}/create_flow_run", {"parameters": {name: changed}})
     run = server.ask(f"deployments/{found['id']}/create_flow_run", {})
     server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}})
+
+
+@pytest.mark.usefixtures("client_here")
+def test_every_experiment_is_deployed_as_its_own_flow(
+    server: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, pool = f"store.root={tmp_path / 'store'}", ("deployment.pool=here", "deployment.name=other")
+    keys = []
+    for seed in (1, 2):
+        np.save(tmp_path / "scores.npy", np.random.default_rng(seed).normal(size=(30, 100)))
+        scores = (f"scores={tmp_path}/scores.npy", "orientation=targets_train")
+        assert main(["adopt", f"name=n{seed}", *scores, place]) == 0
+        keys.append(capsys.readouterr().out.split()[-1])
+    sides = [f"a={keys[0]}", f"b={keys[1]}", "comparison.components=2"]
+    for kind, asked, own in (
+        ("counterfactual", (), {"counterfactual", "algorithm_a"}),
+        ("compare_adopted", sides, {"a", "b", "evaluation_models"}),
+        ("sweep", ("+sweep.comparison.components=[2,1]",), {"points"}),
+    ):
+        chosen = [] if kind == "sweep" else [f"experiment={kind}"]
+        assert main(["deploy", *chosen, *asked, place, *pool]) == 0
+        found = server.ask(f"deployments/name/{kind}/other")
+        assert found["entrypoint"] == f"flows.experiment.{kind}"
+        form = found["parameter_openapi_schema"]
+        study = form["definitions"][form["properties"]["study"]["$ref"].rpartition("/")[2]]
+        assert own <= study["properties"].keys()
+        assert ("algorithm_a" in study["properties"]) == (kind == "counterfactual")
 
 
 @pytest.mark.usefixtures("client_here")

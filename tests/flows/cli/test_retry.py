@@ -2,13 +2,17 @@
 
 import json
 import re
+import shlex
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.cli.compose import request
+from flows.resolve import experiment_of
 from harness.commands import Commands
 from harness.small_studies import UNTESTED
 from modeldiff_core.experiments.compare.comparison import Comparison
@@ -116,3 +120,53 @@ def test_a_sweep_is_retried_and_runs_the_points_that_failed(commands: Commands, 
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if is_result(path)}
     assert {path: when for path, when in after.items() if path in whole} == whole
     assert {path.name for path in after.keys() - whole.keys()} <= {"summary.json"}
+
+
+@contextmanager
+def blocked(path: Path) -> Iterator[None]:
+    """A folder stands where an object should be written."""
+    (path / "folder").mkdir(parents=True)
+    yield
+    (path / "folder").rmdir()
+    path.rmdir()
+
+
+@pytest.mark.nightly
+def test_a_check_and_an_adopted_comparison_are_retried_and_swept(commands: Commands, tmp_path: Path) -> None:
+    place = f"store.root={tmp_path}"
+    checks = ("counterfactual.targets=3", "counterfactual.top_k=5", "counterfactual.models=4")
+    check = (*UNTESTED, "name=checked_again", *checks, place)
+    retried_and_swept(commands, "counterfactual", check, "+sweep.counterfactual.top_k=[5,10]")
+    keys = [str(path.relative_to(tmp_path).with_suffix("")) for path in tmp_path.glob("trainings/*/margins-*.json")]
+    settings = (
+        "evaluation_models=10",
+        "regression.n_lambdas=4",
+        "comparison.components=2",
+        "comparison.permutations=2",
+    )
+    sides = (f"{side}={key}" for side, key in zip("ab", keys, strict=True))
+    adopted = (*sides, "name=adopted_again", *settings, place)
+    retried_and_swept(commands, "compare_adopted", adopted, "+sweep.comparison.components=[2,1]")
+
+
+def retried_and_swept(commands: Commands, kind: str, asked: tuple[str, ...], axis: str) -> None:
+    """Let an experiment fail at its summary, retry it, and sweep it with another point."""
+    experiment, verb = experiment_of(request(asked, kind)), kind.replace("_", "-")
+    summary = Path(asked[-1].partition("=")[2]) / experiment.summary.record
+    run = f"{kind} {experiment.name}"
+    with blocked(summary):
+        failed = commands.run(verb, *asked)
+        assert failed.returncode == 1, failed.stdout + failed.stderr
+        assert failed.stderr.endswith(f"Resume with: modeldiff {verb} {shlex.join(asked)}\n")
+    (before,) = runs(commands, run)
+    done = commands.run("retry", run)
+    assert done.returncode == 0, done.stderr
+    (after,) = runs(commands, run)
+    assert (after["id"], after["state_name"], after["run_count"]) == (before["id"], "Completed", 2)
+    written = summary.stat().st_mtime_ns
+    swept = commands.run("sweep", f"experiment={kind}", *asked, axis)
+    assert swept.returncode == 0, swept.stderr
+    assert swept.stdout.count(" Report: file://") == 2
+    assert summary.stat().st_mtime_ns == written, "the first point was complete"
+    assert [one["state_name"] for one in runs(commands, f"sweep {experiment.name}")] == ["Completed"]
+    assert len(runs(commands, run)) == 1, "points are no runs of their own"
