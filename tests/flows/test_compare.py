@@ -87,8 +87,9 @@ def test_the_summary_has_the_promised_keys_and_the_report_stands(finished_run: F
 
 def test_a_second_run_trains_nothing(commands: Commands, copied: Path) -> None:
     before = written(copied)
-    out = commands.compare(copied).stdout
-    assert f"{SHARDS} of {SHARDS} shards done before, 0 to train" in out
+    done = commands.compare(copied)
+    assert f"{SHARDS} of {SHARDS} shards done before, 0 to train" in done.stdout
+    assert "INFO" not in done.stdout + done.stderr, "logs go to Prefect alone"
     assert written(copied) == before
 
 
