@@ -122,7 +122,6 @@ def _whole_of(folder: str, keys: Collection[str]) -> str | None:
         f"{folder}/record.json",
         f"{folder}/files.json",
         f"{folder.rpartition('/')[0]}/files.json",
-        f"{folder}/summary.json",
         f"{folder}.json",
     )
     return next((place for place in places if place in keys), None)

@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from flows.cli import main
+from harness.commands import Commands
 
 DATASET = ("dataset=digits", "dataset.n_train=100", "dataset.n_test=40")
 QUICK = ("regression.n_lambdas=3", "comparison.components=2", "comparison.permutations=2", "evaluation_models=20")
+
+
+@pytest.fixture(autouse=True)
+def server(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this process are recorded by the server of the session's commands."""
+    monkeypatch.setenv("MODELDIFF_HOME", commands.environment["MODELDIFF_HOME"])
 
 
 def pair(folder: Path, seed: int) -> dict[str, Path]:
@@ -50,7 +57,8 @@ def test_margins_in_compared_with_a_report_and_out_again(capsys: pytest.CaptureF
         f"Report: file://{folder}/report/index.html",
     ]
     summary = json.loads((folder / "summary.json").read_text())
-    assert lines[:-3] == summary["findings"]
+    assert lines[0].startswith("Prefect UI: http://127.0.0.1:")
+    assert lines[1:-3] == summary["findings"]
     assert summary["lds"]["a"]["mean"] > 0.2
     page = (folder / "report/index.html").read_text()
     assert "first" in page
@@ -76,7 +84,7 @@ def test_attributions_in_and_compared(capsys: pytest.CaptureFixture[str], tmp_pa
         assert refused[0].startswith("modeldiff: orientation: expected targets_train or train_targets")
         keys.append(out(capsys, *asked, "orientation=targets_train")[1])
     lines = out(capsys, "compare-adopted", f"a={keys[0]}", f"b={keys[1]}", "comparison.components=2", store)
-    assert "were not tested against chance" in lines[0]
+    assert "were not tested against chance" in lines[1]
     (folder,) = (tmp_path / "store/comparisons").glob("adopted-*")
     assert lines[-1] == f"Report: file://{folder}/report/index.html"
     assert sorted(path.name for path in folder.iterdir()) == ["directions.csv", "report", "study.json", "summary.json"]
