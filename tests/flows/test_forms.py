@@ -15,6 +15,7 @@ COMPARED = {
     "name",
     "dataset",
     "targets",
+    "output",
     "algorithm_a",
     "algorithm_b",
     "subsets",
