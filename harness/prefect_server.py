@@ -18,6 +18,9 @@ from harness.ports import free_ports
 
 PASSWORD = "operator:secret-of-the-tests-51c0"
 
+BUSY = 30.0
+"""Seconds for which a server may answer that it is busy, as Prefect's own client lets it."""
+
 
 @dataclass
 class PrefectServer:
@@ -50,8 +53,15 @@ class PrefectServer:
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.api}/{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.loads(answer.read() or b"null")
+        end = time.monotonic() + BUSY
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as error:  # 503: its SQLite is locked by another of its own threads
+                if error.code != 503 or time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
 
     def state(self, run_id: str) -> str:
         return str(self.ask(f"flow_runs/{run_id}")["state_name"])
