@@ -204,8 +204,9 @@ ACCEPTING = """
 import socket
 from flows.prefect_api.supervisor import _bind
 with socket.socket() as listener:
-    print(_bind(listener, None), flush=True)
+    port = _bind(listener, None)
     listener.listen()
+    print(port, flush=True)
     accepted = listener.accept()
     print("accepted", flush=True)
     input()
