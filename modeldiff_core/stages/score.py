@@ -9,6 +9,7 @@ from modeldiff_core.evaluation import scores_with_intervals
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.plan import Label, Record, Reference, Step, refer
 from modeldiff_core.responses import FullModels
+from modeldiff_core.stages.effects import full_models
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import MarginMatrix, ObjectStore, write_record
@@ -40,7 +41,8 @@ class TrainedScore:
 
     def step(self, name: str, label: Label) -> Step:
         """Return the step that makes it."""
-        return Step(name, Record(self.reference), score, self, (self.regression.reference,), label)
+        needs = (self.regression.reference, *full_models(self.training, self.full_models))
+        return Step(name, Record(self.reference), score, self, needs, label)
 
 
 @dataclass(frozen=True)

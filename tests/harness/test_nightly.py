@@ -81,6 +81,7 @@ def test_a_failed_test_is_told_before_the_next_one_ends(
 ) -> None:
     (tmp_path / "test_three.py").write_text(TESTS)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this test may run in a worker, the part does not
     words = (
         "-m",
         "pytest",
