@@ -136,7 +136,7 @@ def whole_shard(clock: _Clock, task: Task, name: str, way: Execution, one: Measu
     sampler = SubsetSampler(len(task.train), 0.5, 0)
     finish(bench.device)
     began = perf_counter()
-    train_subset_models(shorter, sampler, range(models), way)
+    train_subset_models(shorter, sampler.masks(range(models)), range(models), way)
     finish(bench.device)
     each = (perf_counter() - began) / models
     part = "" if epochs == recipe.epochs else f", {epochs} of {recipe.epochs} epochs"

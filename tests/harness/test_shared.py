@@ -1,8 +1,8 @@
 """Folders that the workers of a session share."""
 
-import multiprocessing
 import os
-import time
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,24 +16,28 @@ def factory(base: Path) -> Any:
     return SimpleNamespace(getbasetemp=lambda: base)
 
 
-def slowly(folder: Path) -> None:
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from harness.shared import made_once
+
+def slowly(folder):
     time.sleep(0.3)
-    (folder / f"{os.getpid()}").touch()
+    (folder / str(os.getpid())).touch()
 
-
-def worker(base: str, number: int) -> None:
-    os.environ["PYTEST_XDIST_WORKER"] = f"gw{number}"
-    (Path(base) / f"popen-gw{number}").mkdir()
-    made_once(factory(Path(base) / f"popen-gw{number}"), "one", slowly)
+base = Path(sys.argv[1]) / f"popen-{os.environ['PYTEST_XDIST_WORKER']}"
+base.mkdir()
+made_once(SimpleNamespace(getbasetemp=lambda: base), "one", slowly)
+"""
 
 
 def test_one_of_several_workers_makes_it(tmp_path: Path) -> None:
-    workers = [multiprocessing.get_context("fork").Process(target=worker, args=(str(tmp_path), i)) for i in range(3)]
-    for process in workers:
-        process.start()
-    for process in workers:
-        process.join(60)
-    assert [process.exitcode for process in workers] == [0, 0, 0]
+    command = [sys.executable, "-c", WORKER, str(tmp_path)]
+    root = str(Path(__file__).parents[2])
+    surroundings = ({**os.environ, "PYTHONPATH": root, "PYTEST_XDIST_WORKER": f"gw{number}"} for number in range(3))
+    workers = [subprocess.Popen(command, env=environment) for environment in surroundings]
+    assert [process.wait(60) for process in workers] == [0, 0, 0]
     assert len(list((tmp_path / "shared/one").iterdir())) == 1
 
 

@@ -135,7 +135,7 @@ def test_predictions_rank_models_that_were_never_seen() -> None:
     found = Trak().attribute(task, iter([trained.weights()]))
     assert np.isfinite(found.weights).all()
     assert found.weights.shape == (60, 120)
-    seen = train_subset_models(task, SubsetSampler(120, 0.5, 0), range(60), Execution())
+    seen = train_subset_models(task, SubsetSampler(120, 0.5, 0).masks(range(60)), range(60), Execution())
     scores = linear_datamodeling_score(found.weights, found.bias, seen.masks, seen.margins)
     assert scores.mean() > 0.1
     again = Trak().attribute(task, iter([trained.weights()]))

@@ -89,7 +89,7 @@ def plain_margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def test_a_shard_holds_the_margins_of_its_models() -> None:
     algorithm, execution = Stub(), Execution("cpu", 7)
     work, models = task(algorithm), range(40, 60)
-    found = train_subset_models(work, SAMPLER, models, execution)
+    found = train_subset_models(work, SAMPLER.masks(models), models, execution)
     assert algorithm.asked == [(list(models), 9, execution)]
     masks = SAMPLER.masks(models)
     np.testing.assert_array_equal(found.masks, masks)
@@ -107,8 +107,8 @@ def test_a_shard_holds_the_margins_of_its_models() -> None:
 def test_a_diverged_model_is_marked_and_silenced_and_its_neighbours_are_not(value: float) -> None:
     """Model 3 gives one logit that is not finite, for a class that is not even the target's."""
     models = range(20)
-    found = train_subset_models(task(Stub({3: value})), SAMPLER, models, Execution())
-    sound = train_subset_models(task(Stub()), SAMPLER, models, Execution())
+    found = train_subset_models(task(Stub({3: value})), SAMPLER.masks(models), models, Execution())
+    sound = train_subset_models(task(Stub()), SAMPLER.masks(models), models, Execution())
     assert np.flatnonzero(found.diverged).tolist() == [3]
     assert not found.margins[3].any()
     assert sound.margins[3].all()
@@ -120,10 +120,12 @@ def test_a_diverged_model_is_marked_and_silenced_and_its_neighbours_are_not(valu
 def test_too_many_diverged_models_are_an_error_that_names_them() -> None:
     spoilt = {103: np.nan, 117: np.inf}
     with pytest.raises(Diverged, match=r"^2 of the 20 subset models 100\.\.119 ended .*: 103, 117\. Lower recipe\."):
-        train_subset_models(task(Stub(spoilt)), SAMPLER, range(100, 120), Execution())
+        train_subset_models(task(Stub(spoilt)), SAMPLER.masks(range(100, 120)), range(100, 120), Execution())
     with pytest.raises(Diverged, match=r"20 of the 20 .* \(at most 5% may\): 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …\. "):
-        train_subset_models(task(Stub(dict.fromkeys(range(20), np.nan))), SAMPLER, range(20), Execution())
-    found = train_subset_models(task(Stub(spoilt)), SAMPLER, range(100, 140), Execution())
+        train_subset_models(
+            task(Stub(dict.fromkeys(range(20), np.nan))), SAMPLER.masks(range(20)), range(20), Execution()
+        )
+    found = train_subset_models(task(Stub(spoilt)), SAMPLER.masks(range(100, 140)), range(100, 140), Execution())
     assert np.flatnonzero(found.diverged).tolist() == [3, 17], "2 of 40 are tolerated"
 
 

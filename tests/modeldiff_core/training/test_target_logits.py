@@ -64,7 +64,7 @@ def test_margins_are_the_same_bits(
     margins = []
     for share in (0.5, 1e-12):
         execution = Execution(stack=3, resident_share=share)
-        margins.append(train_subset_models(task(data, recipe), sampler, range(3), execution).margins)
+        margins.append(train_subset_models(task(data, recipe), sampler.masks(range(3)), range(3), execution).margins)
         assert bool(read) == (share < 0.5)
     assert read == [(41, 16)] * len(read), "in slices that leave a smaller one at the end"
     assert margins[0].shape == (3, 41)
@@ -84,7 +84,7 @@ def test_logits_of_an_ensemble_are_the_same_bits(data: Dataset, read: list[tuple
 def test_models_that_take_arrays_are_given_them(data: Dataset, read: list[tuple[int, int]]) -> None:
     sampler = SubsetSampler(60, 0.5, 0)
     few = Execution(resident_share=1e-12)
-    found = train_subset_models(task(data, SklearnClassifier("GaussianNB")), sampler, range(2), few)
+    found = train_subset_models(task(data, SklearnClassifier("GaussianNB")), sampler.masks(range(2)), range(2), few)
     assert found.margins.std() > 0.01
     assert not read
 
