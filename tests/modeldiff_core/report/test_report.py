@@ -338,7 +338,7 @@ def test_an_end_says_and_shows_what_its_images_share(pages):
 def test_only_what_the_search_confirmed_is_drawn(pages, files):
     effects = pages["transformations"].words("main")
     assert "1 of 2 was confirmed." in effects
-    assert "OrderedExamples A−B 1, B−A 2." in effects
+    assert "Along A−B 1, B−A 2." in effects
     assert "strongest patch → class 8 distinguishing" in effects
     assert "less contrast B−A 1 own class +2.0 [0.0, 4.0]" in effects
     assert "The search confirmed along this direction: strongest patch" in pages["direction-a-b-1"].words()
