@@ -62,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         place = [f"store.root={settings.root}", f"store.endpoint={settings.endpoint}"]
         done = commands.run("compare", *TINY, *place)
         assert done.returncode == 0, done.stdout + done.stderr
-        failed = commands.run("compare", *TINY, *place, "algorithm_b.recipe.learning_rate=1000")
+        failed = commands.run("compare", *TINY, *place, "algorithm_b.recipe.learning_rate=1e12")
         assert failed.returncode == 1, failed.stdout + failed.stderr
         refused = Commands({**commands.environment, "AWS_ACCESS_KEY_ID": "nobody"}, folder).run(
             "compare", *TINY, *place
