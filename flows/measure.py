@@ -9,7 +9,7 @@ from modeldiff_core.plan import Step
 from modeldiff_core.responses import FullModels, SubsetModels
 from modeldiff_core.responses.probe import probe_here
 from modeldiff_core.stages.shards import ShardSpec
-from modeldiff_core.training.workers import on_one_thread
+from modeldiff_core.threads import on_one_thread
 
 KINDS = {SubsetModels: "subsets", FullModels: "ensemble"}
 

@@ -20,7 +20,8 @@ from typing import Any
 from prefect.utilities.timeout import timeout
 
 from modeldiff_core.errors import ModelDiffError
-from modeldiff_core.training.workers import begin_worker, one_thread
+from modeldiff_core.threads import one_thread
+from modeldiff_core.training.workers import begin_worker
 
 Stage = Callable[..., dict[str, Any]]
 

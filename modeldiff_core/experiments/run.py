@@ -19,7 +19,6 @@ from modeldiff_core.experiments.experiment import (
 from modeldiff_core.plan import Bar, InProcess, Progress, Survey, run, survey
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.training import Execution
-from modeldiff_core.training.workers import on_one_thread
 
 Study = Mapping[str, Any] | BaseModel | str | Path
 """A study as plain values, as validated settings, or as the path of a file that holds one as JSON."""
@@ -65,8 +64,7 @@ def run_study(
     """
     experiment, store = open_experiment(study, root)
     experiment.check()
-    with on_one_thread():
-        run(experiment, store, InProcess(store, execution or Execution()), progress or Bar())
+    run(experiment, store, InProcess(store, execution or Execution()), progress or Bar())
     return experiment.shown(store)
 
 

@@ -14,6 +14,7 @@ from modeldiff_core.plan.progress import Advance, NoProgress, Progress, Tally
 from modeldiff_core.plan.reference import Reference
 from modeldiff_core.plan.step import Step, Wave
 from modeldiff_core.store import ObjectStore
+from modeldiff_core.threads import on_one_thread
 
 REPAIRS = 3
 """How often one object may turn out damaged before the run gives up."""
@@ -49,7 +50,7 @@ class Submit(Protocol):
 
 
 class InProcess:
-    """Carries out steps one after the other in this process.
+    """Carries out steps one after the other in this process, on one thread as workers do, so that the bits are theirs.
 
     Args:
         store: Where results are kept.
@@ -64,7 +65,7 @@ class InProcess:
         outcome = Outcome()
         for step in steps:
             try:
-                with deadline(step.limit):
+                with on_one_thread(), deadline(step.limit):
                     result = perform(self.store, step.work(), self.execution)
             except (ModelDiffError, OSError, ArithmeticError, LookupError, TypeError, ValueError) as error:
                 outcome.failures[step.name] = error

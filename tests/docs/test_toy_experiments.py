@@ -27,8 +27,6 @@ from modeldiff_core.experiments.experiment import experiments, parse_settings
 from modeldiff_core.plan import InProcess, run
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.training import Execution
-from modeldiff_core.training.workers import one_thread
-one_thread()
 kind, root, study = sys.argv[1:]
 cls, store = experiments().get(kind), ObjectStore(StoreSettings(root=root))
 run(cls.of(parse_settings(cls.settings, json.loads(study)), store), store, InProcess(store, Execution()))
