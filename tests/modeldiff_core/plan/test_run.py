@@ -5,8 +5,12 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from modeldiff_core.identity import plain
 from modeldiff_core.plan import (
@@ -26,7 +30,8 @@ from modeldiff_core.plan import (
 from modeldiff_core.plan.failures import failure_key
 from modeldiff_core.plan.progress import Advance, NoProgress
 from modeldiff_core.plan.run import REPAIRS
-from modeldiff_core.store import ObjectStore
+from modeldiff_core.store import ObjectStore, write_record
+from tests.modeldiff_core.plan import toys
 from tests.modeldiff_core.plan.toys import Toy, Toys, chain, doing, plan_of, step, total
 
 REPOSITORY = Path(__file__).parents[3]
@@ -40,6 +45,33 @@ def test_the_longest_steps_of_a_wave_start_first(store: ObjectStore, made: list[
     seconds = {"a": 1.0, "b": 20.0, "c": 3.0, "d": 3.0, "e": 0.1}
     go(Toys(([step(Toy(name), cost) for name, cost in seconds.items()], [step(Toy("last"), 100.0)])), store)
     assert made == ["b", "c", "d", "a", "e", "last"], "equal ones keep their order, and a later wave waits"
+
+
+def threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info()} | {torch.get_num_threads()}
+
+
+def test_a_step_computes_on_one_thread_however_many_there_are(
+    store: ObjectStore, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[int]] = []
+
+    def noted(*args: Any) -> None:
+        seen.append(threads())
+        write_record(*args)
+
+    monkeypatch.setattr(toys, "write_record", noted)
+    np.linalg.inv(np.eye(2))  # a pool of threads is listed once its library is loaded
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threadpool_limits(2):
+            go(plan_of(Toy("a")), store)
+            assert threads() == {2}
+    finally:
+        torch.set_num_threads(before)
+    assert made == ["a"]
+    assert seen == [{1}]
 
 
 def test_what_is_there_is_not_made_again(store: ObjectStore, made: list[str]) -> None:
