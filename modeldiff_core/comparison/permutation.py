@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.comparison.crossfit import CrossFit, Halves, Parts, cross_fit
-from modeldiff_core.comparison.replicates import Replicates
 from modeldiff_core.datamodels.protocol import Counts, Refit
 from modeldiff_core.identity import generator
+from modeldiff_core.statistics.replicates import Replicates
 
 Method = Literal["pca", "crossfit"]
 """Directions of a half from PCA of its residuals, or from the cross-covariance of those of its two quarters."""

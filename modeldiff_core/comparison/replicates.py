@@ -1,80 +1,21 @@
-"""Replicates: what is exchangeable between repetitions, and what follows from that alone.
+"""What follows from replicates alone: cross-fitted values, stability, exchange tests, bootstrap intervals.
 
-A replicate is a group of rows that is drawn as a whole: a model, all models of a mask, a whole training, a checkpoint.
 Whatever turns weights over rows into attributions can be cross-fitted, bootstrapped, and tested by exchanges; the code
 here knows nothing of how it is done.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
+
+from modeldiff_core.statistics.replicates import Replicates
 
 Estimate = Callable[[np.ndarray], np.ndarray]
 """Weights over rows [rows] to attributions [targets, units]."""
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Attributions [targets, units] to values [values], of which the largest is tested."""
-MOST_PATTERNS = 12
-"""Most replicates of which every exchange is taken: 2^(R−1) patterns of signs."""
-
-
-@dataclass(frozen=True)
-class Replicates:
-    """The replicates of rows.
-
-    Attributes:
-        groups: The replicate of each row; rows of one mask, or of one training, share theirs.
-        paired: Whether replicate g of one side belongs to replicate g of the other, as models of one mask do.
-    """
-
-    groups: Int[np.ndarray, " rows"]
-    paired: bool = True
-
-    @classmethod
-    def single(cls, rows: int) -> "Replicates":
-        """Return replicates of one row each."""
-        return cls(np.arange(rows))
-
-    @cached_property
-    def _ranks(self) -> Int[np.ndarray, " rows"]:
-        """The place of each row's group among all groups, in their order."""
-        return np.asarray(np.unique(self.groups, return_inverse=True)[1])
-
-    def __len__(self) -> int:
-        return len(np.unique(self.groups))
-
-    def half(self, which: int) -> Bool[np.ndarray, " rows"]:
-        """Return the rows of every other replicate, from number `which` (0 or 1) on; no replicate is split."""
-        return np.asarray(self._ranks % 2 == which)
-
-    def rows_of(self, chosen: Bool[np.ndarray, " replicates"]) -> Bool[np.ndarray, " rows"]:
-        """Return the rows of the chosen replicates."""
-        return np.asarray(chosen[self._ranks])
-
-    def exchange(self, random: np.random.Generator) -> Bool[np.ndarray, " rows"]:
-        """Return the rows that change sides in a random exchange: each replicate with probability 1/2, as a whole."""
-        return self.rows_of(random.random(len(self)) < 0.5)
-
-    def signs(self, draws: int, random: np.random.Generator) -> Float[np.ndarray, "patterns rows"]:
-        """Return patterns of signs under exchanges of whole replicates, the first of them as it is.
-
-        All 2^(R−1) of them for up to MOST_PATTERNS replicates (to change every sign changes no statistic that is
-        symmetric in the sides), else that many random ones.
-        """
-        count = len(self)
-        if count <= MOST_PATTERNS:
-            patterns = np.array([(1.0, *rest) for rest in product((1.0, -1.0), repeat=count - 1)])
-        else:
-            patterns = np.vstack([np.ones(count), np.where(random.random((draws, count)) < 0.5, -1.0, 1.0)])
-        return np.asarray(patterns[:, self._ranks])
-
-    def bootstrap(self, random: np.random.Generator) -> Float[np.ndarray, " rows"]:
-        """Return weights of rows in a bootstrap sample of replicates; they sum to the number of rows in expectation."""
-        drawn = random.integers(len(self), size=len(self))
-        return np.asarray(np.bincount(drawn, minlength=len(self))[self._ranks], np.float64)
 
 
 def cross_fitted(

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from modeldiff_core.comparison import Method, Pairs, common_fits, cross_fit, permuted_differences
-from modeldiff_core.comparison.replicates import Replicates
 from modeldiff_core.datamodels import fit_lasso, fit_ridge
 from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.statistics import p_values
+from modeldiff_core.statistics.replicates import Replicates
 from modeldiff_core.subsets import SubsetSampler
 
 TRAIN, TARGETS, MODELS = 40, 30, 300

@@ -1,53 +1,15 @@
-"""Replicates are drawn as wholes; tests and intervals hold their level whatever the estimate is."""
+"""Tests and intervals hold their level whatever the estimate is."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from modeldiff_core.comparison.replicates import (
-    MOST_PATTERNS,
-    Replicates,
     bootstrap_interval,
     cross_fitted,
     exchange_test,
     stability,
 )
-
-
-@given(groups=st.lists(st.integers(0, 5), min_size=2, max_size=30), seed=st.integers(0, 99))
-def test_no_replicate_is_ever_split(groups: list[int], seed: int) -> None:
-    replicates, random = Replicates(np.array(groups)), np.random.default_rng(seed)
-    drawn = [replicates.half(0), replicates.exchange(random), replicates.bootstrap(random)]
-    drawn += list(replicates.signs(5, random))
-    for values in drawn:
-        for group in set(groups):
-            assert len({values[row] for row, own in enumerate(groups) if own == group}) == 1
-    np.testing.assert_array_equal(replicates.half(0), ~replicates.half(1))
-
-
-def test_halves_of_single_rows_are_even_and_odd() -> None:
-    np.testing.assert_array_equal(Replicates.single(7).half(1), np.arange(7) % 2 == 1)
-
-
-@pytest.mark.parametrize("count", [2, 5, MOST_PATTERNS])
-def test_every_pattern_is_taken_once_up_to_the_other_sign(count: int) -> None:
-    patterns = Replicates.single(count).signs(3, np.random.default_rng(0))
-    assert patterns.shape == (2 ** (count - 1), count)
-    assert (patterns[0] == 1).all()
-    assert len({tuple(row) for row in np.vstack([patterns, -patterns])}) == 2**count
-
-
-def test_many_replicates_take_random_patterns() -> None:
-    patterns = Replicates.single(20).signs(300, np.random.default_rng(0))
-    assert patterns.shape == (301, 20)
-    assert abs(patterns[1:].mean()) < 0.05
-
-
-def test_bootstrap_weights_count_draws_of_replicates() -> None:
-    replicates = Replicates(np.array([3, 3, 8, 8, 8, 9]))
-    weights = np.mean([replicates.bootstrap(np.random.default_rng(seed)) for seed in range(4000)], axis=0)
-    np.testing.assert_allclose(weights, 1, atol=0.08)
+from modeldiff_core.statistics.replicates import Replicates
 
 
 def ridge(x: np.ndarray, y: np.ndarray) -> object:

@@ -1,0 +1,94 @@
+"""Replicates: rows that are repetitions of one another and are drawn, split and exchanged as a whole."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+MOST_PATTERNS = 12
+"""Most replicates of which every exchange is taken: 2^(R−1) patterns of signs."""
+
+
+def equal_masks(masks: Bool[np.ndarray, "rows units"]) -> Int[np.ndarray, " rows"]:
+    """Return a number for each row that rows with the same mask share, in the order in which masks first appear.
+
+    With no mask twice that is the number of the row.
+    """
+    numbers: dict[bytes, int] = {}
+    packed = np.packbits(masks, axis=1)
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in packed], np.int64)
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The replicates of rows: a model, all models of a mask, a whole training, a checkpoint.
+
+    Attributes:
+        groups: The replicate of each row; rows of one mask, or of one training, share theirs.
+
+    """
+
+    groups: Int[np.ndarray, " rows"]
+
+    @classmethod
+    def single(cls, rows: int) -> "Replicates":
+        """Return replicates of one row each."""
+        return cls(np.arange(rows))
+
+    @classmethod
+    def repeated(cls, rows: int, times: int) -> "Replicates":
+        """Return replicates of `times` rows that follow one another."""
+        return cls(np.arange(rows) // times)
+
+    @classmethod
+    def of_masks(cls, masks: Bool[np.ndarray, "rows units"]) -> "Replicates":
+        """Return replicates of rows with equal masks; single rows where no two are equal."""
+        return cls(equal_masks(masks))
+
+    @cached_property
+    def _ranks(self) -> Int[np.ndarray, " rows"]:
+        """The place of each row's group among all groups, in their order."""
+        return np.asarray(np.unique(self.groups, return_inverse=True)[1])
+
+    def __len__(self) -> int:
+        return len(np.unique(self.groups))
+
+    def select(self, rows: Bool[np.ndarray, " rows"] | Int[np.ndarray, " rows"] | slice) -> "Replicates":
+        """Return the replicates of some of the rows."""
+        return Replicates(self.groups[rows])
+
+    def begun_before(self, row: int) -> Bool[np.ndarray, " rows"]:
+        """Return the rows of the replicates that have a row before this one."""
+        return np.isin(self.groups, self.groups[:row])
+
+    def half(self, which: int) -> Bool[np.ndarray, " rows"]:
+        """Return the rows of every other replicate, from number `which` (0 or 1) on; no replicate is split."""
+        return np.asarray(self._ranks % 2 == which)
+
+    def rows_of(self, chosen: Bool[np.ndarray, " replicates"]) -> Bool[np.ndarray, " rows"]:
+        """Return the rows of the chosen replicates."""
+        return np.asarray(chosen[self._ranks])
+
+    def exchange(self, random: np.random.Generator) -> Bool[np.ndarray, " rows"]:
+        """Return the rows that change sides in a random exchange: each replicate with probability 1/2, as a whole."""
+        return self.rows_of(random.random(len(self)) < 0.5)
+
+    def signs(self, draws: int, random: np.random.Generator) -> Float[np.ndarray, "patterns rows"]:
+        """Return patterns of signs under exchanges of whole replicates, the first of them as it is.
+
+        All 2^(R−1) of them for up to MOST_PATTERNS replicates (to change every sign changes no statistic that is
+        symmetric in the sides), else that many random ones.
+        """
+        count = len(self)
+        if count <= MOST_PATTERNS:
+            patterns = np.array([(1.0, *rest) for rest in product((1.0, -1.0), repeat=count - 1)])
+        else:
+            patterns = np.vstack([np.ones(count), np.where(random.random((draws, count)) < 0.5, -1.0, 1.0)])
+        return np.asarray(patterns[:, self._ranks])
+
+    def bootstrap(self, random: np.random.Generator) -> Float[np.ndarray, " rows"]:
+        """Return weights of rows in a bootstrap sample of replicates; they sum to the number of rows in expectation."""
+        drawn = random.integers(len(self), size=len(self))
+        return np.asarray(np.bincount(drawn, minlength=len(self))[self._ranks], np.float64)
