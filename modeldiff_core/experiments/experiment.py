@@ -1,8 +1,9 @@
 """The contract of an experiment, and the registry of all of them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -46,8 +47,31 @@ class Shown:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Experiment(Protocol):
+class Summarized(ABC):
+    """What has a folder of its own, with a summary and a report."""
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Digest of everything that decides its numbers."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> str:
+        """Where the summary and the report stand."""
+
+    @property
+    def summary(self) -> Reference:
+        """The record of what was found."""
+        return Reference(self.folder, self.digest, f"{self.folder}/summary.json")
+
+    @property
+    def report(self) -> Reference:
+        """The page for people, written after all its figures."""
+        return Reference(self.folder, self.digest, f"{self.folder}/report/index.html")
+
+
+class Experiment(Summarized):
     """A study resolved against its data and a store; everything but `shown` and `now` is a pure function of both.
 
     It is a ``Plan``: its waves are all of its work.
@@ -61,71 +85,68 @@ class Experiment(Protocol):
 
     kind: ClassVar[str]
     settings: ClassVar[type[BaseModel]]
-    command: ClassVar[str]
+    command: ClassVar[str] = "run"
+    if TYPE_CHECKING:  # at run time a property here would be taken for the default of a member's field of that name
+
+        @property
+        def study(self) -> Any: ...
 
     @classmethod
+    @abstractmethod
     def of(cls, study: Any, store: ObjectStore) -> "Experiment":
         """Resolve a study; raises ConfigError for one that names what is not there."""
-        ...
 
     @property
     def name(self) -> str:
         """The study's name, for people."""
-        ...
+        return cast(str, self.study.name)
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Words that runs are found by."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Digest of everything that decides the experiment's numbers."""
-        ...
+        return self.name, self.kind
 
     @property
     def folders(self) -> tuple[str, ...]:
         """See ``Plan``."""
-        ...
+        return (self.folder,)
 
     @property
     def shared(self) -> tuple[str, ...]:
         """See ``Plan``."""
-        ...
-
-    @property
-    def summary(self) -> Reference:
-        """The record of what was found."""
-        ...
-
-    @property
-    def report(self) -> Reference:
-        """The page for people."""
-        ...
+        return ()
 
     def check(self) -> list[str]:
         """Return warnings; raises ConfigError for a study that cannot give a result."""
-        ...
+        return []
 
     def now(self, store: ObjectStore) -> "Experiment":
         """Return the experiment as far as its rounds have come in a store; itself if it has none."""
-        ...
+        return self
 
+    @abstractmethod
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """See ``Plan``."""
-        ...
 
     def advice(self, store: ObjectStore) -> list[str]:
         """Return what the store says of more models, a sentence each."""
-        ...
+        return []
 
+    @abstractmethod
     def redraw(self, store: ObjectStore) -> None:
         """Write the summary and the report again from the stored results."""
-        ...
 
+    @abstractmethod
     def shown(self, store: ObjectStore) -> Shown:
         """Return what was found, of a complete experiment."""
-        ...
+
+    def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns that a sweep's table has of a summary, beside its findings."""
+        return {}
+
+    def drawn(self, store: ObjectStore) -> tuple[str, ...]:
+        """Return the keys of the report's figures."""
+        return tuple(sorted(key for key in store.sizes(f"{self.folder}/report/figures") if key.endswith(".png")))
 
 
 @runtime_checkable

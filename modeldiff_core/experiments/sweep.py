@@ -1,7 +1,7 @@
 """The experiment ``sweep``: the same kind of experiment at every point of a grid of settings, and a table of all."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal
@@ -58,7 +58,7 @@ class SweepStudy(Settings):
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Experiment):
     """Experiments at the points of a grid; what they share is made once, and one that fails never stops the others."""
 
     study: SweepStudy
@@ -71,10 +71,6 @@ class Sweep:
     def of(cls, study: SweepStudy, store: ObjectStore) -> "Sweep":
         """Resolve every point; raises ConfigError that names the point at fault."""
         return cls(study, tuple(_point(point, store) for point in study.points))
-
-    @property
-    def name(self) -> str:
-        return self.study.name
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -93,9 +89,8 @@ class Sweep:
         return (*dict.fromkeys(folder for point in self.points for folder in point.shared), FOLDER)
 
     @property
-    def summary(self) -> Reference:
-        folder = f"{FOLDER}/{self.name}-{self.digest[:8]}"
-        return Reference(folder, self.digest, f"{folder}/summary.json")
+    def folder(self) -> str:
+        return f"{FOLDER}/{self.name}-{self.digest[:8]}"
 
     @property
     def report(self) -> Reference:
@@ -194,14 +189,10 @@ def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
             rows.append({"point": point.words, "status": f"{missing} results missing", "findings": "", "report": ""})
             continue
         shown = experiment.shown(store)
-        row = getattr(experiment, "row", _no_columns)(summary)
         findings, report = " ".join(shown.findings), experiment.report.record
-        rows.append({"point": point.words, "status": "done", **row, "findings": findings, "report": report})
+        row = {"point": point.words, "status": "done", **experiment.row(summary), "findings": findings}
+        rows.append({**row, "report": report})
     return rows
-
-
-def _no_columns(summary: Mapping[str, Any]) -> dict[str, Any]:
-    return {}
 
 
 def _point(point: SweepPoint, store: ObjectStore) -> Experiment:

@@ -6,18 +6,17 @@ comparison.crossfit), so directions are listed and none of them is tested.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.examples import Behind, read_examples
 from modeldiff_core.experiments.adopted.stored import Stored, find_stored
-from modeldiff_core.experiments.compare.comparison import HALVES, PARTS, plain_settings
+from modeldiff_core.experiments.compare.compared import Compared, Margins
+from modeldiff_core.experiments.compare.comparison import plain_settings
 from modeldiff_core.identity import digest
 from modeldiff_core.plan import Reference, refer
-from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, Pair
+from modeldiff_core.stages.directions import FOLDER
 from modeldiff_core.stages.enrichment import Ends
-from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import AdoptedStudy
 from modeldiff_core.study.check_estimators import check_estimators
@@ -31,7 +30,7 @@ UNTESTED = 3
 
 
 @dataclass(frozen=True)
-class AdoptedComparison:
+class AdoptedComparison(Compared):
     """An adopted study resolved against the store; every property is a pure function of both."""
 
     study: AdoptedStudy
@@ -69,57 +68,35 @@ class AdoptedComparison:
         return digest({"version": VERSION, "sources": self._digests, "settings": settings, **known})
 
     @property
-    def folder(self) -> str:
-        """Where the summary and the report stand."""
-        return f"{FOLDER}/{self.study.name}-{self.digest[:8]}"
-
-    @property
-    def summary(self) -> Reference:
-        """Where summary.json stands."""
-        return Reference(self.folder, self.digest, f"{self.folder}/summary.json")
-
-    @property
-    def report(self) -> Reference:
-        """Where the report's page stands, written after all its figures."""
-        return Reference(self.folder, self.digest, f"{self.folder}/report/index.html")
-
-    @property
     def sides(self) -> dict[str, Stored]:
         """Both sides by their letters."""
         return {"a": self.a, "b": self.b}
 
-    @cached_property
-    def pair(self) -> Pair:
-        """What directions of margins are found from."""
-        fits = [tuple(self._regression(side, half) for half in HALVES) for side in (self.a, self.b)]
-        (a, a0, a1), (b, b0, b1) = fits
-        return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
+    @property
+    def names(self) -> dict[str, str]:
+        """What people call the sides, by their letters."""
+        return {which: side.name for which, side in self.sides.items()}
+
+    def margins(self, side: Stored) -> Margins:
+        return Margins(side.reference, side.folder, side.n_targets, side.n_train, self.study.evaluation_models)
 
     @property
     def directions(self) -> Reference:
         """Where the directions stand, of margins or of attributions."""
         if self.a.kind == "margins":
-            return self.pair.directions
+            return super().directions
         settings = self.study.comparison.model_dump(include={"components", "normalize"})
         identity = {"version": VERSION, "scores": self._digests, **settings}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     @property
-    def null_blocks(self) -> range:
-        """Blocks of the permutation null; attributions have none."""
-        permutations = self.study.comparison.permutations if self.a.kind == "margins" else 0
-        return range(-(-permutations // NULL_BLOCK))
+    def permutations(self) -> int:
+        """Draws of the null; ready attributions have none."""
+        return super().permutations if self.a.kind == "margins" else 0
 
     @property
     def _digests(self) -> list[str]:
         return [side.reference.digest for side in (self.a, self.b)]
-
-    def scored(self) -> dict[tuple[str, str], Regression]:
-        """Return the regressions that are scored, by algorithm (a or b) and kind of estimator."""
-        config, sides = self.study.regression, (("a", self.a), ("b", self.b))
-        return {
-            (n, kind): self._regression(s, None, kind) for kind in (config.estimator, *config.also) for n, s in sides
-        }
 
     def described(self, entries: list[dict[str, Any]]) -> list[Ends]:
         """Return the directions whose ends are described: significant ones, of ready attributions the first of each
@@ -133,26 +110,3 @@ class AdoptedComparison:
             for entry in entries
             if entry["significant"] or entry["index"] < first
         ]
-
-    def regressions(self) -> dict[str, Regression]:
-        """Return all regressions by what a person would call them."""
-        halves = zip("ab", (self.pair.a, self.pair.b), strict=True)
-        named = {f"{which}, {PARTS[fit.half]}": fit for which, fits in halves for fit in fits}
-        own = self.study.regression.estimator
-        others = {f"{which}, {kind}": fit for (which, kind), fit in self.scored().items() if kind != own}
-        return named | others
-
-    def _regression(self, side: Stored, half: int | None, kind: str = "") -> Regression:
-        config = self.study.regression
-        kind = kind or config.estimator
-        return Regression(
-            matrix=side.reference,
-            folder=side.folder,
-            targets=side.n_targets,
-            units=side.n_train,
-            first=self.study.evaluation_models,
-            half=half,
-            kind=kind,
-            settings=config.settings_of(kind),
-            block_size=config.block_size,
-        )

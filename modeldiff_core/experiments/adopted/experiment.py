@@ -10,17 +10,23 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.descriptions import described_step
 from modeldiff_core.experiments.adopted.findings import direction_entries
-from modeldiff_core.experiments.adopted.report import adopted_report_step, draw_adopted
+from modeldiff_core.experiments.adopted.report import adopted_facts
 from modeldiff_core.experiments.adopted.scores import scored_directions_step
 from modeldiff_core.experiments.adopted.stored import Stored
-from modeldiff_core.experiments.adopted.summary import adopted_summary_step, summarize_adopted
+from modeldiff_core.experiments.adopted.summary import (
+    TABLE,
+    adopted_study_record,
+    build_adopted_summary,
+    directions_table,
+)
+from modeldiff_core.experiments.compare.compared import TwoSides
 from modeldiff_core.experiments.experiment import Shown, Table
+from modeldiff_core.experiments.reported import Content
 from modeldiff_core.plan import Label, Product, Record, Reference, Step, Wave, later
+from modeldiff_core.report import render
 from modeldiff_core.responses.products import Matrix
 from modeldiff_core.stages.blocks import Blocks
 from modeldiff_core.stages.datamodels import datamodel_waves
-from modeldiff_core.stages.directions import FOLDER, NullBlock
-from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.stages.score import Score
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study.adopted import AdoptedStudy
@@ -29,52 +35,19 @@ ADOPT_AGAIN = "What was adopted is made whole by adopting it again: modeldiff ad
 
 
 @dataclass(frozen=True)
-class CompareAdopted:
+class CompareAdopted(TwoSides):
     """A comparison of two stored sets of margins or attributions."""
 
     comparison: AdoptedComparison
     kind: ClassVar[str] = "compare_adopted"
     settings: ClassVar[type[BaseModel]] = AdoptedStudy
     command: ClassVar[str] = "compare-adopted"
+    beside: ClassVar[tuple[str, ...]] = ("study.json", TABLE)
 
     @classmethod
     def of(cls, study: AdoptedStudy, store: ObjectStore) -> "CompareAdopted":
         """Find both sides in the store; raises ConfigError for sides that cannot be compared."""
         return cls(AdoptedComparison.of(store, study))
-
-    @property
-    def name(self) -> str:
-        return self.comparison.study.name
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self.name, self.comparison.a.name, self.comparison.b.name
-
-    @property
-    def digest(self) -> str:
-        return self.comparison.digest
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        return (*dict.fromkeys(side.folder for side in self.comparison.sides.values()), self.comparison.folder)
-
-    @property
-    def shared(self) -> tuple[str, ...]:
-        return FOLDER, GRAMS
-
-    @property
-    def summary(self) -> Reference:
-        return self.comparison.summary
-
-    @property
-    def report(self) -> Reference:
-        return self.comparison.report
-
-    def check(self) -> list[str]:
-        return []
-
-    def now(self, store: ObjectStore) -> "CompareAdopted":
-        return self
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield what was adopted, then regression, directions, their ends, summary and report."""
@@ -82,7 +55,7 @@ class CompareAdopted:
         sides = {side.reference.key: (which, side) for which, side in comparison.sides.items()}.values()
         yield Wave("adopted results", tuple(step for which, side in sides for step in _adopted(which, side)))
         if comparison.a.kind == "margins":
-            fits = {f"{name} {words}": fit for words, fit in comparison.regressions().items()}
+            fits = {f"{name} {which}, {words}": fit for (which, words), fit in comparison.regressions().items()}
             yield from datamodel_waves(store, fits, name)
             scores = tuple(
                 Score(fit).step(f"{name} scores of {which}, {kind}", Label("scores", "score", ("evaluation",)))
@@ -92,44 +65,47 @@ class CompareAdopted:
         else:
             yield Wave("directions", tuple(self._directions()))
         yield later("subpopulations", "directions and their null are there", lambda: self._described(store))
-        needs = tuple(step.reference for step in self._directions())
-        yield Wave("summary", (adopted_summary_step(comparison, needs, Label("summary", "summary", ("report",))),))
-        yield Wave("report", (adopted_report_step(comparison, Label("report", "report", ("report",))),))
+        yield from self.ending(tuple(step.reference for step in self._directions()))
 
-    def advice(self, store: ObjectStore) -> list[str]:
-        return []
+    def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
+        summary = build_adopted_summary(store, self.comparison)
+        record, table = adopted_study_record(self.comparison), directions_table(summary["directions"])
+        return summary, {"study.json": record, TABLE: table}
 
-    def redraw(self, store: ObjectStore) -> None:
-        summarize_adopted(store, self.comparison)
-        draw_adopted(store, self.comparison)
+    def check_beside(self, store: ObjectStore, name: str, expected: Content) -> None:
+        key = f"{self.folder}/{name}"
+        if name == TABLE and store.read(key) != directions_table(self._entries(store)):
+            raise DamagedObject(f"{store.url(key)}: is not what the summary says", keys=(key,))
+
+    def _entries(self, store: ObjectStore) -> list[dict[str, Any]]:
+        """Return the directions of the stored summary."""
+        entries: list[dict[str, Any]] = read_record(store, self.summary.record)["directions"]
+        return entries
+
+    def pages(self, store: ObjectStore) -> dict[str, bytes]:
+        return render(adopted_facts(store, self.comparison))
 
     def shown(self, store: ObjectStore) -> Shown:
-        comparison = self.comparison
-        summary = read_record(store, comparison.summary.record)
+        a, b = self.comparison.names.values()
         columns = ("side", "index", "null_p", "p_adjusted", "significant")
-        rows = [{column: entry[column] for column in columns} for entry in summary["directions"]]
-        figures = sorted(key for key in store.sizes(f"{comparison.folder}/report/figures") if key.endswith(".png"))
+        rows = [{column: entry[column] for column in columns} for entry in self._entries(store)]
         return Shown(
-            f"{comparison.a.name} against {comparison.b.name}",
-            tuple(summary["findings"]),
+            f"{a} against {b}",
+            tuple(read_record(store, self.summary.record)["findings"]),
             (Table("directions", rows, "Residual directions of both sides"),),
-            tuple(figures),
+            self.drawn(store),
             {
-                "Summary": store.url(comparison.summary.record),
-                "Table": f"{store.url(comparison.folder)}/directions.csv",
-                "Report": store.url(comparison.report.record),
+                "Summary": store.url(self.summary.record),
+                "Table": store.url(f"{self.folder}/{TABLE}"),
+                "Report": store.url(self.report.record),
             },
         )
 
     def _directions(self) -> Iterator[Step]:
-        comparison, label = self.comparison, Label("directions", "directions", ("comparison",))
-        if comparison.a.kind == "datamodels":
-            yield scored_directions_step(comparison, label)
-            return
-        yield comparison.pair.step(f"{self.name} directions", label)
-        for block in comparison.null_blocks:
-            null = Label("blocks of the null", "null", ("comparison",))
-            yield NullBlock(comparison.pair, block).step(f"{self.name} null block {block}", null)
+        if self.comparison.a.kind == "margins":
+            return self.comparison.direction_steps()
+        label = Label("directions", "directions", ("comparison",))
+        return iter((scored_directions_step(self.comparison, label),))
 
     def _described(self, store: ObjectStore) -> list[Step]:
         if not self.comparison.behind.fingerprint:

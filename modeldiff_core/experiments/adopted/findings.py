@@ -3,15 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
-from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores
+from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores, read_directions
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.enrichment import read_description
 from modeldiff_core.stages.score import Score
-from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
+from modeldiff_core.store import ObjectStore, read_record
 
 
 def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
@@ -23,23 +21,13 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
 
 def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
     """Directions, and of margins their null and the scores."""
+    directions, null = read_directions(store, comparison)
     if comparison.a.kind == "datamodels":
-        return Findings(_directions(store, comparison), np.empty(0, np.float32), ({}, {}))
-    pair = comparison.pair
-    draws = [
-        read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
-        for i in comparison.null_blocks
-    ]
-    permutations = comparison.study.comparison.permutations
-    null = np.concatenate(draws)[:permutations].ravel() if draws else np.empty(0, np.float32)
+        return Findings(directions, null, ({}, {}))
     config, fits = comparison.study.regression, comparison.scored()
     scores = {name: read_record(store, Score(fit).reference.record) for name, fit in fits.items()}
     own = scores["a", config.estimator], scores["b", config.estimator]
-    return Findings(_directions(store, comparison), null, own, (), estimator_scores(store, config, fits, scores))
-
-
-def _directions(store: ObjectStore, comparison: AdoptedComparison) -> TensorObject:
-    return read_tensors(store, comparison.directions.record, {"directions": comparison.directions.digest})
+    return Findings(directions, null, own, (), estimator_scores(store, config, fits, scores))
 
 
 def direction_entries(store: ObjectStore, comparison: AdoptedComparison) -> list[dict[str, Any]]:

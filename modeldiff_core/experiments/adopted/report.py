@@ -1,4 +1,4 @@
-"""Stage: draw the report of a comparison of adopted results, with what is known of the examples behind them."""
+"""What the report of a comparison of adopted results shows, with what is known of the examples behind them."""
 
 import math
 from typing import Any
@@ -6,36 +6,16 @@ from typing import Any
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.findings import read_adopted_findings
 from modeldiff_core.experiments.adopted.stored import Stored
-from modeldiff_core.experiments.adopted.summary import AdoptedSpec
 from modeldiff_core.experiments.compare.report import direction_facts, estimator_facts, versions
-from modeldiff_core.plan import Cost, Files, Label, Step
-from modeldiff_core.report import render
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
-from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.store import ObjectStore, read_record
 
 
-def adopted_report_step(comparison: AdoptedComparison, label: Label) -> Step:
-    """Return the step that draws the report."""
-    makes, spec = Files(comparison.report, f"{comparison.folder}/report/{FILES}"), AdoptedSpec(comparison.study)
-    needs = (comparison.summary,)
-    return Step(f"report of {comparison.study.name}", makes, write_adopted_report, spec, needs, label, Cost(3.0))
-
-
-def write_adopted_report(store: ObjectStore, spec: AdoptedSpec) -> None:
-    """Draw all figures and the pages, the first page last."""
-    draw_adopted(store, AdoptedComparison.of(store, spec.study))
-
-
-def draw_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None:
-    """Draw the report of a comparison.
+def adopted_facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
+    """Return everything that the report shows, from the store.
 
     The methods page says how directions were tested, which those of ready attributions never are.
     """
-    write_files(store, comparison.folder, comparison.digest, render(_facts(store, comparison)))
-
-
-def _facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
     study, behind, findings = comparison.study, comparison.behind, read_adopted_findings(store, comparison)
     summary = read_record(store, comparison.summary.record)
     named = {} if study.dataset is None else study.dataset.model_dump()

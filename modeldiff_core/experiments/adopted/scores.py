@@ -1,12 +1,21 @@
 """Stage: residual directions of ready attributions, of which none can be tested."""
 
+from dataclasses import dataclass
+
 from modeldiff_core.comparison import residual_pca, similarity
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
-from modeldiff_core.experiments.adopted.summary import AdoptedSpec
 from modeldiff_core.plan import Array, Label, Step, Tensors
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.store import ObjectStore, TensorObject, write_tensors
+from modeldiff_core.study.adopted import AdoptedStudy
+
+
+@dataclass(frozen=True)
+class AdoptedSpec:
+    """A study of adopted results."""
+
+    study: AdoptedStudy
 
 
 def scored_directions_step(comparison: AdoptedComparison, label: Label) -> Step:

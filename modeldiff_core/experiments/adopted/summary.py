@@ -2,61 +2,18 @@
 
 import csv
 import io
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.findings import entries_of, read_adopted_findings
 from modeldiff_core.experiments.compare.sentences import about_datamodels, about_directions
 from modeldiff_core.experiments.compare.summary import estimator_entries, lds_entry, subpopulation_entry
-from modeldiff_core.plan import Bundle, Label, Reference, Step
-from modeldiff_core.plan.products import digested
-from modeldiff_core.report.recheck import check_numbers
-from modeldiff_core.store import ObjectStore, read_record, write_record
-from modeldiff_core.study.adopted import AdoptedStudy
+from modeldiff_core.store import ObjectStore
 
-
-@dataclass(frozen=True)
-class AdoptedSpec:
-    """A study of adopted results."""
-
-    study: AdoptedStudy
-
-
-def adopted_summary_step(comparison: AdoptedComparison, needs: tuple[Reference, ...], label: Label) -> Step:
-    """Return the step that writes the summary."""
-    study, table = f"{comparison.folder}/study.json", f"{comparison.folder}/directions.csv"
-    made = Bundle(comparison.summary, (study, table), {study: partial(_check_study, comparison.digest)})
-    spec = AdoptedSpec(comparison.study)
-    name = f"summary of {comparison.study.name}"
-    return Step(name, made, write_adopted_summary, spec, needs, label, check=check_adopted_summary)
-
-
-def _check_study(digest: str, store: ObjectStore, key: str) -> None:
-    digested(store, key, digest)
-
-
-def write_adopted_summary(store: ObjectStore, spec: AdoptedSpec) -> None:
-    """Write study.json, directions.csv and, last, summary.json."""
-    summarize_adopted(store, AdoptedComparison.of(store, spec.study))
-
-
-def check_adopted_summary(store: ObjectStore, spec: AdoptedSpec) -> None:
-    """Raise DamagedObject if the summary or the table is not what the stored results give."""
-    comparison = AdoptedComparison.of(store, spec.study)
-    found = digested(store, comparison.summary.record, comparison.digest)
-    try:
-        expected = build_adopted_summary(store, comparison)
-    except (DamagedObject, FileNotFoundError):
-        return  # each of the results is checked by itself
-    check_numbers(store, comparison.summary.record, expected, found)
-    table = f"{comparison.folder}/directions.csv"
-    if store.read(table) != directions_table(read_record(store, comparison.summary.record)["directions"]).encode():
-        raise DamagedObject(f"{store.url(table)}: is not what the summary says", keys=(table,))
+TABLE = "directions.csv"
+"""Name of the table of directions."""
 
 
 def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> dict[str, Any]:
@@ -101,21 +58,17 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
     }
 
 
-def summarize_adopted(store: ObjectStore, comparison: AdoptedComparison) -> None:
-    """Write study.json, directions.csv and, last, summary.json of a comparison."""
-    study, summary = comparison.study, build_adopted_summary(store, comparison)
-    record = {
-        "study": study.model_dump(mode="json"),
+def adopted_study_record(comparison: AdoptedComparison) -> dict[str, Any]:
+    """Return the content of study.json: the study, and the keys of what it is made of."""
+    return {
+        "study": comparison.study.model_dump(mode="json"),
         "digest": comparison.digest,
         "directions": comparison.directions.key,
         "sources": {label: side.reference.key for label, side in comparison.sides.items()},
     }
-    write_record(store, f"{comparison.folder}/study.json", record)
-    store.write(f"{comparison.folder}/directions.csv", directions_table(summary["directions"]).encode())
-    write_record(store, comparison.summary.record, summary)
 
 
-def directions_table(entries: list[dict[str, Any]]) -> str:
+def directions_table(entries: list[dict[str, Any]]) -> bytes:
     """Return the content of directions.csv: a line a direction; what was not measured is left empty."""
     text = io.StringIO()
     columns = ("side", "index", "null_p", "p_adjusted", "stability", "significant")
@@ -127,4 +80,4 @@ def directions_table(entries: list[dict[str, Any]]) -> str:
         variances = [entry[kind][n] for kind in ("explained_variance", "explained_variance_in_sample") for n in "ab"]
         ends = [" ".join(map(str, entry[end])) for end in ("top_targets", "bottom_targets")]
         lines.writerow([*(entry[column] for column in columns), *variances, *ends])
-    return text.getvalue()
+    return text.getvalue().encode()

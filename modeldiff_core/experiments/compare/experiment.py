@@ -7,67 +7,38 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from modeldiff_core.experiments.compare.check import check_study
+from modeldiff_core.experiments.compare.compared import TwoSides
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.findings import read_findings
 from modeldiff_core.experiments.compare.outlook import learned
 from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
-from modeldiff_core.experiments.compare.report import draw
+from modeldiff_core.experiments.compare.report import report_facts
 from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.experiments.compare.shown import row, shown
-from modeldiff_core.experiments.compare.summary import summarize
+from modeldiff_core.experiments.compare.summary import TABLE, build_summary, effects_table, study_record
 from modeldiff_core.experiments.experiment import Shown
-from modeldiff_core.plan import Reference, Wave
-from modeldiff_core.stages.directions import FOLDER
-from modeldiff_core.stages.gram import FOLDER as GRAMS
+from modeldiff_core.experiments.reported import Content
+from modeldiff_core.plan import Wave
+from modeldiff_core.report import render
+from modeldiff_core.report.recheck import check_table
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig, load_dataset
 
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(TwoSides):
     """A comparison, and how far the rounds of an adaptive one have come."""
 
     comparison: Comparison
     kind: ClassVar[str] = "compare"
     settings: ClassVar[type[BaseModel]] = StudyConfig
     command: ClassVar[str] = "compare"
+    beside: ClassVar[tuple[str, ...]] = ("study.json", TABLE)
 
     @classmethod
     def of(cls, study: StudyConfig, store: ObjectStore) -> "Compare":
         """Load the data and name the two trainings."""
         return cls(Comparison.of(study))
-
-    @property
-    def study(self) -> StudyConfig:
-        """The study."""
-        return self.comparison.study
-
-    @property
-    def name(self) -> str:
-        return self.study.name
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self.study.name, self.study.algorithm_a.name, self.study.algorithm_b.name
-
-    @property
-    def digest(self) -> str:
-        return self.comparison.digest
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        return (*dict.fromkeys(training.prefix for training in self.comparison.trainings), self.comparison.folder)
-
-    @property
-    def shared(self) -> tuple[str, ...]:
-        return FOLDER, GRAMS
-
-    @property
-    def summary(self) -> Reference:
-        return self.comparison.summary
-
-    @property
-    def report(self) -> Reference:
-        return self.comparison.report
 
     def check(self) -> list[str]:
         return check_study(self.study, load_dataset(self.study.dataset), self.comparison.trainings)
@@ -78,18 +49,30 @@ class Compare:
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield rounds of training and learning curves while an adaptive design asks for more, then all the rest."""
         yield from rounds(store, self.comparison)
-        yield from ComparisonPlan(self.now(store).comparison).waves(store)
+        settled = self.now(store)
+        plan = ComparisonPlan(settled.comparison)
+        yield from plan.waves(store)
+        yield from settled.ending(plan.results())
 
     def advice(self, store: ObjectStore) -> list[str]:
         return learned(self.now(store).comparison, store)
 
-    def redraw(self, store: ObjectStore) -> None:
-        summarize(store, self.comparison)
-        draw(store, self.comparison)
+    def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
+        comparison, findings = self.comparison, read_findings(store, self.comparison)
+        beside: dict[str, Content] = {"study.json": study_record(comparison), TABLE: effects_table(findings)}
+        return build_summary(comparison, findings), beside
+
+    def check_beside(self, store: ObjectStore, name: str, expected: Content) -> None:
+        if isinstance(expected, bytes):
+            check_table(store, f"{self.folder}/{name}", expected)
+
+    def pages(self, store: ObjectStore) -> dict[str, bytes]:
+        return render(report_facts(store, self.comparison))
 
     def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the columns of a sweep's table."""
         return row(summary)
 
     def shown(self, store: ObjectStore) -> Shown:
-        return shown(self.now(store).comparison, store)
+        settled = self.now(store)
+        links = {"Report": store.url(settled.report.record)}
+        return replace(shown(settled.comparison, store), figures=settled.drawn(store), links=links)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.comparison import NEAR, extremes, models_needed
+from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
@@ -57,11 +58,11 @@ class Findings:
 def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
     """Read every result that the comparison refers to, checked."""
     study, estimator = comparison.study, comparison.study.regression.estimator
+    fits, sides = comparison.scored(), comparison.sides
     scores = {
-        name: read_record(store, TrainedScore(*both, study.ensemble.models).reference.record)
-        for name, both in comparison.scored().items()
+        (which, kind): read_record(store, TrainedScore(sides[which], fit, study.ensemble.models).reference.record)
+        for (which, kind), fit in fits.items()
     }
-    fits = {name: fit for name, (_, fit) in comparison.scored().items()}
     own, entries = _measured(store, comparison), significant_entries(store, comparison)
     put, along = _put_to_the_test(store, searches(study, comparison.trainings, comparison.pair, entries))
     judged = judge([*own, *put], study.effects)
@@ -89,14 +90,12 @@ def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[
     return [measured for measured, _ in found.values()], [searches for _, searches in found.values()]
 
 
-def read_directions(store: ObjectStore, comparison: Comparison) -> tuple[TensorObject, Float[np.ndarray, " draws"]]:
+def read_directions(store: ObjectStore, comparison: Compared) -> tuple[TensorObject, Float[np.ndarray, " draws"]]:
     """Return the directions' arrays, and the pooled null."""
-    pair = comparison.pair
-    directions = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest})
-    draws = [
-        read_tensors(store, pair.null_block(i).record, {"null": pair.null_block(i).digest}).arrays["differences"]
-        for i in comparison.null_blocks
-    ]
+    found = comparison.directions
+    directions = read_tensors(store, found.record, {"directions": found.digest})
+    blocks = [comparison.pair.null_block(i) for i in comparison.null_blocks]
+    draws = [read_tensors(store, block.record, {"null": block.digest}).arrays["differences"] for block in blocks]
     kept = np.concatenate(draws)[: comparison.permutations] if draws else np.empty((0, 2, 0), np.float32)
     return directions, kept.ravel()
 

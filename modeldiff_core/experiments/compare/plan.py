@@ -5,21 +5,17 @@ from itertools import chain, product
 
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import descriptions, significant_entries
-from modeldiff_core.experiments.compare.report import report_step
 from modeldiff_core.experiments.compare.rounds import current_round, ending
-from modeldiff_core.experiments.compare.summary import summary_step
 from modeldiff_core.plan import Label, Reference, Step, Wave, later
 from modeldiff_core.responses import FullModels, SubsetModels
 from modeldiff_core.stages.curve import Curve
 from modeldiff_core.stages.datamodels import datamodel_waves
-from modeldiff_core.stages.directions import NullBlock
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.search import BOTH, Search, searches
 from modeldiff_core.stages.shards import shard_steps
 from modeldiff_core.stages.trainings import training_step
 from modeldiff_core.store import ObjectStore
-from modeldiff_core.study import Training
 
 
 class ComparisonPlan:
@@ -27,29 +23,31 @@ class ComparisonPlan:
 
     def __init__(self, comparison: Comparison, seconds_a_model: Mapping[str, float] | None = None) -> None:
         self.comparison, self.study = comparison, comparison.study
-        self.names = {"a": self.study.algorithm_a.name, "b": self.study.algorithm_b.name}
+        self.names = comparison.names
         self.seconds_a_model = seconds_a_model or {}
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
-        """Yield every wave from the first shard to the report."""
+        """Yield every wave from the first shard to the confirmed candidates; the summary and the report follow."""
         yield self.training()
         yield self.matrices()
         yield self.curves()
         fits = {f"{self._words(which)} {name}": fit for (which, name), fit in self.comparison.regressions().items()}
         yield from self.datamodels(store, fits, self._effects())
-        yield Wave("directions and null", (*self._scores(), *self._directions()))
-        along = later("subpopulations", "directions and their null are there", lambda: self._along(store))
-        yield along
+        yield Wave("directions and null", (*self._scores(), *self.comparison.direction_steps()))
+        yield later("subpopulations", "directions and their null are there", lambda: self._along(store))
         yield later("search", "directions and their null are there", lambda: self._ranked(store))
         yield later("confirmation", "directions and their null are there", lambda: self._confirmed(store))
-        yield Wave("summary", (self._summary(),))
-        yield Wave("report", (report_step(self.comparison, Label("report", "report", ("report",))),))
+
+    def results(self) -> tuple[Reference, ...]:
+        """Return what the summary is made from, but for what follows from significant directions."""
+        steps = chain(self.comparison.direction_steps(), self._scores(), self._effects())
+        return tuple(step.reference for step in steps)
 
     def training(self) -> Wave:
         """Return the shards of subset models and of full-data models of both algorithms."""
         study = self.study
         steps = [training_step(training) for training in self.comparison.trainings]
-        for which, training in self._trainings():
+        for which, training in self.comparison.sides.items():
             for kind, responses, models in (
                 ("subsets", SubsetModels(training), study.subsets.models),
                 ("ensemble", FullModels(training), study.ensemble.models),
@@ -63,7 +61,7 @@ class ComparisonPlan:
     def matrices(self) -> Wave:
         """Return the gathering of the margins of each algorithm."""
         models, steps = self.study.subsets.models, []
-        for which, training in self._trainings():
+        for which, training in self.comparison.sides.items():
             label = Label(f"{self.names[which]}: margins", "consolidate", ("matrix",))
             words = f"{self._words(which)} consolidate {models} models"
             steps.append(self.comparison.matrix(training).step(words, label))
@@ -85,7 +83,7 @@ class ComparisonPlan:
                 f"{self._words(which)} learning curve to {models} models",
                 Label(f"{self.names[which]}: learning curve", "learning curve", ("evaluation",)),
             )
-            for which, training in self._trainings()
+            for which, training in self.comparison.sides.items()
         ]
         return Wave("learning curves", tuple(steps))
 
@@ -97,17 +95,11 @@ class ComparisonPlan:
                 yield effect.step(name, label)
 
     def _scores(self) -> Iterator[Step]:
-        for (which, kind), (training, fit) in self.comparison.scored().items():
+        for (which, kind), fit in self.comparison.scored().items():
             label = Label(f"{self.names[which]}: {kind} score", "score", ("evaluation",))
             name = f"{self._words(which)} {kind} linear datamodeling score"
+            training = self.comparison.sides[which]
             yield TrainedScore(training, fit, self.study.ensemble.models).step(name, label)
-
-    def _directions(self) -> Iterator[Step]:
-        pair = self.comparison.pair
-        yield pair.step(f"{self.study.name} residual directions", Label("directions", "directions", ("comparison",)))
-        for block in self.comparison.null_blocks:
-            label = Label("blocks of the null", "null", ("comparison",))
-            yield NullBlock(pair, block).step(f"{self.study.name} null block {block}", label)
 
     def _along(self, store: ObjectStore) -> list[Step]:
         entries = significant_entries(store, self.comparison)
@@ -137,14 +129,6 @@ class ComparisonPlan:
     def _searches(self, store: ObjectStore) -> list[Search]:
         entries = significant_entries(store, self.comparison)
         return searches(self.study, self.comparison.trainings, self.comparison.pair, entries)
-
-    def _summary(self) -> Step:
-        steps = chain(self._directions(), self._scores(), self._effects())
-        needs: tuple[Reference, ...] = tuple(step.reference for step in steps)
-        return summary_step(self.comparison, needs, Label("summary", "summary", ("report",)))
-
-    def _trainings(self) -> Iterator[tuple[str, Training]]:
-        return zip("ab", self.comparison.trainings, strict=True)
 
     def _words(self, which: str) -> str:
         return f"{self.study.name} {self.names[which]}"

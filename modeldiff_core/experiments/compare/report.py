@@ -1,9 +1,8 @@
-"""Stage: draw the report of a finished comparison."""
+"""What the report of a finished comparison shows."""
 
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -13,8 +12,6 @@ from jaxtyping import Int
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.identity import plain
-from modeldiff_core.plan import Cost, Files, Label, Step
-from modeldiff_core.report import render
 from modeldiff_core.report.facts import (
     AlgorithmFacts,
     CurveFacts,
@@ -26,12 +23,10 @@ from modeldiff_core.report.facts import (
     LearningFacts,
     ReportFacts,
 )
-from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.statistics import Interval
 from modeldiff_core.store import ObjectStore, read_record
-from modeldiff_core.study import StudyConfig
 from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
 
@@ -39,30 +34,6 @@ SHOWN = 6
 """Pairs of images before and after a transformation."""
 BRIEF = 160
 """Characters of a transformation's parameters that are shown."""
-
-
-@dataclass(frozen=True)
-class ReportSpec:
-    """The report of a study."""
-
-    study: StudyConfig
-
-
-def write_report(store: ObjectStore, spec: ReportSpec) -> None:
-    """Draw all figures and pages into ``report/``, the page last."""
-    draw(store, Comparison.of(spec.study))
-
-
-def report_step(comparison: Comparison, label: Label) -> Step:
-    """Return the step that draws the report."""
-    makes = Files(comparison.report, f"{comparison.folder}/report/{FILES}")
-    needs, spec = (comparison.summary,), ReportSpec(comparison.study)
-    return Step(f"report of {comparison.study.name}", makes, write_report, spec, needs, label, Cost(3.0))
-
-
-def draw(store: ObjectStore, comparison: Comparison) -> None:
-    """Draw the report of a comparison."""
-    write_files(store, comparison.folder, comparison.digest, render(report_facts(store, comparison)))
 
 
 def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
@@ -161,7 +132,7 @@ def _measured(value: float | None) -> float:
 def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFacts, ...]:
     study, full = comparison.study, f"{comparison.study.ensemble.models:,} models on all data"
     own, held = study.regression.estimator, study.subsets.evaluation_models
-    sources = {kind: full if fit.checkpoints else "" for (_, kind), (_, fit) in comparison.scored().items()}
+    sources = {kind: full if fit.checkpoints else "" for (_, kind), fit in comparison.scored().items()}
     return tuple(estimator_facts(one, one.kind == own, held, sources[one.kind]) for one in findings.estimators)
 
 

@@ -1,4 +1,4 @@
-"""What a finished comparison shows on any screen: findings, tables, figures, the report's address."""
+"""What a finished comparison shows on any screen: its findings and tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,8 @@ from modeldiff_core.store import ObjectStore, read_record
 
 
 def shown(comparison: Comparison, store: ObjectStore) -> Shown:
-    """Return the summary and the report's figures of a complete comparison."""
-    names = {"a": comparison.study.algorithm_a.name, "b": comparison.study.algorithm_b.name}
-    summary = read_record(store, comparison.summary.record)
+    """Return the sentences and tables of a complete comparison."""
+    names, summary = comparison.names, read_record(store, comparison.summary.record)
     tables = [
         Table(
             "directions",
@@ -26,14 +25,7 @@ def shown(comparison: Comparison, store: ObjectStore) -> Shown:
         rows = [{**_effect(entry, names, "confirmed"), "along": _along(entry)} for entry in summary["found"]]
         words = "What the search put to the test, on images and models that had not chosen it"
         tables.append(Table("found", rows, words))
-    figures = (key for key in store.sizes(f"{comparison.folder}/report/figures") if key.endswith(".png"))
-    return Shown(
-        f"{names['a']} against {names['b']}",
-        tuple(summary["findings"]),
-        tuple(tables),
-        tuple(sorted(figures)),
-        {"Report": store.url(comparison.report.record)},
-    )
+    return Shown(f"{names['a']} against {names['b']}", tuple(summary["findings"]), tuple(tables))
 
 
 def row(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,26 +1,21 @@
-"""Stage: everything a comparison found, as one record of stable keys and one table of effects."""
+"""Everything a comparison found, as one record of stable keys and one table of effects."""
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.compare.comparison import Comparison
-from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, read_findings
+from modeldiff_core.experiments.compare.findings import Findings, entries_with_power
 from modeldiff_core.experiments.compare.sentences import sentences
 from modeldiff_core.identity import plain
-from modeldiff_core.plan import Bundle, Label, Reference, Step
-from modeldiff_core.plan.products import digested
-from modeldiff_core.report.recheck import check_numbers, check_table
 from modeldiff_core.stages.directions import NULL_BLOCK
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
-from modeldiff_core.store import ObjectStore, write_record
-from modeldiff_core.study import StudyConfig
 from modeldiff_core.transformations import Judged
+
+TABLE = "effects.parquet"
+"""Name of the table of effects."""
 
 
 def effect_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
@@ -180,66 +175,20 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class SummarySpec:
-    """The summary of a study."""
-
-    study: StudyConfig
-
-
-def write_summary(store: ObjectStore, spec: SummarySpec) -> None:
-    """Write study.json, effects.parquet and, last, summary.json."""
-    summarize(store, Comparison.of(spec.study))
-
-
-def summary_step(comparison: Comparison, needs: tuple[Reference, ...], label: Label) -> Step:
-    """Return the step that writes the summary."""
-    folder = comparison.folder
-    study, table = f"{folder}/study.json", f"{folder}/effects.parquet"
-    made = Bundle(comparison.summary, (study, table), {study: partial(_check_study, comparison.digest)})
-    spec = SummarySpec(comparison.study)
-    return Step(f"summary of {comparison.study.name}", made, write_summary, spec, needs, label, check=check_summary)
-
-
-def _check_study(digest: str, store: ObjectStore, key: str) -> None:
-    digested(store, key, digest)
-
-
-def check_summary(store: ObjectStore, spec: SummarySpec) -> None:
-    """Raise DamagedObject if the summary or the table is not what the stored results give."""
-    comparison = Comparison.of(spec.study)
-    found = digested(store, comparison.summary.record, comparison.digest)
-    try:
-        findings = read_findings(store, comparison)
-        expected = build_summary(comparison, findings)
-    except (DamagedObject, FileNotFoundError):
-        return  # each of the results is checked by itself
-    check_table(store, f"{comparison.folder}/effects.parquet", effects_table(findings))
-    check_numbers(store, comparison.summary.record, expected, found)
-
-
-def summarize(store: ObjectStore, comparison: Comparison) -> None:
-    """Write study.json, effects.parquet and, last, summary.json of a comparison."""
-    findings = read_findings(store, comparison)
-    summary = build_summary(comparison, findings)
+def study_record(comparison: Comparison) -> dict[str, Any]:
+    """Return the content of study.json: the study, and the keys of everything that it is made of."""
     pair = comparison.pair
-    write_record(
-        store,
-        f"{comparison.folder}/study.json",
-        {
-            "study": comparison.study.model_dump(mode="json"),
-            "digest": comparison.digest,
-            "trainings": {"a": comparison.trainings[0].prefix, "b": comparison.trainings[1].prefix},
-            "datamodels": {name: [r.reference.key for r in fits] for name, fits in (("a", pair.a), ("b", pair.b))},
-            **_others(comparison),
-            "directions": pair.directions.key,
-            "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
-            "null_block": NULL_BLOCK,
-            "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
-        },
-    )
-    store.write(f"{comparison.folder}/effects.parquet", effects_table(findings))
-    write_record(store, comparison.summary.record, summary)
+    return {
+        "study": comparison.study.model_dump(mode="json"),
+        "digest": comparison.digest,
+        "trainings": {which: training.prefix for which, training in comparison.sides.items()},
+        "datamodels": {name: [r.reference.key for r in fits] for name, fits in (("a", pair.a), ("b", pair.b))},
+        **_others(comparison),
+        "directions": pair.directions.key,
+        "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
+        "null_block": NULL_BLOCK,
+        "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
+    }
 
 
 def effects_table(findings: Findings) -> bytes:
@@ -254,5 +203,5 @@ def effects_table(findings: Findings) -> bytes:
 def _others(comparison: Comparison) -> dict[str, Any]:
     """Return where the datamodels of the estimators beside the comparison's own stand, if there are any."""
     also = comparison.study.regression.also
-    found = {kind: {n: comparison.scored()[n, kind][1].reference.key for n in ("a", "b")} for kind in also}
+    found = {kind: {n: comparison.scored()[n, kind].reference.key for n in ("a", "b")} for kind in also}
     return {"other_datamodels": found} if found else {}

@@ -12,7 +12,7 @@ from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
 from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.experiments.counterfactual.check import CounterfactualCheck
 from modeldiff_core.experiments.counterfactual.verdict import FIGURE, judge_check, verdict_step
-from modeldiff_core.experiments.experiment import Shown
+from modeldiff_core.experiments.experiment import Experiment, Shown
 from modeldiff_core.plan import Label, Reference, Wave
 from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.store import ObjectStore, read_record
@@ -40,7 +40,7 @@ class CounterfactualStudy(StudyConfig):
 
 
 @dataclass(frozen=True)
-class Counterfactual:
+class Counterfactual(Experiment):
     """The counterfactual check of a comparison, with the training and the regressions that it rests on."""
 
     study: CounterfactualStudy
@@ -60,16 +60,12 @@ class Counterfactual:
         return self.checked.comparison
 
     @property
-    def name(self) -> str:
-        return self.study.name
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self.name, "counterfactual"
-
-    @property
     def digest(self) -> str:
         return self.checked.record.digest
+
+    @property
+    def folder(self) -> str:
+        return self.checked.record.key
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -115,9 +111,6 @@ class Counterfactual:
         )
         yield Wave("training without", removals, noun="removals", verb="train")
         yield Wave("verdict", (verdict_step(check, Label("verdict", "judge", ("counterfactual",))),))
-
-    def advice(self, store: ObjectStore) -> list[str]:
-        return []
 
     def redraw(self, store: ObjectStore) -> None:
         judge_check(store, self.checked)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.cli import main
 from flows.cli.compose import request
-from modeldiff_core.experiments.compare import report
+from modeldiff_core.experiments.compare import experiment
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import Listed, ObjectStore, StoreSettings
 from tests.modeldiff_core.stages.studies import run
@@ -36,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store after a whole study, but for drawings, which take longest."""
     asked = request([*TINY, f"store.root={tmp_path_factory.mktemp('whole')}"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "render", lambda facts: {"index.html": b"<!doctype html>\n<p>report</p>\n</html>\n"})
+        patch.setattr(experiment, "render", lambda facts: {"index.html": b"<!doctype html>\n<p>report</p>\n</html>\n"})
         run(ObjectStore(asked.store), Comparison.of(asked.study))
     return Path(asked.store.root)
 

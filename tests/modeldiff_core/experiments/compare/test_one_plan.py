@@ -20,8 +20,8 @@ STAGES = {
     "propose_candidates": "modeldiff_core.stages.search",
     "rank_candidates": "modeldiff_core.stages.search",
     "measure_finalists": "modeldiff_core.stages.search",
-    "write_summary": "modeldiff_core.experiments.compare.summary",
-    "write_report": "modeldiff_core.experiments.compare.report",
+    "write_summary": "modeldiff_core.experiments.reported",
+    "write_report": "modeldiff_core.experiments.reported",
 }
 
 
