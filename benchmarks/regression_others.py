@@ -13,6 +13,7 @@ from sklearn.linear_model import lasso_path
 from benchmarks.regression_fit import GAP, N_LAMBDAS, RATIO
 from modeldiff_core.datamodels import Datamodels
 from modeldiff_core.datamodels.moments import validation_split
+from modeldiff_core.statistics.replicates import Replicates
 
 CORES = 2
 PATIENCE = 3
@@ -134,7 +135,7 @@ class Case:
 def solve_case(case: Case) -> tuple[float, float]:
     """Return the seconds of a library for these targets, and the largest relative gap of paths and refits."""
     masks, margins = (np.load(f"{case.folder}/{name}.npy", mmap_mode="r") for name in ("masks", "margins"))
-    rows, validation = validation_split(len(masks), 0.1, 0)
+    rows, validation = validation_split(Replicates.single(len(masks)), 0.1, 0)
     part, everything = _CENTRED.setdefault(case.folder, (Centred.of(masks[rows]), Centred.of(masks)))
     solve, tolerances = OTHERS[case.library][0], case.tolerance
     if case.library == "skglm" and not _WARM:

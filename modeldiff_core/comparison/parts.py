@@ -23,8 +23,8 @@ def part_differences(
 ) -> Float[np.ndarray, "draws sides components"]:
     """Cross-fitted differences of each side between two random parts of A's models (even draws) or of B's (odd ones).
 
-    Each half of the model numbers is parted anew; with an odd number of models one is left out. Parts are fitted with
-    what the real fits chose. Draw d is a pure function of (seed, d).
+    Each half of the model numbers is parted anew, models of one mask together; with an odd number of them one is left
+    out. Parts are fitted with what the real fits chose. Draw d is a pure function of (seed, d).
     """
     out = np.empty((len(draws), 2, n_components), np.float32)
     for row, draw in enumerate(draws):
@@ -36,9 +36,7 @@ def part_differences(
 
 
 def _parted(half: Pairs, random: np.random.Generator, *, of_b: bool) -> Pairs:
-    """One algorithm's models of a half in two disjoint parts, the one as A and the other as B."""
+    """Return one algorithm's models of a half in two disjoint parts, the one as A and the other as B."""
     masks, margins = (half.masks_b, half.margins_b) if of_b else (half.masks_a, half.margins_a)
-    size = len(masks) // 2
-    order = random.permutation(len(masks))
-    one, other = order[:size], order[size : 2 * size]
+    one, other = half.replicates.parted(random)
     return Pairs(masks[one], masks[other], margins[one], margins[other], half.refit)

@@ -30,7 +30,8 @@ Swaps = tuple[Bool[np.ndarray, " first"], Bool[np.ndarray, " second"]]
 class Pairs:
     """Margins of A and of B on one half of the model numbers, and how they are fitted anew.
 
-    counts: co-occurrence counts of the masks, where A and B share them and somebody has counted.
+    counts: co-occurrence counts of the masks, where A and B share them and somebody has counted. repeated: which models
+    share a mask, None where each has its own.
     """
 
     masks_a: Bool[np.ndarray, "models train"]
@@ -39,15 +40,16 @@ class Pairs:
     margins_b: Float[np.ndarray, "models targets"]
     refit: Refit
     counts: Counts | None = None
+    repeated: Replicates | None = None
 
     @property
     def replicates(self) -> Replicates:
-        """What is exchanged between A and B: models of one number."""
-        return Replicates.single(len(self.masks_a))
+        """What is exchanged between A and B: models of one number, or all models of one mask."""
+        return Replicates.single(len(self.masks_a)) if self.repeated is None else self.repeated
 
     def half(self, which: int) -> "Pairs":
-        """Every other model, from number `which` on, fitted with the same choices."""
-        part = slice(which, None, 2)
+        """Return every other replicate, from number `which` on, fitted with the same choices."""
+        part = self.replicates.half(which)
         return replace(
             self,
             masks_a=self.masks_a[part],
@@ -55,6 +57,7 @@ class Pairs:
             margins_a=self.margins_a[part],
             margins_b=self.margins_b[part],
             counts=None,
+            repeated=self.replicates.select(part),
         )
 
 
@@ -120,7 +123,7 @@ def common_fits(halves: tuple[Pairs, Pairs], swaps: Swaps | None = None, *, meth
     if method == "pca":
         return CommonFits((a0, a1), (b0, b1), ((a0,), (a1,)), ((b0,), (b1,)))
     quarters = [
-        [_fits(half.half(q), None if swap is None else swap[q::2]) for q in (0, 1)]
+        [_fits(half.half(q), None if swap is None else swap[half.replicates.half(q)]) for q in (0, 1)]
         for half, swap in zip(halves, swapped, strict=True)
     ]
     (a00, b00), (a01, b01), (a10, b10), (a11, b11) = (*quarters[0], *quarters[1])

@@ -21,6 +21,7 @@ from modeldiff_core.datamodels.result import Datamodels
 from modeldiff_core.datamodels.solver import CHUNK, Problem, solve_rows
 from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.limits import Limit, check_limits
+from modeldiff_core.statistics.replicates import Replicates
 
 COMMON_GAP = 1e-2
 """Relative duality gap of refits at a common λ; the spread of what the null makes of them is far larger."""
@@ -145,7 +146,7 @@ def _fit(
     device: str,
 ) -> Datamodels:
     check_regression_input(masks, margins)
-    parts = held_out(len(masks), lasso.folds, lasso.validation_fraction, lasso.seed)
+    parts = held_out(Replicates.of_masks(masks), lasso.folds, lasso.validation_fraction, lasso.seed)
     x = on_device(masks, device)
     design = _design(x, gram, lasso.memory_budget_mb)
     rungs = torch.arange(lasso.n_lambdas, device=x.device).double() / max(1, lasso.n_lambdas - 1)

@@ -12,6 +12,9 @@ from modeldiff_core.datamodels.exact_sums import Scale, Sums, sums
 from modeldiff_core.datamodels.gram import counts_of
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.statistics.replicates import Replicates
+
+Split = tuple[Int[np.ndarray, " fitted"], Int[np.ndarray, " held"]]
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,15 @@ def check_regression_input(masks: Bool[np.ndarray, "models train"], margins: Flo
         raise ConfigError("margins", "finite values", f"model {int(np.argmin(finite))} with values that are not")
 
 
-def validation_split(models: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to fit and rows to choose λ on, drawn from the seed; at least one row stays on each side."""
+def validation_split(models: Replicates, fraction: float, seed: int) -> Split:
+    """Return rows to fit and rows to choose λ on, drawn from the seed; no replicate is split.
+
+    At least one replicate stays on each side where there are two.
+    """
     if not 0 < fraction < 1:
         raise ConfigError("regression.validation_fraction", "a number in (0, 1)", fraction)
-    held = min(models - 1, max(1, round(fraction * models)))
-    order = generator("validation", seed).permutation(models)
-    return np.sort(order[held:]), np.sort(order[:held])
+    count = len(models)
+    chosen = np.zeros(count, bool)
+    chosen[generator("validation", seed).permutation(count)[: min(count - 1, max(1, round(fraction * count)))]] = True
+    rows = models.rows_of(chosen)
+    return np.flatnonzero(~rows), np.flatnonzero(rows)

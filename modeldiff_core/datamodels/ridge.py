@@ -14,6 +14,7 @@ from modeldiff_core.datamodels.protocol import Counts, Fit, FromMasks, Margins, 
 from modeldiff_core.datamodels.result import Datamodels
 from modeldiff_core.datamodels.spectrum import Spectrum, centred, cross_moments, spectrum
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.statistics.replicates import Replicates
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Ridge(FromMasks):
         """Split the models and decompose the moments of the fitted ones and of all."""
         check_regression_input(masks, np.zeros((len(masks), 1), np.float32))
         x = torch.from_numpy(masks)
-        fit, held = (torch.from_numpy(rows) for rows in validation_split(len(x), self.validation_fraction, self.seed))
+        split = validation_split(Replicates.of_masks(masks), self.validation_fraction, self.seed)
+        fit, held = (torch.from_numpy(rows) for rows in split)
         counts = co_occurrence(masks) if counts is None else counts
         part = spectrum(counts - co_occurrence(masks[held.numpy()]), len(fit))
         whole = spectrum(counts, len(x))

@@ -11,6 +11,7 @@ from modeldiff_core.datamodels import fit_lasso
 from modeldiff_core.datamodels.lasso import Lasso, lambda_max, solve
 from modeldiff_core.datamodels.moments import Moments, moments, validation_split
 from modeldiff_core.evaluation.lds import linear_datamodeling_score
+from modeldiff_core.statistics.replicates import Replicates
 
 GAP, SEARCH_GAP = 1e-3, 1e-2
 """Relative duality gaps of a point's datamodels, and of those that only serve to choose λ."""
@@ -74,7 +75,7 @@ def next_point(
     """
     masks, margins = fitted.masks, fitted.margins
     x, y = torch.from_numpy(masks).float(), torch.from_numpy(np.asarray(margins, np.float32))
-    fit, validation = validation_split(len(masks), validation_fraction, seed)
+    fit, validation = validation_split(Replicates.of_masks(masks), validation_fraction, seed)
     part, everything = moments(x[fit], y[fit]), moments(x, y)
     step = lambda_min_ratio ** (1 / max(1, n_lambdas - 1))
     if previous is None:

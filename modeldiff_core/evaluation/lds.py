@@ -9,6 +9,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.statistics import average_ranks, correlation, rank_correlation
 from modeldiff_core.statistics.correlation import centered
+from modeldiff_core.statistics.replicates import Replicates
 
 Columns = Float[np.ndarray, "models targets"]
 
@@ -81,9 +82,9 @@ def scores_with_intervals(
 ) -> Scores:
     """Return mean Spearman (the linear datamodeling score), Pearson and R² with 95 % percentile bootstraps.
 
-    Held-out models, targets, and both are redrawn, in the same way for all three. Ranks are computed once, not in every
-    draw: ranks among the drawn models are nearly a monotone map of these, and all draws together then take a few matrix
-    products.
+    Held-out models (those of one mask together), targets, and both are redrawn, in the same way for all three. Ranks
+    are computed once, not in every draw: ranks among the drawn models are nearly a monotone map of these, and all draws
+    together then take a few matrix products.
 
     Args:
         weights: Weights of the datamodels, in raw mask units.
@@ -97,7 +98,7 @@ def scores_with_intervals(
         ConfigError: For fewer than 3 models, and for masks and margins of different lengths.
     """
     predicted = _predictions(weights, bias, masks, margins)
-    drawn = _Draws.of(margins, draws, seed)
+    drawn = _Draws.of(Replicates.of_masks(masks), margins.shape[1], draws, seed)
     x, y = _double(predicted), _double(margins)
     equal = np.full((1, len(masks)), 1 / len(masks))
     return Scores(
@@ -115,10 +116,11 @@ class _Draws:
     targets: Float[np.ndarray, "draws targets"]
 
     @classmethod
-    def of(cls, margins: Columns, draws: int, seed: int) -> "_Draws":
-        rng = generator("lds", seed)
-        both = [[rng.multinomial(n, np.full(n, 1 / n)) / n for n in margins.shape] for _ in range(draws)]
-        return cls(np.stack([of_models for of_models, _ in both]), np.stack([of_targets for _, of_targets in both]))
+    def of(cls, replicates: Replicates, targets: int, draws: int, seed: int) -> "_Draws":
+        rng, sizes = generator("lds", seed), (len(replicates), targets)
+        both = [[rng.multinomial(n, np.full(n, 1 / n)) for n in sizes] for _ in range(draws)]
+        models = np.stack([replicates.rows_of(drawn) for drawn, _ in both])
+        return cls(models / models.sum(1, keepdims=True), np.stack([drawn for _, drawn in both]) / targets)
 
 
 def _correlated(x: Columns, y: Columns, drawn: _Draws) -> Score:

@@ -72,9 +72,11 @@ def _subset_models(facts: ReportFacts) -> str:
             "adopted, with the masks that say which training examples each model saw."
         )
     subset = f"subset of {share} of" if share else "subset of"
+    seeds = part(facts, "subsets").get("seeds", 1)
+    repeated = "" if seeds == 1 else f" ({seeds} models on each subset, which all steps below keep together)"
     return (
-        f"{models} were trained, each on a random {subset} the {train} images, and the margin (correct-class logit "
-        f"minus the largest other) of each of the {targets} images was recorded."
+        f"{models} were trained, each on a random {subset} the {train} images{repeated}, and the margin (correct-class "
+        f"logit minus the largest other) of each of the {targets} images was recorded."
     )
 
 

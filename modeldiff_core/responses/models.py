@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.designs import Design, Everything, FixedSize
+from modeldiff_core.designs import Design, Everything
 from modeldiff_core.plan import Array, Product, Tensors
 from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.responses.products import RowShard
@@ -21,11 +21,10 @@ WEIGHTS = "weights."
 
 
 @dataclass(frozen=True)
-class SubsetModels(Responses):
-    """Models trained on the subsets of a training's design, and their margins."""
+class _Models(Responses):
+    """Models of a training, which knows their folders, seeds and targets."""
 
     training: Training
-    kind: Literal["subset_models"] = "subset_models"
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -34,6 +33,17 @@ class SubsetModels(Responses):
     @property
     def home(self) -> str:
         return self.training.prefix
+
+    @property
+    def targets(self) -> int:
+        return self.training.targets
+
+
+@dataclass(frozen=True)
+class SubsetModels(_Models):
+    """Models trained on the subsets of a training's design, and their margins."""
+
+    kind: Literal["subset_models"] = "subset_models"
 
     @property
     def folder(self) -> str:
@@ -45,11 +55,7 @@ class SubsetModels(Responses):
 
     @cached_property
     def design(self) -> Design:
-        return FixedSize(len(self.training.load().train), self.training.fraction, self.training.subset_seed)
-
-    @property
-    def targets(self) -> int:
-        return self.training.targets
+        return self.training.design(len(self.training.load().train))
 
     def product(self, index: int) -> Product:
         return RowShard.of(self, index)
@@ -64,19 +70,10 @@ class SubsetModels(Responses):
 
 
 @dataclass(frozen=True)
-class FullModels(Responses):
+class FullModels(_Models):
     """Models trained on all data, their logits of the targets, and their weights where the algorithm can give them."""
 
-    training: Training
     kind: Literal["full_models"] = "full_models"
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return self.training.identity
-
-    @property
-    def home(self) -> str:
-        return self.training.prefix
 
     @property
     def folder(self) -> str:
@@ -89,10 +86,6 @@ class FullModels(Responses):
     @cached_property
     def design(self) -> Design:
         return Everything(len(self.training.load().train))
-
-    @property
-    def targets(self) -> int:
-        return self.training.targets
 
     def product(self, index: int) -> Product:
         axes = {"models": self.shard_size, "targets": self.targets, "classes": len(self.training.load().classes)}

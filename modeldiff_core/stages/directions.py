@@ -21,7 +21,7 @@ from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.gram import counts_of
 from modeldiff_core.stages.regress import read_datamodels
-from modeldiff_core.stages.regression import Regression, rows_used
+from modeldiff_core.stages.regression import Regression, replicates_of, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_tensors
 from modeldiff_core.study.config import ComparisonConfig
 
@@ -176,4 +176,5 @@ def _pairs(objects: ObjectStore, spec: Pair, which: int) -> Pairs:
         margins_b=matrices[1].margins()[keep],
         refit=estimator.common(*(read_datamodels(objects, fit) for fit in fits)),
         counts=counts_of(objects, fits[0], masks[0]) if shared and estimator.uses_counts else None,
+        repeated=replicates_of(matrices[0]).select(keep),
     )

@@ -15,7 +15,7 @@ from modeldiff_core.datamodels.protocol import Counts, Masks
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.identity import digest
 from modeldiff_core.plan import Array, Cost, Label, Product, Reference, Step, Tensors, refer
-from modeldiff_core.stages.regression import Regression, rows_used
+from modeldiff_core.stages.regression import Regression, rows_asked, rows_used
 from modeldiff_core.stages.times import write_time
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_tensors
 
@@ -59,9 +59,7 @@ def gram_steps(store: ObjectStore, fits: Mapping[str, Regression], label: Label)
 
 def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Reference:
     """Return where the counts of some rows of masks stand, whichever algorithm they were trained for."""
-    used = rows_used(matrix, first, half)
-    number = np.arange(first, len(used))
-    wanted = number if half is None else number[number % 2 == half]
+    diverged = rows_asked(matrix, first, half) & ~matrix.valid()
     identity = {
         "version": VERSION,
         "masks": _design(matrix),
@@ -69,7 +67,7 @@ def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Refere
         "models": matrix.record["models"],
         "first": first,
         "half": half,
-        "left_out": wanted[~used[wanted]].tolist(),
+        "left_out": np.flatnonzero(diverged).tolist(),
     }
     return refer(FOLDER, "gram", identity, record="{key}.safetensors")
 
@@ -79,7 +77,7 @@ def _design(matrix: MarginMatrix) -> object:
     training = matrix.record["identity"]["training"]
     if "subsets" not in training:
         return digest(training)
-    design = {name: training["subsets"][name] for name in ("fraction", "seed")}
+    design = {name: training["subsets"][name] for name in ("fraction", "seed", "seeds") if name in training["subsets"]}
     return {"recipe_version": training["recipe_version"], **design}
 
 

@@ -12,6 +12,7 @@ from modeldiff_core.identity import plain
 from modeldiff_core.plan import Reference, refer
 from modeldiff_core.responses import FullModels, shards_of
 from modeldiff_core.stages.blocks import Blocks
+from modeldiff_core.statistics.replicates import Replicates
 from modeldiff_core.store import MarginMatrix
 from modeldiff_core.study import Training
 from modeldiff_core.study.build import estimator_of
@@ -31,8 +32,8 @@ class Checkpoints:
 class Regression:
     """One regression: a matrix, the models of it that are used, and the estimator (its kind and all its settings).
 
-    units: of the masks. first: models before it are kept for evaluation. half: 0 or 1 takes every
-    other model, None all.
+    units: of the masks. first: models before it are kept for evaluation. half: 0 or 1 takes every other model (or
+    all models of every other mask, where masks are repeated), None all.
     checkpoints: what an estimator looks into that takes no margins; `half` then means their numbers.
     """
 
@@ -92,9 +93,23 @@ class Regression:
         return Blocks(self.reference, self.targets, self.units)
 
 
+def replicates_of(matrix: MarginMatrix) -> Replicates:
+    """Return the replicates of a matrix's models: those that its design trains on one mask, with other seeds."""
+    made = matrix.record["identity"]["training"]
+    repeated = made.get("subsets", {}).get("seeds", 1) if "subsets" in made else made.get("design", {}).get("times", 1)
+    return Replicates.repeated(int(matrix.record["models"]), repeated)
+
+
 def rows_used(matrix: MarginMatrix, first: int, half: int | None) -> Bool[np.ndarray, " models"]:
-    """Models of a matrix that a regression uses: from `first` on, of one half if asked, and not diverged."""
-    keep = matrix.valid()
-    number = np.arange(len(keep))
-    keep &= number >= first
-    return keep if half is None else keep & (number % 2 == half)
+    """Models of a matrix that a regression uses: none of those kept, of one half if asked, and not diverged.
+
+    first: replicates with a model before it are kept for evaluation. half: every other replicate.
+    """
+    return matrix.valid() & rows_asked(matrix, first, half)
+
+
+def rows_asked(matrix: MarginMatrix, first: int, half: int | None) -> Bool[np.ndarray, " models"]:
+    """Return the same models with the diverged ones."""
+    replicates = replicates_of(matrix)
+    fitted = ~replicates.begun_before(first)
+    return fitted if half is None else fitted & replicates.half(half)

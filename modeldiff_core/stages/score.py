@@ -11,7 +11,7 @@ from modeldiff_core.plan import Label, Record, Reference, Step, refer
 from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.effects import full_models
 from modeldiff_core.stages.regress import read_datamodels
-from modeldiff_core.stages.regression import Regression
+from modeldiff_core.stages.regression import Regression, replicates_of
 from modeldiff_core.store import MarginMatrix, ObjectStore, write_record
 from modeldiff_core.study import Training
 
@@ -87,7 +87,7 @@ def score_datamodels(store: ObjectStore, fit: Regression, output: str = "margin"
     """
     matrix = MarginMatrix.open(store, fit.matrix.key)
     margins, valid, right = matrix.margins(), matrix.valid(), OUTPUTS.get(output).right_above
-    held = valid & (np.arange(len(valid)) < fit.first)
+    held = valid & replicates_of(matrix).begun_before(fit.first)
     fitted = read_datamodels(store, fit)
     gap = float(fitted.duality_gap.max())
     scores = scores_with_intervals(fitted.weights, fitted.bias, matrix.masks()[held], margins[held])

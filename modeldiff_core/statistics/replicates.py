@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 MOST_PATTERNS = 12
 """Most replicates of which every exchange is taken: 2^(R−1) patterns of signs."""
@@ -67,9 +67,18 @@ class Replicates:
         """Return the rows of every other replicate, from number `which` (0 or 1) on; no replicate is split."""
         return np.asarray(self._ranks % 2 == which)
 
-    def rows_of(self, chosen: Bool[np.ndarray, " replicates"]) -> Bool[np.ndarray, " rows"]:
-        """Return the rows of the chosen replicates."""
-        return np.asarray(chosen[self._ranks])
+    def rows_of(self, values: Shaped[np.ndarray, " replicates"]) -> Shaped[np.ndarray, " rows"]:
+        """Return each row's value of one value a replicate, such as whether it is chosen."""
+        return np.asarray(values[self._ranks])
+
+    def parted(self, random: np.random.Generator) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+        """Return the rows of two random disjoint halves of the replicates, equally many, in a random order."""
+        order, size = random.permutation(len(self)), len(self) // 2
+        by_replicate = np.argsort(self._ranks, kind="stable")
+        ends = np.cumsum(np.bincount(self._ranks))
+        rows = np.split(by_replicate, ends[:-1])
+        one, other = (np.concatenate([rows[at] for at in part]) for part in (order[:size], order[size : 2 * size]))
+        return one[: len(other)], other[: len(one)]
 
     def exchange(self, random: np.random.Generator) -> Bool[np.ndarray, " rows"]:
         """Return the rows that change sides in a random exchange: each replicate with probability 1/2, as a whole."""

@@ -51,6 +51,8 @@ class SubsetConfig(Settings):
     """The subset design. The first `evaluation_models` models are kept from every regression.
 
     paired: A and B are trained on the same masks. adaptive: `models` is the most that are trained, in rounds.
+    seeds: models that are trained on each mask, one after the other, with seeds of their own; regressions, scores and
+    exchanges take all models of a mask or none.
     """
 
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -59,6 +61,7 @@ class SubsetConfig(Settings):
     models: Annotated[int, Field(ge=1)] = 1000
     evaluation_models: Annotated[int, Field(ge=3)] = 100
     paired: bool = True
+    seeds: Annotated[int, Field(ge=1)] = 1
     adaptive: bool = False
     rounds: RoundsConfig = RoundsConfig()
 

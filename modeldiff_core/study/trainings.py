@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.designs import Design, FixedSize, Repeated, Without
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.study.build import build_algorithm, load_dataset, recipe_identity
@@ -23,7 +24,7 @@ UNPAIRED = 1_000_003
 class Training:
     """What is trained and where it is stored; the number of models is not part of it.
 
-    fingerprint: of the dataset's values. subset_seed: decides every mask.
+    fingerprint: of the dataset's values. subset_seed: decides every mask. seeds: models that are trained on each mask.
     """
 
     dataset: DatasetConfig
@@ -36,10 +37,12 @@ class Training:
     shard_size: int
     ensemble_shard_size: int
     output: str = "margin"
+    seeds: int = 1
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The configuration that decides every number of this training."""
+        """The configuration that decides every number of this training; seeds only where there is more than one."""
+        repeated = {"seeds": self.seeds} if self.seeds > 1 else {}
         return {
             "recipe_version": RECIPE_VERSION,
             "dataset": {"kind": self.dataset.kind, "fingerprint": self.fingerprint, "targets": self.targets},
@@ -48,7 +51,12 @@ class Training:
                 "seed": self.algorithm.seed,
                 "recipe": recipe_identity(build_algorithm(self.algorithm, self.key)),
             },
-            "subsets": {"fraction": self.fraction, "seed": self.subset_seed, "shard_size": self.shard_size},
+            "subsets": {
+                "fraction": self.fraction,
+                "seed": self.subset_seed,
+                "shard_size": self.shard_size,
+                **repeated,
+            },
             "ensemble": {"shard_size": self.ensemble_shard_size},
             "output": self.output,
         }
@@ -90,8 +98,14 @@ class Training:
         return data
 
     def sampler(self, n_train: int) -> SubsetSampler:
-        """Return the training's masks."""
+        """Return what draws the training's masks."""
         return SubsetSampler(n_train, self.fraction, self.subset_seed)
+
+    def design(self, n_train: int, removed: tuple[int, ...] = ()) -> Design:
+        """Return the mask of every model; removed: training examples that no model has."""
+        drawn = FixedSize(n_train, self.fraction, self.subset_seed)
+        design = Without(drawn, removed) if removed else drawn
+        return Repeated(design, self.seeds) if self.seeds > 1 else design
 
     def record(self) -> dict[str, Any]:
         """Return the content of training.json: the identity, and the words that people used."""
@@ -126,6 +140,7 @@ def trainings_of(study: StudyConfig, data: Dataset) -> tuple[Training, Training]
             shard_size=subsets.shard_size,
             ensemble_shard_size=ensemble.shard_size,
             output=study.output,
+            seeds=subsets.seeds,
         )
 
     seed_b = subsets.seed if subsets.paired else subsets.seed + UNPAIRED

@@ -26,13 +26,19 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         raise ConfigError("output", "an output of one number a target", study.output, f"Its axes are {', '.join(axes)}")
     if study.targets is not None and study.targets > len(data.test):
         raise ConfigError("targets", f"at most the {len(data.test)} test examples", study.targets)
-    fitted = study.subsets.models - study.subsets.evaluation_models
+    subsets = study.subsets
+    for name in ("models", "evaluation_models"):
+        if getattr(subsets, name) % subsets.seeds:
+            expected = f"a multiple of subsets.seeds ({subsets.seeds})"
+            raise ConfigError(f"subsets.{name}", expected, getattr(subsets, name), "All models of a mask go together")
+    if subsets.evaluation_models < 3 * subsets.seeds:
+        expected = f"3 masks or more, of subsets.seeds ({subsets.seeds}) models each"
+        raise ConfigError("subsets.evaluation_models", expected, subsets.evaluation_models)
+    fitted = (subsets.models - subsets.evaluation_models) // subsets.seeds
     if fitted < 20:
-        raise ConfigError(
-            "subsets.models",
-            f"at least 20 more than subsets.evaluation_models ({study.subsets.evaluation_models})",
-            study.subsets.models,
-        )
+        least = 20 * subsets.seeds
+        expected = f"at least {least} more than subsets.evaluation_models ({subsets.evaluation_models})"
+        raise ConfigError("subsets.models", expected, subsets.models)
     if study.regression.folds > fitted // 2:
         hint = "Half of the models that are fitted is fitted alone, too: train more models, or take fewer folds"
         raise ConfigError("regression.folds", f"at most {fitted // 2}", study.regression.folds, hint)
@@ -45,7 +51,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         )
     sampler = trainings[0].sampler(len(data.train))
     chance, rarest = probability_of_missing_a_class(
-        data.train.labels, len(data.classes), sampler.size, study.subsets.models
+        data.train.labels, len(data.classes), sampler.size, -(-subsets.models // subsets.seeds)
     )
     if chance > CHANCE:
         count = int((data.train.labels == rarest).sum())

@@ -82,7 +82,8 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     if kinds != ["lasso"]:
         own["estimators"] = [{"kind": kind, "settings": build_estimator(regression, kind).identity()} for kind in kinds]
     if "subsets" in settings:
-        subsets = {name: value for name, value in settings["subsets"].items() if name not in ("adaptive", "rounds")}
+        left_out = {"adaptive", "rounds", *(("seeds",) if settings["subsets"]["seeds"] == 1 else ())}
+        subsets = {name: value for name, value in settings["subsets"].items() if name not in left_out}
         settings = {**settings, "subsets": subsets}
     if settings.get("output") == "margin":
         settings = {name: value for name, value in settings.items() if name != "output"}

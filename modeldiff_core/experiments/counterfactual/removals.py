@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from modeldiff_core.designs import FixedSize, Without
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.evaluation.counterfactual import most_helpful, predicted_change
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
@@ -68,8 +67,7 @@ def train_without(store: ObjectStore, spec: Removal, execution: Execution) -> No
         task = spec.training.task()
         weights = _weights(store, spec)
         removed = most_helpful(weights, spec.top_k)
-        whole = FixedSize(len(task.train), spec.training.fraction, spec.training.subset_seed)
-        without, models = Without(whole, tuple(removed.tolist())), range(spec.models)
+        without, models = spec.training.design(len(task.train), tuple(removed.tolist())), range(spec.models)
         way = tuned_execution(store.settings, spec.training, "subsets", execution)
         trained = train_subset_models(task, without.masks(models), models, way)
         masks, before, valid = _models_with(store, spec)

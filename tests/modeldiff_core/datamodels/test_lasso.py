@@ -16,6 +16,7 @@ from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.lasso import gram_megabytes, lambda_max, solve
 from modeldiff_core.datamodels.moments import moments, validation_split
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.statistics.replicates import Replicates
 
 DESIGNS = pytest.mark.parametrize(
     ("models", "train", "fraction"),
@@ -128,7 +129,7 @@ def test_a_constant_margin_has_no_weights(planted: Callable[..., Any], value: fl
 
 def test_a_margin_that_varies_only_among_the_held_out_models_has_no_weights(planted: Callable[..., Any]) -> None:
     problem = planted(60, 100)
-    _, held = validation_split(60, 0.1, 0)
+    _, held = validation_split(Replicates.single(60), 0.1, 0)
     margins = np.ones((60, 1), np.float32)
     margins[held[0]] = 5
     fit = fit_lasso(problem.masks, margins, seed=0)
@@ -284,7 +285,7 @@ def test_folds_choose_the_penalty_of_least_error_over_all_models(planted: Callab
     for target in range(4):
         grid = top[target] * 0.01 ** (np.arange(8) / 7)
         errors = np.zeros(8)
-        for held in held_out(120, 4, 0.1, 5):
+        for held in held_out(Replicates.single(120), 4, 0.1, 5):
             keep = np.setdiff1d(np.arange(120), held)
             for k, penalty in enumerate(grid):
                 model = oracle(problem.masks[keep], problem.margins[keep, target], penalty)

@@ -9,6 +9,7 @@ import torch
 
 from modeldiff_core.datamodels.moments import Moments, moments, validation_split
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.statistics.replicates import Replicates
 
 
 def of(problem: Any) -> Moments:
@@ -58,18 +59,18 @@ def test_a_constant_margin_has_moments_of_exactly_zero(value: float) -> None:
 
 @pytest.mark.parametrize(("models", "fraction", "held"), [(100, 0.1, 10), (4, 0.01, 1), (4, 0.99, 3), (10, 0.25, 2)])
 def test_the_split_covers_every_model_once(models: int, fraction: float, held: int) -> None:
-    fit, validation = validation_split(models, fraction, 3)
+    fit, validation = validation_split(Replicates.single(models), fraction, 3)
     assert len(validation) == held
     assert sorted([*fit, *validation]) == list(range(models))
-    np.testing.assert_array_equal(validation, validation_split(models, fraction, 3)[1])
+    np.testing.assert_array_equal(validation, validation_split(Replicates.single(models), fraction, 3)[1])
 
 
 def test_the_split_follows_the_seed() -> None:
-    assert len({tuple(validation_split(100, 0.1, seed)[1]) for seed in range(5)}) == 5
+    assert len({tuple(validation_split(Replicates.single(100), 0.1, seed)[1]) for seed in range(5)}) == 5
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
 def test_a_held_out_share_outside_its_range_is_refused(fraction: float) -> None:
     with pytest.raises(ConfigError) as caught:
-        validation_split(10, fraction, 0)
+        validation_split(Replicates.single(10), fraction, 0)
     assert caught.value.key == "regression.validation_fraction"

@@ -13,6 +13,7 @@ from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.moments import validation_split
 from modeldiff_core.datamodels.ridge import Ridge as OurRidge
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.statistics.replicates import Replicates
 
 Awkward = Callable[[np.ndarray], np.ndarray]
 
@@ -74,7 +75,7 @@ def test_the_penalty_is_the_one_of_least_error_on_held_out_models(planted: Calla
     quiet, loud = planted(300, 60, noise=0.05), planted(300, 60, noise=3.0, seed=0)
     margins = np.concatenate([quiet.margins, loud.margins], 1)
     fit = fit_ridge(quiet.masks, margins, penalties=penalties, seed=2)
-    fitted, held = validation_split(300, 0.1, 2)
+    fitted, held = validation_split(Replicates.single(300), 0.1, 2)
     scores = []
     for penalty in penalties:
         model = Ridge(alpha=penalty * len(fitted)).fit(quiet.masks[fitted].astype(float), margins[fitted].astype(float))
