@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.planted_kinds import Planting, Sample
+from harness.search_in_memory import search
 from modeldiff_core.data import Examples
 from modeldiff_core.images import Images
 from modeldiff_core.training import Execution, Task, TrainedModels, train_ensemble
@@ -27,7 +28,7 @@ from modeldiff_core.transformations.effects import eligible_images, measure
 from modeldiff_core.transformations.ends import OrderedExamples
 from modeldiff_core.transformations.library import Transformation
 from modeldiff_core.transformations.pixels import AnyShape
-from modeldiff_core.transformations.search import SearchSettings, image_halves, model_halves, search
+from modeldiff_core.transformations.search import SearchSettings, image_halves, model_halves
 
 ENSEMBLE, LEAST_SHARE = 20, 1 / 3
 SEARCH, EFFECTS = SearchSettings(), EffectSettings()

@@ -33,12 +33,12 @@ from typing import Any
 import numpy as np
 
 from harness.s3_server import S3Server, s3_server
+from harness.stored_shards import done_shards
 from modeldiff_core.store import (
     MarginMatrix,
     ObjectStore,
     Shard,
     StoreSettings,
-    done_shards,
     read_shards,
     shard_key,
     write_matrix,

@@ -25,7 +25,7 @@ from flows.runners import open_runner
 from flows.runners.tuning import tune
 from flows.runners.turns import turns_on_gpus
 from flows.runners.window import Window
-from modeldiff_core.experiments.experiment import ShowsPart, experiments
+from modeldiff_core.experiments.experiment import experiments
 from modeldiff_core.plan import RunFailed, run
 from modeldiff_core.store import ObjectStore, StoreSettings
 from tasks.policy import result_storage
@@ -89,8 +89,8 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     except CancelledRun as error:
         return Cancelled(message=str(error))
     except RunFailed:
-        if isinstance(experiment, ShowsPart):
-            patiently(partial(publish, experiment.name, experiment.so_far(store), store))
+        if part := experiment.so_far(store):
+            patiently(partial(publish, experiment.name, part, store))
         raise
     done = experiment.now(store)
     shown = done.shown(store)

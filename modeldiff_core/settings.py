@@ -1,7 +1,7 @@
 """How all settings are validated: pydantic reads them, and the first problem is raised by its configuration key."""
 
 import dataclasses
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -53,7 +53,9 @@ def exact_value(annotation: Any, value: object, key: str) -> Any:
 
 
 def type_name(annotation: Any) -> str:
-    """Return a type as a message names it: 'int', 'tuple[int, ...]'."""
+    """Return a type as a message names it, without its limits: 'int', 'tuple[int, ...]'."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     plain = isinstance(annotation, type) and get_origin(annotation) is None
     return annotation.__name__ if plain else str(annotation)
 

@@ -21,7 +21,7 @@ from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task
 from modeldiff_core.training.augmentations import Flip, Translate
 from modeldiff_core.training.sgd import Sgd
-from modeldiff_core.training.shards import margins_of
+from modeldiff_core.training.shards import output_of
 
 MODELS, IMAGES = 3, 200
 FLOAT32, TF32, BFLOAT16 = 2e-3, 0.05, 0.2
@@ -55,7 +55,7 @@ def margins_after(task: Task, execution: Execution, steps: int) -> np.ndarray:
     recipe = task.algorithm
     assert isinstance(recipe, Sgd)
     models = recipe.train(task.train, CLASSES, masks, range(MODELS), task.seed, execution, steps=steps)
-    return np.asarray(margins_of(models.logits(task.targets.images), task.targets.labels))
+    return np.asarray(output_of("margin", models.logits(task.targets.images), task.targets.labels))
 
 
 def agreement(case: Case, bench: Bench, ways: Callable[[Sgd, Bench], list[Way]] | None = None) -> Iterator[Result]:

@@ -20,7 +20,7 @@ from benchmarks.gpu.tasks import CLASSES, SMALL_RESNET9, exact_convolutions, ran
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task
 from modeldiff_core.training import sgd as sgd_module
-from modeldiff_core.training.shards import margins_of
+from modeldiff_core.training.shards import output_of
 from modeldiff_core.training.stacked import train_stack
 
 TOLERANCE = 1e-3
@@ -64,7 +64,7 @@ def _margins(task: Task, models: int, execution: Execution) -> np.ndarray:
     masks = SubsetSampler(len(task.train), 0.5, 0).masks(range(models))
     with exact_convolutions():
         trained = task.algorithm.train(task.train, CLASSES, masks, range(models), task.seed, execution)
-        return np.asarray(margins_of(trained.logits(task.targets.images), task.targets.labels))
+        return np.asarray(output_of("margin", trained.logits(task.targets.images), task.targets.labels))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def held_out(models: Replicates, folds: int, fraction: float, seed: int) -> list
     if folds < 2:
         raise ConfigError("regression.folds", "0 for a held-out part, or 2 or more", folds)
     if folds > count:
-        raise ConfigError("regression.folds", f"no more folds than the {count} models of different masks", folds)
+        raise ConfigError("regression.folds", f"no more folds than the {count} different masks", folds)
     fold = np.empty(count, int)
     for number, part in enumerate(np.array_split(generator("folds", seed).permutation(count), folds)):
         fold[part] = number

@@ -119,11 +119,13 @@ def check_regression_input(masks: Bool[np.ndarray, "models train"], margins: Flo
 def validation_split(models: Replicates, fraction: float, seed: int) -> Split:
     """Return rows to fit and rows to choose λ on, drawn from the seed; no replicate is split.
 
-    At least one replicate stays on each side where there are two.
+    At least one replicate stays on each side. Raises ConfigError for a share outside (0, 1) and for one replicate alone.
     """
     if not 0 < fraction < 1:
         raise ConfigError("regression.validation_fraction", "a number in (0, 1)", fraction)
     count = len(models)
+    if count < 2:
+        raise ConfigError("masks", "2 or more that differ", count)
     chosen = np.zeros(count, bool)
     chosen[generator("validation", seed).permutation(count)[: min(count - 1, max(1, round(fraction * count)))]] = True
     rows = models.rows_of(chosen)

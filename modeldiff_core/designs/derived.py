@@ -13,7 +13,7 @@ from modeldiff_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Without(Design):
-    """What a design of subsets would draw if some units did not exist.
+    """The subsets that a design would draw if some units did not exist.
 
     A row has as many units as before, since trainers and datamodels know one size: those removed from it are replaced
     by the next of its random order.

@@ -37,13 +37,13 @@ class Design(Tagged):
         """Return the units that each of these rows has."""
 
     def weights(self, numbers: Numbers) -> Float[np.ndarray, "rows units"]:
-        """Return the weight of each unit in each of these rows: 1 for those that it has, if a design says no more."""
+        """Return the weight of each unit in each of these rows; by default 1 if the row has it, else 0."""
         return self.masks(numbers).astype(np.float32)
 
     def seeds(self, numbers: Numbers) -> list[int]:
-        """Return which repetition of its mask each row is; a row is the first of its own if a design says no more."""
+        """Return the number of each row among those of its mask, from 0; by default no mask is repeated."""
         return [0] * len(numbers)
 
     def costs(self, numbers: Numbers) -> list[float]:
-        """Return the cost of each row beside that of an average one."""
+        """Return the cost of each row in units of an average one's; 1 by default."""
         return [1.0] * len(numbers)

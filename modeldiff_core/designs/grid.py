@@ -16,7 +16,7 @@ Cell = dict[str, Level]
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor and its levels. cost: of each level beside that of an average one, multiplied over factors."""
+    """A factor and its levels. cost: of each level in units of an average one's, multiplied over factors."""
 
     name: str
     levels: tuple[Level, ...]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -140,6 +140,10 @@ class Experiment(Summarized):
     def shown(self, store: ObjectStore) -> Shown:
         """Return what was found, of a complete experiment."""
 
+    def so_far(self, store: ObjectStore) -> Shown | None:
+        """Return what there is to show although some of it could not be made; None for nothing."""
+        return None
+
     def row(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """Return the columns that a sweep's table has of a summary, beside its findings."""
         return {}
@@ -147,15 +151,6 @@ class Experiment(Summarized):
     def drawn(self, store: ObjectStore) -> tuple[str, ...]:
         """Return the keys of the report's figures."""
         return tuple(sorted(key for key in store.sizes(f"{self.folder}/report/figures") if key.endswith(".png")))
-
-
-@runtime_checkable
-class ShowsPart(Protocol):
-    """An experiment that has something to show although it could not be completed."""
-
-    def so_far(self, store: ObjectStore) -> Shown:
-        """Return what was found so far."""
-        ...
 
 
 def experiment_kind(study: object) -> str:

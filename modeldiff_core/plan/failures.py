@@ -29,7 +29,7 @@ def failure_key(reference: Reference) -> str:
 
 
 def write_failure(store: ObjectStore, reference: Reference, failure: RecordedFailure) -> None:
-    """Keep why a step ended without a result."""
+    """Write the record of why a step ended without a result."""
     content = {"digest": reference.digest, "reason": failure.reason, "facts": failure.facts}
     write_record(store, failure_key(reference), content)
 

@@ -41,7 +41,7 @@ class Listing(Collection[str]):
         return tuple(sorted(key for key in names if key.startswith(prefix)))
 
     def forget(self) -> None:
-        """List every folder anew when it is asked for next."""
+        """Drop all listings, so that a folder is listed again when it is asked for."""
         self._listed.clear()
 
     def _folder(self, key: str) -> str | None:

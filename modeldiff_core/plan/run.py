@@ -50,7 +50,7 @@ class Submit(Protocol):
 
 
 class InProcess:
-    """Carries out steps one after the other in this process, on one thread as workers do, so that the bits are theirs.
+    """Carries out steps one after the other in this process, on one thread as workers do, which gives the same bits.
 
     Args:
         store: Where results are kept.

@@ -13,9 +13,10 @@ PAUSE_SHARDS, PAUSE_SECONDS = 5, 30.0
 
 @dataclass(frozen=True)
 class Pace:
-    """models_a_minute: of the shards since the last pause. seconds_left: until all models wanted are trained.
+    """The pace of training.
 
-    silent: seconds since the last shard. paused: that is so long that nothing seems to be training.
+    models_a_minute: since the last pause. seconds_left: until all models wanted are trained. silent: seconds since the
+    last shard. paused: whether that is so long that nothing seems to be training.
     """
 
     models_a_minute: float

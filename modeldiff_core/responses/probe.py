@@ -32,13 +32,13 @@ def probe_training(store: ObjectStore, training: Training, kind: str, execution:
 
 
 def probe_here(store: dict[str, Any], training: dict[str, Any], kind: str, execution: dict[str, Any]) -> dict[str, Any]:
-    """Do the same with arguments of plain JSON, in a worker process."""
+    """Return what ``probe_training`` returns, from arguments of plain JSON in a worker process."""
     given = replace(restore(Execution, execution), tuned=False)
     return probe_training(ObjectStore(StoreSettings(**store)), restore(Training, training), kind, given)
 
 
 def measured_ways(spec: Training, kind: str, execution: Execution) -> dict[str, Any]:
-    """Measure now what ``probe_training`` keeps."""
+    """Return the record that ``probe_training`` keeps, measured now."""
     task = spec.task()
     size = spec.shard_size if kind == "subsets" else spec.ensemble_shard_size
     if kind == "subsets":
@@ -74,7 +74,7 @@ def probe_key(spec: Training, kind: str, execution: Execution) -> str:
 
 
 def hardware(device: str) -> str:
-    """Return the name of the GPU or of the processor, which a measurement is good for."""
+    """Return the name of the GPU or processor that a measurement on this device holds for."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -105,7 +105,7 @@ def rows_used(matrix: MarginMatrix, first: int, half: int | None) -> Bool[np.nda
 
     first: replicates with a model before it are kept for evaluation. half: every other replicate.
     """
-    return matrix.valid() & rows_asked(matrix, first, half)
+    return np.asarray(matrix.valid() & rows_asked(matrix, first, half))
 
 
 def rows_asked(matrix: MarginMatrix, first: int, half: int | None) -> Bool[np.ndarray, " models"]:

@@ -3,7 +3,7 @@
 from modeldiff_core.store.matrices import MarginMatrix, write_matrix
 from modeldiff_core.store.objects import Listed, ObjectStore, StoreSettings
 from modeldiff_core.store.records import read_record, write_record
-from modeldiff_core.store.shards import Shard, done_shards, read_shard, read_shards, shard_key, write_shard
+from modeldiff_core.store.shards import Shard, read_shard, read_shards, shard_key, write_shard
 from modeldiff_core.store.tensors import TensorObject, read_tensors, write_tensors
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Shard",
     "StoreSettings",
     "TensorObject",
-    "done_shards",
     "read_record",
     "read_shard",
     "read_shards",

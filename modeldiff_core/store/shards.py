@@ -1,6 +1,5 @@
 """Shards: margins and masks of K models, the unit of work, of retry and of storage."""
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,12 +36,6 @@ class Shard:
 def shard_key(prefix: str, index: int) -> str:
     """Return the key of the shard of that index under ``<training>/subsets`` or ``<training>/ensemble``."""
     return f"{prefix}/shards/{index:06d}.safetensors"
-
-
-def done_shards(store: ObjectStore, prefix: str) -> set[int]:
-    """Return the indices of the shards that exist, by one listing."""
-    pattern = re.compile(re.escape(f"{prefix}/shards/") + r"(\d{6,})\.safetensors$")
-    return {int(match[1]) for key in store.sizes(f"{prefix}/shards") if (match := pattern.fullmatch(key))}
 
 
 def write_shard(store: ObjectStore, prefix: str, index: int, shard: Shard, identity: Mapping[str, object]) -> None:

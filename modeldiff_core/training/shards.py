@@ -73,13 +73,6 @@ def train_ensemble(
     return trained, logits
 
 
-def margins_of(
-    logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
-) -> Float[np.ndarray, "models targets"]:
-    """Return correct-class margins as a float32 array."""
-    return output_of("margin", logits, labels)
-
-
 def output_of(
     name: str, logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
 ) -> Float[np.ndarray, "models targets"]:

@@ -1,13 +1,15 @@
 """Transformations of the whole image's texture: noise, blur, contrast and spatial frequencies."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
 from modeldiff_core.images import Images, add, blend, generator_of, in_band, luminance, spatial_frequencies, to_pixels
-from modeldiff_core.transformations.pixels import AnyShape, require
+from modeldiff_core.limits import Limit
+from modeldiff_core.transformations.pixels import AnyShape, Bounded, Positive, require
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,8 @@ class Noise(AnyShape):
     seed and of the image, whatever batch it stands in; intensity scales it.
     """
 
-    deviation: float = 0.1
+    deviation: Positive = 0.1
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.deviation > 0, "deviation", "more than 0", self.deviation)
 
     def __call__(self, images: Images, intensity: float) -> Images:
         noise = np.empty(images.shape, dtype=np.float32)
@@ -32,13 +31,10 @@ class Noise(AnyShape):
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(Bounded):
     """Gaussian blur; sigma: its standard deviation at full intensity, in pixels. Edges are continued."""
 
-    sigma: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(self.sigma > 0, "sigma", "more than 0", self.sigma)
+    sigma: Positive = 1.0
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         longest = max(image_shape[:2])
@@ -53,10 +49,7 @@ class Blur:
 class Contrast(AnyShape):
     """Draws all pixels and channels towards the image's mean; loss: share of the contrast lost at full intensity."""
 
-    loss: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(0 < self.loss <= 1, "loss", "a number in (0, 1]", self.loss)
+    loss: Annotated[float, Limit(above=0, most=1)] = 1.0
 
     def __call__(self, images: Images, intensity: float) -> Images:
         return blend(images, images.mean(axis=(1, 2, 3), keepdims=True), self.loss * intensity)
@@ -77,10 +70,7 @@ class Grey:
 class _Frequencies(AnyShape):
     """cutoff: spatial frequency in cycles per pixel; 0.5 is the finest that a row of pixels can hold."""
 
-    cutoff: float = 0.125
-
-    def __post_init__(self) -> None:
-        require(0 < self.cutoff < 0.5, "cutoff", "cycles per pixel in (0, 0.5)", self.cutoff)
+    cutoff: Annotated[float, Limit(above=0, below=0.5, what="cycles per pixel")] = 0.125
 
     def _keep(self, images: Images, kept: Bool[np.ndarray, "frequencies half"], intensity: float) -> Images:
         spectrum = np.fft.rfft2(images.astype(np.float32), axes=(1, 2)) * kept[:, :, None]

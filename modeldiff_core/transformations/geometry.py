@@ -1,6 +1,7 @@
 """Transformations that move pixels."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -8,11 +9,12 @@ from scipy import ndimage
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.images import Images, Rectangles, shift_all, to_pixels, window
-from modeldiff_core.transformations.pixels import AnyShape, require, require_pixel
+from modeldiff_core.limits import Limit
+from modeldiff_core.transformations.pixels import AnyShape, Bounded, PixelValue
 
 
 @dataclass(frozen=True)
-class Translate:
+class Translate(Bounded):
     """Shifts down by `rows` and right by `columns` pixels at full intensity, in whole pixels.
 
     Negative shifts go up and left; what moves in is `fill` (0..255).
@@ -20,10 +22,7 @@ class Translate:
 
     rows: int = 0
     columns: int = 0
-    fill: int = 0
-
-    def __post_init__(self) -> None:
-        require_pixel("fill", self.fill)
+    fill: PixelValue = 0
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         height, width, _ = image_shape
@@ -40,10 +39,7 @@ class Rotate(AnyShape):
     """Turns anticlockwise about the centre by `degrees` at full intensity, bilinear; `fill` (0..255) moves in."""
 
     degrees: float = 15.0
-    fill: int = 0
-
-    def __post_init__(self) -> None:
-        require_pixel("fill", self.fill)
+    fill: PixelValue = 0
 
     def __call__(self, images: Images, intensity: float) -> Images:
         turned = ndimage.rotate(
@@ -66,14 +62,9 @@ class Crop(AnyShape):
     top or left, 1 at the bottom or right.
     """
 
-    share: float = 0.75
-    row: float = 0.5
-    column: float = 0.5
-
-    def __post_init__(self) -> None:
-        require(0 < self.share < 1, "share", "a number in (0, 1)", self.share)
-        for field in ("row", "column"):
-            require(0 <= getattr(self, field) <= 1, field, "a number in [0, 1]", getattr(self, field))
+    share: Annotated[float, Limit(above=0, below=1)] = 0.75
+    row: Annotated[float, Limit(least=0, most=1)] = 0.5
+    column: Annotated[float, Limit(least=0, most=1)] = 0.5
 
     def __call__(self, images: Images, intensity: float) -> Images:
         height, width = images.shape[1:3]

@@ -6,6 +6,7 @@ are not of the paper's size, places and sizes grow with them; each docstring say
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -25,10 +26,11 @@ from modeldiff_core.images import (
     web,
     window,
 )
+from modeldiff_core.limits import Limit
 from modeldiff_core.transformations.backgrounds import Bound, Masks, check_shows_pictures, in_channels, masks_of
 from modeldiff_core.transformations.patches import Patch, Stamp
 from modeldiff_core.transformations.pictures import check_picture, picture
-from modeldiff_core.transformations.pixels import Region, require
+from modeldiff_core.transformations.pixels import Bounded, Positive, Region, require
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Red, green and blue in 0..1: a pattern that is normalised by it lightens where it is bright and darkens elsewhere."""
@@ -37,7 +39,7 @@ LIVING17, WATERBIRDS, CIFAR = 224, 224, 32
 
 
 @dataclass(frozen=True)
-class _CroppedPattern:
+class _CroppedPattern(Bounded):
     """x + δ·(P − μ), clipped to 0..1, with P a random crop of a pattern and μ the ImageNet mean.
 
     The published code adds δ·P to normalised images with P normalised too; the deviation cancels. delta: δ at full
@@ -45,11 +47,8 @@ class _CroppedPattern:
     size). Grey images: μ's luminance.
     """
 
-    delta: float = 0.5
+    delta: Positive = 0.5
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        require(self.delta > 0, "delta", "more than 0", self.delta)
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         check_shows_pictures(image_shape)
@@ -109,7 +108,7 @@ class YellowSquare:
 
 
 @dataclass(frozen=True)
-class Face:
+class Face(Bounded):
     """Waterbirds: a face from the user's file, in the background where a mask says what that is.
 
     picture, sha256: the file and its checksum. The face is a square of int((height + width)/2·size/224) pixels, its
@@ -120,19 +119,16 @@ class Face:
 
     picture: str
     sha256: str
-    size: int = 100
-    padding: float = 0.1
-    beta: float = 0.1
-    brightness: float = 1.2
+    size: Annotated[int, Limit(least=1)] = 100
+    padding: Annotated[float, Limit(least=0, below=0.5)] = 0.1
+    beta: Positive = 0.1
+    brightness: Positive = 1.2
     mask: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_picture(self.picture, self.sha256)
-        require(self.size >= 1, "size", "1 pixel of 224 or more", self.size)
-        require(0 <= self.padding < 0.5, "padding", "a number in [0, 0.5)", self.padding)
-        require(self.beta > 0, "beta", "more than 0", self.beta)
-        require(self.brightness > 0, "brightness", "more than 0", self.brightness)
+        super().__post_init__()
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         check_shows_pictures(image_shape)
@@ -171,7 +167,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class _CifarMark(ABC):
+class _CifarMark(Bounded, ABC):
     """A black and white mark at row 4, column 13 of 32 × 32 images.
 
     Other sizes: each of its cells is max(1, round(shorter side/32)) pixels wide, and its place round(4·height/32),
@@ -201,8 +197,7 @@ class _CifarMark(ABC):
 class BlackWhiteTexture(_CifarMark):
     """CIFAR-10, class dog: size × 4 white, the two middle columns of the last three rows black; sizes 4, 5 and 6."""
 
-    def __post_init__(self) -> None:
-        require(self.size >= 4, "size", "4 rows or more", self.size)
+    size: Annotated[int, Limit(least=4)] = 5
 
     def _cells(self) -> Float[np.ndarray, "size columns"]:
         cells = np.ones((self.size, 4))
@@ -214,8 +209,7 @@ class BlackWhiteTexture(_CifarMark):
 class Rectangle(_CifarMark):
     """CIFAR-10, class truck: a window of size × 5, frame and middle column white, panes black; sizes 5 to 9."""
 
-    def __post_init__(self) -> None:
-        require(self.size >= 3, "size", "3 rows or more", self.size)
+    size: Annotated[int, Limit(least=3)] = 5
 
     def _cells(self) -> Float[np.ndarray, "size columns"]:
         cells = np.zeros((self.size, 5))

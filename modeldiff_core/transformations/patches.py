@@ -7,7 +7,7 @@ import numpy as np
 from modeldiff_core.data import Watermark
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.images import Images, add, blend, color_luminance, fill_block
-from modeldiff_core.transformations.pixels import Region, require, require_pixel
+from modeldiff_core.transformations.pixels import Bounded, Opacity, PixelValue, Place, Region, require
 
 Pixel = int | tuple[int, int, int]
 """One value for all channels, or red, green and blue; 0..255."""
@@ -16,7 +16,7 @@ Pixel = int | tuple[int, int, int]
 def require_color(field: str, value: Pixel) -> None:
     """Raise ConfigError unless every part of the field is a pixel value."""
     for part in (value,) if isinstance(value, int) else value:
-        require_pixel(field, part)
+        require(0 <= part <= 255, field, "a pixel value in [0, 255]", part)
 
 
 def check_color(value: Pixel, image_shape: tuple[int, int, int]) -> None:
@@ -53,20 +53,19 @@ class Patch(Region):
 
 
 @dataclass(frozen=True)
-class Stamp:
+class Stamp(Bounded):
     """Blends a small picture in with its top left corner at (top, left); pasted whole at full intensity.
 
     pixels: rows of pixels, each one value for all channels or red, green and blue. The search proposes what the images
     of a subpopulation have at one place in this form, so that it can be written into a configuration.
     """
 
-    top: int
-    left: int
+    top: Place
+    left: Place
     pixels: tuple[tuple[Pixel, ...], ...]
 
     def __post_init__(self) -> None:
-        for field in ("top", "left"):
-            require(getattr(self, field) >= 0, field, "0 or more pixels", getattr(self, field))
+        super().__post_init__()
         widths = {len(row) for row in self.pixels}
         require(len(widths) == 1 and 0 not in widths, "pixels", "rows of equal length, at least one pixel", self.pixels)
         for row in self.pixels:
@@ -134,21 +133,16 @@ class Occlusion(Region):
 
 
 @dataclass(frozen=True)
-class Tint:
+class Tint(Bounded):
     """Blends a color over the whole image; on grey images its brightness.
 
     red, green, blue: 0..255. opacity: share of the color at full intensity.
     """
 
-    red: int
-    green: int
-    blue: int
-    opacity: float = 0.5
-
-    def __post_init__(self) -> None:
-        for field in ("red", "green", "blue"):
-            require_pixel(field, getattr(self, field))
-        require(0 < self.opacity <= 1, "opacity", "a number in (0, 1]", self.opacity)
+    red: PixelValue
+    green: PixelValue
+    blue: PixelValue
+    opacity: Opacity = 0.5
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         if image_shape[2] not in (1, 3):

@@ -1,14 +1,15 @@
 """Transformations that blend pictures drawn by rule with images, or add them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.images import Images, add, blend, checkerboard, in_band, polka_dots, stripes, texture, web
+from modeldiff_core.limits import Limit
 from modeldiff_core.transformations.patches import Pixel, check_color, require_color
-from modeldiff_core.transformations.pixels import AnyShape, require
+from modeldiff_core.transformations.pixels import AnyShape, Bounded, Opacity, Positive, require
 
 PatternName = Literal["checker", "polka_dots", "stripes", "web"]
 
@@ -25,7 +26,7 @@ def pattern(name: PatternName, height: int, width: int, period: int) -> Float[np
 
 
 @dataclass(frozen=True)
-class Pattern:
+class Pattern(Bounded):
     """Blends a pattern of two colors over the whole image.
 
     period: in pixels. opacity: share of the pattern at full intensity. light, dark: its colors, one value (0..255) or
@@ -33,14 +34,13 @@ class Pattern:
     """
 
     pattern: PatternName
-    period: int = 8
-    opacity: float = 0.5
+    period: Annotated[int, Limit(least=2)] = 8
+    opacity: Opacity = 0.5
     light: Pixel = 255
     dark: Pixel = 0
 
     def __post_init__(self) -> None:
-        require(self.period >= 2, "period", "2 pixels or more", self.period)
-        require(0 < self.opacity <= 1, "opacity", "a number in (0, 1]", self.opacity)
+        super().__post_init__()
         require_color("light", self.light)
         require_color("dark", self.dark)
 
@@ -65,12 +65,12 @@ class Texture(AnyShape):
 
     low: float = 0.125
     high: float = 0.25
-    amplitude: float = 0.15
+    amplitude: Positive = 0.15
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(0 <= self.low < self.high, "high", "more than low, both cycles per pixel of 0 or more", self.high)
-        require(self.amplitude > 0, "amplitude", "more than 0", self.amplitude)
+        super().__post_init__()
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         height, width, _ = image_shape

@@ -1,20 +1,31 @@
 """Checks that transformations share: of colors, of regions, of the images that they suit."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.images import Block
+from modeldiff_core.limits import Limit, check_limits
 
 require = Check("transformations")
 """For the settings of a transformation."""
 
 
-def require_pixel(field: str, value: int) -> None:
-    """Raise ConfigError unless the field is a pixel value."""
-    require(0 <= value <= 255, field, "a pixel value in 0..255", value)
+PixelValue = Annotated[int, Limit(least=0, most=255, what="a pixel value")]
+Place = Annotated[int, Limit(least=0)]
+"""A row or a column."""
+Positive = Annotated[float, Limit(above=0)]
+Opacity = Annotated[float, Limit(above=0, most=1)]
 
 
-class AnyShape:
+class Bounded:
+    """A transformation whose settings have limits, which are checked when it is made."""
+
+    def __post_init__(self) -> None:
+        check_limits(self, require)
+
+
+class AnyShape(Bounded):
     """A transformation that suits images of every size and number of channels."""
 
     def check(self, image_shape: tuple[int, int, int]) -> None:

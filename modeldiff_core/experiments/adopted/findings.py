@@ -13,14 +13,14 @@ from modeldiff_core.store import ObjectStore, read_record
 
 
 def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
-    """Everything that was found, read back and checked; of ready attributions that is directions and their ends."""
+    """Return everything that was found, checked; of ready attributions that is directions and their ends."""
     findings = _measured(store, comparison)
     ends = comparison.described(entries_of(comparison, findings))
     return replace(findings, descriptions=tuple((one, read_description(store, one)) for one in ends))
 
 
 def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
-    """Directions, and of margins their null and the scores."""
+    """Return the directions, and of margins their null and the scores."""
     directions, null = read_directions(store, comparison)
     if comparison.a.kind == "datamodels":
         return Findings(directions, null, ({}, {}))

@@ -36,8 +36,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         raise ConfigError("subsets.evaluation_models", expected, subsets.evaluation_models)
     fitted = (subsets.models - subsets.evaluation_models) // subsets.seeds
     if fitted < 20:
-        least = 20 * subsets.seeds
-        expected = f"at least {least} more than subsets.evaluation_models ({subsets.evaluation_models})"
+        expected = f"at least {20 * subsets.seeds} more than subsets.evaluation_models ({subsets.evaluation_models})"
         raise ConfigError("subsets.models", expected, subsets.models)
     if study.regression.folds > fitted // 2:
         hint = "Half of the models that are fitted is fitted alone, too: train more models, or take fewer folds"

@@ -10,10 +10,9 @@ from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.compared import TwoSides
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import read_findings
-from modeldiff_core.experiments.compare.outlook import learned
 from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
 from modeldiff_core.experiments.compare.report import report_facts
-from modeldiff_core.experiments.compare.rounds import current_round
+from modeldiff_core.experiments.compare.rounds import current_round, learned
 from modeldiff_core.experiments.compare.shown import row, shown
 from modeldiff_core.experiments.compare.summary import TABLE, build_summary, effects_table, study_record
 from modeldiff_core.experiments.experiment import Shown

@@ -56,7 +56,7 @@ class Findings:
 
 
 def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
-    """Read every result that the comparison refers to, checked."""
+    """Return every result that the comparison refers to, checked."""
     study, estimator = comparison.study, comparison.study.regression.estimator
     fits, sides = comparison.scored(), comparison.sides
     scores = {
@@ -179,8 +179,9 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
 
 
 def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
-    """Return the same with ``models_needed``: for directions that just miss, models with which theirs would stand
-    out.
+    """Return the ``directions`` of summary.json with ``models_needed``.
+
+    That is how many models would make a direction significant that just misses (see ``comparison.power``), else None.
     """
     entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)

@@ -37,7 +37,7 @@ BRIEF = 160
 
 
 def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
-    """Everything that the report shows, from the store."""
+    """Return everything that the report shows, from the store."""
     findings = read_findings(store, comparison)
     summary = read_record(store, comparison.summary.record)
     data = comparison.trainings[0].load()
@@ -125,7 +125,7 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
 
 
 def _measured(value: float | None) -> float:
-    """NaN for what could not be measured."""
+    """Return the value, NaN for what could not be measured."""
     return math.nan if value is None else value
 
 
@@ -164,7 +164,7 @@ def _ends(findings: Findings, entry: dict[str, Any]) -> dict[tuple[str, str], En
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides rounding."""
+    """Return the versions of what decides rounding."""
     return {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "scikit-learn")}}
 
 
@@ -175,7 +175,7 @@ def _recipe(comparison: Comparison, which: int) -> dict[str, object]:
 
 
 def _held_out(comparison: Comparison, one: Judged) -> Int[np.ndarray, " images"]:
-    """Images of the confirming half that the transformation is shown on."""
+    """Return the images of the confirming half that the transformation is shown on."""
     targets, study = comparison.trainings[0].task().targets, comparison.study
     _, half = image_halves(len(targets), study.search.seed)
     target_class, settings = one.measured.test.target_class, study.effects
@@ -216,7 +216,7 @@ def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " image
 
 
 def _described(test: TransformationTest) -> str:
-    """Kind and parameters; of a long one, such as a patch's pixels, only its beginning."""
+    """Return kind and parameters; of long ones, such as a patch's pixels, only the beginning."""
     parameters = ", ".join(f"{name} {value}" for name, value in test.parameters.items())
     brief = parameters if len(parameters) <= BRIEF else f"{parameters[:BRIEF]}…"
     return f"{test.kind} ({brief})" if brief else test.kind

@@ -1,4 +1,4 @@
-"""How far the rounds of an adaptive study have come: a pure function of the points of its curves in the store."""
+"""What the learning curves in a store say: how far an adaptive study has come, and what more models would give."""
 
 from dataclasses import dataclass, replace
 
@@ -6,6 +6,7 @@ from modeldiff_core.errors import DamagedObject
 from modeldiff_core.evaluation.law import LEAST_POINTS
 from modeldiff_core.evaluation.rounds import has_saturated
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.report.learning import learning_words
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.config import SubsetConfig
@@ -66,3 +67,14 @@ def ending(asked: SubsetConfig, models: int) -> str:
         f"rounds ended at {models:,} of at most {asked.models:,} models: {rounds.growth:g} times as many would raise "
         f"neither score by {rounds.least_gain:g}"
     )
+
+
+def learned(comparison: Comparison, store: ObjectStore) -> list[str]:
+    """Return a sentence for each algorithm whose learning curve is there."""
+    subsets, said = comparison.study.subsets, []
+    for training in comparison.trainings:
+        curve = read_curve(store, Curve.of(comparison.study, training), subsets.models)
+        if curve is not None:
+            wished = subsets.rounds.wished_score
+            said.append(learning_words(training.algorithm.name, curve, subsets.evaluation_models, wished))
+    return said

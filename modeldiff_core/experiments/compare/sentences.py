@@ -39,7 +39,10 @@ def about_datamodels(findings: Findings, a: str, b: str) -> str:
 def about_directions(
     settings: ComparisonConfig, directions: list[dict[str, Any]], a: str, b: str, permutations: int
 ) -> str:
-    """Return how many directions tell the algorithms apart. permutations: those that were made of those asked for."""
+    """Return how many directions tell the algorithms apart.
+
+    permutations: how many were drawn; none for an estimator that cannot be fitted anew.
+    """
     counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
     if not settings.permutations:
         return "Directions were not tested against chance (comparison.permutations=0)."
@@ -104,5 +107,5 @@ def about_search(
 
 
 def load_classes(comparison: Comparison) -> tuple[str, ...]:
-    """Names of the classes."""
+    """Return the names of the classes."""
     return comparison.trainings[0].load().classes

@@ -88,7 +88,7 @@ def _transformation_entry(one: Judged) -> dict[str, Any]:
 
 
 def _output_entry(row: dict[str, Any], effect: str, prefix: str) -> dict[str, Any]:
-    """A's and B's effect on one output with their intervals, and their difference with its."""
+    """Return A's and B's effect on one output and their difference, each with its interval."""
     return {
         "effect": {name: row[f"{effect}_{name}"] for name in ("a", "b")},
         "ci": {name: [row[f"{prefix}low_{name}"], row[f"{prefix}high_{name}"]] for name in ("a", "b")},

@@ -111,7 +111,7 @@ Models = tuple[Bool[np.ndarray, "models train"], Float[np.ndarray, " models"], B
 
 
 def _models_with(store: ObjectStore, spec: Removal) -> Models:
-    """Masks, margins of the target and validity of the same models with the examples, from the training's shards."""
+    """Return masks, margins of the target and validity of the same models with the examples, from stored shards."""
     training = spec.training
     shards = [
         read_shard(store, training.subsets, index, training.identity)

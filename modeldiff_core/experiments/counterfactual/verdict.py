@@ -51,7 +51,7 @@ def judge(store: ObjectStore, spec: VerdictSpec) -> None:
 
 
 def judge_check(store: ObjectStore, check: CounterfactualCheck) -> None:
-    """Judge a check that is resolved."""
+    """Write the page, its figures and the record of a check that is resolved."""
     study, algorithms, facts = check.comparison.study, {}, []
     for which, config in enumerate((study.algorithm_a, study.algorithm_b)):
         removals = check.removals(which)

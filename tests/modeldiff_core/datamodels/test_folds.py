@@ -30,7 +30,7 @@ def test_no_folds_hold_out_a_share() -> None:
     np.testing.assert_array_equal(part, validation_split(Replicates.single(50), 0.2, 4)[1])
 
 
-@pytest.mark.parametrize(("folds", "words"), [(1, "or 2 or more"), (-2, "or 2 or more"), (9, "the 8 models")])
+@pytest.mark.parametrize(("folds", "words"), [(1, "or 2 or more"), (-2, "or 2 or more"), (9, "the 8 different masks")])
 def test_other_numbers_of_folds_are_refused(folds: int, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         held_out(Replicates.single(8), folds, 0.1, 0)

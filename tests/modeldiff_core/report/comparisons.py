@@ -7,7 +7,7 @@ import numpy as np
 from modeldiff_core.data import Examples, Plant, Watermark
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.report import (
+from modeldiff_core.report.facts import (
     AlgorithmFacts,
     CurveFacts,
     DirectionFacts,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from modeldiff_core.report import ReportFacts, render
+from modeldiff_core.report import render
+from modeldiff_core.report.facts import ReportFacts
 from tests.modeldiff_core.report.comparisons import comparison
 
 

@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
-from modeldiff_core.report import EstimatorFacts, EstimatorScore
 from modeldiff_core.report.estimators import estimator_rows
+from modeldiff_core.report.facts import EstimatorFacts, EstimatorScore
 from modeldiff_core.report.words import duration
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.evaluation.law import LearningCurve
-from modeldiff_core.report import LearningFacts
+from modeldiff_core.report.facts import LearningFacts
 from modeldiff_core.report.learning import learning_plot, learning_words
 from tests.modeldiff_core.report.comparisons import curve
 

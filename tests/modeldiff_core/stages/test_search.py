@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.search_in_memory import search
 from modeldiff_core import plan
 from modeldiff_core.experiments.compare import Compare, Comparison
 from modeldiff_core.experiments.compare.findings import (
@@ -30,7 +31,6 @@ from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.subpopulations import furthest, in_words, shared
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations.ends import OrderedExamples
-from modeldiff_core.transformations.search import search
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
 
 LENIENT: dict[str, Any] = {

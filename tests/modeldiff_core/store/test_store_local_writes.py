@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modeldiff_core.store import ObjectStore, StoreSettings, done_shards, shard_key
+from harness.stored_shards import done_shards
+from modeldiff_core.store import ObjectStore, StoreSettings, shard_key
 
 WRITERS = """
 import hashlib, itertools, os, signal, sys

@@ -11,8 +11,9 @@ import fsspec
 import pytest
 
 from harness.s3_server import S3Server
+from harness.stored_shards import done_shards
 from modeldiff_core.errors import ConfigError, StoreError
-from modeldiff_core.store import ObjectStore, StoreSettings, done_shards, shard_key
+from modeldiff_core.store import ObjectStore, StoreSettings, shard_key
 
 S3 = Callable[..., StoreSettings]
 SECRET = "planted-secret-4b1e77c0"

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.stored_shards import done_shards
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.store import (
     ObjectStore,
     Shard,
     StoreSettings,
     TensorObject,
-    done_shards,
     read_record,
     read_shard,
     read_shards,

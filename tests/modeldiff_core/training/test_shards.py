@@ -10,7 +10,7 @@ from modeldiff_core.data import Examples
 from modeldiff_core.errors import Diverged
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Execution, Task, train_ensemble, train_subset_models
-from modeldiff_core.training.shards import ENSEMBLE_OFFSET, margins_of
+from modeldiff_core.training.shards import ENSEMBLE_OFFSET, output_of
 
 TRAIN, TARGETS, CLASSES = 12, 5, 3
 
@@ -86,7 +86,7 @@ def plain_margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return out
 
 
-def test_a_shard_holds_the_margins_of_its_models() -> None:
+def test_a_shard_holds_the_output_of_its_models() -> None:
     algorithm, execution = Stub(), Execution("cpu", 7)
     work, models = task(algorithm), range(40, 60)
     found = train_subset_models(work, SAMPLER.masks(models), models, execution)
@@ -100,7 +100,7 @@ def test_a_shard_holds_the_margins_of_its_models() -> None:
     np.testing.assert_allclose(found.margins, expected, atol=1e-6)
     assert found.margins.dtype == np.float32
     assert not found.diverged.any()
-    np.testing.assert_allclose(margins_of(logits, work.targets.labels), expected, atol=1e-6)
+    np.testing.assert_allclose(output_of("margin", logits, work.targets.labels), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -22,7 +22,7 @@ from modeldiff_core.training.crops import Resize
 from modeldiff_core.training.protocol import Execution
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
-from modeldiff_core.training.shards import margins_of
+from modeldiff_core.training.shards import output_of
 from modeldiff_core.training.trained import NetworkModels
 
 LARGER = (Resize(height=12, width=12),)
@@ -51,7 +51,7 @@ def trained(
 
 
 def margins(models: NetworkModels) -> np.ndarray:
-    return margins_of(models.logits(digits().test.images), digits().test.labels)
+    return output_of("margin", models.logits(digits().test.images), digits().test.labels)
 
 
 @pytest.mark.parametrize(

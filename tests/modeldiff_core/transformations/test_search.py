@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness.search_in_memory import search
 from modeldiff_core.data import Examples, Watermark
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
@@ -15,7 +16,6 @@ from modeldiff_core.transformations.search import (
     measure_tests,
     model_halves,
     proposals,
-    search,
 )
 
 MARK = Watermark(1, 5, 3, 2)
