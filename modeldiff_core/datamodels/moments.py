@@ -119,7 +119,7 @@ def check_regression_input(masks: Bool[np.ndarray, "models train"], margins: Flo
 def validation_split(models: Replicates, fraction: float, seed: int) -> Split:
     """Return rows to fit and rows to choose λ on, drawn from the seed; no replicate is split.
 
-    At least one replicate stays on each side. Raises ConfigError for a share outside (0, 1) and for one replicate alone.
+    At least one replicate stays on each side. Raises ConfigError for a share outside (0, 1), and for one mask alone.
     """
     if not 0 < fraction < 1:
         raise ConfigError("regression.validation_fraction", "a number in (0, 1)", fraction)

@@ -3,13 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.report.figures import Plot
-from modeldiff_core.report.html import style
-from modeldiff_core.report.images import data_uri
+from modeldiff_core.report.html import environment
 from modeldiff_core.report.words import slug
 
 
@@ -27,16 +23,8 @@ def draw_page(kind: str, shown: Shown, plots: Mapping[str, Plot], study: object)
     """
     settings = json.dumps(study, indent=2, ensure_ascii=False)
     figures = [{"caption": caption, "stem": slug(caption), "plot": plot} for caption, plot in plots.items()]
-    environment = Environment(
-        loader=PackageLoader("modeldiff_core.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
-    page = environment.get_template("shown.html.jinja").render(
-        style=Markup(style()),  # noqa: S704 - a file of the package
+    template = environment().get_template("shown.html.jinja")
+    page = template.render(
         kind=kind,
         title=shown.title,
         findings=shown.findings,

@@ -5,14 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from modeldiff_core.evaluation.counterfactual import Agreement
 from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
-from modeldiff_core.report.html import style
-from modeldiff_core.report.images import data_uri
+from modeldiff_core.report.html import environment
 from modeldiff_core.report.theme import Theme
 from modeldiff_core.report.words import number, percent
 
@@ -32,20 +29,12 @@ def render_counterfactual(
 ) -> dict[str, bytes]:
     """File names to contents: `scatter.png`, `scatter.svg` and, last, `index.html`, which needs no other file."""
     drawn = scatter_plot(facts)
-    environment = Environment(
-        loader=PackageLoader(__package__, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
-    page = environment.get_template("counterfactual.html.jinja").render(
+    template = environment().get_template("counterfactual.html.jinja")
+    page = template.render(
         study=study,
         top_k=top_k,
         fraction=percent(fraction, 0),
         models=len(facts[0].actual),
-        style=Markup(style()),  # noqa: S704 - our own file
         plot=drawn,
         rows=[_row(one) for one in facts],
         names=[one.name for one in facts],

@@ -58,7 +58,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     differing, common = settings(facts.a, facts.b)
     page = partial(
         _page,
-        _environment(),
+        environment(),
         facts=facts,
         files=frozenset(out),
         sides=sides,
@@ -113,26 +113,27 @@ def style() -> str:
     return f":root{{{LIGHT.css()}}}\n@media (prefers-color-scheme: dark){{:root{{{DARK.css()}}}}}\n{sheet}"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return our templates, which know the style sheet and the script of our pages and show SVG by the filter `svg`."""
     script = (files(__package__) / "page.js").read_text("utf-8")
-    environment = Environment(
+    templates = Environment(
         loader=PackageLoader(__package__, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
-    environment.globals |= {
+    templates.filters["svg"] = lambda content: data_uri(content, "image/svg+xml")
+    templates.globals |= {
         "style": Markup(style()),  # noqa: S704 - our own file
         "script": Markup(script),  # noqa: S704 - our own file
         "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     }
-    return environment
+    return templates
 
 
-def _page(environment: Environment, name: str, **shown: object) -> bytes:
-    return environment.get_template(f"{name}.html.jinja").render(page=name, **shown).encode()
+def _page(templates: Environment, name: str, **shown: object) -> bytes:
+    return templates.get_template(f"{name}.html.jinja").render(page=name, **shown).encode()
 
 
 def _neighbours(views: list[DirectionView], at: int) -> dict[str, DirectionView | None]:
