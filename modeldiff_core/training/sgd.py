@@ -64,14 +64,14 @@ class Sgd(Recipe):
         draws_per_image(self.augmentations, image_shape)
         check_channels(self, image_shape[2])
         shape = shape_after(self.augmentations, image_shape)
-        net = _shapes(self.network, shape, n_classes)
+        net = network_shapes(self.network, shape, n_classes)
         if self.network.init != "random":
             stored_state(net, self.network.init, self.network.kind)
 
     def check_size(self, image_shape: Shape, n_classes: int, size: int) -> None:
         """Raise ConfigError if batches of a subset of `size` examples do not suit the network."""
         shape = shape_after(self.augmentations, image_shape)
-        check_batches(self, _shapes(self.network, shape, n_classes), size)
+        check_batches(self, network_shapes(self.network, shape, n_classes), size)
 
     def train(
         self,
@@ -129,7 +129,7 @@ class Sgd(Recipe):
         shape = shape_after(self.augmentations, image_shape)
         net, _ = workbench(self.network, shape, n_classes, device, False)
         if is_frozen(self, image_shape):
-            return HeadModels(*_frozen(self, net, n_classes, shape, device), state)
+            return HeadModels(*frozen_backbone(self, net, n_classes, shape, device), state)
         stored = from_subsets(self)
         constants = Normalization(state.pop(MEAN), state.pop(SCALE)) if stored else fixed_normalization(self, device)
         evaluator = _evaluator(net, _stack(self.network, shape, n_classes), _native(self, shape, n_classes, execution))
@@ -182,7 +182,9 @@ class _Job:
             return {name: value[None] for name, value in (from_module(state) if stack else state).items()}
 
         precomputed = self.inputs_of_all(source, normalization) if isinstance(source, Resident) else None
-        side_by_side = None if stack else SideBySide(_shapes(recipe.network, self.shape, self.n_classes), trained)
+        side_by_side = (
+            None if stack else SideBySide(network_shapes(recipe.network, self.shape, self.n_classes), trained)
+        )
 
         def logits(parameters: dict[str, Tensor], images: Tensor) -> Tensor:
             if stack:
@@ -228,7 +230,7 @@ class _Job:
 
     def heads(self) -> HeadModels:
         """Train heads on the features of a frozen backbone."""
-        backbone, head = _frozen(self.recipe, self.bench[0], self.n_classes, self.shape, self.device)
+        backbone, head = frozen_backbone(self.recipe, self.bench[0], self.n_classes, self.shape, self.device)
         features = backbone.features(self.examples.images)
         names = [name for name in plain_state(backbone.net) if name.startswith(f"{head.name}.")]
 
@@ -254,17 +256,8 @@ class _Job:
             row: Row of the model in the cohort.
             names: Tensors that are wanted; None for all.
         """
-        network, net, purpose = self.recipe.network, self.bench[0], (self.cohort.seed, int(self.cohort.models[row]))
-        stored = _stored(network, self.shape, self.n_classes) if network.init != "random" else {}
-        wanted = list(plain_state(net)) if names is None else names
-        stack = _stack(network, self.shape, self.n_classes)
-        if stack:
-            drawn = stack.initial(generator("initialisation", *purpose))
-            random = to_module({name: torch.from_numpy(value) for name, value in drawn.items()})
-        else:
-            missing = [name for name in wanted if name not in stored]
-            random = random_state(net, lambda name: generator("initialisation", *purpose, name), missing)
-        return {name: stored.get(name, random.get(name)) for name in wanted}  # type: ignore[misc]
+        purpose = (self.cohort.seed, int(self.cohort.models[row]))
+        return initial_state(self.recipe.network, self.bench[0], (self.shape, self.n_classes), purpose, names)
 
     def in_parts(self, launch: int, train: TrainRows) -> dict[str, Tensor]:
         """Train all models in launches of at most `launch`, which is halved where memory does not suffice."""
@@ -285,6 +278,30 @@ class _Job:
         message = "%s: %d models, %d at a time on %s, peak memory %.0f MB"
         log.info(message, kind, models, launch, self.device, memory)
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def initial_state(
+    network: Network, net: Net, sizes: tuple[Shape, int], purpose: tuple[int, int], names: list[str] | None = None
+) -> State:
+    """Return a network's state before training, a pure function of the recipe, the seed and the model's number.
+
+    Args:
+        network: The architecture and what it starts from.
+        net: The module, for names and shapes.
+        sizes: Shape of the network's images, and number of classes.
+        purpose: Seed of the algorithm and number of the model.
+        names: Tensors that are wanted; None for all.
+    """
+    stored = _stored(network, *sizes) if network.init != "random" else {}
+    wanted = list(plain_state(net)) if names is None else names
+    stack = _stack(network, *sizes)
+    if stack:
+        drawn = stack.initial(generator("initialisation", *purpose))
+        random = to_module({name: torch.from_numpy(value) for name, value in drawn.items()})
+    else:
+        missing = [name for name in wanted if name not in stored]
+        random = random_state(net, lambda name: generator("initialisation", *purpose, name), missing)
+    return {name: stored.get(name, random.get(name)) for name in wanted}  # type: ignore[misc]
 
 
 @lru_cache(maxsize=4)
@@ -311,16 +328,16 @@ def _evaluator(net: Net, stack: StackedNetwork | None, layout: Layout | None) ->
 @lru_cache(maxsize=2)
 def _stored(network: Network, shape: Shape, n_classes: int) -> State:
     """Return the weights that a network's `init` names; their digest is a setting, so the cache is never stale."""
-    return stored_state(_shapes(network, shape, n_classes), network.init, network.kind)
+    return stored_state(network_shapes(network, shape, n_classes), network.init, network.kind)
 
 
-def _shapes(network: Network, shape: Shape, n_classes: int) -> Net:
+def network_shapes(network: Network, shape: Shape, n_classes: int) -> Net:
     """Return the network without values: names and shapes of its tensors."""
     with torch.device("meta"):
         return architecture_of(network.kind).build(shape, network.sizes, n_classes)
 
 
-def _frozen(
+def frozen_backbone(
     recipe: Recipe, net: Net, n_classes: int, shape: Shape, device: torch.device
 ) -> tuple[Backbone, StackedHead]:
     """Return the backbone that all models share, and the stack of their heads."""

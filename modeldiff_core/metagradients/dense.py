@@ -1,0 +1,126 @@
+"""Products through fully connected networks in closed form: few large matrix products instead of traced ones."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from modeldiff_core.metagradients.process import Batch, State
+from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One batch through the network, forward and backward; examples are the last axis, so that probes can be rows.
+
+    Attributes:
+        activations: Inputs of each layer [features, batch].
+        deltas: Derivatives of the loss by what each layer gives before its ReLU [features, batch].
+        shares: Predicted probabilities [classes, batch].
+        errors: Derivatives of each example's own loss by its logits [classes, batch].
+
+    """
+
+    activations: list[Tensor]
+    deltas: list[Tensor]
+    shares: Tensor
+    errors: Tensor
+
+
+class DenseProcess(SgdProcess):
+    """An ``SgdProcess`` of layers with ReLU between them, whose second derivatives are written out.
+
+    With U a direction of the parameters, both products need H·U (H the Hessian of the batch's loss) and the change of
+    each example's loss along U, which one more pass forward and backward gives for all probes (Pearlmutter, 1994).
+
+    Attributes:
+        layers: Names of the layers in order, '' for a layer alone.
+        scale: Factor of the last layer's outputs.
+
+    """
+
+    layers: tuple[str, ...] = ()
+    scale: float = 1.0
+
+    def push_gradient(
+        self, state: State, batch: Batch, tangents: Parts, change: Float[Tensor, "probes batch"]
+    ) -> Parts:
+        return self._curved(parts_of(state)[0], batch, tangents[0], change)[0], {}
+
+    def pull_gradient(
+        self, state: State, batch: Batch, cotangents: Parts
+    ) -> tuple[Parts, Float[Tensor, "probes batch"]]:
+        gradient, losses = self._curved(parts_of(state)[0], batch, cotangents[0], None)
+        return (gradient, {}), losses / batch.norm
+
+    def _curved(
+        self, values: State, batch: Batch, along: State, change: Tensor | None
+    ) -> tuple[State, Float[Tensor, "probes batch"]]:
+        """Return H·U + Σ_i change_i·∇ℓ_i/norm, and the change of each example's loss along U."""
+        run, top = self._run(values, batch), len(self.layers) - 1
+        moved = self._moved(values, along, run)
+        logits = moved[-1]
+        losses = (run.errors * logits).sum(1)
+        weights = self.weights[batch.members] / batch.norm
+        mean = (run.shares * logits).sum(1, keepdim=True)
+        delta = run.shares * (logits - mean) * (weights * self.scale)
+        if change is not None:
+            delta = delta + run.errors * (change[:, None] * (self.scale / batch.norm))
+        gradient: State = {}
+        for at in range(top, -1, -1):
+            weight, bias = self._names(at)
+            lines = delta.flatten(0, 1) @ run.activations[at].T
+            product = lines.unflatten(0, delta.shape[:2])
+            if at:
+                product = product + run.deltas[at] @ moved[at - 1].transpose(1, 2)
+            gradient[weight] = product
+            if bias in values:
+                gradient[bias] = delta.sum(2)
+            if at:
+                delta = values[weight].T @ delta + along[weight].transpose(1, 2) @ run.deltas[at]
+                delta = delta * (run.activations[at] > 0)
+        return {name: gradient[name] for name in values}, losses
+
+    def _run(self, values: State, batch: Batch) -> _Pass:
+        """Return the batch's way through the network and back."""
+        x = self._flat(batch.data["x"]).T
+        activations, top = [x], len(self.layers) - 1
+        for at in range(top + 1):
+            weight, bias = self._names(at)
+            x = values[weight] @ activations[at]
+            x = x + values[bias][:, None] if bias in values else x
+            if at < top:
+                activations.append(x.relu())
+        shares = (x * self.scale).softmax(0)
+        classes, smoothing = len(shares), self.recipe.label_smoothing
+        wanted = F.one_hot(batch.data["y"], classes).T.to(shares) * (1 - smoothing) + smoothing / classes
+        errors = shares - wanted
+        deltas = [errors * (self.weights[batch.members] * (self.scale / batch.norm))]
+        for at in range(top, 0, -1):
+            deltas.insert(0, (values[self._names(at)[0]].T @ deltas[0]) * (activations[at] > 0))
+        return _Pass(activations, deltas, shares, errors)
+
+    def _moved(self, values: State, along: State, run: _Pass) -> list[Float[Tensor, "probes features batch"]]:
+        """Return the change along U of each layer's result, after its ReLU where there is one; logits scaled."""
+        moved: list[Tensor] = []
+        for at in range(len(self.layers)):
+            weight, bias = self._names(at)
+            rows = along[weight].flatten(0, 1) @ run.activations[at]
+            change = rows.unflatten(0, along[weight].shape[:2])
+            if at:
+                change = change + values[weight] @ moved[at - 1]
+            if bias in values:
+                change = change + along[bias][:, :, None]
+            last = at == len(self.layers) - 1
+            moved.append(change * self.scale if last else change * (run.activations[at + 1] > 0))
+        return moved
+
+    def _flat(self, x: Tensor) -> Float[Tensor, "batch inputs"]:
+        """Return inputs as the first layer takes them: pixels in the order height, width, channels."""
+        return x.permute(0, 2, 3, 1).flatten(1) if x.ndim == 4 else x
+
+    def _names(self, at: int) -> tuple[str, str]:
+        """Return the names of a layer's weight [outputs, inputs] and bias."""
+        prefix = f"{self.layers[at]}." if self.layers[at] else ""
+        return f"{prefix}weight", f"{prefix}bias"

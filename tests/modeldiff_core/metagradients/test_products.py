@@ -1,0 +1,158 @@
+"""Products through whole trainings against finite differences, each other, and plain differentiation."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from modeldiff_core.data import Examples
+from modeldiff_core.metagradients import (
+    Calculus,
+    Point,
+    Process,
+    Trajectory,
+    forward_products,
+    process_of,
+    reverse_products,
+)
+from modeldiff_core.metagradients.dense import DenseProcess
+from modeldiff_core.metagradients.process import Process as Plain
+from modeldiff_core.metagradients.sgd import SgdProcess
+from modeldiff_core.models import ARCHITECTURES, Architecture, Head, Net, Shape
+from modeldiff_core.training import Execution, Task
+from modeldiff_core.training.augmentations import Translate
+from modeldiff_core.training.settings import Network
+from modeldiff_core.training.sgd import Sgd
+from tests.modeldiff_core.metagradients.cases import CLASSES, MLP, TARGETS, TRAIN
+
+EXACT = Calculus(precision="float64")
+Make = Callable[..., Process]
+
+
+class Smooth(Net):
+    """Convolution, batch normalization if asked for, GELU, average pooling and a head."""
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...], n_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(shape[2], widths[0], 3, padding=1)
+        self.norm = nn.BatchNorm2d(widths[0]) if widths[1] > 1 else nn.Identity()
+        self.head = Head(widths[0] * 9, n_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.head(F.avg_pool2d(F.gelu(self.norm(self.conv(images))), 4).flatten(1))
+        return out
+
+
+@pytest.fixture
+def smooth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the smooth network."""
+    monkeypatch.setitem(ARCHITECTURES._builtin, "smooth", Architecture(Smooth, (4, 1)))
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def retrained(process: Process, weights: Tensor) -> Tensor:
+    """Return the outputs after a training with other weights, divided by the same numbers."""
+    process.weights = weights
+    state = process.initial()
+    for step in range(process.steps):
+        batch = process.batch(step)
+        state = process.step(state, weights[batch.members], batch)
+    return process.outputs(state, slice(0, process.targets))
+
+
+@pytest.mark.usefixtures("smooth")
+@pytest.mark.parametrize(
+    ("widths", "changes", "statistics"),
+    [
+        ((4, 1), {}, "full"),
+        ((3, 2), {}, "full"),
+        ((3, 2), {"momentum": 0.0, "test_time": "flip"}, "weighted"),
+        (
+            (4, 1),
+            {"label_smoothing": 0.1, "weight_decay": 0.01, "augmentations": (Translate(),), "schedule": "cosine"},
+            "full",
+        ),
+    ],
+    ids=["plain", "normalized", "weighted, mirrored", "smoothed, decayed and augmented"],
+)
+def test_products_are_finite_differences_of_whole_trainings(
+    widths: tuple[int, int], changes: dict[str, object], statistics: str, train: Examples, targets: Examples
+) -> None:
+    recipe = replace(MLP, epochs=15, batch_size=5, network=Network("smooth", widths))
+    recipe = replace(recipe, **changes)  # type: ignore[arg-type]
+    calculus = Calculus("float64", statistics)  # type: ignore[arg-type]
+    process = process_of(
+        Task(recipe, 5, train, targets, CLASSES), Point.everywhere(TRAIN, 0.5), 0, Execution(), calculus
+    )
+    assert process.steps > 50
+    direction, at, step = random(TRAIN), process.weights.clone(), 1e-4
+    (found,) = forward_products(Trajectory(process), direction[None])
+    above, below = (retrained(process, at + sign * step * direction) for sign in (1, -1))
+    expected = (above - below) / (2 * step)
+    assert expected.abs().min() > 1e-3
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
+    process.weights = at
+    psi = random(TARGETS, seed=1)
+    (gradient,) = reverse_products(Trajectory(process), psi[None])
+    assert torch.dot(gradient, direction) == pytest.approx(float(psi @ expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_forward_and_reverse_products_are_adjoint(task: Task, precision: str, tolerance: float) -> None:
+    calculus = Calculus(precision)  # type: ignore[arg-type]
+    trajectory = Trajectory(process_of(task, Point.everywhere(TRAIN, 0.5), 3, Execution(), calculus))
+    directions, probes = random(4, TRAIN), random(3, TARGETS, seed=1)
+    forward = forward_products(trajectory, directions).double()
+    backward = reverse_products(trajectory, probes).double()
+    size = probes.norm(dim=1)[:, None] * forward.norm(dim=1)
+    assert size.min() > 1e-3
+    assert forward.isfinite().all()
+    assert ((probes @ forward.T - backward @ directions.T).abs() <= tolerance * size).all()
+
+
+@pytest.mark.parametrize("at", ["everywhere", "subset"])
+def test_written_out_products_are_the_traced_ones(task: Task, at: str) -> None:
+    if task.algorithm.network.kind != "mlp":  # type: ignore[attr-defined]
+        pytest.skip("its products are traced anyway")
+    mask = torch.arange(TRAIN).numpy() % 2 == 0
+    point = Point.everywhere(TRAIN, 0.3) if at == "everywhere" else Point.subset(mask)
+    process = process_of(task, point, 0, Execution(), EXACT)
+    assert type(process) is DenseProcess
+    directions, probes = random(2, TRAIN), random(2, TARGETS, seed=1)
+    written = forward_products(Trajectory(process), directions), reverse_products(Trajectory(process), probes)
+    for base in (SgdProcess, Plain):
+        for name in ("push", "pull", "push_gradient", "pull_gradient"):
+            if hasattr(base, name):
+                setattr(process, name, getattr(base, name).__get__(process))
+        traced = forward_products(Trajectory(process), directions), reverse_products(Trajectory(process), probes)
+        for one, other in zip(written, traced, strict=True):
+            assert other.abs().max() > 1e-3
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+    if at == "subset":
+        assert not written[1][:, ~torch.from_numpy(mask)].any(), "what is not trained on has no derivative"
+
+
+def test_targets_evaluated_in_parts_give_the_same_products(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    trajectory = Trajectory(process_of(task, Point.everywhere(TRAIN, 0.5), 0, Execution(), EXACT))
+    directions, probes = random(2, TRAIN), random(2, TARGETS, seed=1)
+    whole = forward_products(trajectory, directions), reverse_products(trajectory, probes)
+    monkeypatch.setattr(type(trajectory.process), "targets_at_once", lambda self, probes: 3)
+    parts = forward_products(trajectory, directions), reverse_products(trajectory, probes)
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_trainings_have_numbers_of_their_own(train: Examples, targets: Examples) -> None:
+    task = Task(Sgd(network=Network("mlp", (4,)), epochs=1, batch_size=8), 0, train, targets, CLASSES)
+    last = [
+        Trajectory(process_of(task, Point.everywhere(TRAIN, 0.5), number, Execution())).last for number in (0, 0, 1)
+    ]
+    same, other = ([torch.equal(last[0][name], state[name]) for name in last[0]] for state in last[1:])
+    assert all(same)
+    assert not any(other)
