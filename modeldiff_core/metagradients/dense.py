@@ -29,7 +29,7 @@ class _Pass:
 
 
 class DenseProcess(SgdProcess):
-    """An ``SgdProcess`` of layers with ReLU between them, whose second derivatives are written out.
+    """An ``SgdProcess`` of layers with ReLU between them, whose derivatives are written out.
 
     With U a direction of the parameters, both products need H·U (H the Hessian of the batch's loss) and the change of
     each example's loss along U, which one more pass forward and backward gives for all probes (Pearlmutter, 1994).
@@ -42,6 +42,19 @@ class DenseProcess(SgdProcess):
 
     layers: tuple[str, ...] = ()
     scale: float = 1.0
+
+    def gradient(
+        self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch
+    ) -> tuple[State, State]:
+        """Return the gradient of the batch's loss without weight decay, and no running statistics."""
+        run = self._run(values, weights, batch)
+        found: State = {}
+        for at, (delta, activation) in enumerate(zip(run.deltas, run.activations, strict=True)):
+            weight, bias = self._names(at)
+            found[weight] = delta @ activation.T
+            if bias in values:
+                found[bias] = delta.sum(1)
+        return found, {}
 
     def push_gradient(
         self, state: State, batch: Batch, tangents: Parts, change: Float[Tensor, "probes batch"]
@@ -58,7 +71,7 @@ class DenseProcess(SgdProcess):
         self, values: State, batch: Batch, along: State, change: Tensor | None
     ) -> tuple[State, Float[Tensor, "probes batch"]]:
         """Return H·U + Σ_i change_i·∇ℓ_i/norm, and the change of each example's loss along U."""
-        run, top = self._run(values, batch), len(self.layers) - 1
+        run, top = self._run(values, self.weights[batch.members], batch), len(self.layers) - 1
         moved = self._moved(values, along, run)
         logits = moved[-1]
         losses = (run.errors * logits).sum(1)
@@ -82,7 +95,7 @@ class DenseProcess(SgdProcess):
                 delta = delta * (run.activations[at] > 0)
         return {name: gradient[name] for name in values}, losses
 
-    def _run(self, values: State, batch: Batch) -> _Pass:
+    def _run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
         """Return the batch's way through the network and back."""
         x = self._flat(batch.data["x"]).T
         activations, top = [x], len(self.layers) - 1
@@ -96,7 +109,7 @@ class DenseProcess(SgdProcess):
         classes, smoothing = len(shares), self.recipe.label_smoothing
         wanted = F.one_hot(batch.data["y"], classes).T.to(shares) * (1 - smoothing) + smoothing / classes
         errors = shares - wanted
-        deltas = [errors * (self.weights[batch.members] * (self.scale / batch.norm))]
+        deltas = [errors * (weights * (self.scale / batch.norm))]
         for at in range(top, 0, -1):
             deltas.insert(0, (values[self._names(at)[0]].T @ deltas[0]) * (activations[at] > 0))
         return _Pass(activations, deltas, shares, errors)

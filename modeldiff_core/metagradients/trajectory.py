@@ -17,13 +17,13 @@ class Trajectory:
     """A training that was run once, with some of its states kept.
 
     With room for `slots` states at a time, those before steps 0, k, 2k, ... are kept, and the stretch of k steps
-    between two of them is computed again when it is walked backward, in smaller stretches where the room left for it is
-    less than k. By default slots = 2⌈√steps⌉, which computes no state more than twice; with slots ≥ steps none is computed
-    again. Memory: slots·|state|.
+    between two of them is computed again when it is walked backward, in smaller stretches where there is less room
+    than k. By default slots = 2⌈√steps⌉, and no state is computed more than twice; with slots ≥ steps none is computed
+    again. Memory: (slots + 3)·|state|.
 
     Attributes:
         process: The training.
-        slots: Most states that are kept at a time, the last one aside.
+        slots: Most states that are kept at a time beside the last one, the one at hand and the next.
         last: The state after the last step.
 
     """

@@ -127,7 +127,7 @@ def test_written_out_products_are_the_traced_ones(task: Task, at: str) -> None:
     directions, probes = random(2, TRAIN), random(2, TARGETS, seed=1)
     written = forward_products(Trajectory(process), directions), reverse_products(Trajectory(process), probes)
     for base in (SgdProcess, Plain):
-        for name in ("push", "pull", "push_gradient", "pull_gradient"):
+        for name in ("gradient", "push", "pull", "push_gradient", "pull_gradient"):
             if hasattr(base, name):
                 setattr(process, name, getattr(base, name).__get__(process))
         traced = forward_products(Trajectory(process), directions), reverse_products(Trajectory(process), probes)
