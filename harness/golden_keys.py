@@ -14,11 +14,11 @@ import numpy as np
 from flows.cli.compose import request
 from harness.golden_files import DEPENDENT, FIRST_MASKS, Golden
 from modeldiff_core import plan
-from modeldiff_core.experiments.adopted.adopt import Adopted
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.examples import read_examples
 from modeldiff_core.experiments.adopted.experiment import CompareAdopted
 from modeldiff_core.experiments.adopted.stored import Stored
+from modeldiff_core.experiments.adopted.training import Adopted
 from modeldiff_core.experiments.compare.experiment import Compare
 from modeldiff_core.experiments.counterfactual.experiment import Counterfactual, CounterfactualStudy
 from modeldiff_core.identity import digest

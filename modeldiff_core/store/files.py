@@ -20,6 +20,8 @@ from modeldiff_core.store.objects import ObjectStore, StoreSettings
 
 FORMATS = ".npy, .npz, .zarr, .safetensors or .pt"
 EXISTING_FILE = "an existing file"
+LEAST_CHUNK = 64
+"""Values of a chunk from which on it is not by chance that all of them are the fill value."""
 
 Part = tuple[slice, ...]
 
@@ -32,11 +34,15 @@ class FileArray:
         shape: Its shape.
         read: Reads one part, given as a slice for each axis.
         source: The file and the array's name in it, for messages.
+        fill: What parts that were never written read as, where the format says it.
+        unwritten: Ranges [first, end) of rows of which the format shows that some part was never written.
     """
 
     shape: tuple[int, ...]
     read: Callable[[Part], Shaped[np.ndarray, "..."]]
     source: str
+    fill: float | None = None
+    unwritten: tuple[tuple[int, int], ...] = ()
 
     def rows(self, start: int, stop: int) -> Shaped[np.ndarray, "rows ..."]:
         """Return rows start..stop−1 along the first axis."""
@@ -159,8 +165,26 @@ def _zarr(path: Path) -> dict[str, FileArray]:
 
     content = zarr.open(path, mode="r")
     if isinstance(content, zarr.Array):
-        return {"": _of_array(content, str(path))}
-    return {name: _of_array(array, f"{path}: {name}") for name, array in content.arrays()}
+        return {"": _of_zarr(content, path, str(path))}
+    return {name: _of_zarr(array, path, f"{path}: {name}") for name, array in content.arrays()}
+
+
+def _of_zarr(array: Any, path: Path, source: str) -> FileArray:
+    """Return a zarr array with its fill value and the rows of its chunks that are not there.
+
+    Chunks of fewer than LEAST_CHUNK values count as written: zarr leaves out those that hold nothing but the fill value,
+    as a few entries of a mask may well do.
+    """
+    found, fill = _of_array(array, source), array.fill_value
+    fill = float(fill) if isinstance(fill, bool | int | float | np.number | np.bool_) else None
+    chunk = array.shards or array.chunks
+    if not array.shape or int(np.prod(chunk)) < LEAST_CHUNK:
+        return replace(found, fill=fill)
+    counts = [-(-size // step) for size, step in zip(array.shape, chunk, strict=True)]
+    folder = path / array.path
+    missing = {at[0] for at in np.ndindex(*counts) if not (folder / array.metadata.encode_chunk_key(at)).exists()}
+    ranges = [(row * chunk[0], min((row + 1) * chunk[0], array.shape[0])) for row in sorted(missing)]
+    return replace(found, fill=fill, unwritten=tuple(ranges))
 
 
 def _safetensors(path: Path) -> dict[str, FileArray]:

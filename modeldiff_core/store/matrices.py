@@ -39,7 +39,29 @@ def write_matrix(
     n_targets: int,
     identity: Mapping[str, object],
 ) -> dict[str, Any]:
-    """Stream shards into a new zarr group next to ``<key>.json``, and write that record last.
+    """Write the arrays of a matrix, see ``write_arrays``, and its record last.
+
+    Returns:
+        The record.
+
+    Raises:
+        DamagedObject: See ``write_arrays``.
+    """
+    record = write_arrays(store, key, shards, models, n_train, n_targets, identity)
+    write_record(store, f"{key}.json", record)
+    return record
+
+
+def write_arrays(
+    store: ObjectStore,
+    key: str,
+    shards: Iterable[Shard],
+    models: int,
+    n_train: int,
+    n_targets: int,
+    identity: Mapping[str, object],
+) -> dict[str, Any]:
+    """Stream shards into a new zarr group next to ``<key>.json``, which makes them a matrix once it is written.
 
     An existing matrix of that key stays readable for those who have opened it; the new record replaces the old one.
 
@@ -56,7 +78,7 @@ def write_matrix(
         identity: Configuration of the margins, kept in the record.
 
     Returns:
-        The record.
+        The record that completes them, not yet written.
 
     Raises:
         DamagedObject: If the shards hold fewer models or differ in their type; nothing is left in the store.
@@ -83,7 +105,7 @@ def write_matrix(
     except BaseException:
         discard_group(store, group)
         raise
-    record = {
+    return {
         "identity": identity,
         "group": group.rsplit("/", 1)[-1],
         "models": models,
@@ -94,8 +116,6 @@ def write_matrix(
         "diverged": writer.diverged,
         "crc32c": sums,
     }
-    write_record(store, f"{key}.json", record)
-    return record
 
 
 def grids(models: int, n_train: int, n_targets: int, chunk: tuple[int, int], dtype: np.dtype[Any]) -> tuple[Grid, Grid]:
@@ -225,16 +245,23 @@ class MarginMatrix:
         dtype = np.dtype(record["dtype"])
         return grids(record["models"], record["n_train"], record["n_targets"], (rows, columns), dtype)
 
+    @property
+    def left_out(self) -> list[int]:
+        """The models that were screened out although their margins are finite."""
+        return list(self.record.get("left_out", ()))
+
     def valid(self) -> Bool[np.ndarray, " models"]:
-        """Return, for every model, whether it ended with finite margins; raises DamagedObject for models beyond all."""
+        """Return, for every model, whether it counts: it ended with finite margins and was not screened out.
+
+        Raises DamagedObject for a record that names models beyond all.
+        """
         models = self.record["models"]
-        if any(not 0 <= row < models for row in self.record["diverged"]):
-            address = f"{self.store.url(self.key)}.json"
-            raise DamagedObject(
-                f"{address}: names diverged models beyond its {models} models", keys=(f"{self.key}.json",)
-            )
         keep = np.ones(models, dtype=bool)
-        keep[self.record["diverged"]] = False
+        for words, rows in (("diverged models", self.record["diverged"]), ("models left out", self.left_out)):
+            if any(not 0 <= row < models for row in rows):
+                address = f"{self.store.url(self.key)}.json"
+                raise DamagedObject(f"{address}: names {words} beyond its {models} models", keys=(f"{self.key}.json",))
+            keep[rows] = False
         return keep
 
     def masks(self) -> Bool[np.ndarray, "models train"]:

@@ -4,11 +4,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from modeldiff_core.margins.screening import Choice
 from modeldiff_core.settings import Settings, config_error
 from modeldiff_core.study.config import ComparisonConfig, DatasetConfig, RegressionConfig
 
 Orientation = Literal["targets_train", "train_targets"]
 """Which axis of attributions comes first. Ours is targets_train; published dictionaries are train_targets."""
+
+Rows = Literal["refuse", "leave_out", "keep"]
+"""What becomes of rows that were never written."""
 
 S = TypeVar("S", bound=Settings)
 
@@ -16,7 +20,9 @@ S = TypeVar("S", bound=Settings)
 class Adoption(Settings):
     """Margins and masks (`folder`, or `masks` and `margins`) or attributions (`scores`) of one algorithm.
 
-    dataset: the examples behind them; if given, sizes are checked against it. orientation: of `scores`.
+    dataset: the examples behind them; if given, sizes are checked against it. orientation: of `scores`. unfinished:
+    rows that were never written. copies: rows whose mask and margins are those of an earlier row. wild, strange: see
+    margins.screening.Screening.
     """
 
     name: str = Field(min_length=1, max_length=80)
@@ -26,6 +32,10 @@ class Adoption(Settings):
     margins: str | None = None
     scores: str | None = None
     orientation: Orientation | None = None
+    unfinished: Rows = "refuse"
+    copies: Literal["leave_out", "keep"] = "leave_out"
+    wild: Choice = "leave_out"
+    strange: Choice = "name"
 
 
 class Export(Settings):

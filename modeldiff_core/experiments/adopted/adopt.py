@@ -6,67 +6,30 @@ file make the same training.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from modeldiff_core.data import Dataset
-from modeldiff_core.errors import ConfigError, DamagedObject
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.adopted.margins import adopt_margins
 from modeldiff_core.experiments.adopted.orientation import is_transposed
-from modeldiff_core.identity import short_digest
+from modeldiff_core.experiments.adopted.pairs import open_pair
+from modeldiff_core.experiments.adopted.training import VERSION, Adopted, check_sizes, finite, is_sound
 from modeldiff_core.plan import Reference, refer
 from modeldiff_core.stages.blocks import block_key
-from modeldiff_core.stages.matrix import matrix_reference
 from modeldiff_core.stages.regress import FIELDS, read_blocks
-from modeldiff_core.store import (
-    MarginMatrix,
-    ObjectStore,
-    Shard,
-    TensorObject,
-    read_record,
-    write_matrix,
-    write_record,
-    write_tensors,
-)
+from modeldiff_core.store import ObjectStore, TensorObject, write_record, write_tensors
 from modeldiff_core.store.files import FileArray, only_array, opened
-from modeldiff_core.store.verify import check_matrix
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import Adoption
 
-VERSION = 1
 PART = 1 << 24
 """Most numbers held at a time (64 MiB of float32)."""
 PUBLISHED = {"weight": "weights", "bias": "bias", "lam": "lambdas"}
 """Our names for the entries of a published dictionary."""
-
-
-@dataclass(frozen=True)
-class Adopted:
-    """An adopted training: names for people, and the checksums and sizes of what was adopted."""
-
-    name: str
-    dataset: Mapping[str, object]
-    content: Mapping[str, object]
-
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """What decides every number of it."""
-        return {"version": VERSION, "adopted": {"name": self.name, "dataset": self.dataset, **self.content}}
-
-    @property
-    def prefix(self) -> str:
-        """Its folder in a store."""
-        return f"trainings/{self.dataset['kind']}.adopted-{short_digest(self.identity)}"
-
-    def write(self, store: ObjectStore) -> None:
-        """Put training.json."""
-        record = {"identity": self.identity, "algorithm_name": self.name, "dataset": self.dataset}
-        write_record(store, f"{self.prefix}/training.json", record)
 
 
 def adopt(store: ObjectStore, asked: Adoption) -> Reference:
@@ -86,86 +49,11 @@ def adopt(store: ObjectStore, asked: Adoption) -> Reference:
     names: dict[str, object] = {"kind": "unnamed"}
     if asked.dataset is not None and data is not None:
         names = {"kind": asked.dataset.kind, "fingerprint": data.fingerprint}
-    sources = {key: str(getattr(asked, key)) for key in given}
-    if asked.folder is not None:
-        sources = {name: f"{asked.folder.rstrip('/')}/{name}.npy" for name in ("masks", "margins", "_completed")}
     with ExitStack() as files:
-        arrays = {
-            name: files.enter_context(opened(source, name if name in given else "folder", store.settings))
-            for name, source in sources.items()
-        }
         if asked.scores:
-            return _adopt_scores(store, asked, names, arrays["scores"], data)
-        return _adopt_margins(store, asked.name, names, _pair(arrays), data)
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Masks and margins in files, and which of their rows hold finished models."""
-
-    masks: FileArray
-    margins: FileArray
-    rows: np.ndarray
-
-    def parts(self) -> Iterator[Shard]:
-        """Yield the finished models by parts of at most PART margins, checked."""
-        size = max(1, PART // max(self.margins.shape[1], self.masks.shape[1]))
-        done = 0
-        for start in range(0, self.masks.shape[0], size):
-            rows = self.rows[(self.rows >= start) & (self.rows < start + size)]
-            if not len(rows):
-                continue
-            masks = _zeros_and_ones(self.masks, self.masks.rows(start, start + size)[rows - start], rows)
-            margins = _finite(
-                self.margins, self.margins.rows(start, start + size)[rows - start], rows, "margins", "model"
-            )
-            yield Shard(done, masks, margins, np.zeros(len(rows), dtype=bool))
-            done += len(rows)
-
-
-def _pair(arrays: Mapping[str, dict[str, FileArray]]) -> _Pair:
-    """Return the two matrices, whose sizes fit."""
-    masks, margins = (only_array(arrays[key], (key,), key) for key in ("masks", "margins"))
-    completed = arrays["_completed"][""] if "_completed" in arrays else None
-    for key, array, axes in (("masks", masks, "[models, train]"), ("margins", margins, "[models, targets]")):
-        if len(array.shape) != 2 or 0 in array.shape:
-            raise ConfigError(key, f"a matrix {axes}", f"{array.source}: shape {array.shape}")
-    if masks.shape[0] != margins.shape[0]:
-        hint = "The margins look transposed" if masks.shape[0] == margins.shape[1] else ""
-        raise ConfigError("margins", f"a row for each of the {masks.shape[0]} masks", margins.shape, hint)
-    rows = np.arange(masks.shape[0])
-    if completed is not None:
-        if completed.shape != (masks.shape[0],):
-            raise ConfigError("folder", f"_completed of shape {(masks.shape[0],)}", completed.shape)
-        rows = np.flatnonzero(completed.whole())
-        if not len(rows):
-            raise ConfigError("folder", "models that are completed", f"{completed.source}: none is")
-    return _Pair(masks, margins, rows)
-
-
-def _adopt_margins(
-    store: ObjectStore, name: str, dataset: Mapping[str, object], pair: _Pair, data: Dataset | None
-) -> Reference:
-    n_train, n_targets, models = pair.masks.shape[1], pair.margins.shape[1], len(pair.rows)
-    check_sizes(data, n_train, n_targets, "masks", "margins")
-    masks, margins = hashlib.sha256(), hashlib.sha256()
-    for part in pair.parts():
-        masks.update(np.packbits(part.masks, axis=1).tobytes())
-        margins.update(part.margins.tobytes())
-    content = {
-        "models": models,
-        "train": n_train,
-        "targets": n_targets,
-        "masks_sha256": masks.hexdigest(),
-        "margins_sha256": margins.hexdigest(),
-    }
-    training = Adopted(name, dataset, content)
-    reference = matrix_reference(training.prefix, training.identity, models)
-    if not _sound(store, reference, lambda: check_matrix(MarginMatrix.open(store, reference.key))):
-        training.write(store)
-        identity = {"training": training.identity}
-        write_matrix(store, reference.key, pair.parts(), models, n_train, n_targets, identity)
-    return reference
+            arrays = files.enter_context(opened(asked.scores, "scores", store.settings))
+            return _adopt_scores(store, asked, names, arrays, data)
+        return adopt_margins(store, asked, names, open_pair(asked, store.settings, files, PART), data)
 
 
 def _adopt_scores(
@@ -195,7 +83,7 @@ def _adopt_scores(
 
     def block(start: int, stop: int) -> Float[np.ndarray, "targets train"]:
         read = weights.read((slice(None), slice(start, stop))).T if turned else weights.rows(start, stop)
-        return _finite(weights, read, np.arange(start, stop), "scores", "target")
+        return finite(weights, read, np.arange(start, stop), "scores", "target")
 
     sha = hashlib.sha256()
     for start, stop in blocks:
@@ -206,7 +94,7 @@ def _adopt_scores(
     training = Adopted(asked.name, dataset, content)
     identity = {"version": VERSION, "training": training.identity}
     reference = refer(training.prefix, "datamodels", identity, record="{key}/record.json")
-    if not _sound(store, reference, lambda: read_blocks(store, reference)):
+    if not is_sound(store, reference, lambda: read_blocks(store, reference)):
         training.write(store)
         missing = np.full(n_targets, np.nan, np.float32)
         missing_bias = {"bias": np.zeros(n_targets, np.float32)}
@@ -224,52 +112,3 @@ def _adopt_scores(
         }
         write_record(store, reference.record, record)
     return reference
-
-
-def _sound(store: ObjectStore, reference: Reference, check: Callable[[], object]) -> bool:
-    """Return whether what was adopted before is there and whole; if not, it is written again."""
-    try:
-        read_record(store, f"{reference.key.rsplit('/', 1)[0]}/training.json")
-        check()
-    except (DamagedObject, FileNotFoundError):
-        return False
-    return True
-
-
-def check_sizes(data: Dataset | None, n_train: int, n_targets: int, train_key: str, targets_key: str) -> None:
-    """Raise ConfigError for sizes that a dataset does not have; the targets are the first of its test examples."""
-    if data is None:
-        return
-    if n_train != len(data.train):
-        raise ConfigError(train_key, f"a column for each of the dataset's {len(data.train)} training examples", n_train)
-    if n_targets > len(data.test):
-        raise ConfigError(targets_key, f"at most the dataset's {len(data.test)} test examples", n_targets)
-
-
-def _zeros_and_ones(array: FileArray, values: np.ndarray, rows: np.ndarray) -> Bool[np.ndarray, "models train"]:
-    wrong = ~((values == 0) | (values == 1)).all(axis=1)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise ConfigError(
-            "masks",
-            "0 and 1 alone",
-            f"{array.source}: model {rows[at]} has {_odd(values[at])}",
-            "Masks that are packed eight to a byte have to be unpacked first",
-        )
-    return np.asarray(values).astype(bool)
-
-
-def _odd(row: np.ndarray) -> float:
-    return float(row[(row != 0) & (row != 1)][0])
-
-
-def _finite(
-    array: FileArray, values: np.ndarray, rows: np.ndarray, key: str, what: str
-) -> Float[np.ndarray, "rows columns"]:
-    with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(values, np.float32)
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        at = int(rows[int(np.argmin(finite))])
-        raise ConfigError(key, "finite values within float32", f"{array.source}: {what} {at} holds others")
-    return values

@@ -8,7 +8,7 @@ from jaxtyping import Int, Shaped, UInt8
 
 from modeldiff_core.data import Given, Known, nothing_known
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.experiments.adopted.adopt import check_sizes
+from modeldiff_core.experiments.adopted.training import check_sizes
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.store.files import only_array, opened
 from modeldiff_core.store.tables import read_table
