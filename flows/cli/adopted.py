@@ -3,6 +3,7 @@
 They run in this process: there is nothing to train, so no flow is needed.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from modeldiff_core.experiments.adopted import adopt as adopting
 from modeldiff_core.experiments.adopted import export as exporting
 from modeldiff_core.experiments.adopted.stored import find_stored
 from modeldiff_core.settings import Settings
+from modeldiff_core.stages.screening import screening_sentences
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import Adoption, Export, parse
 
@@ -23,7 +25,9 @@ def adopt(overrides: Sequence[str]) -> int:
     store.probe()
     reference = adopting.adopt(store, asked)
     found = find_stored(store, reference.key, "name")
-    of = f"{found.models} models, " if found.models else ""
+    for sentence in screening_sentences(found.name, found.record):
+        print(f"modeldiff: warning: {sentence}", file=sys.stderr)
+    of = f"{found.models - found.left_out} models, " if found.models else ""
     print(f"{found.name}: {found.kind} of {of}{found.n_train} training examples, {found.n_targets} targets")
     print(reference.key)
     return 0

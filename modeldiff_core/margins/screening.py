@@ -28,7 +28,7 @@ Margins of an average model multiplied by 30 give 30; the most extreme model of 
 by benchmarks/screening.py, in benchmarks/RESULTS.md).
 """
 STRANGE = 3.0
-"""Beyond so many times, or below one over so many times, the usual reach a model is named; beyond WILD usual sizes too."""
+"""Beyond so many times, or below one over so many times, the usual reach a model is named, and beyond WILD sizes."""
 DEVIATIONS = 6.0
 """All that counts only beyond so many robust standard deviations of the logarithm: few targets make reaches vary."""
 ACCURACY_DEVIATIONS = 5.0

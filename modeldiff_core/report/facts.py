@@ -19,7 +19,10 @@ Origin = Literal["trained", "margins", "attributions"]
 
 @dataclass(frozen=True)
 class AlgorithmFacts:
-    """One of the two algorithms: what it is, how many models, how good, how well its datamodels predict."""
+    """One of the two algorithms: what it is, how many models, how good, how well its datamodels predict.
+
+    left_out: models that were screened out although their margins are finite.
+    """
 
     name: str
     settings: Mapping[str, object]
@@ -31,6 +34,7 @@ class AlgorithmFacts:
     lds_mean: float
     lds_low: float
     lds_high: float
+    left_out: int = 0
 
 
 @dataclass(frozen=True)

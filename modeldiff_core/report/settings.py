@@ -82,8 +82,9 @@ def fraction(facts: ReportFacts) -> str:
 
 
 def _models(one: AlgorithmFacts) -> str:
-    left_out = f" ({one.diverged:,} diverged and left out)" if one.diverged else " (none diverged)"
-    return f"{one.subset_models:,}{left_out}"
+    diverged = f"{one.diverged:,} diverged and left out" if one.diverged else "none diverged"
+    screened = f", {one.left_out:,} screened out" if one.left_out else ""
+    return f"{one.subset_models:,} ({diverged}{screened})"
 
 
 def _brief(text: str) -> str:

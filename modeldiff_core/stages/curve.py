@@ -19,6 +19,7 @@ from modeldiff_core.identity import digest, generator, short_digest
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step
 from modeldiff_core.plan.products import read_checked
 from modeldiff_core.responses import SubsetModels, shards_of
+from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.store import ObjectStore, Shard, TensorObject, read_shards, read_tensors, shard_key, write_tensors
 from modeldiff_core.study import StudyConfig, Training
 
@@ -32,7 +33,8 @@ class Curve:
     """The learning curve of a training; how far it is followed is no part of what its points are.
 
     held: the first models, which every point is scored on. followed: how many targets are. Points are the lasso's
-    whichever estimator the comparison rests on, since only it starts warm.
+    whichever estimator the comparison rests on, since only it starts warm. screening: of a point's own models, so that
+    it depends on them alone.
     """
 
     training: Training
@@ -40,6 +42,7 @@ class Curve:
     growth: float
     followed: int
     lasso: dict[str, Any]
+    screening: ScreeningOf
 
     @classmethod
     def of(cls, study: StudyConfig, training: Training) -> "Curve":
@@ -47,7 +50,8 @@ class Curve:
         subsets, settings = study.subsets, study.regression.model_dump()
         rounds = subsets.rounds
         lasso = {name: settings[name] for name in LASSO}
-        return cls(training, subsets.evaluation_models, rounds.growth, min(rounds.targets, training.targets), lasso)
+        followed, screening = min(rounds.targets, training.targets), ScreeningOf.of(study, training)
+        return cls(training, subsets.evaluation_models, rounds.growth, followed, lasso, screening)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -59,6 +63,7 @@ class Curve:
             "growth": self.growth,
             "targets": self.followed,
             "lasso": self.lasso,
+            **({"screening": chosen} if (chosen := self.screening.asked.choices()) else {}),
         }
 
     def sizes(self, budget: int) -> tuple[int, ...]:
@@ -147,13 +152,14 @@ def follow_curve(store: ObjectStore, spec: CurveSpec) -> None:
     first = done.index(False) if False in done else len(sizes)
     if first == len(sizes):
         return
-    masks, margins, valid = _first_models(store, curve, budget)
-    held = valid & (np.arange(budget) < curve.held)
-    held_out = MaskedMargins(masks[held], margins[held])
+    masks, margins, finite = _first_models(store, curve, budget)
     point = _read_point(store, curve, sizes[first - 1]) if first else None
     for size in sizes[first:]:
-        fitted = valid & (np.arange(budget) >= curve.held) & (np.arange(budget) < size)
-        models = MaskedMargins(masks[fitted], margins[fitted])
+        found = curve.screening.judge(margins[:size], finite[:size])
+        valid, held = finite[:size] & ~found.left_out(curve.screening.asked), np.arange(size) < curve.held
+        held_out, models = (
+            MaskedMargins(masks[:size][rows], margins[:size][rows]) for rows in (valid & held, valid & ~held)
+        )
         point = next_point(point, models, held_out, **curve.lasso)
         _write_point(store, curve, size, point)
 

@@ -9,22 +9,28 @@ from modeldiff_core.identity import digest
 from modeldiff_core.plan import Cost, Label, Reference, Step, refer
 from modeldiff_core.responses import Responses, shards_of
 from modeldiff_core.responses.products import Matrix
-from modeldiff_core.store import ObjectStore, Shard, read_shards, shard_key, write_matrix
+from modeldiff_core.stages.screening import ScreeningOf, screen_matrix
+from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, read_shards, shard_key, write_arrays, write_record
 
 VERSION = 3
 
 
 @dataclass(frozen=True)
 class MatrixSpec:
-    """The matrix of the first `rows` rows."""
+    """The matrix of the first `rows` rows.
+
+    screening: how rows are screened that are models with margins; None for other rows, which may differ as they like.
+    """
 
     responses: Responses
     rows: int
+    screening: ScreeningOf | None = None
 
     @property
     def reference(self) -> Reference:
         """Where it is."""
-        return matrix_reference(self.responses.home, self.responses.identity, self.rows)
+        chosen = {} if self.screening is None else self.screening.asked.choices()
+        return matrix_reference(self.responses.home, self.responses.identity, self.rows, chosen)
 
     def step(self, name: str, label: Label) -> Step:
         """Return the step that makes it."""
@@ -36,9 +42,15 @@ class MatrixSpec:
         return Step(name, makes, gather, self, shards, label, Cost(seconds), memoized=False)
 
 
-def matrix_reference(home: str, identity: Mapping[str, Any], rows: int) -> Reference:
-    """Return where the matrix of responses stands that are known by their folder and identity alone."""
-    return refer(home, "margins", {"version": VERSION, "training": digest(identity), "models": rows})
+def matrix_reference(
+    home: str, identity: Mapping[str, Any], rows: int, choices: Mapping[str, str] | None = None
+) -> Reference:
+    """Return where the matrix of responses stands that are known by their folder and identity alone.
+
+    choices: of a screening, but for the usual ones.
+    """
+    chosen = {"screening": dict(choices)} if choices else {}
+    return refer(home, "margins", {"version": VERSION, "training": digest(identity), "models": rows, **chosen})
 
 
 def gather(store: ObjectStore, spec: MatrixSpec) -> None:
@@ -60,7 +72,7 @@ def gather(store: ObjectStore, spec: MatrixSpec) -> None:
                 yield found
 
     try:
-        write_matrix(
+        record = write_arrays(
             store,
             spec.reference.key,
             intact(),
@@ -75,3 +87,7 @@ def gather(store: ObjectStore, spec: MatrixSpec) -> None:
         raise DamagedObject("; ".join(damaged.values()), keys=tuple(damaged)) from error
     if damaged:
         raise DamagedObject("; ".join(damaged.values()), keys=tuple(damaged))
+    if spec.screening is not None:
+        matrix = MarginMatrix(store, spec.reference.key, record)
+        record |= screen_matrix(matrix, spec.screening)
+    write_record(store, spec.reference.record, record)

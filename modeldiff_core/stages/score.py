@@ -97,7 +97,8 @@ def score_datamodels(store: ObjectStore, fit: Regression, output: str = "margin"
         "r2": asdict(scores.r2),
         "subset_accuracy": None if right is None else float((margins[valid] > right).mean()),
         "models": int(valid.sum()),
-        "diverged": int((~valid).sum()),
+        "diverged": len(matrix.record["diverged"]),
+        **({"left_out": len(matrix.left_out)} if matrix.left_out else {}),
         "largest_gap": gap if np.isfinite(gap) else None,
         "non_zero": float((fitted.weights != 0).mean()),
     }

@@ -1,15 +1,17 @@
 """Which models of a matrix are left out or named, as its record says it, and what is said of them to people."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
-from modeldiff_core.margins.distinct import Distinct
+from modeldiff_core.margins import OUTPUTS
+from modeldiff_core.margins.distinct import FEW, Distinct
 from modeldiff_core.margins.screening import Screened, Screening, sample_of, screen
 from modeldiff_core.store import MarginMatrix
+from modeldiff_core.study import StudyConfig, Training
 
 VERSION = 1
 RANGES = 4
@@ -17,31 +19,52 @@ RANGES = 4
 DESCRIBED = 5
 """Most models whose measures are kept of each kind."""
 REASONS = {
-    "unfinished": "were never written",
-    "copies": "are exact copies of earlier ones",
-    "wild": "cannot be models among the others",
-    "strange": "stand out from the others",
+    "unfinished": ("was never written", "were never written"),
+    "copies": ("is an exact copy of an earlier one", "are exact copies of earlier ones"),
+    "wild": ("cannot be a model among the others", "cannot be models among the others"),
+    "strange": ("stands out from the others", "stand out from the others"),
 }
-"""Why models are left out, in words, in the order in which they are told."""
+"""Why a model is left out, and several are, in the order in which they are told."""
+UNDEFINED = {"always_in": "left in by every model", "never_in": "left out by every model"}
+"""Training examples that do not vary, in words."""
 
 
-def screen_matrix(
-    matrix: MarginMatrix, asked: Screening, right_above: float | None, classes: int | None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ScreeningOf:
+    """How the models of a matrix are screened.
+
+    Attributes:
+        asked: What becomes of models that stand out.
+        output: Name of the output that was recorded, which says when a prediction is right.
+        classes: Number of classes, for the accuracy of chance.
+    """
+
+    asked: Screening
+    output: str
+    classes: int
+
+    @classmethod
+    def of(cls, study: StudyConfig, training: Training) -> "ScreeningOf":
+        """Return how one of a study's trainings is screened."""
+        return cls(study.screening, training.output, len(training.load().classes))
+
+    def judge(self, margins: np.ndarray, finite: Bool[np.ndarray, " models"]) -> Screened:
+        """Return the verdicts on some models."""
+        right_above = OUTPUTS.get(self.output).right_above
+        return screen(margins, finite, right_above=right_above, classes=self.classes)
+
+
+def screen_matrix(matrix: MarginMatrix, screening: ScreeningOf) -> dict[str, Any]:
     """Return the fields of a matrix's record that say which of its models are left out, and which stand out.
 
-    Args:
-        matrix: All its margins are read.
-        asked: What becomes of models that stand out.
-        right_above: Margin above which a prediction is right; None for outputs that do not tell.
-        classes: Number of classes, if there are any.
+    All margins are read.
     """
     finite = np.ones(matrix.record["models"], dtype=bool)
     finite[matrix.record["diverged"]] = False
     margins = matrix.margins()
-    found = screen(margins, finite, right_above=right_above, classes=classes)
-    out = found.left_out(asked)
-    facts = screening_facts({"wild": out & found.wild, "strange": out & ~found.wild}, found, asked)
+    found = screening.judge(margins, finite)
+    out = found.left_out(screening.asked)
+    facts = screening_facts({"wild": out & found.wild, "strange": out & ~found.wild}, found, screening.asked)
     facts["screening"] |= distinct_facts(margins[sample_of(np.flatnonzero(finite))])
     return facts
 
@@ -63,7 +86,7 @@ def screening_facts(
         "measured": found.reasons(_extreme(found, named | (out & (found.wild | found.strange)))),
     }
     return {
-        "left_out": np.flatnonzero(out).tolist(),
+        **({"left_out": np.flatnonzero(out).tolist()} if out.any() else {}),
         "screening": screening | ({"choices": chosen} if chosen else {}),
     }
 
@@ -75,39 +98,60 @@ def distinct_facts(sample: np.ndarray) -> dict[str, Any]:
 
 
 def screening_sentences(name: str, record: Mapping[str, Any]) -> list[str]:
-    """Return what is to be told of a matrix's models: how many are left out and why, and which stand out.
+    """Return what is to be told of a matrix's models: how many are left out and why, which stand out, what is constant.
 
-    name: of the algorithm. record: of the matrix; empty for one that was not screened.
+    name: of the algorithm. record: of the matrix; nothing is said of one that was not screened.
     """
-    screening = record.get("screening")
+    screening: Mapping[str, Any] = record.get("screening", {})
     if not screening:
         return []
+    return [*_about_models(name, record["models"], screening), *_about_values(name, screening)]
+
+
+def _about_models(name: str, models: int, screening: Mapping[str, Any]) -> list[str]:
     said = []
-    models, left_out = record["models"], screening["left_out"]
-    for reason, words in REASONS.items():
-        if rows := left_out.get(reason, []):
+    for reason, (one, several) in REASONS.items():
+        if rows := screening["left_out"].get(reason):
+            words = f"{one} and is" if len(rows) == 1 else f"{several} and are"
             said.append(
-                f"{len(rows):,} of {models:,} models of {name} {words} and {'is' if len(rows) == 1 else 'are'} left out "
-                f"({ranges(rows, 'model')}{_measured(screening, rows)}), in comparisons with the other algorithm's of the "
-                "same subset."
+                f"{len(rows):,} of {models:,} models of {name} {words} left out ({ranges(rows, 'model')}"
+                f"{_measured(screening, rows)}), from exchanges with the other algorithm's of the same number."
             )
     if rows := screening["named"]:
+        words = "stands out from the others and is" if len(rows) == 1 else "stand out from the others and are"
         said.append(
-            f"{len(rows):,} of {models:,} models of {name} stand{'s' if len(rows) == 1 else ''} out from the others and "
-            f"{'was' if len(rows) == 1 else 'were'} kept ({ranges(rows, 'model')}{_measured(screening, rows)})."
+            f"{len(rows):,} of {models:,} models of {name} {words} kept ({ranges(rows, 'model')}"
+            f"{_measured(screening, rows)})."
         )
-    if distinct := screening.get("distinct"):
-        said.append(
-            f"Margins of {name} take {'few values' if distinct['values'] <= FEW_WORDS else 'one value often'}: "
-            f"{distinct['values']:,} distinct ones in a sample, and {100 * distinct['share']:.0f} % of them are "
-            f"±{distinct['most']:.4g}. Probabilities that saturate and counts of leaves or neighbors leave datamodels "
-            "little to explain."
-        )
+    said += [f"Of the files of {name}: {note}." for note in screening.get("notes", ())]
     return said
 
 
-FEW_WORDS = 20
-"""Distinct values that are called few."""
+def _about_values(name: str, screening: Mapping[str, Any]) -> list[str]:
+    said = []
+    for field, words in UNDEFINED.items():
+        if rows := screening.get(field):
+            said.append(
+                f"{len(rows):,} training example{'s' if len(rows) > 1 else ''} of {name} ({ranges(rows, 'example')}) "
+                f"{'are' if len(rows) > 1 else 'is'} {words}: what they matter cannot be told, and they have no weight."
+            )
+    if rows := screening.get("constant_targets"):
+        many = f"{len(rows):,} target{'s' if len(rows) > 1 else ''} ({ranges(rows, 'target')})"
+        said.append(f"The margins of {many} are the same for all models of {name}: no training example explains them.")
+    if screening.get("turned"):
+        said.append(
+            f"The masks of {name} are square, every training example is left in by as many models, and subsets differ "
+            "in size: are they turned, [train, models]?"
+        )
+    if distinct := screening.get("distinct"):
+        few = distinct["values"] <= FEW
+        said.append(
+            f"Margins of {name} take {'few values' if few else 'one value often'}: {distinct['values']:,} distinct in "
+            f"a sample, and {100 * distinct['share']:.0f} % of it is {'' if distinct['most'] == 0 else '±'}"
+            f"{distinct['most']:.4g}. Probabilities that saturate, and counts of few leaves or neighbors, leave "
+            "datamodels little to explain."
+        )
+    return said
 
 
 def ranges(rows: Iterable[int], word: str = "row") -> str:

@@ -172,8 +172,8 @@ def _zarr(path: Path) -> dict[str, FileArray]:
 def _of_zarr(array: Any, path: Path, source: str) -> FileArray:
     """Return a zarr array with its fill value and the rows of its chunks that are not there.
 
-    Chunks of fewer than LEAST_CHUNK values count as written: zarr leaves out those that hold nothing but the fill value,
-    as a few entries of a mask may well do.
+    Chunks of fewer than LEAST_CHUNK values count as written: zarr leaves out those that hold nothing but the fill
+    value, as a few entries of a mask may well do.
     """
     found, fill = _of_array(array, source), array.fill_value
     fill = float(fill) if isinstance(fill, bool | int | float | np.number | np.bool_) else None

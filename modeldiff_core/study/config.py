@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.margins.screening import Screening
 from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
@@ -151,7 +152,11 @@ class ComparisonConfig(Settings):
 
 
 class StudyConfig(Settings):
-    """Two algorithms on one dataset, and everything that decides the numbers of their comparison."""
+    """Two algorithms on one dataset, and everything that decides the numbers of their comparison.
+
+    screening: what becomes of subset models that stand out; written down only where it is not the usual, so that
+    studies from before it have the digests that they had.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")
     dataset: DatasetConfig
@@ -161,6 +166,7 @@ class StudyConfig(Settings):
     algorithm_b: AlgorithmConfig
     subsets: SubsetConfig = SubsetConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
+    screening: Screening = Field(Screening(), exclude_if=lambda asked: asked == Screening())
     regression: RegressionConfig = RegressionConfig()
     comparison: ComparisonConfig = ComparisonConfig()
     effects: EffectSettings = EffectSettings()

@@ -29,6 +29,11 @@ UNTESTED = 3
 """Directions of a side whose ends are described where none could be tested."""
 
 
+def _fitted(a: Stored, b: Stored, held: int) -> int:
+    """Return how many models are fitted of the side with fewer: all after the first `held` that are not left out."""
+    return min(side.models - held - sum(row >= held for row in side.record.get("left_out", ())) for side in (a, b))
+
+
 @dataclass(frozen=True)
 class AdoptedComparison(Compared):
     """An adopted study resolved against the store; every property is a pure function of both."""
@@ -55,8 +60,10 @@ class AdoptedComparison(Compared):
             if a.models != b.models:
                 hint = "Models are exchanged one for one to find what chance does: adopt equally many of both"
                 raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
-            if a.models - study.evaluation_models < LEAST_FITTED:
-                raise ConfigError("evaluation_models", f"at most {a.models - LEAST_FITTED}", study.evaluation_models)
+            fitted = _fitted(a, b, study.evaluation_models)
+            if fitted < LEAST_FITTED:
+                most = study.evaluation_models - (LEAST_FITTED - fitted)
+                raise ConfigError("evaluation_models", f"at most {most}", study.evaluation_models)
         return cls(study, a, b, read_examples(study, a.n_targets, a.n_train, store.settings))
 
     @property

@@ -1,13 +1,16 @@
 """What a comparison of adopted results found, read back from the store."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores, read_directions
+from modeldiff_core.experiments.compare.noticed import about_matrices, about_opposed, about_own_class
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.enrichment import read_description
+from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.stages.score import Score
 from modeldiff_core.store import ObjectStore, read_record
 
@@ -16,7 +19,20 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
     """Return everything that was found, checked; of ready attributions that is directions and their ends."""
     findings = _measured(store, comparison)
     ends = comparison.described(entries_of(comparison, findings))
-    return replace(findings, descriptions=tuple((one, read_description(store, one)) for one in ends))
+    descriptions = tuple((one, read_description(store, one)) for one in ends)
+    return replace(findings, descriptions=descriptions, noticed=tuple(_noticed(store, comparison, findings)))
+
+
+def _noticed(store: ObjectStore, comparison: AdoptedComparison, findings: Findings) -> Iterator[str]:
+    """Yield what is odd about the models, masks and datamodels of both sides."""
+    behind, margins = comparison.behind, comparison.a.kind == "margins"
+    if margins:
+        yield from about_matrices(store, {side.name: side.reference.key for side in comparison.sides.values()})
+    yield from about_opposed(findings.directions.arrays["similarity"], comparison.a.name, comparison.b.name)
+    for side in comparison.sides.values():
+        reference = comparison.regression(side, None).reference if margins else side.reference
+        weights = read_blocks(store, reference).weights
+        yield from about_own_class(weights, behind.targets.labels, behind.train.labels, side.name)
 
 
 def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:

@@ -83,7 +83,9 @@ def open_pair(asked: Adoption, settings: StoreSettings, files: ExitStack, number
         if len(array.shape) != 2 or 0 in array.shape:
             raise ConfigError(key, f"a matrix {axes}", f"{array.source}: shape {array.shape}")
     if masks.shape[0] != margins.shape[0]:
-        hint = "The margins look transposed" if masks.shape[0] == margins.shape[1] else ""
+        looks = {"margins": masks.shape[0] == margins.shape[1], "masks": masks.shape[1] == margins.shape[0]}
+        turned = [name for name, so in looks.items() if so]
+        hint = f"The {turned[0]} look transposed" if turned else ""
         raise ConfigError("margins", f"a row for each of the {masks.shape[0]} masks", margins.shape, hint)
     rows, said = np.ones(masks.shape[0], dtype=bool), []
     for place in dict.fromkeys(str(source).rpartition("/")[0] for source in sources.values()):
@@ -102,9 +104,12 @@ def _flags(source: str, asked: Adoption, settings: StoreSettings, files: ExitSta
     try:
         return files.enter_context(opened(source, "folder", settings))[""]
     except ConfigError as error:
-        if asked.folder is None and error.expected == EXISTING_FILE:
+        if error.expected != EXISTING_FILE:
+            raise
+        if asked.folder is None:
             return None
-        raise
+        hint = "Without it, give masks=FILE margins=FILE: rows that were never written are looked for"
+        raise ConfigError(error.key, error.expected, error.got, hint) from error
 
 
 def _finished(flags: FileArray, models: int) -> tuple[Bool[np.ndarray, " models"], str]:
@@ -132,6 +137,18 @@ def zeros_and_ones(array: FileArray, part: Part, but: Bool[np.ndarray, " rows"])
             "masks",
             "0 and 1 alone",
             f"{array.source}: model {part.rows[at]} has {odd}",
-            "Masks that are packed eight to a byte have to be unpacked first",
+            _remedy(part.masks[at]),
         )
     return np.asarray((part.masks == 1) & ~but[:, None])
+
+
+def _remedy(mask: Shaped[np.ndarray, " train"]) -> str:
+    """Return what to do with masks of which one row has other values than 0 and 1."""
+    values = set(np.unique(mask).tolist())
+    if values <= {-1, 1}:
+        return "Of -1 and 1, give masks > 0"
+    if values <= {0, 255}:
+        return "Of 0 and 255, give masks > 0"
+    if len(mask) > 3 and (np.diff(mask) > 0).all() and all(float(value).is_integer() for value in values):
+        return "They look like the numbers of the examples that are left in: give a column an example, 1 where it is in"
+    return "Masks that are packed eight to a byte have to be unpacked first"

@@ -59,4 +59,5 @@ def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:
         lds_mean=lds["mean"],
         lds_low=lds["ci_low"],
         lds_high=lds["ci_high"],
+        left_out=scores.get("left_out", 0),
     )

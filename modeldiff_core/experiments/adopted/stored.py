@@ -30,6 +30,11 @@ class Stored:
     record: Mapping[str, Any]
 
     @property
+    def left_out(self) -> int:
+        """Models of the matrix that were screened out."""
+        return len(self.record.get("left_out", ()))
+
+    @property
     def folder(self) -> str:
         """The training's folder."""
         return self.reference.key.rsplit("/", 1)[0]
@@ -78,7 +83,8 @@ def _only(store: ObjectStore, folder: str, key: str) -> str:
 def _margins(store: ObjectStore, place: str, training: Mapping[str, Any]) -> Stored:
     record = MarginMatrix.open(store, place).record
     identity = record["identity"]["training"]
-    reference = matrix_reference(place.rsplit("/", 1)[0], identity, record["models"])
+    choices = record.get("screening", {}).get("choices")
+    reference = matrix_reference(place.rsplit("/", 1)[0], identity, record["models"], choices)
     if reference.key != place:
         raise DamagedObject(f"{store.url(reference.record)}: its record belongs to {reference.key}")
     sizes = record["models"], record["n_train"], record["n_targets"]

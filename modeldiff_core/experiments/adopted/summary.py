@@ -45,6 +45,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
                 "training": side.folder,
                 "source": side.reference.key,
                 **{key: score.get(key) for key in kept},
+                "left_out": score.get("left_out", 0),
             }
             for (label, side), score in zip(sides.items(), findings.scores, strict=True)
         },
@@ -54,7 +55,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         "excluded_targets": np.flatnonzero(directions.arrays["excluded"]).tolist(),
         "directions": entries,
         "transformations": [],
-        "findings": [said[0], no_models, *said[1:]],
+        "findings": [said[0], no_models, *said[1:], *findings.noticed],
     }
 
 

@@ -11,6 +11,7 @@ from modeldiff_core.responses import SubsetModels
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.matrix import MatrixSpec
 from modeldiff_core.stages.regression import Checkpoints
+from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
 from modeldiff_core.study.config import RegressionConfig
 
@@ -54,7 +55,7 @@ class Comparison(Compared):
 
     def matrix(self, training: Training) -> MatrixSpec:
         """Return the matrix of a training's subset models."""
-        return MatrixSpec(SubsetModels(training), self.study.subsets.models)
+        return MatrixSpec(SubsetModels(training), self.study.subsets.models, ScreeningOf.of(self.study, training))
 
     def margins(self, side: Training) -> Margins:
         held, units = self.study.subsets.evaluation_models, len(side.load().train)

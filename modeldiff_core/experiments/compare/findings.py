@@ -10,6 +10,7 @@ from jaxtyping import Float
 from modeldiff_core.comparison import NEAR, extremes, models_needed
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.noticed import about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import read_changes
@@ -39,7 +40,7 @@ class Findings:
 
     scores: A's and B's, of the estimator that the comparison uses. estimators: that one and those beside it; empty
     where it is alone. found: what the search put to the test, with the searches that proposed it. descriptions: what
-    the ends of significant directions share.
+    the ends of significant directions share. noticed: what is odd about models, masks and margins, in sentences.
     """
 
     directions: TensorObject
@@ -49,6 +50,7 @@ class Findings:
     estimators: tuple[EstimatorScores, ...] = ()
     found: tuple[tuple[tuple[Search, ...], Judged], ...] = ()
     descriptions: tuple[tuple[Ends, dict[str, dict[str, EndDescription]]], ...] = ()
+    noticed: tuple[str, ...] = ()
 
     def side(self, side: str, name: str) -> np.ndarray:
         """Return one array of a side's directions."""
@@ -73,7 +75,18 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         estimator_scores(store, study.regression, fits, scores),
         tuple(zip(along, judged[len(own) :], strict=True)),
         tuple((one.ends, read_description(store, one.ends)) for one in descriptions(comparison, entries)),
+        tuple(_noticed(store, comparison)),
     )
+
+
+def _noticed(store: ObjectStore, comparison: Comparison) -> list[str]:
+    """Return what is odd about the models."""
+    named = (comparison.study.algorithm_a.name, comparison.study.algorithm_b.name)
+    matrices = {
+        name: comparison.matrix(training).reference.key
+        for name, training in zip(named, comparison.trainings, strict=True)
+    }
+    return about_matrices(store, matrices)
 
 
 def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[Measured], list[tuple[Search, ...]]]:

@@ -54,6 +54,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             lds_mean=scores["lds"]["mean"],
             lds_low=scores["lds"]["ci_low"],
             lds_high=scores["lds"]["ci_high"],
+            left_out=scores.get("left_out", 0),
         )
         for which, (config, scores) in enumerate(
             zip((study.algorithm_a, study.algorithm_b), findings.scores, strict=True)

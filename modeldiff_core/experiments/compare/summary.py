@@ -157,6 +157,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
                 "kind": config.kind,
                 "training": training.prefix,
                 **{key: scores[key] for key in ("models", "diverged", "subset_accuracy", "ensemble_accuracy")},
+                "left_out": scores.get("left_out", 0),
                 "ensemble_models": comparison.study.ensemble.models,
             }
             for name, config, training, scores in (
@@ -171,7 +172,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "directions": directions,
         "transformations": effects,
         "found": found,
-        "findings": sentences(comparison, findings, directions, effects, found),
+        "findings": [*sentences(comparison, findings, directions, effects, found), *findings.noticed],
     }
 
 

@@ -18,7 +18,15 @@ from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, re
 from modeldiff_core.responses import SubsetModels, shards_of
 from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.stages.regression import Regression
-from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_shard, read_tensors, write_tensors
+from modeldiff_core.store import (
+    MarginMatrix,
+    ObjectStore,
+    TensorObject,
+    read_record,
+    read_shard,
+    read_tensors,
+    write_tensors,
+)
 from modeldiff_core.store.tensors import Arrays
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution, train_subset_models
@@ -120,4 +128,5 @@ def _models_with(store: ObjectStore, spec: Removal) -> Models:
     masks = np.concatenate([shard.masks for shard in shards])[: spec.models]
     margins = np.concatenate([shard.margins[:, spec.target] for shard in shards])[: spec.models]
     diverged = np.concatenate([shard.diverged for shard in shards])[: spec.models]
-    return masks, margins, ~diverged
+    valid = ~diverged & MarginMatrix.open(store, spec.regression.matrix.key).valid()[: spec.models]
+    return masks, margins, valid
