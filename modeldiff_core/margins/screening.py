@@ -35,7 +35,7 @@ ACCURACY_DEVIATIONS = 5.0
 """Robust standard deviations below the median at which an accuracy is named, if it is also far below in points."""
 ACCURACY_GAP = 0.15
 """Points of accuracy (or half the way to chance, where that is less) that it has to lie below the median."""
-CHANCE_DEVIATIONS = 4.0
+CHANCE_DEVIATIONS = 6.0
 """Standard deviations of an accuracy on so many targets that a gap has to exceed."""
 SAMPLE = 1000
 """Most models, evenly spaced, whose medians stand for the medians of all."""

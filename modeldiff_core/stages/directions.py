@@ -17,6 +17,7 @@ from modeldiff_core.comparison import (
     similarity,
     subpopulation_overlap,
 )
+from modeldiff_core.comparison.groups import joined
 from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.gram import counts_of
@@ -176,5 +177,5 @@ def _pairs(objects: ObjectStore, spec: Pair, which: int) -> Pairs:
         margins_b=matrices[1].margins()[keep],
         refit=estimator.common(*(read_datamodels(objects, fit) for fit in fits)),
         counts=counts_of(objects, fits[0], masks[0]) if shared and estimator.uses_counts else None,
-        repeated=replicates_of(matrices[0]).select(keep),
+        repeated=joined(*(replicates_of(matrix).select(keep) for matrix in matrices)),
     )

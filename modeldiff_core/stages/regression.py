@@ -94,7 +94,12 @@ class Regression:
 
 
 def replicates_of(matrix: MarginMatrix) -> Replicates:
-    """Return the replicates of a matrix's models: those that its design trains on one mask, with other seeds."""
+    """Return the replicates of a matrix's models: those that its design trains on one mask, with other seeds.
+
+    Of adopted models no design is known: there they are those of equal masks, where the adoption found some.
+    """
+    if matrix.record.get("screening", {}).get("repeated"):
+        return Replicates.of_masks(matrix.masks())
     made = matrix.record["identity"]["training"]
     repeated = made.get("subsets", {}).get("seeds", 1) if "subsets" in made else made.get("design", {}).get("times", 1)
     return Replicates.repeated(int(matrix.record["models"]), repeated)

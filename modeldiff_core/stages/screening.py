@@ -64,21 +64,20 @@ def screen_matrix(matrix: MarginMatrix, screening: ScreeningOf) -> dict[str, Any
     margins = matrix.margins()
     found = screening.judge(margins, finite)
     out = found.left_out(screening.asked)
-    facts = screening_facts({"wild": out & found.wild, "strange": out & ~found.wild}, found, screening.asked)
+    facts = screening_facts({"wild": out & found.wild, "strange": out & ~found.wild}, found)
+    if chosen := screening.asked.choices():
+        facts["screening"]["choices"] = chosen
     facts["screening"] |= distinct_facts(margins[sample_of(np.flatnonzero(finite))])
     return facts
 
 
-def screening_facts(
-    reasons: Mapping[str, Bool[np.ndarray, " models"]], found: Screened, asked: Screening
-) -> dict[str, Any]:
+def screening_facts(reasons: Mapping[str, Bool[np.ndarray, " models"]], found: Screened) -> dict[str, Any]:
     """Return ``left_out`` and ``screening`` of a record: rows by reason, those that are named only, and some measures.
 
     reasons: rows that are left out, by a key of REASONS; a row stands under one of them.
     """
     out = np.logical_or.reduce([np.zeros(len(found.wild), dtype=bool), *reasons.values()])
     named = (found.wild | found.strange) & ~out
-    chosen = asked.choices()
     screening = {
         "version": VERSION,
         "left_out": {reason: np.flatnonzero(rows).tolist() for reason, rows in reasons.items() if rows.any()},
@@ -87,7 +86,7 @@ def screening_facts(
     }
     return {
         **({"left_out": np.flatnonzero(out).tolist()} if out.any() else {}),
-        "screening": screening | ({"choices": chosen} if chosen else {}),
+        "screening": screening,
     }
 
 
@@ -129,6 +128,12 @@ def _about_models(name: str, models: int, screening: Mapping[str, Any]) -> list[
 
 def _about_values(name: str, screening: Mapping[str, Any]) -> list[str]:
     said = []
+    repeated = screening.get("repeated", 0) - len(screening["left_out"].get("copies", ()))
+    if repeated > 0:
+        said.append(
+            f"{repeated:,} rows of {name} have the mask of an earlier row: models of one mask are kept together in "
+            "halves, folds, exchanges and bootstraps."
+        )
     for field, words in UNDEFINED.items():
         if rows := screening.get(field):
             said.append(

@@ -76,7 +76,7 @@ def _images(
     return images
 
 
-def _classes(columns: list[Shaped[np.ndarray, " examples"] | None]) -> tuple[str, ...]:
+def _classes(columns: list[Shaped[np.ndarray, " _examples"] | None]) -> tuple[str, ...]:
     """Names of the classes where nobody named them: their names in the tables, or their numbers."""
     known = [column for column in columns if column is not None]
     if not known:

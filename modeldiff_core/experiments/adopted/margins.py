@@ -76,6 +76,7 @@ class _Rows:
     pair: Pair
     unfinished: Bool[np.ndarray, " models"] = field(init=False)
     copies: dict[int, int] = field(default_factory=dict)
+    repeated: int = 0
     screened: Screened = field(init=False)
     sample: Float[np.ndarray, "models targets"] = field(init=False)
 
@@ -121,6 +122,7 @@ class _Rows:
         self.sample = self._read_rows(sample_of(kept))
         usual, parts = Usual.of(self.sample), []
         seen: dict[bytes, int] = {}
+        drawn: set[bytes] = set()
         for shard in self.shards():
             masks = np.packbits(shard.masks, axis=1)
             self.masks.update(masks.tobytes())
@@ -128,9 +130,11 @@ class _Rows:
             parts.append(Measures.of(shard.margins, usual))
             for at in np.flatnonzero(~self.unfinished[shard.first : shard.first + len(masks)]):
                 row = shard.first + int(at)
+                drawn.add(masks[at].tobytes())
                 digest = hashlib.sha256(masks[at].tobytes() + shard.margins[at].tobytes()).digest()
                 if (first := seen.setdefault(digest, row)) != row:
                     self.copies[row] = first
+        self.repeated = len(kept) - len(drawn)
         self.screened = screened(Measures.joined(parts), usual, ~self.unfinished & ~self._copied, classes)
 
     def _read_rows(self, chosen: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen targets"]:
@@ -183,8 +187,9 @@ class _Rows:
                 f"{ranges(rows[list(self.copies)].tolist())} {repeat} an earlier row exactly (row {rows[row]:,} is row "
                 f"{rows[first]:,})"
             )
-        found = screening_facts(self.reasons, self.screened, Screening(self.asked.wild, self.asked.strange))
-        found["screening"] |= {"notes": notes, **varying.facts(self.sample)}
+        found = screening_facts(self.reasons, self.screened)
+        repeated = {"repeated": self.repeated} if self.repeated else {}
+        found["screening"] |= {"notes": notes, **repeated, **varying.facts(self.sample)}
         return found
 
     @property

@@ -137,18 +137,22 @@ def zeros_and_ones(array: FileArray, part: Part, but: Bool[np.ndarray, " rows"])
             "masks",
             "0 and 1 alone",
             f"{array.source}: model {part.rows[at]} has {odd}",
-            _remedy(part.masks[at]),
+            _remedy(part.masks),
         )
     return np.asarray((part.masks == 1) & ~but[:, None])
 
 
-def _remedy(mask: Shaped[np.ndarray, " train"]) -> str:
-    """Return what to do with masks of which one row has other values than 0 and 1."""
-    values = set(np.unique(mask).tolist())
+def _remedy(masks: Shaped[np.ndarray, "rows train"]) -> str:
+    """Return what to do with masks of other values than 0 and 1."""
+    values = set(np.unique(masks).tolist())
     if values <= {-1, 1}:
         return "Of -1 and 1, give masks > 0"
     if values <= {0, 255}:
         return "Of 0 and 255, give masks > 0"
-    if len(mask) > 3 and (np.diff(mask) > 0).all() and all(float(value).is_integer() for value in values):
+    if (
+        masks.shape[1] > 3
+        and (np.diff(masks.astype(np.float64)) > 0).all()
+        and all(float(value).is_integer() for value in values)
+    ):
         return "They look like the numbers of the examples that are left in: give a column an example, 1 where it is in"
     return "Masks that are packed eight to a byte have to be unpacked first"

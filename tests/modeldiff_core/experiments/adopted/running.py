@@ -22,3 +22,13 @@ def compared(store: ObjectStore, content: dict[str, Any]) -> tuple[AdoptedCompar
     plan.run(experiment, store, Noted(store))
     assert plan.verify(experiment, store) == ()
     return experiment.comparison, read_record(store, experiment.summary.record), taken
+
+
+def summarized(store: ObjectStore, content: dict[str, Any]) -> tuple[AdoptedComparison, dict[str, Any]]:
+    """The comparison and its summary, without figures and pages, and without a second look at everything."""
+    experiment = CompareAdopted.of(AdoptedStudy.model_validate(content), store)
+    for wave in experiment.waves(store):
+        for step in wave.steps:
+            if not step.adopted and step.reference.record != experiment.report.record:
+                step.stage(store, step.spec)
+    return experiment.comparison, read_record(store, experiment.summary.record)
