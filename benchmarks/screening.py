@@ -69,7 +69,8 @@ def lines(name: str, study: StudyConfig, most: int) -> Iterator[str]:
         yield (
             f"| {name} | {training.algorithm.name} | {len(margins)} × {margins.shape[1]} "
             f"| {found.size.max():.2f} | {found.reach.min():.2f}–{found.reach.max():.2f} "
-            f"| {np.minimum(found.size, found.reach).max():.2f} | {found.right.min():.3f}, {np.median(found.right):.3f} "
+            f"| {np.minimum(found.size, found.reach).max():.2f} "
+            f"| {found.right.min():.3f}, {np.median(found.right):.3f} "
             f"| {int(found.wild.sum())}, {int(found.strange.sum())} | {' · '.join(caught)} |"
         )
 
