@@ -25,7 +25,7 @@ from flows.runners import open_runner
 from flows.runners.tuning import tune
 from flows.runners.turns import turns_on_gpus
 from flows.runners.window import Window
-from modeldiff_core.experiments.experiment import experiments
+from modeldiff_core.experiments.experiment import data_lines, experiments
 from modeldiff_core.plan import RunFailed, run
 from modeldiff_core.store import ObjectStore, StoreSettings
 from tasks.policy import result_storage
@@ -77,6 +77,8 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     for warning in warnings:
         get_run_logger().warning(warning)
     check_limits(experiment, store, asked)
+    if lines := data_lines(experiment):
+        get_run_logger().info("\n".join(["Data", *lines]))
     try:
         with (
             stopped_when_cancelled(),

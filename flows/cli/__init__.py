@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from io import TextIOWrapper
 from typing import cast
 
 from modeldiff_core.errors import ConfigError, ModelDiffError
@@ -69,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
     given = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # names of files and classes may hold what a terminal cannot show
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         run = implementation(given.verb)
         flags = {name: value for name, value in vars(given).items() if name in ("repair", "notify")}

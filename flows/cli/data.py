@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from flows.cli.compose import composed
 from modeldiff_core.data import SOURCES, Dataset
-from modeldiff_core.data.images import JPEG_SUFFIXES
-from modeldiff_core.data.manifest import MANIFEST, checksums, class_counts, manifest, sha256, write_manifest
+from modeldiff_core.data.found_files import JPEG_SUFFIXES
+from modeldiff_core.data.inventory import table_lines
+from modeldiff_core.data.manifest import MANIFEST, checksums, manifest, sha256, write_manifest
 from modeldiff_core.data.memory import MEMORY_SHARE, fits_memory
 from modeldiff_core.data.progress import watched_by
 from modeldiff_core.data.sources import FileSource
@@ -23,9 +23,6 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.study.build import load_dataset
 from modeldiff_core.study.config import DatasetConfig
-
-ROWS = 20
-"""Most classes that the table shows one by one."""
 
 
 class BuildSettings(Settings):
@@ -56,7 +53,10 @@ def build(overrides: Sequence[str]) -> int:
         sums = checksums(files)
     record = manifest(dataset, config.kind, config.options(), sums)
     print(_line(record))
-    Console().print(_table(dataset))
+    for line in table_lines(dataset.inventory):
+        print(line)
+    for remark in dataset.inventory.remarks:
+        print(f"modeldiff: warning: {remark}", file=sys.stderr)
     # A folder without a manifest is unfinished: an earlier one must not vouch for betons that are being replaced.
     (out / MANIFEST).unlink(missing_ok=True)
     betons = _write_betons(dataset, out, settings) if _betons_wanted(dataset, files, settings) else {}
@@ -115,20 +115,6 @@ def _line(record: Mapping[str, Any]) -> str:
     shape = "×".join(map(str, record["image_shape"]))
     columns = ", ".join(record["splits"]["train"]["metadata"]) or "none"
     return f"{record['kind']}: {shape} pixels, metadata: {columns}, fingerprint {record['fingerprint'][:8]}"
-
-
-def _table(dataset: Dataset) -> Table:
-    table = Table("class")
-    for part in ("train", "test"):
-        table.add_column(part, justify="right")
-    counts = [class_counts(part, dataset.classes) for part in (dataset.train, dataset.test)]
-    for name in dataset.classes[:ROWS]:
-        table.add_row(name, *(str(of_class[name]) for of_class in counts))
-    if len(dataset.classes) > ROWS:
-        table.add_row(f"… {len(dataset.classes) - ROWS} more", "…", "…")
-    table.add_section()
-    table.add_row("all", *(str(sum(of_class.values())) for of_class in counts))
-    return table
 
 
 @contextmanager

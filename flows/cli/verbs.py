@@ -12,7 +12,7 @@ from flows.cli.compose import request
 from flows.prefect_api.recorded import recorded
 from flows.prefect_api.server import ApiAddress, prefect_api
 from modeldiff_core.errors import ConfigError, ModelDiffError
-from modeldiff_core.experiments.experiment import experiments
+from modeldiff_core.experiments.experiment import Experiment, data_lines, experiments
 from modeldiff_core.plan import Step, Survey, survey
 from modeldiff_core.plan.speed import pace
 from modeldiff_core.store import ObjectStore
@@ -32,8 +32,7 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
 
     asked = asked_for(overrides, kind)
     experiment, warnings = resolve(asked)
-    for warning in warnings:
-        print(f"modeldiff: warning: {warning}", file=sys.stderr)
+    _tell(experiment, warnings)
     check_limits(experiment, ObjectStore(asked.store), asked)
     with recorded() as api:
         print(f"Prefect UI: {api.ui_url}", flush=True)
@@ -59,8 +58,7 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
 
     asked = asked_for(overrides, kind)
     experiment, warnings = resolve(asked)
-    for warning in warnings:
-        print(f"modeldiff: warning: {warning}", file=sys.stderr)
+    _tell(experiment, warnings)
     store = ObjectStore(asked.store)
     experiment = experiment.now(store)
     print(headline(experiment, store))
@@ -152,6 +150,14 @@ def ui(overrides: Sequence[str]) -> int:
                 time.sleep(3600)
         except KeyboardInterrupt:
             return 0
+
+
+def _tell(experiment: Experiment, warnings: Sequence[str]) -> None:
+    """Print what the data hold, and what may not be meant, before anything is trained."""
+    for line in data_lines(experiment):
+        print(line)
+    for warning in warnings:
+        print(f"modeldiff: warning: {warning}", file=sys.stderr)
 
 
 def _command(kind: str, overrides: Sequence[str]) -> str:

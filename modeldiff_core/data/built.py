@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modeldiff_core.data.betons import read_beton
 from modeldiff_core.data.examples import Dataset
+from modeldiff_core.data.inventory import notes_of
 from modeldiff_core.data.manifest import MANIFEST, sha256
 from modeldiff_core.errors import ConfigError, DataError
 
@@ -38,4 +39,4 @@ class Built:
             if not beton.is_file() or sha256(beton) != expected:
                 raise DataError(f"{beton}: missing, or its bytes do not match the manifest; build it again")
             parts.append(replace(read_beton(beton), beton=str(beton)))
-        return Dataset(parts[0], parts[1], tuple(record["classes"]))
+        return Dataset(parts[0], parts[1], tuple(record["classes"]), notes_of(record.get("inventory", {})))

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from modeldiff_core.data.inventory import Inventory, take_inventory
+from modeldiff_core.data.notes import Notes
 from modeldiff_core.errors import DataError
 
 
@@ -40,17 +42,26 @@ class Examples:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test set over the same classes; `fingerprint` is a SHA-256 over every value in it."""
+    """A training and a test set over the same classes; `fingerprint` is a SHA-256 over every value in it.
+
+    notes: what its source did besides reading, which is no part of the values.
+    """
 
     train: Examples
     test: Examples
     classes: tuple[str, ...]
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Return what it holds and what became of its source; counted once, since examples never change."""
+        return take_inventory(self)
 
     @cached_property
     def fingerprint(self) -> str:

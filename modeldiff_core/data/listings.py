@@ -1,15 +1,17 @@
 """What every source made of single image files shares: list, choose, and only then decode."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
 from modeldiff_core.data.examples import Dataset, Examples
-from modeldiff_core.data.images import Framing, decode_images
+from modeldiff_core.data.images import WHITE, Framing, decode_images
+from modeldiff_core.data.notes import PARTS, Counter, Notes, Part, below
 from modeldiff_core.data.plants import Plant, planted
 from modeldiff_core.data.split import chosen
 from modeldiff_core.errors import ConfigError
@@ -17,16 +19,20 @@ from modeldiff_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files in a fixed order, with a class index and named columns for each."""
+    """Image files in a fixed order, with a class index and named columns for each.
+
+    left_out: other files that lie there, by why they are not taken.
+    """
 
     paths: tuple[Path, ...]
     labels: Int[np.ndarray, " examples"]
     metadata: Mapping[str, Shaped[np.ndarray, " examples"]] = field(default_factory=dict)
+    left_out: Mapping[str, Sequence[Path]] = field(default_factory=dict)
 
     def select(self, index: Int[np.ndarray, " chosen"]) -> "Listing":
         """Return the files at the given positions, in that order."""
         columns = {name: column[index] for name, column in self.metadata.items()}
-        return Listing(tuple(self.paths[i] for i in index), self.labels[index], columns)
+        return Listing(tuple(self.paths[i] for i in index), self.labels[index], columns, self.left_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ class ImageFiles(ABC):
     """A source of single image files.
 
     folder: where they are; it is not identity. resolution, resize_ratio: see Framing. n_train, n_test: a stratified
-    choice of so many, drawn from `seed`; all if not given.
+    choice of so many, drawn from `seed`; all if not given. background: red, green and blue behind transparent pixels.
     """
 
     folder: str
@@ -44,9 +50,12 @@ class ImageFiles(ABC):
     n_test: int | None = None
     seed: int = 0
     plant: Plant | None = None
+    background: tuple[int, int, int] = WHITE
 
     def __post_init__(self) -> None:
         self.framing()
+        if not all(0 <= channel <= 255 for channel in self.background):
+            raise ConfigError("dataset.background", "red, green and blue in 0..255", list(self.background))
 
     @abstractmethod
     def listings(self, root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
@@ -68,11 +77,23 @@ class ImageFiles(ABC):
 
     def load(self) -> Dataset:
         """List, choose, decode."""
-        classes, *parts = self._chosen(source_folder(self.folder))
-        train, test = (
-            Examples(decode_images(part.paths, self.framing()), part.labels, part.metadata) for part in parts
-        )
-        return planted(Dataset(train, test, classes), self.plant)
+        root = source_folder(self.folder)
+        classes, *listings = self._chosen(root)
+        changed, left_out = Counter(), Counter()
+        parts = []
+        for part, listing in zip(PARTS, listings, strict=True):
+            for reason, paths in listing.left_out.items():
+                for path in paths:
+                    left_out.add(reason, part, below(path, root))
+            note = partial(_note, changed, part, root)
+            images = decode_images(listing.paths, self.framing(), self.background, note)
+            parts.append(Examples(images, listing.labels, listing.metadata))
+        notes = Notes(changed.tallies(), left_out.tallies(), remarks=self.remarks(root))
+        return planted(Dataset(parts[0], parts[1], classes, notes), self.plant)
+
+    def remarks(self, root: Path) -> tuple[str, ...]:
+        """Return what a user should know of the folder, a sentence each."""
+        return ()
 
     def _chosen(self, root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
         classes, train, test = self.listings(root)
@@ -89,3 +110,7 @@ def source_folder(folder: str) -> Path:
     if not root.is_dir():
         raise ConfigError("dataset.folder", "a folder with the dataset's files", folder)
     return root
+
+
+def _note(changed: Counter, part: Part, root: Path, change: str, path: Path) -> None:
+    changed.add(change, part, below(path, root))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from modeldiff_core.data.examples import Dataset, Examples
+from modeldiff_core.data.notes import printable
 from modeldiff_core.data.progress import counted
 from modeldiff_core.errors import DataError
 
@@ -36,7 +37,9 @@ def checksums(files: Iterable[Path]) -> dict[str, str]:
     if not paths:
         return {}
     root = Path(os.path.commonpath([path.parent for path in paths]))
-    return {path.relative_to(root).as_posix(): sha256(path) for path in counted(paths, len(paths), "checksums")}
+    return {
+        printable(path.relative_to(root).as_posix()): sha256(path) for path in counted(paths, len(paths), "checksums")
+    }
 
 
 def class_counts(examples: Examples, classes: tuple[str, ...]) -> dict[str, int]:
@@ -65,6 +68,7 @@ def manifest(dataset: Dataset, kind: str, settings: Mapping[str, Any], files: Ma
             }
             for name, part in parts.items()
         },
+        "inventory": dataset.inventory.plain(),
         "files": dict(files),
     }
 
@@ -72,9 +76,9 @@ def manifest(dataset: Dataset, kind: str, settings: Mapping[str, Any], files: Ma
 def write_manifest(record: Mapping[str, Any], folder: Path) -> Path:
     """Write the record last and at once: where it is, everything that it names is complete."""
     path, draft = folder / MANIFEST, folder / f".{MANIFEST}.{os.getpid()}"
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(record, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    with draft.open("wb") as file:
+        file.write(text.encode("utf-8", "backslashreplace") + b"\n")
         file.flush()
         os.fsync(file.fileno())
     return draft.replace(path)

@@ -1,6 +1,6 @@
 """Features planted on purpose, so that the difference between two algorithms is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt8
@@ -83,4 +83,4 @@ def planted(dataset: Dataset, plant: Plant | None) -> Dataset:
     """Return the dataset with a feature planted in both parts, or as it was."""
     if plant is None:
         return dataset
-    return Dataset(plant.apply(dataset.train, "train"), plant.apply(dataset.test, "test"), dataset.classes)
+    return replace(dataset, train=plant.apply(dataset.train, "train"), test=plant.apply(dataset.test, "test"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from modeldiff_core.data.inventory import Inventory, table_lines
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.plan import Reference, Wave
 from modeldiff_core.registry import Registry
@@ -116,6 +117,10 @@ class Experiment(Summarized):
         """See ``Plan``."""
         return ()
 
+    def inventories(self) -> tuple[Inventory, ...]:
+        """Return what each dataset holds; none where nothing is known of the examples."""
+        return ()
+
     def check(self) -> list[str]:
         """Return warnings; raises ConfigError for a study that cannot give a result."""
         return []
@@ -151,6 +156,11 @@ class Experiment(Summarized):
     def drawn(self, store: ObjectStore) -> tuple[str, ...]:
         """Return the keys of the report's figures."""
         return tuple(sorted(key for key in store.sizes(f"{self.folder}/report/figures") if key.endswith(".png")))
+
+
+def data_lines(experiment: Experiment) -> list[str]:
+    """Return the tables of an experiment's data, a line each; none for an experiment that has no data of its own."""
+    return [line for inventory in experiment.inventories() for line in table_lines(inventory)]
 
 
 def experiment_kind(study: object) -> str:

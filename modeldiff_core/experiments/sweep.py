@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 
+from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.experiment import (
     KIND,
@@ -95,6 +96,13 @@ class Sweep(Experiment):
     @property
     def report(self) -> Reference:
         return self.summary
+
+    def inventories(self) -> tuple[Inventory, ...]:
+        """Return what the datasets of the points hold, each once."""
+        found: list[Inventory] = []
+        for point in self.points:
+            found += [one for one in point.inventories() if one not in found]
+        return tuple(found)
 
     def check(self) -> list[str]:
         warnings = []

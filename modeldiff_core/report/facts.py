@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from modeldiff_core.data import Known
+from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.evaluation.law import LearningCurve
 from modeldiff_core.subpopulations import MeanImage
 
@@ -162,7 +163,7 @@ class ReportFacts:
     train, targets: the examples behind the columns and rows of the datamodels, as far as they are known.
     estimators: those whose scores are set side by side; empty where there is one alone.
     command: what makes the comparison again; empty stands for ``modeldiff compare`` of study.json. learning: None where
-    only the final models are known.
+    only the final models are known. inventory: what the dataset held; None where only results of others are known.
     """
 
     study: str
@@ -185,6 +186,7 @@ class ReportFacts:
     estimators: tuple[EstimatorFacts, ...] = ()
     found: tuple[EffectFacts, ...] = ()
     origin: Origin = "trained"
+    inventory: Inventory | None = None
 
     @property
     def tested(self) -> bool:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from modeldiff_core.data.inventory import sections
 from modeldiff_core.report.citation import BIBTEX, PLAIN
 from modeldiff_core.report.directions import DirectionView, direction_sheets, side_view
 from modeldiff_core.report.effects import effect_sheets, effect_views
@@ -88,6 +89,8 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         bibtex=BIBTEX,
         plain=PLAIN,
         steps=steps(facts),
+        inventory=sections(facts.inventory) if facts.inventory else {},
+        told=facts.inventory.remarks if facts.inventory else (),
         config=out["study.json"].decode(),
     )
     index = page(

@@ -9,6 +9,7 @@ from modeldiff_core.experiments.adopted.stored import Stored
 from modeldiff_core.experiments.compare.report import direction_facts, estimator_facts, versions
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study import load_dataset
 
 
 def adopted_facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFacts:
@@ -41,6 +42,7 @@ def adopted_facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFa
             for one in findings.estimators
         ),
         command=("modeldiff", "compare-adopted", "study=study.json"),
+        inventory=None if study.dataset is None else load_dataset(study.dataset).inventory,
         origin="margins" if comparison.a.kind == "margins" else "attributions",
     )
 

@@ -64,7 +64,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     if study.search.directions:
         check_models(study.ensemble.models)
         check_halves(target_examples(data, targets).labels, study.search)
-    warnings = []
+    warnings = list(data.inventory.remarks)
     seen: set[str] = set()
     for test in study.transformations:
         if test.name in seen:

@@ -77,6 +77,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         ),
         train=task.train,
         targets=task.targets,
+        inventory=data.inventory,
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
@@ -82,6 +83,10 @@ class Counterfactual(Experiment):
     @property
     def report(self) -> Reference:
         return replace(self.checked.record, record=self.checked.page)
+
+    def inventories(self) -> tuple[Inventory, ...]:
+        """Return what the dataset holds."""
+        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         data, study = load_dataset(self.study.dataset), self.comparison.study

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
+from modeldiff_core.study import load_dataset
+from modeldiff_core.study.config import DatasetConfig
 
 PIXELS = np.random.default_rng(0).integers(256, size=(12, 8, 8, 3), dtype=np.uint8)
 
@@ -48,9 +53,9 @@ def test_the_manifest_and_the_table(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert hashlib.sha256((root / name).read_bytes()).hexdigest() == checksum
     told = capsys.readouterr().out
     assert f"image_folder: 8×8×3 pixels, metadata: none, fingerprint {record['fingerprint'][:8]}" in told
-    assert [line.strip("│ ").replace("│", "").split() for line in told.splitlines() if "ant" in line] == [
-        ["ant", "3", "2"]
-    ]
+    assert [line.split() for line in told.splitlines() if "ant" in line] == [["label", "0:", "ant", "3", "2"]]
+    assert record["inventory"]["train"] == 6
+    assert record["inventory"]["classes"][1] == {"label": 1, "name": "bee", "written": "", "train": 3, "test": 2}
     assert f"Manifest: {out / 'manifest.json'}" in told
 
 
@@ -182,3 +187,37 @@ def test_a_damaged_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert build(root, tmp_path / "out") == 2
     assert "test/bee/09.png: not an image that can be decoded" in capsys.readouterr().err
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_the_table_is_in_the_manifest_and_stays_with_what_was_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ffcv")
+    root, out = tree(tmp_path / "images"), tmp_path / "out"
+    (root / "train" / "ant" / ".hidden.png").write_bytes(b"x")
+    (root / "test" / "bee" / "again.png").write_bytes((root / "train" / "ant" / "00.png").read_bytes())
+    os.rename(root / "train" / "ant" / "02.png", os.fsencode(root) + b"/train/ant/caf\xe9.png")  # noqa: PTH104 - bytes
+    assert build(root, out, "data.beton=true") == 0
+    told = capsys.readouterr()
+    assert "hidden (name begins with a dot)" in told.out
+    assert "1 training and 1 test images are exact copies in training and test alike" in told.err
+    record = manifest(out)
+    assert "train/ant/caf\\xe9.png" in record["files"]
+    assert record["inventory"]["left_out"][0]["names"] == ["train/ant/.hidden.png"]
+    again = DatasetConfig.model_validate({"kind": "built", "folder": str(out)})
+    assert load_dataset(again).inventory.plain() == record["inventory"]
+
+
+def test_names_that_no_terminal_can_show_stop_nothing(tmp_path: Path) -> None:
+    root = tree(tmp_path / "images")
+    for part in ("train", "test"):
+        os.rename(os.fsencode(root / part / "ant"), os.fsencode(root / part) + b"/caf\xe9")  # noqa: PTH104 - bytes
+        (root / part / "bee").rename(root / part / "猫")
+    folder = ["dataset=image_folder", f"dataset.folder={root}", "dataset.resolution=8", f"data.out={tmp_path}/out"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "flows.cli", "data", "build", *folder]
+    found = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=120)
+    assert found.returncode == 0, found.stderr
+    assert b"Traceback" not in found.stderr
+    assert b"label 1: \\u732b" in found.stdout
+    assert manifest(tmp_path / "out")["classes"] == ["caf\\xe9", "猫"]

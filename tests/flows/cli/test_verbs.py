@@ -107,6 +107,16 @@ def test_a_complete_experiment(kind: str, root: Path, told: Told) -> None:
     assert told("verify", kind, root).endswith("everything is sound\n")
 
 
+@pytest.mark.parametrize("kind", ["compare", "counterfactual"])
+def test_a_plan_begins_with_the_table_of_the_data(kind: str, root: Path, told: Told) -> None:
+    said = told("plan", kind, root).split("\n")
+    assert said[0].split() == ["images", "train", "test"]
+    assert said[1].split() == ["read", "200", "40"]
+    assert re.fullmatch(r"  label 3: 3 +\d+ +\d+", said[5])
+    (methods,) = (root / "store").glob("comparisons/tiny-*/report/methods.html")
+    assert '<section id="data"' in methods.read_text()
+
+
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_an_experiment_whose_record_is_lost(kind: str, root: Path, told: Told) -> None:
     experiment, _ = looked_at(kind, root)

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from modeldiff_core.data import Examples
+from modeldiff_core.data.inventory import ClassSeen, Inventory
+from modeldiff_core.data.notes import Tally
 from modeldiff_core.report import render
 from modeldiff_core.report.citation import BIBTEX, PLAIN
 from modeldiff_core.report.dose_response import margin_limits, probability_limits
@@ -150,6 +152,24 @@ def test_methods_say_how_to_make_and_cite_it(pages, files):
     assert "kind erase, top 0" in settings
     assert "Subsets fraction 0.5" in settings
     assert "seed 7" in settings
+
+
+def test_the_appendix_has_the_table_of_the_data(facts):
+    inventory = Inventory(
+        train=120,
+        test=160,
+        classes=(ClassSeen(0, "<b>cat</b>", "7", 120, 160),),
+        changed=(Tally("turned upright by their EXIF tag", 3, 1, ("train/a.jpg", "train/b.jpg")),),
+        left_out=(Tally("hidden (name begins with a dot)", 2),),
+        remarks=("mind the copies",),
+    )
+    words = Page(render(replace(facts, inventory=inventory))["methods.html"]).words("data")
+    assert "mind the copies." in words
+    assert "read 120 160" in words
+    assert "label 0: <b>cat</b> (written 7) 120 160" in words
+    assert "turned upright by their EXIF tag 3 1 train/a.jpg, train/b.jpg, …" in words
+    assert "Left out hidden (name begins with a dot) 2 0" in words
+    assert 'id="data"' not in render(facts)["methods.html"].decode()
 
 
 def test_methods_tell_the_method_that_was_used(facts):

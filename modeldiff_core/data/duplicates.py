@@ -1,0 +1,150 @@
+"""Images that are there more than once: exact copies, and near ones that differ in what nobody sees."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from modeldiff_core.data.notes import NAMED, Tally
+
+if TYPE_CHECKING:
+    from modeldiff_core.data.examples import Dataset, Examples
+
+SIDE = 8
+"""Side of the reduced image in which near copies are equal."""
+LEVELS = 16
+"""Levels of grey of the reduced image."""
+GREY = np.array([299, 587, 114], np.uint32)
+"""Thousandths of red, green and blue in grey (ITU-R 601)."""
+BLOCK_BYTES = 16 << 20
+"""Pixels that are looked at together, so that images on disk need no memory of their own."""
+
+EXACT, NEAR = "exact copies", "near copies"
+WITHIN = "within a part"
+
+Groups = Int[np.ndarray, " examples"]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which examples are one image; training examples first, then test examples.
+
+    exact, near: a number for each example, the same for those that are copies of each other. Near copies hold exact
+    ones. labels: their classes. n_train: how many are training examples.
+    """
+
+    exact: Groups
+    near: Groups
+    labels: Int[np.ndarray, " examples"]
+    n_train: int
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Return how many images have a copy, by where it is; names are positions of the first that do."""
+        found = []
+        for kind, groups in ((EXACT, self.exact), (NEAR, self.near)):
+            for words, members in self._kinds(groups):
+                train, test = members[: self.n_train], members[self.n_train :]
+                if members.any():
+                    names = [f"train {at}" for at in np.flatnonzero(train)[:NAMED]]
+                    names += [f"test {at}" for at in np.flatnonzero(test)[: NAMED - len(names)]]
+                    found.append(Tally(f"{kind} {words}", int(train.sum()), int(test.sum()), tuple(names)))
+        exact = {one.what.removeprefix(EXACT): one for one in found if one.what.startswith(EXACT)}
+        # Exact copies are near ones too: what says the same again is left out.
+        return tuple(one for one in found if not _same(one, exact.get(one.what.removeprefix(NEAR))))
+
+    def _kinds(self, groups: Groups) -> Iterator[tuple[str, Bool[np.ndarray, " examples"]]]:
+        """Yield which examples have a copy within their part, in the other part, and in another class."""
+        in_train = np.arange(len(groups)) < self.n_train
+        count = int(groups.max(initial=-1)) + 1
+        train = np.bincount(groups[in_train], minlength=count)
+        test = np.bincount(groups[~in_train], minlength=count)
+        lowest, highest = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+        np.minimum.at(lowest, groups, self.labels)
+        np.maximum.at(highest, groups, self.labels)
+        own = np.where(in_train, train[groups], test[groups])
+        yield WITHIN, own > 1
+        yield "in training and test alike", (train[groups] > 0) & (test[groups] > 0)
+        yield "of another class", (lowest < highest)[groups]
+
+
+def misleads(one: Tally) -> bool:
+    """Return whether copies of that kind can make findings that are none: a label that differs, a test image seen."""
+    return not one.what.endswith(WITHIN)
+
+
+def copies_told(one: Tally) -> str:
+    """Return the warning about them."""
+    return (
+        f"{one.train:,} training and {one.test:,} test images are {one.what}: a direction may be about nothing but "
+        "these (dataset.duplicates=group keeps copies together in each subset, drop leaves them out)"
+    )
+
+
+def _same(near: Tally, exact: Tally | None) -> bool:
+    return near.what.startswith(NEAR) and exact is not None and (near.train, near.test) == (exact.train, exact.test)
+
+
+def find_copies(dataset: "Dataset") -> Copies:
+    """Return which images of a dataset are copies of each other, over both parts."""
+    parts = (dataset.train, dataset.test)
+    exact, near = (
+        _numbered([key for part in parts for key in keys(part)]) for keys in (pixel_digests, reduced_digests)
+    )
+    labels = np.concatenate([part.labels for part in parts])
+    return Copies(exact, near, labels, len(dataset.train))
+
+
+def pixel_digests(examples: "Examples") -> Iterator[bytes]:
+    """Yield 16 bytes for each image that are equal for images of equal pixels."""
+    for image in examples.images:
+        yield _digest(image)
+
+
+def reduced_digests(examples: "Examples") -> Iterator[bytes]:
+    """Yield 16 bytes for each image that are equal for those alike at 8×8 grey pixels in 16 levels.
+
+    An image that is of one level all over says too little to be like another: its bytes are those of its pixels.
+    """
+    images = examples.images
+    size = max(1, BLOCK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), size):
+        block = np.asarray(images[start : start + size])
+        reduced = reduced_images(block)
+        flat = (reduced == reduced[:, :1, :1]).all((1, 2))
+        for image, small, dull in zip(block, reduced, flat, strict=True):
+            yield _digest(image) if dull else _digest(small)
+
+
+def _digest(image: UInt8[np.ndarray, "..."]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+
+
+def reduced_images(images: UInt8[np.ndarray, "examples height width channels"]) -> UInt8[np.ndarray, "examples 8 8"]:
+    """Return images as 8×8 means of grey in 16 levels: floor(mean / 16).
+
+    Three channels are weighted to grey, of any other number the mean is taken. Rows and columns are parted as evenly
+    as they can be; a side shorter than 8 pixels repeats them.
+    """
+    channels = images.shape[3]
+    if channels == 3:
+        grey = (images.astype(np.uint32) @ GREY) // 1000 if images.size else images[..., 0].astype(np.uint32)
+    else:
+        grey = images.sum(3, dtype=np.uint32) // channels
+    for axis in (1, 2):
+        side = images.shape[axis]
+        edges = np.arange(SIDE + 1) * side // SIDE
+        starts, widths = edges[:-1], np.maximum(1, np.diff(edges))
+        shape = [1, 1, 1]
+        shape[axis] = SIDE
+        # reduceat takes the pixel at a start where a part is empty, which is what a short side needs.
+        grey = np.add.reduceat(grey, starts, axis) // widths.reshape(shape)
+    return (grey * LEVELS // 256).astype(np.uint8)
+
+
+def _numbered(keys: list[bytes]) -> Groups:
+    """Return a number for each key, equal for equal keys, in the order in which they first come."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
