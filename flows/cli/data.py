@@ -21,7 +21,7 @@ from modeldiff_core.data.progress import watched_by
 from modeldiff_core.data.sources import FileSource
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import Settings, build_settings, config_error
-from modeldiff_core.study.build import load_dataset
+from modeldiff_core.study.build import check_data, load_dataset
 from modeldiff_core.study.config import DatasetConfig
 
 
@@ -49,6 +49,7 @@ def build(overrides: Sequence[str]) -> int:
     out = _folder(settings.out)
     with _progress():
         dataset = load_dataset(config)
+        check_data(config, dataset)
         files = source.files() if isinstance(source, FileSource) else []
         sums = checksums(files)
     record = manifest(dataset, config.kind, config.options(), sums)

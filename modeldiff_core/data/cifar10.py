@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from modeldiff_core.data.examples import Dataset, Examples, as_labels
+from modeldiff_core.data.examples import Dataset, Examples
+from modeldiff_core.data.labels import as_labels
 from modeldiff_core.data.listings import source_folder
 from modeldiff_core.data.pickles import read_pickle
 from modeldiff_core.data.plants import Plant, planted

@@ -83,37 +83,3 @@ class Dataset:
                 sha.update(array.reshape(-1).view(np.uint8).data)
         sha.update("\x1f".join(self.classes).encode())
         return sha.hexdigest()
-
-
-def as_pixels(images: np.ndarray, source: str) -> UInt8[np.ndarray, "examples height width channels"]:
-    """Bring images to uint8 [examples, height, width, channels]; floats are taken as 0..1 and rounded.
-
-    Raises DataError, naming the first image at fault, for NaN or values outside the range.
-    """
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4:
-        raise DataError(f"{source}: images must be [examples, height, width(, channels)], got shape {images.shape}")
-    if images.dtype == np.uint8:
-        return images
-    if not np.issubdtype(images.dtype, np.floating):
-        raise DataError(f"{source}: images must be uint8 in 0..255 or floats in 0..1, got {images.dtype}")
-    finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
-    if not finite.all():
-        raise DataError(f"{source}: image {int(np.argmin(finite))} holds NaN or infinite pixels")
-    if images.size and (images.min() < 0 or images.max() > 1):
-        raise DataError(f"{source}: float pixels must lie in 0..1, got {images.min():.3g}..{images.max():.3g}")
-    return np.round(images * 255).astype(np.uint8)
-
-
-def as_labels(labels: np.ndarray, count: int, n_classes: int, source: str) -> Int[np.ndarray, " examples"]:
-    """Check that there is one class index for each image; raises DataError that names the first at fault."""
-    if labels.shape != (count,):
-        raise DataError(f"{source}: {count} images but labels of shape {labels.shape}")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{source}: labels must be integers, got {labels.dtype}")
-    wrong = (labels < 0) | (labels >= n_classes)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise DataError(f"{source}: label {labels[at]} of image {at} is not in 0..{n_classes - 1}")
-    return labels.astype(np.int64)

@@ -20,6 +20,7 @@ from modeldiff_core.data.found_files import (
     is_system,
     why_none,
 )
+from modeldiff_core.data.labels import natural
 from modeldiff_core.data.listings import ImageFiles, Listing
 from modeldiff_core.data.notes import printable
 from modeldiff_core.errors import DataError
@@ -60,12 +61,6 @@ class ImageFolder(ImageFiles):
         train, test = part_folder(root, TRAIN), part_folder(root, TEST)
         folders = class_folders(train, self.class_order)
         said = []
-        untested = sorted(set(folders) - set(class_folders(test, self.class_order)))
-        untested += [name for name in folders if name not in untested and not _taken(test / name, self.nested)]
-        if untested:
-            said.append(
-                f"{printable(test)} has no image of {_names(untested)}: trained on, but among the targets there is none"
-            )
         others = _visible(root) - {train.name, test.name}
         if others:
             said.append(
@@ -100,11 +95,6 @@ def class_folders(part: Path, order: Literal["natural", "text"] = "text") -> tup
     if not names:
         raise DataError(f"{printable(part)}: holds no folder of a class")
     return tuple(names)
-
-
-def natural(name: str) -> tuple[str, str]:
-    """Return what puts names in the order that people expect: numbers in them by value, all else by character."""
-    return re.sub("[0-9]+", lambda digits: digits[0].lstrip("0").zfill(40), name), name
 
 
 def by_folder(
@@ -153,11 +143,6 @@ def _beside(part: Path) -> dict[str, list[Path]]:
 
 def _visible(folder: Path) -> set[str]:
     return {p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and not is_system(p.name)}
-
-
-def _taken(folder: Path, nested: bool) -> bool:
-    found = find_images(folder)
-    return bool(found.images or (nested and found.nested))
 
 
 def _names(names: Iterable[str]) -> str:

@@ -14,6 +14,8 @@ from modeldiff_core.data.notes import Notes, Tally, one_line, printable, read_ta
 if TYPE_CHECKING:
     from modeldiff_core.data.examples import Dataset
 
+NAMED = 8
+"""Most classes that a sentence names."""
 SHOWN = 20
 """Most classes that the table shows one by one."""
 
@@ -112,6 +114,13 @@ def _classes(inventory: Inventory) -> Iterator[Row]:
         yield Row(words, f"{train:,}", f"{test:,}")
 
 
+def _untested(classes: tuple[ClassSeen, ...]) -> Iterator[str]:
+    names = [one_line(one.name) for one in classes if one.train and not one.test]
+    if names and any(one.test for one in classes):
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"no test image is of {', '.join(names[:NAMED])}{more}: trained on, but no target is of it"
+
+
 def _row(one: Tally) -> Row:
     more = ", …" if one.count > len(one.names) > 0 else ""
     return Row(one.what, f"{one.train:,}", f"{one.test:,}", ", ".join(one_line(name) for name in one.names) + more)
@@ -127,7 +136,12 @@ def take_inventory(dataset: "Dataset") -> Inventory:
         for label, name in enumerate(classes)
     )
     dull, copies = dull_images(dataset), find_copies(dataset).tallies()
-    remarks = (*notes.remarks, *dull_remarks(dataset, dull), *map(copies_told, filter(misleads, copies)))
+    remarks = (
+        *notes.remarks,
+        *_untested(seen),
+        *dull_remarks(dataset, dull),
+        *map(copies_told, filter(misleads, copies)),
+    )
     return Inventory(
         train=len(dataset.train),
         test=len(dataset.test),

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeldiff_core.data.examples import Dataset, Examples, as_labels, as_pixels
+from modeldiff_core.data.examples import Dataset, Examples
 from modeldiff_core.data.idx import read_idx
+from modeldiff_core.data.labels import as_labels
 from modeldiff_core.data.listings import source_folder
+from modeldiff_core.data.pixels import as_pixels
 from modeldiff_core.data.plants import Plant, planted
 from modeldiff_core.data.split import chosen
 from modeldiff_core.errors import ConfigError, DataError

@@ -1,9 +1,12 @@
 """Stage: directions of both sides with cross-fitted variances, and blocks of the permutation null."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from modeldiff_core.comparison import (
     CommonFits,
@@ -18,7 +21,9 @@ from modeldiff_core.comparison import (
     subpopulation_overlap,
 )
 from modeldiff_core.comparison.groups import joined
+from modeldiff_core.comparison.residuals import explained
 from modeldiff_core.datamodels import FromMasks
+from modeldiff_core.errors import ConfigError
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.gram import counts_of
 from modeldiff_core.stages.regress import read_datamodels
@@ -116,6 +121,7 @@ def find_directions(store: ObjectStore, spec: Pair) -> None:
     """Store directions from all models and the cross-fitted variances of each, for both sides."""
     fits = {"a": spec.a, "b": spec.b}
     theta = {name: read_datamodels(store, own[0]).weights for name, own in fits.items()}
+    _check_explained(store, spec, theta)
     common = _common(store, spec)
     halves = {"a": common.a, "b": common.b}
     arrays = {"similarity": similarity(theta["a"], theta["b"])}
@@ -139,6 +145,32 @@ def find_directions(store: ObjectStore, spec: Pair) -> None:
         }
     facts = {"components": spec.components}
     write_tensors(store, spec.directions.record, TensorObject(arrays, {"directions": spec.directions.digest}, facts))
+
+
+def _check_explained(store: ObjectStore, spec: Pair, theta: Mapping[str, Float[np.ndarray, "targets train"]]) -> None:
+    """Raise ConfigError where so few models were fitted that datamodels of zeros alone leave too few targets."""
+    targets, units = theta["a"].shape
+    kept = int(explained(theta["a"], theta["b"]).sum())
+    if kept == targets or kept > spec.components or not isinstance(spec.a[0].estimator, FromMasks):
+        return
+    fit = spec.a[0]
+    models = int(rows_used(MarginMatrix.open(store, fit.matrix.key), fit.first, fit.half).sum())
+    needed = ", ".join(f"{models_needed(units, rho):,} where it is {rho:g}" for rho in (0.3, 0.1, 0.03))
+    raise ConfigError(
+        "subsets.models",
+        f"models enough to tell which training examples matter to more than {spec.components} targets",
+        models,
+        f"With so many in the fit the datamodels of {targets - kept} of {targets} targets are zeros alone. An example "
+        f"stands out among {units:,} from about 2·ln({units})/ρ² models on, ρ its correlation with a margin: {needed}",
+    )
+
+
+def models_needed(units: int, correlation: float) -> int:
+    """Return from how many models on an example stands out among others: ⌈2·ln(units)/correlation²⌉.
+
+    Among `units` examples that do not matter the largest of the correlations over m models is about √(2·ln(units)/m).
+    """
+    return math.ceil(2 * math.log(max(2, units)) / correlation**2)
 
 
 def null_block(store: ObjectStore, spec: NullBlock) -> None:

@@ -1,10 +1,14 @@
 """From configuration to objects: datasets and algorithms, each error with its full key."""
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from modeldiff_core.data import SOURCES, Dataset
+from modeldiff_core.data.soundness import check_dataset
 from modeldiff_core.datamodels import ESTIMATORS, Estimator
 from modeldiff_core.errors import ConfigError, DataError
 from modeldiff_core.identity import canonical_json, plain
@@ -52,9 +56,31 @@ def _cached_dataset(encoded: str) -> Dataset:
     kind = options.pop("kind")
     source = build_settings(SOURCES.get(kind), options, "dataset")
     try:
-        return source.load()
+        return _with_indices(source.load())
     except DataError as error:
-        raise ConfigError("dataset", "examples that can be used", kind, str(error)) from error
+        raise unusable(kind, error) from error
+
+
+def _with_indices(dataset: Dataset) -> Dataset:
+    """Return a dataset whose labels are int64: what is counted from small or unsigned ones would overflow."""
+    train, test = (
+        part if part.labels.dtype == np.int64 else replace(part, labels=part.labels.astype(np.int64))
+        for part in (dataset.train, dataset.test)
+    )
+    return dataset if train is dataset.train and test is dataset.test else replace(dataset, train=train, test=test)
+
+
+def check_data(config: DatasetConfig, dataset: Dataset) -> None:
+    """Raise ConfigError for examples of which no comparison can be made."""
+    try:
+        check_dataset(dataset)
+    except DataError as error:
+        raise unusable(config.kind, error) from error
+
+
+def unusable(kind: str, error: DataError) -> ConfigError:
+    """Return the error of a request whose data are at fault."""
+    return ConfigError("dataset", "examples that can be used", kind, str(error))
 
 
 def recipe_identity(algorithm: Algorithm) -> object:

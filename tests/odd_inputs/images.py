@@ -318,13 +318,13 @@ CASES: dict[str, Case] = {
     ),
     "class without test images": Case(
         other_class("train"),
-        ("has no image of bird: trained on", "label 0: bird"),
+        ("no test image is of bird: trained on", "label 0: bird"),
         cats=3,
         classes=("bird", "cat", "dog"),
     ),
     "class with an empty test folder": Case(
         both(other_class("train"), other_class("test", 0)),
-        ("has no image of bird: trained on",),
+        ("no test image is of bird: trained on",),
         cats=3,
         classes=("bird", "cat", "dog"),
     ),

@@ -3,7 +3,7 @@
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins import OUTPUTS
-from modeldiff_core.study.build import build_algorithm
+from modeldiff_core.study.build import build_algorithm, check_data
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
 from modeldiff_core.study.trainings import Training, target_examples
@@ -13,12 +13,15 @@ from modeldiff_core.transformations import build_on
 from modeldiff_core.transformations.search import check_halves, check_models
 from modeldiff_core.transformations.trial import TRIED, try_on
 
+SMALL = 30
+"""Test images that are too few for any number of directions that somebody would ask for."""
 CHANCE = 0.01
 """Largest chance, over all models, that some subset misses some class."""
 
 
 def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Training]) -> list[str]:
     """Raise ConfigError for a study that cannot give a result; return warnings about one that may not be meant."""
+    check_data(study.dataset, data)
     if study.algorithm_a.name == study.algorithm_b.name:
         hint = "Runs, tables and figures tell the two apart by their names"
         raise ConfigError("algorithm_b.name", "another name than algorithm_a's", study.algorithm_b.name, hint)
@@ -41,6 +44,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     if study.regression.folds > fitted // 2:
         hint = "Half of the models that are fitted is fitted alone, too: train more models, or take fewer folds"
         raise ConfigError("regression.folds", f"at most {fitted // 2}", study.regression.folds, hint)
+    _check_sizes(study, data)
     targets = len(data.test) if study.targets is None else study.targets
     if study.comparison.components >= min(targets, len(data.train)):
         raise ConfigError(
@@ -63,7 +67,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         )
     if study.search.directions:
         check_models(study.ensemble.models)
-        check_halves(target_examples(data, targets).labels, study.search)
+        _check_search(study, data, targets)
     warnings = list(data.inventory.remarks)
     seen: set[str] = set()
     for test in study.transformations:
@@ -97,6 +101,29 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             "with the same seed under two names: every difference will be zero"
         )
     return warnings
+
+
+def _check_sizes(study: StudyConfig, data: Dataset) -> None:
+    """Raise ConfigError for so few images that not the number of directions is at fault, but they are."""
+    components = study.comparison.components
+    for part, examples in (("test", data.test), ("training", data.train)):
+        count = len(examples)
+        if count <= SMALL and count <= components:
+            hint = f"With {count} there can be {count - 1} directions at most: comparison.components={count - 1}"
+            few = "Directions are differences between targets; bring more images"
+            expected = f"more {part} images than directions ({components})"
+            raise ConfigError("dataset", expected, count, hint if count > 2 else few)
+
+
+def _check_search(study: StudyConfig, data: Dataset, targets: int) -> None:
+    """Raise ConfigError for targets that cannot be halved for a search; few test images are named as such."""
+    try:
+        check_halves(target_examples(data, targets).labels, study.search)
+    except ConfigError as error:
+        if targets < len(data.test) or targets > SMALL:
+            raise
+        expected = f"test images of which each half has 2 or more beside each class, more than the {targets} there are"
+        raise ConfigError("dataset", expected, targets, error.hint) from error
 
 
 def _check_algorithms(data: Dataset, trainings: tuple[Training, Training], sizes: tuple[int, ...]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from modeldiff_core.data import Dataset, Examples
-from modeldiff_core.data.examples import as_labels, as_pixels
+from modeldiff_core.data.labels import as_labels
+from modeldiff_core.data.pixels import as_pixels
 from modeldiff_core.errors import DataError
 
 

@@ -169,9 +169,9 @@ def test_folders_at_fault_are_named(tmp_path: Path) -> None:
         path.unlink()
     untested = ImageFolder(folder=str(root), resolution=8).load()
     assert untested.test.labels.tolist() == [0, 0]
-    assert any("test has no image of bee" in words for words in untested.notes.remarks)
+    assert any("no test image is of bee" in words for words in untested.inventory.remarks)
     (root / "test" / "bee").rmdir()
-    assert ImageFolder(folder=str(root), resolution=8).load().notes.remarks == untested.notes.remarks
+    assert ImageFolder(folder=str(root), resolution=8).load().inventory.remarks == untested.inventory.remarks
     for path in (root / "test" / "ant").iterdir():
         path.unlink()
     with pytest.raises(DataError, match="test: holds no image of the classes ant, bee"):

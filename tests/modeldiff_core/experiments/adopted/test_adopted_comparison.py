@@ -13,8 +13,9 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.adopt import adopt
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.export import export
+from modeldiff_core.plan import RunFailed
 from modeldiff_core.responses import SubsetModels
-from modeldiff_core.stages.directions import NullBlock, find_directions, null_block
+from modeldiff_core.stages.directions import NullBlock, find_directions, models_needed, null_block
 from modeldiff_core.stages.matrix import gather
 from modeldiff_core.stages.regress import BlockSpec, finish_regression, regress_block
 from modeldiff_core.stages.score import score_datamodels
@@ -57,6 +58,37 @@ def adopted(store: ObjectStore, at: Path, models: int = MODELS) -> dict[str, str
         asked = Adoption(name=f"made by {side}", masks=str(at / "masks.npy"), margins=str(at / "margins.npy"))
         keys[side] = adopt(store, asked).key
     return keys
+
+
+def test_too_few_models_to_explain_anything_are_named_and_how_many_it_takes(tmp_path: Path) -> None:
+    store, rng = local(tmp_path / "store"), np.random.default_rng(0)
+    keys = {}
+    for side in ("a", "b"):
+        np.save(tmp_path / "masks.npy", rng.random((80, TRAIN)) < 0.5)
+        np.save(tmp_path / "margins.npy", rng.normal(size=(80, TARGETS)).astype(np.float32))
+        asked = Adoption(name=side, masks=str(tmp_path / "masks.npy"), margins=str(tmp_path / "margins.npy"))
+        keys[side] = adopt(store, asked).key
+    settings = {**SETTINGS, "comparison": {**SETTINGS["comparison"], "components": 20}}
+    with pytest.raises(
+        RunFailed, match=r"subsets\.models: expected models enough .* got 40\. With so many in the fit"
+    ) as caught:
+        running.compared(store, {**settings, **keys})
+    needed = 2 * np.log(TRAIN) / 0.1**2
+    assert f"{np.ceil(needed):,.0f} where it is 0.1" in str(caught.value)
+
+
+@pytest.mark.parametrize(("units", "correlation"), [(200, 0.3), (1000, 0.1)])
+def test_an_example_stands_out_from_so_many_models_on(units: int, correlation: float) -> None:
+    models = models_needed(units, correlation)
+    rng = np.random.default_rng(1)
+
+    def largest_by_chance(count: int) -> float:
+        masks = rng.normal(size=(count, units))
+        margin = rng.normal(size=count)
+        return float(np.abs(masks.T @ margin).max() / np.sqrt((masks**2).sum(0).mean() * (margin**2).sum()))
+
+    assert np.mean([largest_by_chance(models) for _ in range(20)]) == pytest.approx(correlation, rel=0.15)
+    assert np.mean([largest_by_chance(models // 4) for _ in range(20)]) > 1.6 * correlation
 
 
 def adopted_scores(store: ObjectStore, at: Path) -> dict[str, str]:
