@@ -5,6 +5,7 @@ from modeldiff_core.designs.derived import Repeated, Without
 from modeldiff_core.designs.design import Design
 from modeldiff_core.designs.fixed_size import FixedSize
 from modeldiff_core.designs.grid import Cell, Factor, Grid, balanced
+from modeldiff_core.designs.leave_one_out import LeaveOneOut
 from modeldiff_core.designs.whole import Everything, Listed
 from modeldiff_core.registry import Registry
 
@@ -16,6 +17,7 @@ DESIGNS: Registry[type[Design]] = Registry(
         "complement_pairs": ComplementPairs,
         "everything": Everything,
         "fixed_size": FixedSize,
+        "leave_one_out": LeaveOneOut,
         "listed": Listed,
         "repeated": Repeated,
         "without": Without,
@@ -32,6 +34,7 @@ __all__ = [
     "Factor",
     "FixedSize",
     "Grid",
+    "LeaveOneOut",
     "Listed",
     "Repeated",
     "Without",

@@ -189,6 +189,7 @@ def experiments() -> Registry[type[Experiment]]:
     """Return the registry of experiments, those of installed packages among them."""
     from modeldiff_core.experiments.adopted.experiment import CompareAdopted
     from modeldiff_core.experiments.compare.experiment import Compare
+    from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
     from modeldiff_core.experiments.sweep import Sweep
 
@@ -198,6 +199,7 @@ def experiments() -> Registry[type[Experiment]]:
         {
             "compare": Compare,
             "compare_adopted": CompareAdopted,
+            "components": ComponentAttribution,
             "counterfactual": Counterfactual,
             "sweep": Sweep,
         },

@@ -1,6 +1,7 @@
 """Responses: intervention, design, targets and output; sharded, stored, resumed, consolidated by one code."""
 
 from modeldiff_core.registry import Registry
+from modeldiff_core.responses.ablations import Ablated, Ablations
 from modeldiff_core.responses.models import FullModels, SubsetModels
 from modeldiff_core.responses.responses import Answers, Responses, shards_of
 from modeldiff_core.responses.rows import INTERVENTIONS, Intervention, Rows
@@ -8,12 +9,14 @@ from modeldiff_core.responses.rows import INTERVENTIONS, Intervention, Rows
 RESPONSES: Registry[type[Responses]] = Registry(
     "modeldiff.responses",
     "responses.kind",
-    {"full_models": FullModels, "rows": Rows, "subset_models": SubsetModels},
+    {"ablations": Ablations, "full_models": FullModels, "rows": Rows, "subset_models": SubsetModels},
 )
 
 __all__ = [
     "INTERVENTIONS",
     "RESPONSES",
+    "Ablated",
+    "Ablations",
     "Answers",
     "FullModels",
     "Intervention",

@@ -1,0 +1,25 @@
+"""Ablation of a network's components: which there are, what a network gives without some of them, what gradients say."""
+
+from modeldiff_core.ablation.ablate import MEMORY, ablated_outputs
+from modeldiff_core.ablation.components import Components, Layer
+from modeldiff_core.ablation.fill import FillKind, Reference, subject_of
+from modeldiff_core.ablation.gradients import GradientAttributions, gradient_attributions
+from modeldiff_core.ablation.selection import SELECTORS, Selection, find_components
+from modeldiff_core.ablation.subject import Probes, Subject
+
+__all__ = [
+    "MEMORY",
+    "SELECTORS",
+    "Components",
+    "FillKind",
+    "GradientAttributions",
+    "Layer",
+    "Probes",
+    "Reference",
+    "Selection",
+    "Subject",
+    "ablated_outputs",
+    "find_components",
+    "gradient_attributions",
+    "subject_of",
+]

@@ -1,0 +1,1 @@
+"""Which components of a network make a prediction: attributions from random ablations, and how good they are."""

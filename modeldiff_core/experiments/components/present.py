@@ -1,0 +1,118 @@
+"""What a component attribution shows: sentences, tables and the figure of scores."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from modeldiff_core.experiments.components.scores import ALONE, FITTED, METHODS
+from modeldiff_core.experiments.experiment import Table
+from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
+from modeldiff_core.report.theme import Theme
+
+WORDS = {
+    FITTED: "regression on ablations",
+    ALONE: "leave-one-out",
+    "gradient_parameter": "gradient × parameter",
+    "conductance": "neuron conductance",
+    "influence": "internal influence",
+    "random": "random order",
+}
+AS_GOOD = 0.01
+"""Difference of scores below which leave-one-out counts as as good."""
+
+
+def interval(score: Mapping[str, float]) -> str:
+    """Return a score with its interval."""
+    return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def findings(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what was found in sentences."""
+    rho, cost = summary["rho"], summary["ablations"]
+    at = min(rho, key=lambda one: abs(one["alpha"] - summary["alpha"]))
+    lines = [
+        f"{WORDS[FITTED].capitalize()}: predicted and true outputs of fresh ablations of {at['alpha']:.1%} of the "
+        f"{summary['count']} components correlate with {interval(at['rho'][FITTED])} "
+        f"({cost[FITTED]:,} ablations, {cost[FITTED] / summary['count']:.1f} a component).",
+        *_against_leave_one_out(summary),
+        f"A linear model explains {at['variance_explained']['mean']:.1%} of the variance of outputs at this share; the "
+        "rest is what components do together, and what noise the fit has.",
+    ]
+    top = max(summary["layers"], key=lambda layer: layer["share"])
+    lines.append(
+        f"{top['layer']} has {top['share']:.0%} of all weight ({top['components']} of {summary['count']} components)."
+    )
+    failed = sum(one["failed"] for one in rho)
+    if failed:
+        lines.append(f"{failed} test ablations gave outputs that are not finite and are left out.")
+    return tuple(lines)
+
+
+def _against_leave_one_out(summary: Mapping[str, Any]) -> list[str]:
+    gaps = {one["alpha"]: one["rho"][FITTED]["mean"] - one["rho"][ALONE]["mean"] for one in summary["rho"]}
+    cheaper = summary["ablations"][FITTED] / summary["ablations"][ALONE]
+    same = [f"{alpha:.1%}" for alpha, gap in gaps.items() if gap <= AS_GOOD]
+    better = [f"{gap:.3f} at {alpha:.1%}" for alpha, gap in gaps.items() if gap > AS_GOOD]
+    lines = []
+    if same:
+        lines.append(
+            f"Leave-one-out is as good (within {AS_GOOD}, or better) where {', '.join(same)} is ablated, with "
+            f"{cheaper:.0f} times fewer ablations."
+        )
+    if better:
+        lines.append(f"The regression's correlation is higher than leave-one-out's by {', '.join(better)} ablated.")
+    return lines
+
+
+def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Return scores by method and share, layers, and the strongest components."""
+    cost = summary["ablations"]
+    scores = [
+        {
+            "attribution": WORDS[name],
+            "ablations": cost.get(name, 0),
+            **{f"{one['alpha']:.1%} ablated": interval(one["rho"][name]) for one in summary["rho"]},
+        }
+        for name in METHODS
+    ]
+    many = len(summary["networks"])
+    over = f"Student's t over {many} networks" if many > 1 else "ablations and targets redrawn"
+    layers = [
+        {
+            "layer": one["layer"],
+            "components": one["components"],
+            "what": one["kind"],
+            "mean size": f"{one['mean_size']:.4f}",
+            "share": f"{one['share']:.1%}",
+        }
+        for one in summary["layers"]
+    ]
+    strongest = [
+        {"component": one["component"], "mean size": f"{one['mean_size']:.4f}", "mean": f"{one['mean_weight']:+.4f}"}
+        for one in summary["strongest"]
+    ]
+    return (
+        Table("Scores", scores, f"Mean correlation over targets, with 95 % intervals ({over})"),
+        Table("Layers", layers, "Mean size of the weights of a layer's components, and their share of the sum"),
+        Table("Strongest components", strongest, f"Of network {summary['networks'][0]}, over all targets"),
+    )
+
+
+def score_plot(summary: Mapping[str, Any]) -> Plot:
+    """Return the scores of all methods against the share of components that is ablated."""
+    alphas = [one["alpha"] for one in summary["rho"]]
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        axes = new_axes(figure, theme)
+        colors = dict(zip(METHODS, (theme.a, theme.b, theme.good, theme.muted, theme.ink, theme.faint), strict=True))
+        for name in METHODS:
+            means, low, high = ([one["rho"][name][end] for one in summary["rho"]] for end in ("mean", "low", "high"))
+            axes.plot(alphas, means, "o-", color=colors[name], markersize=4, linewidth=1.2, label=WORDS[name])
+            axes.vlines(alphas, low, high, color=colors[name], linewidth=1, alpha=0.5)
+        axes.set_xlabel("share of components ablated", color=theme.ink, fontsize=MEDIUM)
+        axes.set_ylabel("correlation of predicted and true outputs", color=theme.ink, fontsize=MEDIUM)
+        axes.axhline(0, color=theme.line, linewidth=0.8, zorder=0)
+        axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted)
+
+    return plot(paint, 620, 420)

@@ -1,0 +1,117 @@
+"""Stage: how well attributions predict outputs under ablations that played no part in making them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.evaluation.lds import scores_with_intervals
+from modeldiff_core.experiments.components.baselines import (
+    FOLDER,
+    Attributions,
+    Gradients,
+    left_out,
+    random_attributions,
+)
+from modeldiff_core.plan import Label, Record, Reference, Step, refer
+from modeldiff_core.plan.products import read_digested
+from modeldiff_core.stages.matrix import MatrixSpec
+from modeldiff_core.stages.regress import read_datamodels
+from modeldiff_core.stages.regression import Regression
+from modeldiff_core.store import MarginMatrix, ObjectStore, write_record
+
+VERSION = 1
+FITTED, ALONE = "regression", "leave_one_out"
+METHODS = FITTED, ALONE, "gradient_parameter", "conductance", "influence", "random"
+"""Attributions in the order of the tables."""
+
+
+@dataclass(frozen=True)
+class ComponentScores:
+    """Scores of every method on every test, of one network.
+
+    tests: the matrix of each share of ablated components. seed: of the random order.
+    """
+
+    regression: Regression
+    alone: MatrixSpec
+    gradients: Gradients
+    tests: tuple[tuple[float, MatrixSpec], ...]
+    seed: int
+
+    @property
+    def reference(self) -> Reference:
+        """Where the record is."""
+        identity = {
+            "version": VERSION,
+            "datamodels": self.regression.reference.digest,
+            "alone": self.alone.reference.digest,
+            "gradients": self.gradients.product.reference.digest,
+            "tests": [[alpha, matrix.reference.digest] for alpha, matrix in self.tests],
+            "seed": self.seed,
+        }
+        return refer(FOLDER, "scores", identity)
+
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that makes it."""
+        parts = (self.alone.reference, *(matrix.reference for _, matrix in self.tests))
+        needs = (self.regression.reference, self.gradients.product.reference, *parts)
+        return Step(name, Record(self.reference), score_components, self, needs, label)
+
+    def read(self, store: ObjectStore) -> dict[str, Any]:
+        """Return the record, checked."""
+        return read_digested(store, self.reference)
+
+
+def attributions(store: ObjectStore, spec: ComponentScores) -> dict[str, Attributions]:
+    """Return the attributions [targets, components] of every method."""
+    fitted = read_datamodels(store, spec.regression).weights
+    gradients = spec.gradients.product.read(store)
+    return {
+        FITTED: fitted,
+        ALONE: left_out(MarginMatrix.open(store, spec.alone.reference.key)),
+        **{name: gradients[name] for name in METHODS[2:5]},
+        METHODS[5]: random_attributions(*fitted.shape, spec.seed),
+    }
+
+
+def score_components(store: ObjectStore, spec: ComponentScores) -> None:
+    """Write, for each share and method, the mean over targets of the correlation of predicted and true outputs.
+
+    rho(z) is Pearson's correlation over fresh ablations of the output of target z and Σ_c mask_c·w_c (COAR, section 3),
+    its mean has a 95 % interval over ablations and targets, both redrawn. Also: the share of the outputs' variance that
+    the linear fit explains, 1 − MSE/variance, and what the network gives when nothing is ablated.
+    """
+    found, fitted = attributions(store, spec), read_datamodels(store, spec.regression)
+    nothing = np.zeros(len(fitted.bias), np.float32)
+    tests = []
+    for alpha, matrix in spec.tests:
+        opened = MarginMatrix.open(store, matrix.reference.key)
+        valid = opened.valid()
+        masks, outputs = opened.masks()[valid], opened.margins()[valid]
+        scores = {
+            name: scores_with_intervals(weights, fitted.bias if name == FITTED else nothing, masks, outputs)
+            for name, weights in found.items()
+        }
+        tests.append(
+            {
+                "alpha": alpha,
+                "rows": int(valid.sum()),
+                "failed": int((~valid).sum()),
+                "rho": {name: asdict(score.pearson) for name, score in scores.items()},
+                "variance_explained": asdict(scores[FITTED].r2),
+            }
+        )
+    whole = MarginMatrix.open(store, spec.alone.reference.key).margins()[0]
+    sizes = {name: np.abs(weights).mean(0) for name, weights in found.items()}
+    write_record(
+        store,
+        spec.reference.record,
+        {
+            "digest": spec.reference.digest,
+            "tests": tests,
+            "unablated": {"mean": float(whole.mean()), "right": float((whole > 0).mean())},
+            "weights": [float(value) for value in fitted.weights.mean(0)],
+            "sizes": {name: [float(value) for value in values] for name, values in sizes.items()},
+        },
+    )

@@ -1,0 +1,109 @@
+"""What a user asks for of a component attribution."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from modeldiff_core.ablation import FillKind, Selection
+from modeldiff_core.data import Dataset
+from modeldiff_core.designs import Bernoulli
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.one_page import OnePageStudy
+from modeldiff_core.settings import Settings
+from modeldiff_core.study.build import estimator_of
+from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, SubsetConfig
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+PENALTIES = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Strengths of ridge: the variance of a mask's entry is alpha·(1 − alpha), a tenth for a tenth ablated."""
+
+
+class SelectionConfig(Settings):
+    """Components by kind and by the names of their modules; see ``ablation.Selection``."""
+
+    kind: str = "filters"
+    pattern: str = ".*"
+    leave_out: str = ""
+
+    def selection(self) -> Selection:
+        """Return it as the library takes it."""
+        return Selection(self.kind, self.pattern, self.leave_out)
+
+
+class AblationConfig(Settings):
+    """The random ablations.
+
+    alpha: the share of components that is ablated, each with this probability, independently of the others; a fixed
+    number a row would make the weights sum to zero. fill: what takes their place. rows: how many ablations the weights
+    are fitted on. tests: shares at which the weights are tested, on `test_rows` ablations each that played no part in
+    any fit. memory_mb: megabytes of activations in one launch, no part of the results.
+    """
+
+    alpha: Share = 0.1
+    fill: FillKind = "zero"
+    rows: Annotated[int, Field(ge=10)] = 1400
+    tests: tuple[Share, ...] = Field((0.05, 0.1, 0.2, 0.3), min_length=1)
+    test_rows: Annotated[int, Field(ge=3)] = 200
+    shard_size: Annotated[int, Field(ge=1)] = 200
+    seed: int = 0
+    memory_mb: Annotated[int, Field(ge=1)] = 64
+
+
+class FitConfig(Settings):
+    """How weights are fitted: 'ridge' (least squares is its limit), 'lasso', or any estimator from masks.
+
+    settings: those of that estimator. Ridge's strength is the best of `penalties` for each target on a tenth of the
+    rows, held out; block_size: targets in one task.
+    """
+
+    estimator: str = "ridge"
+    settings: dict[str, Any] = Field(default_factory=lambda: {"penalties": PENALTIES})
+    block_size: Annotated[int, Field(ge=1)] = 400
+
+
+class ComponentsStudy(OnePageStudy):
+    """Networks, their components, the examples whose outputs are attributed to these, and the ablations.
+
+    networks: full-data models of a training, by number; a comparison of the same algorithm, data, `targets`, subsets
+    and ensemble has the same ones. attributed: outputs of the first so many of the targets are attributed.
+    """
+
+    experiment: Literal["components"] = "components"
+    dataset: DatasetConfig
+    targets: Annotated[int, Field(ge=2)] | None = None
+    output: str = "margin"
+    algorithm: AlgorithmConfig
+    subsets: SubsetConfig = SubsetConfig()
+    ensemble: EnsembleConfig = EnsembleConfig()
+    networks: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    components: tuple[SelectionConfig, ...] = Field((SelectionConfig(),), min_length=1)
+    attributed: Annotated[int, Field(ge=2)] = 200
+    ablation: AblationConfig = AblationConfig()
+    fit: FitConfig = FitConfig()
+
+
+def check_components(study: ComponentsStudy, data: Dataset, count: int) -> list[str]:
+    """Return warnings; raises ConfigError for numbers that cannot give a result."""
+    targets = len(data.test) if study.targets is None else study.targets
+    if targets > len(data.test):
+        raise ConfigError("targets", f"at most the {len(data.test)} test examples", targets)
+    if study.attributed > targets:
+        raise ConfigError("attributed", f"at most the {targets} targets", study.attributed)
+    if len(set(study.networks)) < len(study.networks):
+        raise ConfigError("networks", "numbers that differ", list(study.networks))
+    if len(set(study.ablation.tests)) < len(study.ablation.tests):
+        raise ConfigError("ablation.tests", "shares that differ", list(study.ablation.tests))
+    estimator = estimator_of(study.fit.estimator, dict(study.fit.settings), "fit.estimator")
+    if not hasattr(estimator, "prepare"):
+        raise ConfigError("fit.estimator", "an estimator from masks and outputs", study.fit.estimator)
+    for alpha in (study.ablation.alpha, *study.ablation.tests):
+        Bernoulli(count, 1 - alpha, 0)
+        if alpha * count < 1:
+            hint = f"There are {count} components"
+            raise ConfigError("ablation.alpha", f"a share that ablates one component or more ({hint})", alpha)
+    if study.ablation.rows < 3 * count:
+        return [
+            f"ablation.rows: {study.ablation.rows} ablations of {count} components; with fewer than three a component "
+            "the weights are mostly those of the penalty"
+        ]
+    return []
