@@ -14,7 +14,8 @@ from modeldiff_core.study import build_estimator, parse_study
 from modeldiff_core.study.counterfactual import CounterfactualConfig
 
 CONF = Path(__file__).parents[1] / "conf"
-STUDIES = sorted(path.stem for path in (CONF / "study").glob("*.yaml"))
+STUDIES = sorted(path.stem for path in (CONF / "study").glob("*.yaml") if "\nexperiment:" not in path.read_text())
+"""Those of comparisons."""
 PARTS = ("subsets", "ensemble", "regression", "comparison", "effects", "search", "counterfactual", "store", "dataset")
 FILES = sorted(f"{part}/{path.stem}" for part in PARTS for path in (CONF / part).glob("*.yaml"))
 GIVEN = {"folder": "/x", "path": "/x", "root": "/x"}

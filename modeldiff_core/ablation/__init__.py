@@ -1,4 +1,4 @@
-"""Ablation of a network's components: which there are, what a network gives without some of them, what gradients say."""
+"""Ablation of a network's components: which there are, what it gives without some of them, what gradients say."""
 
 from modeldiff_core.ablation.ablate import MEMORY, ablated_outputs
 from modeldiff_core.ablation.components import Components, Layer

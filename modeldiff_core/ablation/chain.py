@@ -10,6 +10,7 @@ The brackets are computed once, and the second layer of all copies is one matrix
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -27,8 +28,9 @@ COPIES = 64
 
 @dataclass(frozen=True)
 class Link:
-    """A layer of a chain. then: what each of its channels goes through before the next: pooling and ReLU, ReLU, nothing.
+    """A layer of a chain.
 
+    then: what each of its channels goes through before the next layer: pooling and ReLU, ReLU, or nothing.
     position: of its components among the subject's layers, None if it has none.
     """
 
@@ -59,29 +61,44 @@ def _then(module: nn.Module) -> str:
 def chain_outputs(
     subject: Subject, links: Sequence[Link], probes: Probes, gates: Float[Tensor, "rows components"], memory: int
 ) -> Float[Tensor, "rows targets"]:
-    """Return the outputs of all rows of gates on all targets, a block of targets of at most `memory` bytes at a time."""
+    """Return the outputs of all rows of gates on all targets, of blocks of targets that take at most `memory` bytes."""
     first = next(at for at, link in enumerate(links) if link.position is not None)
-    x = probes.inputs.permute(0, 2, 3, 1).flatten(1) if isinstance(links[0].module, nn.Linear) else probes.inputs
-    for link in links[:first]:
-        x = _after(link, _apply(link.module, x))
-    z = _apply(links[first].module, x)
-    if first == len(links) - 1:
-        every = _gate(subject, links[first], z[None].expand(len(gates), *z.shape), gates)
-        return probes.read(every, probes.labels).float()
-    features = _apply(links[first + 1].module, _after(links[first], z[:1])).numel()
-    step = max(1, min(memory // (8 * features * z.shape[1]), BLOCK // (features * COPIES), len(probes)))
+    alone = _first_layer(links[: first + 1], probes.inputs[:1])
+    features = _apply(links[first + 1].module, _after(links[first], alone)).numel() if links[first + 1 :] else 1
+    step = max(1, min(memory // (8 * features * alone.shape[1]), BLOCK // (features * COPIES), len(probes)))
     blocks = []
     for at in range(0, len(probes), step):
         rows = slice(at, at + step)
-        blocks.append(_block(subject.rows(rows), links[first:], z[rows], probes.rows(rows), gates))
+        some, own = probes.rows(rows), subject.rows(rows)
+        z = _first_layer(links[: first + 1], some.inputs)
+        if links[first + 1 :]:
+            blocks.append(_block(own, links[first:], z, some, (gates, min(BLOCK, memory // 16))))
+        else:
+            every = _gate(own, links[first], z[None].expand(len(gates), *z.shape), gates)
+            blocks.append(probes.read(every, some.labels).float())
     return torch.cat(blocks, 1)
 
 
-def _block(subject: Subject, links: Sequence[Link], z: Tensor, probes: Probes, gates: Tensor) -> Tensor:
-    """Return the outputs of some targets; links: from the first that has components."""
+def _first_layer(links: Sequence[Link], inputs: Tensor) -> Tensor:
+    """Return the last link's output before pooling and ReLU; no copy differs up to there."""
+    x = inputs.permute(0, 2, 3, 1).flatten(1) if isinstance(links[0].module, nn.Linear) else inputs
+    for link in links[:-1]:
+        x = _after(link, _apply(link.module, x))
+    return _apply(links[-1].module, x)
+
+
+def _block(
+    subject: Subject, links: Sequence[Link], z: Tensor, probes: Probes, rows_and_floats: tuple[Tensor, int]
+) -> Tensor:
+    """Return the outputs of some targets.
+
+    links: from the first that has components. z: what that one gives. rows_and_floats: the gates, and how many floats
+    the second layer's outputs may be at once.
+    """
+    gates, floats = rows_and_floats
     parts, base, shape = _second_layer(subject, links[0], links[1].module, z)
     own = gates[:, _within(subject, links[0])]
-    copies = max(1, BLOCK // parts.shape[1])
+    copies = max(1, floats // parts.shape[1])
     out = []
     for rows, some in zip(own.split(copies), gates.split(copies), strict=True):
         y = torch.addmm(base, rows, parts).view(-1, *shape)
@@ -115,8 +132,9 @@ def _second_layer(
         parts = torch.einsum("tcs,ocs->cto", difference.reshape(targets, components, -1), weight)
         return parts.reshape(components, -1), base.flatten(), tuple(base.shape)
     # One product for each component: patches of its own channel [pixels, kernel] with its part of the weight.
-    kernel = {"padding": module.padding, "stride": module.stride, "dilation": module.dilation}
-    patches = F.unfold(difference, module.kernel_size, **kernel).view(targets, components, -1, *base.shape[2:])
+    assert not isinstance(module.padding, str)
+    unfold = partial(F.unfold, padding=module.padding, stride=module.stride, dilation=module.dilation)
+    patches = unfold(difference, module.kernel_size).view(targets, components, -1, *base.shape[2:])
     patches = _pooled_first(patches.transpose(0, 1)).flatten(1, 4)
     weight = module.weight.permute(1, 2, 3, 0).reshape(components, -1, module.out_channels)
     base = _pooled_first(base[None])[0]

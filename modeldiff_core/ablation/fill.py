@@ -23,9 +23,7 @@ class Reference:
     seed: int = 0
 
 
-def subject_of(
-    net: nn.Module, components: Components, fill: FillKind, reference: Reference | None = None
-) -> Subject:
+def subject_of(net: nn.Module, components: Components, fill: FillKind, reference: Reference | None = None) -> Subject:
     """Return a network ready for ablation.
 
     Args:

@@ -43,14 +43,40 @@ def gradient_attributions(subject: Subject, probes: Probes, steps: int = STEPS) 
     parts = []
     for at in range(0, len(probes), BATCH):
         rows = slice(at, at + BATCH)
-        own, some = subject.rows(rows), probes.rows(rows)
-        conductance, influence = _along_path(own, some, steps)
-        parts.append((_by_gates(own, some), conductance, influence))
+        parts.append(_batch(subject.rows(rows), probes.rows(rows), steps))
     return GradientAttributions(*(torch.cat([part[at] for part in parts]) for at in range(3)))
 
 
+def _batch(subject: Subject, probes: Probes, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return gradient × parameter, conductance and influence of some targets."""
+    shape = len(probes), len(subject.components)
+    slopes, conductance, influence = (torch.zeros(shape, device=subject.device) for _ in range(3))
+    before: list[Tensor | None] = [None] * len(subject.components.layers)
+    path = [step / steps for step in range(steps + 1)] if probes.inputs.is_floating_point() else [1.0]
+    for share in path:
+        inputs = probes.inputs if share == 1 else probes.inputs * share
+        values, gradients = _layer_gradients(subject, probes, inputs)
+        for position, (layer, value) in enumerate(zip(subject.components.layers, values, strict=True)):
+            last, slope, at = before[position], gradients[position], subject.components.within(position)
+            if value is None or slope is None:
+                continue
+            if last is not None:
+                conductance[:, at] += _sums(slope * (value - last), layer)
+                influence[:, at] += _sums(slope, layer) / steps
+            if share == 1:
+                fill = subject.fills[position]
+                slopes[:, at] = _sums(slope * (value if fill is None else value - fill), layer)
+        before = values
+    parameters = [at for at, layer in enumerate(subject.components.layers) if layer.place == "parameter"]
+    if parameters:
+        by_gates = _by_gates(subject, probes)
+        for position in parameters:
+            slopes[:, subject.components.within(position)] = by_gates[:, subject.components.within(position)]
+    return slopes, conductance, influence
+
+
 def _by_gates(subject: Subject, probes: Probes) -> Tensor:
-    """Return dF/dg at g = 1 of each target, which needs no layer's output."""
+    """Return dF/dg at g = 1 of each target from the gates themselves, for components that have no output."""
 
     def output(gates: Tensor, x: Tensor, label: Tensor, fills: tuple[Tensor | None, ...]) -> Tensor:
         own = Subject(subject.net, subject.components, fills, subject.keeps_bias)
@@ -64,26 +90,9 @@ def _by_gates(subject: Subject, probes: Probes) -> Tensor:
     return found.detach()
 
 
-def _along_path(subject: Subject, probes: Probes, steps: int) -> tuple[Tensor, Tensor]:
-    """Return conductance and influence."""
-    shape = len(probes), len(subject.components)
-    conductance, influence = (torch.zeros(shape, device=subject.device) for _ in range(2))
-    if not probes.inputs.is_floating_point():
-        return conductance, influence
-    before: list[Tensor | None] = [None] * len(subject.components.layers)
-    for step in range(steps + 1):
-        values, gradients = _layer_gradients(subject, probes, probes.inputs * (step / steps))
-        for position, (layer, value) in enumerate(zip(subject.components.layers, values, strict=True)):
-            last, slope = before[position], gradients[position]
-            if last is not None and value is not None and slope is not None:
-                at = subject.components.within(position)
-                conductance[:, at] += _sums(slope * (value - last), layer)
-                influence[:, at] += _sums(slope, layer) / steps
-        before = values
-    return conductance, influence
-
-
-def _layer_gradients(subject: Subject, probes: Probes, inputs: Tensor) -> tuple[list[Tensor | None], list[Tensor | None]]:
+def _layer_gradients(
+    subject: Subject, probes: Probes, inputs: Tensor
+) -> tuple[list[Tensor | None], list[Tensor | None]]:
     """Return each layer's values and the gradients of each target's output with respect to them."""
     layers = subject.components.layers
     found: list[Tensor | None] = [None] * len(layers)

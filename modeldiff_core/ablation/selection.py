@@ -142,7 +142,9 @@ def _nothing(net: nn.Module, selection: Selection, key: str) -> ConfigError:
     matched = [(name, kind) for name, kind in matched if name]
     if matched and selection.pattern != ".*":
         shown = ", ".join(f"{name} ({kind})" for name, kind in matched[:4])
-        return ConfigError(key, f"the name of a module with weights that has {selection.kind}", selection.pattern, shown)
+        return ConfigError(
+            key, f"the name of a module with weights that has {selection.kind}", selection.pattern, shown
+        )
     names = [name for name, module in net.named_modules() if list(module.parameters(recurse=False))]
     shown = f"Modules with weights: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}"
     return ConfigError(key, f"a pattern that matches a module that has {selection.kind}", selection.pattern, shown)

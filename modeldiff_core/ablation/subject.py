@@ -1,4 +1,4 @@
-"""What is ablated: a network with its weights, its components and what they are replaced by; and what is asked of it."""
+"""What is ablated: a network with weights, its components and what takes their place; and what is asked of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from modeldiff_core.ablation.components import Layer, Slice
 from modeldiff_core.ablation.subject import Probes, Subject, gated
@@ -105,10 +106,8 @@ def _gating(net: nn.Module, layer: Layer, gate: Tensor, fill: Tensor | None) -> 
     def before(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return gated(given[0], gate, layer, fill), *given[1:]
 
-    if layer.place == "output":
-        hook = module.register_forward_hook(after)
-    else:
-        hook = module.register_forward_pre_hook(before)
+    at_output = layer.place == "output"
+    hook = module.register_forward_hook(after) if at_output else module.register_forward_pre_hook(before)
     try:
         yield
     finally:
@@ -117,10 +116,11 @@ def _gating(net: nn.Module, layer: Layer, gate: Tensor, fill: Tensor | None) -> 
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Keep torch's attention from its fused path, which reads parameters that are not gated."""
+    """Keep torch's attention from fused code, which reads parameters that are not gated or knows no batch of copies."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)

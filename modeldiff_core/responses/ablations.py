@@ -1,4 +1,4 @@
-"""Responses of one network whose components are ablated: a row lacks some of them, and every target's output is kept."""
+"""Responses of a network whose components are ablated: a row lacks some of them, every target's output is kept."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

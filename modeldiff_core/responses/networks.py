@@ -110,7 +110,9 @@ class TrainedNetwork(Network):
         responses, data = FullModels(self.training), self.training.load()
         task = self.training.task()
         if not isinstance(task.algorithm, Differentiable):
-            raise ConfigError(KEY, "an algorithm whose models are torch modules, such as sgd", type(task.algorithm).__name__)
+            raise ConfigError(
+                KEY, "an algorithm whose models are torch modules, such as sgd", type(task.algorithm).__name__
+            )
         index, row = divmod(self.number, responses.shard_size)
         weights = {name: value[row : row + 1] for name, value in responses.weights(store, index).items()}
         models = task.algorithm.torch_models(weights, data.image_shape, len(data.classes), execution)

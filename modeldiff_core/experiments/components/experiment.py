@@ -40,6 +40,14 @@ class ComponentAttribution(OnePage):
     kind: ClassVar[str] = "components"
     settings: ClassVar[type[BaseModel]] = ComponentsStudy
 
+    @classmethod
+    def of(cls, study: ComponentsStudy, store: ObjectStore) -> "ComponentAttribution":
+        """Find the components; raises ConfigError for a selection that finds none."""
+        experiment = cls(study)
+        for parts in experiment.parts.values():
+            assert parts.count
+        return experiment
+
     @property
     def data(self) -> Dataset:
         """The data set."""

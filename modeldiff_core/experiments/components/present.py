@@ -89,7 +89,12 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         for one in summary["layers"]
     ]
     strongest = [
-        {"component": one["component"], "mean size": f"{one['mean_size']:.4f}", "mean": f"{one['mean_weight']:+.4f}"}
+        {
+            "component": one["component"],
+            "mean size": f"{one['mean_size']:.4f}",
+            "mean": f"{one['mean_weight']:+.4f}",
+            "95 % interval": "" if one["low"] is None else f"[{one['low']:+.4f}, {one['high']:+.4f}]",
+        }
         for one in summary["strongest"]
     ]
     return (

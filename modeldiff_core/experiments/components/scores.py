@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from modeldiff_core.datamodels import Datamodels
+from modeldiff_core.datamodels.least_squares import LeastSquares
+from modeldiff_core.datamodels.ridge import Ridge
+from modeldiff_core.datamodels.standard_errors import weight_errors
 from modeldiff_core.evaluation.lds import scores_with_intervals
 from modeldiff_core.experiments.components.baselines import (
     FOLDER,
@@ -71,7 +75,7 @@ def attributions(store: ObjectStore, spec: ComponentScores) -> dict[str, Attribu
         FITTED: fitted,
         ALONE: left_out(MarginMatrix.open(store, spec.alone.reference.key)),
         **{name: gradients[name] for name in METHODS[2:5]},
-        METHODS[5]: random_attributions(*fitted.shape, spec.seed),
+        METHODS[5]: random_attributions(fitted.shape[0], fitted.shape[1], spec.seed),
     }
 
 
@@ -103,6 +107,7 @@ def score_components(store: ObjectStore, spec: ComponentScores) -> None:
             }
         )
     whole = MarginMatrix.open(store, spec.alone.reference.key).margins()[0]
+    low, high = _interval_of_means(store, spec, fitted)
     sizes = {name: np.abs(weights).mean(0) for name, weights in found.items()}
     write_record(
         store,
@@ -112,6 +117,33 @@ def score_components(store: ObjectStore, spec: ComponentScores) -> None:
             "tests": tests,
             "unablated": {"mean": float(whole.mean()), "right": float((whole > 0).mean())},
             "weights": [float(value) for value in fitted.weights.mean(0)],
+            "weights_low": low,
+            "weights_high": high,
             "sizes": {name: [float(value) for value in values] for name, values in sizes.items()},
         },
     )
+
+
+def _interval_of_means(
+    store: ObjectStore, spec: ComponentScores, fitted: Datamodels
+) -> tuple[list[float | None], list[float | None]]:
+    """Return the ends of the 95 % interval, over ablations drawn anew, of each component's mean weight over targets.
+
+    Those of one fit of the outputs' mean at the median penalty; None where the estimator or few rows allow none.
+    """
+    opened, estimator = MarginMatrix.open(store, spec.regression.matrix.key), spec.regression.estimator
+    valid = opened.valid()
+    nothing: list[float | None] = [None] * spec.regression.units
+    if not isinstance(estimator, Ridge | LeastSquares) or valid.sum() <= spec.regression.units + 2:
+        return nothing, nothing
+    mean = Datamodels(
+        weights=fitted.weights.mean(0, keepdims=True),
+        bias=fitted.bias.mean(keepdims=True),
+        lambdas=np.median(fitted.lambdas, keepdims=True),
+        duality_gap=fitted.duality_gap[:1],
+        validation_r2=fitted.validation_r2[:1],
+    )
+    outputs = opened.margins()[valid].mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
+    half = 1.96 * weight_errors(opened.masks()[valid], outputs, mean)[0]
+    low, high = ([float(value) for value in mean.weights[0] + sign * half] for sign in (-1, 1))
+    return list(low), list(high)

@@ -42,7 +42,7 @@ class AblationConfig(Settings):
     alpha: Share = 0.1
     fill: FillKind = "zero"
     rows: Annotated[int, Field(ge=10)] = 1400
-    tests: tuple[Share, ...] = Field((0.05, 0.1, 0.2, 0.3), min_length=1)
+    tests: Annotated[tuple[Share, ...], Field(min_length=1)] = (0.05, 0.1, 0.2, 0.3)
     test_rows: Annotated[int, Field(ge=3)] = 200
     shard_size: Annotated[int, Field(ge=1)] = 200
     seed: int = 0
@@ -75,8 +75,8 @@ class ComponentsStudy(OnePageStudy):
     algorithm: AlgorithmConfig
     subsets: SubsetConfig = SubsetConfig()
     ensemble: EnsembleConfig = EnsembleConfig()
-    networks: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
-    components: tuple[SelectionConfig, ...] = Field((SelectionConfig(),), min_length=1)
+    networks: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    components: Annotated[tuple[SelectionConfig, ...], Field(min_length=1)] = (SelectionConfig(),)
     attributed: Annotated[int, Field(ge=2)] = 200
     ablation: AblationConfig = AblationConfig()
     fit: FitConfig = FitConfig()

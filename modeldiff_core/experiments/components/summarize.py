@@ -57,6 +57,12 @@ def strongest_of(components: Components, record: Mapping[str, Any]) -> list[dict
     """Return the components of one network whose weights are largest on average over targets."""
     sizes, weights = np.array(record["sizes"][FITTED]), np.array(record["weights"])
     return [
-        {"component": components.named(int(at)), "mean_size": float(sizes[at]), "mean_weight": float(weights[at])}
+        {
+            "component": components.named(int(at)),
+            "mean_size": float(sizes[at]),
+            "mean_weight": float(weights[at]),
+            "low": record["weights_low"][at],
+            "high": record["weights_high"][at],
+        }
         for at in np.argsort(-sizes, kind="stable")[:TOP]
     ]
