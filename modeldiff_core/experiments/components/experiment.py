@@ -8,18 +8,21 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from modeldiff_core.data import Dataset
+from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.baselines import FOLDER, Gradients
-from modeldiff_core.experiments.components.parts import Parts
+from modeldiff_core.experiments.components.parts import ALONE_WORDS, Parts, test_words
 from modeldiff_core.experiments.components.present import findings, score_plot, tables
+from modeldiff_core.experiments.components.rounds import RoundScore, settled
 from modeldiff_core.experiments.components.scores import ALONE, FITTED, ComponentScores
-from modeldiff_core.experiments.components.settings import ComponentsStudy, check_components
+from modeldiff_core.experiments.components.settings import ComponentsStudy, check_components, check_source
 from modeldiff_core.experiments.components.summarize import layers_of, rho_of, strongest_of
 from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.experiments.one_page import OnePage
 from modeldiff_core.plan import Label, Step, Wave, later
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.responses import FullModels
-from modeldiff_core.responses.networks import TrainedNetwork
+from modeldiff_core.responses.networks import Network, TrainedNetwork
+from modeldiff_core.responses.stored_networks import LanguageNetwork, StoredNetwork, read_tokens
 from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.stages.gram import gram_steps
 from modeldiff_core.stages.regress import block_steps, record_steps
@@ -43,6 +46,7 @@ class ComponentAttribution(OnePage):
     @classmethod
     def of(cls, study: ComponentsStudy, store: ObjectStore) -> "ComponentAttribution":
         """Find the components; raises ConfigError for a selection that finds none."""
+        check_source(study)
         experiment = cls(study)
         for parts in experiment.parts.values():
             assert parts.count
@@ -50,17 +54,23 @@ class ComponentAttribution(OnePage):
 
     @property
     def data(self) -> Dataset:
-        """The data set."""
+        """The data set of a network that takes images."""
+        assert self.study.dataset is not None
         return load_dataset(self.study.dataset)
 
     @cached_property
     def training(self) -> Training:
-        """The training whose full-data models are looked into."""
+        """The training whose full-data models are looked into, or that names data and recipe of stored networks."""
         study, data = self.study, self.data
+        assert study.dataset is not None
+        assert study.algorithm is not None
+        targets = len(data.test) if study.targets is None else study.targets
+        if targets > len(data.test):
+            raise ConfigError("targets", f"at most the {len(data.test)} test examples", targets)
         return Training(
             dataset=study.dataset,
             fingerprint=data.fingerprint,
-            targets=len(data.test) if study.targets is None else study.targets,
+            targets=targets,
             algorithm=study.algorithm,
             key="algorithm",
             fraction=study.subsets.fraction,
@@ -70,66 +80,117 @@ class ComponentAttribution(OnePage):
             output=study.output,
         )
 
+    def network(self, number: int) -> Network:
+        """Return a network by its number."""
+        language = self.study.language
+        if language is not None:
+            return LanguageNetwork(language.tokens, language.weights, number, language.sizes())
+        if self.study.weights == "trained":
+            return TrainedNetwork(self.training, number)
+        return StoredNetwork(self.training, number)
+
     @cached_property
     def parts(self) -> dict[int, Parts]:
         """The parts of each network, by its number."""
-        return {number: Parts(self.study, TrainedNetwork(self.training, number)) for number in self.study.networks}
+        return {number: Parts(self.study, self.network(number)) for number in self.study.networks}
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the networks are models of a training."""
+        return self.study.language is None and self.study.weights == "trained"
 
     @property
     def folders(self) -> tuple[str, ...]:
-        homes = (responses.home for parts in self.parts.values() for responses, _ in parts.rows().values())
-        return (self.folder, *dict.fromkeys(homes), self.training.prefix)
+        homes = [
+            responses.home
+            for parts in self.parts.values()
+            for responses in (parts.fitted, *(tests for tests, _ in parts.tests().values()))
+        ]
+        trained = (self.training.prefix,) if self.is_trained else ()
+        return (self.folder, *dict.fromkeys(homes), *trained)
 
     @property
     def shared(self) -> tuple[str, ...]:
         return GRAMS, FOLDER
 
     def check(self) -> list[str]:
-        parts = next(iter(self.parts.values()))
+        count = next(iter(self.parts.values())).count
+        language = self.study.language
+        if language is not None:
+            return check_components(self.study, len(read_tokens(language.tokens)[0]), count)
         task = self.training.task()
         task.algorithm.check(self.data.image_shape, len(self.data.classes))
-        return check_components(self.study, self.data, parts.count)
+        return check_components(self.study, self.training.targets, count)
 
-    def scores(self, parts: Parts) -> ComponentScores:
-        """Return the scores of a network."""
+    def scores(self, parts: Parts, rows: int) -> ComponentScores:
+        """Return the scores of a network whose weights are fitted on so many ablations."""
         matrices, asked = parts.matrices(), self.study.ablation
-        tests = tuple((alpha, matrices[f"tests at {alpha:g}"]) for alpha in asked.tests)
+        tests = tuple((alpha, matrices[test_words(alpha)]) for alpha in asked.tests)
         gradients = Gradients(parts.ablated)
-        return ComponentScores(parts.regression(), matrices["one at a time"], gradients, tests, asked.seed)
+        return ComponentScores(parts.regression(rows), matrices[ALONE_WORDS], gradients, tests, asked.seed)
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
-        name, study = self.name, self.study
-        trained, label = max(study.networks) + 1, Label("networks", "train", ("shard",), "models")
-        networks = shard_steps(FullModels(self.training), trained, f"{name} networks", label, 0.2)
-        yield Wave("training", (training_step(self.training), *networks), noun="shards", verb="train")
-        yield Wave("ablating", tuple(self._ablations()), noun="shards")
+        if self.is_trained:
+            yield self._training()
+        yield Wave("ablating", tuple(self._tests()), noun="shards")
+        made = 0
+        while not (now := settled(store, self.parts)).last:
+            if now.rows == made:  # this round's scores could not be made, or nothing is being made
+                yield Wave("next round", (), "the scores of this round are there")
+                return
+            made = now.rows
+            yield from self._fits(store, made)
+            fits = {f"{self.name} network {number}": parts.regression(made) for number, parts in self.parts.items()}
+            scores = (
+                RoundScore(fit).step(f"{name} round of {made} ablations", Label("rounds", "score"))
+                for name, fit in fits.items()
+            )
+            yield Wave("score of the round", tuple(scores))
+        yield from self._fits(store, now.rows)
         gathered = (
-            matrix.step(f"{name} network {number} {words} gathered", Label("matrices"))
+            matrix.step(f"{self.name} network {number} {words} gathered", Label("matrices of tests"))
             for number, parts in self.parts.items()
             for words, matrix in parts.matrices().items()
         )
-        yield Wave("gathering outputs", tuple(gathered))
-        fits = {f"{name} network {number}": parts.regression() for number, parts in self.parts.items()}
-        yield later("counting masks", "the outputs are gathered", lambda: gram_steps(store, fits, Label("counts")))
-        yield Wave("regression", block_steps(fits, Label("blocks of weights", "regress")))
-        yield Wave("completing weights", record_steps(fits, Label("weights")))
+        yield Wave("gathering tests", tuple(gathered))
         label = Label("scores", "score")
         scores = (
-            self.scores(parts).step(f"{name} network {number} scores", label) for number, parts in self.parts.items()
+            self.scores(parts, now.rows).step(f"{self.name} network {number} scores", label)
+            for number, parts in self.parts.items()
         )
         yield Wave("scores", tuple(scores))
 
-    def _ablations(self) -> Iterator[Step]:
+    def _training(self) -> Wave:
+        trained, label = max(self.study.networks) + 1, Label("networks", "train", ("shard",), "models")
+        networks = shard_steps(FullModels(self.training), trained, f"{self.name} networks", label, 0.2)
+        return Wave("training", (training_step(self.training), *networks), noun="shards", verb="train")
+
+    def _tests(self) -> Iterator[Step]:
         for number, parts in self.parts.items():
-            for words, (responses, rows) in parts.rows().items():
+            for words, (responses, rows) in parts.tests().items():
                 label = Label(f"network {number}: {words}", "ablate", ("shard",), "rows")
-                name = f"{self.name} network {number} {words}"
-                yield from shard_steps(responses, rows, name, label, SECONDS_A_ROW)
+                yield from shard_steps(responses, rows, f"{self.name} network {number} {words}", label, SECONDS_A_ROW)
             label = Label("gradients", "differentiate")
             yield Gradients(parts.ablated).step(f"{self.name} network {number} gradients", label)
 
+    def _fits(self, store: ObjectStore, rows: int) -> Iterator[Wave]:
+        """Yield the ablations, their matrices and the regressions on so many rows."""
+        name, shards, gathered = self.name, list[Step](), list[Step]()
+        fits = {f"{name} network {number}": parts.regression(rows) for number, parts in self.parts.items()}
+        for number, parts in self.parts.items():
+            label = Label(f"network {number}: ablations", "ablate", ("shard",), "rows")
+            words = f"{name} network {number} ablations"
+            shards += shard_steps(parts.fitted, parts.held + rows, words, label, SECONDS_A_ROW)
+            gathered.append(parts.gathered(rows).step(f"{words} gathered to {rows}", Label("matrices")))
+        yield Wave("ablating to fit", tuple(shards), noun="shards")
+        yield Wave("gathering outputs", tuple(gathered))
+        yield later("counting masks", "the outputs are gathered", lambda: gram_steps(store, fits, Label("counts")))
+        yield Wave("regression", block_steps(fits, Label("blocks of weights", "regress")))
+        yield Wave("completing weights", record_steps(fits, Label("weights")))
+
     def summarize(self, store: ObjectStore) -> Mapping[str, Any]:
-        records = [self.scores(parts).read(store) for parts in self.parts.values()]
+        now = settled(store, self.parts)
+        records = [self.scores(parts, now.rows).read(store) for parts in self.parts.values()]
         parts = next(iter(self.parts.values()))
         components, asked = parts.ablated.components, self.study.ablation
         return {
@@ -138,7 +199,8 @@ class ComponentAttribution(OnePage):
             "networks": list(self.study.networks),
             "alpha": asked.alpha,
             "fill": asked.fill,
-            "ablations": {FITTED: asked.rows, ALONE: len(components) + 1},
+            "ablations": {FITTED: now.rows, ALONE: len(components) + 1},
+            "rounds": [{"ablations": rows, "rho": score} for rows, score in now.scores],
             "rho": rho_of(records),
             "unablated": [record["unablated"] for record in records],
             "layers": layers_of(components, records),

@@ -14,6 +14,12 @@ from modeldiff_core.stages.regression import Regression
 
 TEST_SEED = 1_000_003
 """Added to the seed of the ablations that weights are fitted on, for those that test them."""
+ALONE_WORDS = "one at a time"
+
+
+def test_words(alpha: float) -> str:
+    """Return what the tests at a share are called."""
+    return f"tests at {alpha:g}"
 
 
 @dataclass(frozen=True)
@@ -52,27 +58,50 @@ class Parts:
         seed = self.study.ablation.seed + TEST_SEED
         return self._ablations("tests", Bernoulli(self.count, 1 - alpha, seed))
 
-    def rows(self) -> Mapping[str, tuple[Ablations, int]]:
-        """Return everything that is ablated, by what it is called, with the number of rows."""
+    @property
+    def held(self) -> int:
+        """Ablations that no fit uses, the first: those that say when the rounds of an adaptive study end."""
         asked = self.study.ablation
-        tests = {f"tests at {alpha:g}": (self.test(alpha), asked.test_rows) for alpha in asked.tests}
-        return {"ablations": (self.fitted, asked.rows), "one at a time": (self.alone, self.count + 1), **tests}
+        return asked.rounds.held_rows if asked.adaptive else 0
+
+    def sizes(self) -> tuple[int, ...]:
+        """Return how many ablations are fitted after each round, in whole shards; one round for a plain study."""
+        asked = self.study.ablation
+        if not asked.adaptive:
+            return (asked.rows,)
+        sizes, wanted = list[int](), asked.rounds.first * self.count
+        while not sizes or sizes[-1] < asked.rows:
+            whole = -(-(self.held + round(wanted)) // asked.shard_size) * asked.shard_size - self.held
+            size = min(asked.rows, whole)
+            sizes += [size] if size > (sizes[-1] if sizes else 0) else []
+            wanted *= asked.rounds.growth
+        return tuple(sizes)
+
+    def tests(self) -> Mapping[str, tuple[Ablations, int]]:
+        """Return what is ablated besides the rows that are fitted, by what it is called, with the number of rows."""
+        asked = self.study.ablation
+        tests = {test_words(alpha): (self.test(alpha), asked.test_rows) for alpha in asked.tests}
+        return {ALONE_WORDS: (self.alone, self.count + 1), **tests}
+
+    def gathered(self, rows: int) -> MatrixSpec:
+        """Return the matrix of so many fitted ablations, and of those held out before them."""
+        return MatrixSpec(self.fitted, self.held + rows)
 
     def matrices(self) -> Mapping[str, MatrixSpec]:
-        """Return the matrices of all of them."""
-        return {name: MatrixSpec(responses, rows) for name, (responses, rows) in self.rows().items()}
+        """Return the matrices of the tests."""
+        return {name: MatrixSpec(responses, rows) for name, (responses, rows) in self.tests().items()}
 
-    def regression(self) -> Regression:
-        """Return the fit of the weights."""
+    def regression(self, rows: int) -> Regression:
+        """Return the fit of the weights on so many ablations."""
         study = self.study
         settings = plain(study.fit.settings)
         assert isinstance(settings, dict)
         return Regression(
-            matrix=MatrixSpec(self.fitted, study.ablation.rows).reference,
+            matrix=self.gathered(rows).reference,
             folder=self.fitted.home,
             targets=study.attributed,
             units=self.count,
-            first=0,
+            first=self.held,
             half=None,
             kind=study.fit.estimator,
             settings=settings,

@@ -43,6 +43,9 @@ def findings(summary: Mapping[str, Any]) -> tuple[str, ...]:
     lines.append(
         f"{top['layer']} has {top['share']:.0%} of all weight ({top['components']} of {summary['count']} components)."
     )
+    if summary["rounds"]:
+        ran = ", ".join(f"{one['rho']:.3f} at {one['ablations']:,}" for one in summary["rounds"])
+        lines.append(f"Rounds ended at {cost[FITTED]:,} ablations; correlation on ablations held out for them: {ran}.")
     failed = sum(one["failed"] for one in rho)
     if failed:
         lines.append(f"{failed} test ablations gave outputs that are not finite and are left out.")

@@ -57,7 +57,7 @@ def test_scores_are_those_of_a_plain_computation(finished: Path) -> None:
     rho: dict[str, list[float]] = {name: [] for name in METHODS}
     for parts in experiment.parts.values():
         subject, found = parts.ablated.open(store, Execution())
-        spec, asked = experiment.scores(parts), found.probes
+        spec, asked = experiment.scores(parts, 100), found.probes
         masks = parts.test(0.2).design.masks(range(40))
         outputs = plain_loop(subject.net, subject.components, asked, masks)
         for name, weights in attributions(store, spec).items():
