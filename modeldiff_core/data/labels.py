@@ -213,7 +213,7 @@ def _by_name(names: dict[Part, np.ndarray], classes: Sequence[str] | None, sourc
             )
         counter.add(f"of labels without training images: {words}", "test", count=int(strange.sum()))
     index = {name: at for at, name in enumerate(order)}
-    kept = {"train": np.ones(len(names["train"]), bool), "test": ~strange}
+    kept: dict[Part, Kept] = {"train": np.ones(len(names["train"]), bool), "test": ~strange}
     labels = {part: np.array([index[name] for name in names[part][kept[part]].tolist()], np.int64) for part in PARTS}
     return Relabelled(labels, kept, tuple(map(printable, order)), left_out=counter.tallies())
 

@@ -100,7 +100,7 @@ class Measures:
             usual: Medians over all models.
             right_above: Margin above which a prediction is right; None where margins do not tell.
         """
-        zero = ~margins.any(axis=1)
+        zero = np.asarray(~margins.any(axis=1))
         above = 0.5 if usual.binary else right_above
         right = np.full(len(margins), np.nan) if above is None else (margins > above).mean(axis=1)
         exact = margins.astype(np.float64)

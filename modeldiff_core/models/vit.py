@@ -39,7 +39,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         x = x + self.self_attention(self.ln_1(x))
-        return x + self.linear2(F.gelu(self.linear1(self.ln_2(x))))
+        out: Tensor = x + self.linear2(F.gelu(self.linear1(self.ln_2(x))))
+        return out
 
 
 class ViT(Net):

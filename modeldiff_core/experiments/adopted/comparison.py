@@ -31,7 +31,8 @@ UNTESTED = 3
 
 def _fitted(a: Stored, b: Stored, held: int) -> int:
     """Return how many models are fitted of the side with fewer: all after the first `held` that are not left out."""
-    return min(side.models - held - sum(row >= held for row in side.record.get("left_out", ())) for side in (a, b))
+    left_out = [[row for row in side.record.get("left_out", ()) if row >= held] for side in (a, b)]
+    return min(side.models - held - len(rows) for side, rows in zip((a, b), left_out, strict=True))
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class _Rows:
     @cached_property
     def left_out(self) -> Bool[np.ndarray, " models"]:
         """The rows that are left out, for any reason."""
-        return np.logical_or.reduce(list(self.reasons.values()))
+        return np.asarray(np.array(list(self.reasons.values())).any(axis=0))
 
     @cached_property
     def reasons(self) -> dict[str, Bool[np.ndarray, " models"]]:
