@@ -52,7 +52,7 @@ def test_it_runs_and_finds_what_the_study_found(
     notebook: nbformat.NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, comparison = local(tmp_path), tiny(transformations=[])
-    monkeypatch.setattr("modeldiff_core.experiments.compare.report.render", lambda facts: {"index.html": b"report"})
+    monkeypatch.setattr("modeldiff_core.experiments.compare.experiment.render", lambda facts: {"index.html": b"report"})
     run(store, comparison)
     summary = read_record(store, comparison.summary.record)
     monkeypatch.setenv("MODELDIFF_STORE", str(tmp_path))
