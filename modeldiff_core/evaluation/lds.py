@@ -1,17 +1,22 @@
 """The linear datamodeling score: how well attributions predict models that they were not fitted on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
+from scipy.special import stdtrit
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.identity import generator
-from modeldiff_core.statistics import average_ranks, correlation, rank_correlation
-from modeldiff_core.statistics.correlation import centered
+from modeldiff_core.evaluation.pseudo_values import (
+    Columns,
+    explained,
+    explained_values,
+    pearson_values,
+    spearman_values,
+)
+from modeldiff_core.statistics import correlation, rank_correlation, two_way_interval
 from modeldiff_core.statistics.replicates import Replicates
-
-Columns = Float[np.ndarray, "models targets"]
 
 
 def linear_datamodeling_score(
@@ -42,14 +47,16 @@ class Score:
     """A mean score over targets with 95 % intervals.
 
     Attributes:
-        mean: Mean over targets.
-        ci_low: Lower end of the interval over models and targets, both redrawn.
+        mean: Mean over targets of the scores as they are on the held-out models.
+        corrected: The same without the bias of few held-out models. All intervals are about it.
+        ci_low: Lower end of the interval for other held-out models and other targets.
         ci_high: Its upper end.
         over_targets: Interval for other targets and these held-out models.
         over_models: Interval for other held-out models and these targets.
     """
 
     mean: float
+    corrected: float
     ci_low: float
     ci_high: float
     over_targets: tuple[float, float]
@@ -76,89 +83,86 @@ def scores_with_intervals(
     bias: Float[np.ndarray, " targets"],
     masks: Bool[np.ndarray, "models train"],
     margins: Float[np.ndarray, "models targets"],
-    *,
-    draws: int = 200,
-    seed: int = 0,
 ) -> Scores:
-    """Return mean Spearman (the linear datamodeling score), Pearson and R² with 95 % percentile bootstraps.
+    """Return mean Spearman (the linear datamodeling score), Pearson and R² with 95 % intervals.
 
-    Held-out models (those of one mask together), targets, and both are redrawn, in the same way for all three. Ranks
-    are computed once, not in every draw: ranks among the drawn models are nearly a monotone map of these, and all draws
-    together then take a few matrix products.
+    Held-out models and targets are both a sample. Each score has a pseudo-value for every model and target
+    (``evaluation.pseudo_values``); the interval for new models and new targets is that of `two_way_interval` on them,
+    those for either alone are Student's on the means; models of one mask count as one. The ends are taken on Fisher's scale artanh r of a correlation
+    and on the scale −log(1 − R²), on which errors are nearly normal.
 
     Args:
         weights: Weights of the datamodels, in raw mask units.
         bias: Their biases.
         masks: Masks of the held-out models.
         margins: Margins of the held-out models.
-        draws: Bootstrap draws.
-        seed: Seed of the draws.
 
     Raises:
         ConfigError: For fewer than 3 models, and for masks and margins of different lengths.
     """
     predicted = _predictions(weights, bias, masks, margins)
-    drawn = _Draws.of(Replicates.of_masks(masks), margins.shape[1], draws, seed)
     x, y = _double(predicted), _double(margins)
-    equal = np.full((1, len(masks)), 1 / len(masks))
+    replicates = Replicates.of_masks(masks)
+
+    def score(plain: Float[np.ndarray, " targets"], values: Columns, scale: _Scale) -> Score:
+        return _score(plain, replicates.means(values), scale)
+
     return Scores(
-        spearman=_correlated(average_ranks(predicted), average_ranks(margins), drawn),
-        pearson=_correlated(x, y, drawn),
-        r2=_interval(_explained(x, y, equal)[0], _explained(x, y, drawn.models), drawn.targets),
+        spearman=score(rank_correlation(predicted, margins), spearman_values(x, y), FISHER),
+        pearson=score(correlation(x, y), pearson_values(x, y), FISHER),
+        r2=score(explained(x, y), explained_values(x, y), UNEXPLAINED),
     )
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """Shares of each model and each target in each bootstrap draw; the shares of a draw sum to 1."""
+class _Scale:
+    """A monotone scale for a score's ends: onto it, its derivative, and back."""
 
-    models: Float[np.ndarray, "draws models"]
-    targets: Float[np.ndarray, "draws targets"]
-
-    @classmethod
-    def of(cls, replicates: Replicates, targets: int, draws: int, seed: int) -> "_Draws":
-        rng, sizes = generator("lds", seed), (len(replicates), targets)
-        both = [[rng.multinomial(n, np.full(n, 1 / n)) for n in sizes] for _ in range(draws)]
-        models = np.stack([replicates.rows_of(drawn) for drawn, _ in both])
-        return cls(models / models.sum(1, keepdims=True), np.stack([drawn for _, drawn in both]) / targets)
+    onto: Callable[[float], float]
+    slope: Callable[[float], float]
+    back: Callable[[float], float]
 
 
-def _correlated(x: Columns, y: Columns, drawn: _Draws) -> Score:
-    return _interval(correlation(x, y), _weighted_correlation(x, y, drawn.models), drawn.targets)
+FISHER = _Scale(np.arctanh, lambda r: 1 / (1 - r * r), np.tanh)
+UNEXPLAINED = _Scale(lambda r: -np.log1p(-r), lambda r: 1 / (1 - r), lambda z: -np.expm1(-z))
+LEVEL = 0.95
+PERFECT = 1e-9
+"""A score as near as this to 1, or a correlation to −1, has no interval: the prediction leaves nothing over."""
 
 
-def _interval(
-    scores: Float[np.ndarray, " targets"],
-    drawn: Float[np.ndarray, "draws targets"],
-    shares: Float[np.ndarray, "draws targets"],
-) -> Score:
-    """Return the mean of `scores` (all models) with intervals from `drawn` (each draw's models) and target `shares`."""
-    low, high = _percentiles(np.einsum("dt,dt->d", drawn, shares))
-    return Score(float(scores.mean()), low, high, _percentiles(shares @ scores), _percentiles(drawn.mean(1)))
+def _score(plain: Float[np.ndarray, " targets"], values: Columns, scale: _Scale) -> Score:
+    """Return the mean of `plain` with intervals about the mean of the pseudo-values."""
+    center = min(1.0, float(values.mean()))
+    if scale is FISHER:
+        center = max(-1.0, center)
+    over_models = _half_width(values.mean(1))
+    over_targets = _half_width(values.mean(0))
+    both = over_models
+    if values.shape[1] > 1:
+        found = two_way_interval(values, level=LEVEL)
+        both = found.high - found.mean
+    low, high = _ends(center, both, scale)
+    return Score(
+        mean=float(plain.mean()),
+        corrected=center,
+        ci_low=low,
+        ci_high=high,
+        over_targets=_ends(center, over_targets, scale),
+        over_models=_ends(center, over_models, scale),
+    )
 
 
-def _percentiles(means: Float[np.ndarray, " draws"]) -> tuple[float, float]:
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def _half_width(means: Float[np.ndarray, " values"]) -> float:
+    """Return half of Student's interval of the mean of independent values; 0 for one alone."""
+    n = len(means)
+    return 0.0 if n < 2 else float(stdtrit(n - 1, (1 + LEVEL) / 2) * means.std(ddof=1) / np.sqrt(n))
 
 
-def _weighted_correlation(
-    x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]
-) -> Float[np.ndarray, "draws targets"]:
-    x, y = centered(x), centered(y)  # so that little is lost when the draws' own means are taken off
-    mean_x, mean_y = weight @ x, weight @ y
-    covariance = weight @ (x * y) - mean_x * mean_y
-    scale = np.sqrt(np.clip((weight @ x**2 - mean_x**2) * (weight @ y**2 - mean_y**2), 0, None))
-    return np.asarray(np.divide(covariance, scale, out=np.zeros_like(covariance), where=scale > 0))
-
-
-def _explained(x: Columns, y: Columns, weight: Float[np.ndarray, "draws models"]) -> Float[np.ndarray, "draws targets"]:
-    """Return 1 − MSE/variance of y; 0 where y does not vary."""
-    error = weight @ (y - x) ** 2
-    y = centered(y)
-    variance = weight @ y**2 - (weight @ y) ** 2
-    varies = variance > 1e-12 * (y**2).max(0)  # a draw may hold one model alone
-    return np.asarray(1 - np.divide(error, variance, out=np.ones_like(error), where=varies))
+def _ends(center: float, half: float, scale: _Scale) -> tuple[float, float]:
+    if half == 0 or 1 - abs(center) < PERFECT:
+        return center, center
+    middle, width = scale.onto(center), half * scale.slope(center)
+    return float(scale.back(middle - width)), float(scale.back(middle + width))
 
 
 def _predictions(

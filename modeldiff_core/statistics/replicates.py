@@ -71,6 +71,14 @@ class Replicates:
         """Return each row's value of one value a replicate, such as whether it is chosen."""
         return np.asarray(values[self._ranks])
 
+    def means(self, values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "replicates columns"]:
+        """Return the mean of each replicate's rows, in the order of the replicates; rows as they are if all are single."""
+        if len(self) == len(self.groups):
+            return values
+        sums = np.zeros((len(self), values.shape[1]))
+        np.add.at(sums, self._ranks, values)
+        return np.asarray(sums / np.bincount(self._ranks)[:, None])
+
     def parted(self, random: np.random.Generator) -> tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
         """Return the rows of two random disjoint halves of the replicates, equally many, in a random order."""
         order, size = random.permutation(len(self)), len(self) // 2
