@@ -74,7 +74,7 @@ def test_a_target_that_does_not_vary_scores_zero() -> None:
 def test_the_interval_holds_the_mean_and_shrinks_with_models() -> None:
     widths = []
     for models in (30, 120, 480):
-        arrays = problem(models, train=20, targets=200)
+        arrays = problem(models, train=20, targets=800)
         score = with_interval(*arrays)
         assert score.mean == pytest.approx(linear_datamodeling_score(*arrays).mean(), abs=1e-9)
         assert score.ci_low < score.corrected < score.ci_high
