@@ -72,15 +72,18 @@ def test_a_target_that_does_not_vary_scores_zero() -> None:
 
 
 def test_the_interval_holds_the_mean_and_shrinks_with_models() -> None:
-    widths = []
+    """Of the interval for both, the targets' part stays; that for other models shrinks as 1/√models."""
+    widths, of_models = [], []
     for models in (30, 120, 480):
-        arrays = problem(models, train=20, targets=800)
+        arrays = problem(models, train=20, targets=200)
         score = with_interval(*arrays)
         assert score.mean == pytest.approx(linear_datamodeling_score(*arrays).mean(), abs=1e-9)
         assert score.ci_low < score.corrected < score.ci_high
         assert score.mean < score.corrected < score.mean + 1 / models
         widths.append(score.ci_high - score.ci_low)
-    assert widths[0] > 1.3 * widths[1] > 1.3 * 1.3 * widths[2]
+        of_models.append(score.over_models[1] - score.over_models[0])
+    assert widths[0] > 1.2 * widths[1] > 1.2 * 1.2 * widths[2]
+    assert of_models[0] > 1.3 * of_models[1] > 1.3 * 1.3 * of_models[2]
 
 
 def test_the_interval_shrinks_with_targets() -> None:
