@@ -7,7 +7,7 @@ from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, Fr
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
 from modeldiff_core.report.words import number, percent
-from modeldiff_core.subpopulations.shared import PIXEL_DRAWS, STATISTIC_DRAWS
+from modeldiff_core.subpopulations.shared import DRAWS, FIRST_DRAWS
 from modeldiff_core.transformations import SearchSettings
 
 
@@ -158,13 +158,15 @@ def _subpopulations(facts: ReportFacts) -> str:
     which = "significant direction" if facts.tested else "direction shown"
     return (
         f"At each end of a {which} the {size} of the test examples furthest out by projection, and of the training "
-        "examples by weight, were set against all others. Classes and values of metadata: Fisher’s exact test, "
-        "one-sided, with Holm’s correction over the values that could be found at all. Statistics of images: "
-        "difference from other images of the same classes (least squares with a constant for each class), with its "
-        "95\u00a0% interval. Its p, and that of the pixel that differs most, is the share of random exchanges of "
-        f"members with others of their classes, {STATISTIC_DRAWS:,} for the statistics and {PIXEL_DRAWS:,} for the "
-        "pixels, in which any of them differs as much. Only what has p ≤ 0.05 after the correction, which is over one "
-        "end at a time, is put into words."
+        "examples by weight, were set against all others. Values of metadata: the exact one-sided test of members "
+        "against other examples of their classes (hypergeometric within each class), with Holm’s correction over the "
+        "values that could be found at all (Tarone); whole numbers count as codes and as quantities. Classes describe "
+        "an end and are not tested against chance. Statistics of images: difference from other images of the same "
+        "classes (least squares with a constant for each class), with its 95\u00a0% interval. Its p, and that of the "
+        "pixel that differs most, is the share of random exchanges of members with others of their classes in which "
+        f"any of them differs as much, of {FIRST_DRAWS:,} exchanges and, where those leave a chance, of up to {DRAWS:,} "
+        "new ones. What is put into words has p ≤ 0.05 after multiplication by the number of all lists of this report: "
+        "with random members a report names anything in at most one of twenty cases."
     )
 
 

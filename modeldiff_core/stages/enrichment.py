@@ -1,7 +1,7 @@
 """Stage: what the subpopulations at the ends of one direction share."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from modeldiff_core.plan import Array, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.directions import FOLDER, Pair
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
 from modeldiff_core.study import Training
-from modeldiff_core.subpopulations import MeanImage, Shared, furthest, in_words, shared
+from modeldiff_core.subpopulations import MeanImage, Shared, SharedFacts, families, furthest, in_words, shared
+from modeldiff_core.subpopulations.enrichment import CLASS
 
-VERSION = 2
+VERSION = 3
 PARTS = ("targets", "train")
 SIGNS = ("positive", "negative")
 STORED = {"mean": "mean_image", "difference": "difference", "error": "error"}
@@ -110,7 +111,7 @@ class Description:
 
 @dataclass(frozen=True)
 class EndDescription:
-    """One end as it was stored: facts are plain values (size, matched, words, enrichments, statistics)."""
+    """One end as it was stored: facts are plain values (size, matched, words, enrichments, statistics, place)."""
 
     facts: dict[str, Any]
     image: MeanImage | None
@@ -135,6 +136,47 @@ def read_description(store: ObjectStore, ends: Ends) -> dict[str, dict[str, EndD
     return {part: {sign: end(f"{part}.{sign}") for sign in SIGNS} for part in PARTS}
 
 
+Described = dict[str, dict[str, EndDescription]]
+"""What the ends of a direction share, by part and sign."""
+
+
+def over_all_lists(found: Sequence[Described]) -> list[Described]:
+    """Return the descriptions of a report with words and ``p_report`` corrected over all lists of the report.
+
+    ``p_report`` stands beside every ``p_adjusted``, which is corrected within one list.
+    """
+    facts = [end.facts for one in found for ends in one.values() for end in ends.values()]
+    lists = families(None if not end["size"] else SharedFacts.restored(end) for end in facts)
+    return [
+        {
+            part: {sign: replace(end, facts=_corrected(end.facts, lists)) for sign, end in ends.items()}
+            for part, ends in one.items()
+        }
+        for one in found
+    ]
+
+
+def _corrected(facts: Mapping[str, Any], lists: int) -> dict[str, Any]:
+    if not facts["size"]:
+        return dict(facts)
+    words = facts["words"]
+    if words != [NOTHING_KNOWN]:
+        words = in_words(SharedFacts.restored(facts), lists)
+
+    def corrected(one: Mapping[str, Any]) -> dict[str, Any]:
+        own = one.get("column") == CLASS
+        return {**one, "p_report": one["p_adjusted"] if own else min(1.0, one["p_adjusted"] * lists)}
+
+    place = facts.get("place")
+    return {
+        **facts,
+        "words": words,
+        "enrichments": [corrected(one) for one in facts["enrichments"]],
+        "statistics": [corrected(one) for one in facts["statistics"]],
+        "place": None if place is None else corrected(place),
+    }
+
+
 def _arrays(image: MeanImage) -> dict[str, Float[np.ndarray, "height width channels"]]:
     return {stored: getattr(image, name) for name, stored in STORED.items()}
 
@@ -149,11 +191,13 @@ def _blank(examples: Known) -> MeanImage | None:
 
 def _facts(found: Shared | None, examples: Known) -> dict[str, Any]:
     if found is None:
-        return {"size": 0, "matched": True, "words": in_words(None), "enrichments": [], "statistics": []}
+        nothing = {"enrichments": [], "statistics": [], "place": None}
+        return {"size": 0, "matched": True, "words": in_words(None), **nothing}
     return {
         "size": int(found.members.sum()),
         "matched": found.matched,
         "words": [NOTHING_KNOWN] if nothing_known(examples) else in_words(found),
         "enrichments": [asdict(e) for e in found.enrichments],
         "statistics": [asdict(s) for s in found.statistics],
+        "place": None if found.place is None else asdict(found.place),
     }

@@ -1,17 +1,26 @@
 """Everything that a subpopulation shares, measured against other examples of the same classes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Num, UInt8
 
 from modeldiff_core.data import Known
 from modeldiff_core.statistics import exchanged, within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
 from modeldiff_core.subpopulations.statistics import image_statistics
 
-STATISTIC_DRAWS, PIXEL_DRAWS = 1999, 199
-"""Random exchanges of members behind the p of statistics, and of pixels, which are many."""
+FIRST_DRAWS, DRAWS, LEAST_DRAWS = 199, 9999, 999
+"""Random exchanges of members: first, and, where those leave a chance, the new ones behind p, as many as WORK allows.
+
+A report has several lists for each direction, and p has to stay small after correction over all of them.
+"""
+WORK = 4e9
+"""Most products of members, values and draws for one list."""
+HOPELESS = 0.05
+"""Least p in the first draws with which nothing of a list is followed up."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,27 @@ class Place:
     difference: float
     error: float
     p_adjusted: float
+
+
+@dataclass(frozen=True)
+class SharedFacts:
+    """What the members share, without their images and positions: what a report is written from."""
+
+    matched: bool
+    enrichments: tuple[Enrichment, ...]
+    statistics: tuple[StatisticContrast, ...]
+    place: Place | None
+
+    @classmethod
+    def restored(cls, facts: Mapping[str, Any]) -> "SharedFacts":
+        """Return them from plain values."""
+        place = facts.get("place")
+        return cls(
+            facts["matched"],
+            tuple(Enrichment(**one) for one in facts["enrichments"]),
+            tuple(StatisticContrast(**one) for one in facts["statistics"]),
+            None if place is None else Place(**place),
+        )
 
 
 @dataclass(frozen=True)
@@ -104,12 +134,27 @@ def _statistics(
     contrast = within_classes(values, members.astype(np.float64), labels)
     if contrast is None:
         return ()
-    half, p = contrast.half_width(), exchanged(values, members, labels, STATISTIC_DRAWS)
+    half, p = contrast.half_width(), _chances(values, members, labels)
     found = [
         StatisticContrast(name, float(mean), float(mean - width), float(mean + width), float(chance))
         for name, mean, width, chance in zip(named, contrast.difference, half, p, strict=True)
     ]
     return tuple(found)
+
+
+def _chances(
+    values: Num[np.ndarray, "examples *shape"], members: Bool[np.ndarray, " examples"], labels: Int[np.ndarray, " examples"]
+) -> Float[np.ndarray, "*shape"]:
+    """Return p adjusted over the values (see `exchanged`): of few draws where even those leave no chance, else of many.
+
+    The many are drawn anew, so p is exact; what is given up after the few would not have been named.
+    """
+    first = exchanged(values, members, labels, FIRST_DRAWS)
+    if first.min() > HOPELESS:
+        return first
+    products = float(members.sum()) * float(np.prod(values.shape[1:]))
+    draws = int(np.clip(WORK / products, LEAST_DRAWS, DRAWS))
+    return exchanged(values, members, labels, draws)
 
 
 def _place(
@@ -119,7 +164,7 @@ def _place(
     labels: Int[np.ndarray, " examples"],
 ) -> Place:
     """Of the places of the least p the one of the largest t; without any spread but the difference t is infinite."""
-    p = exchanged(images, members, labels, PIXEL_DRAWS)
+    p = _chances(images, members, labels)
     size = np.abs(found.difference)
     t = np.divide(size, found.error, out=np.where(size > 0, np.inf, 0.0), where=found.error > 0)
     row, column, channel = np.unravel_index(int(np.where(p == p.min(), t, -1.0).argmax()), t.shape)

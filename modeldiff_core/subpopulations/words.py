@@ -1,7 +1,9 @@
 """What a subpopulation shares, in words."""
 
-from modeldiff_core.subpopulations.enrichment import TRUE, Enrichment
-from modeldiff_core.subpopulations.shared import Place, Shared, StatisticContrast
+from collections.abc import Iterable
+
+from modeldiff_core.subpopulations.enrichment import CLASS, TRUE, Enrichment
+from modeldiff_core.subpopulations.shared import Place, Shared, SharedFacts, StatisticContrast
 
 ALPHA = 0.05
 MOST = 4
@@ -18,21 +20,54 @@ WORDS = {
 }
 
 
-def in_words(found: Shared | None) -> list[str]:
-    """Sentences about what is beyond chance (adjusted p ≤ 0.05); one that says so if nothing is."""
+def in_words(found: Shared | SharedFacts | None, lists: int = 1) -> list[str]:
+    """Return sentences about what is beyond chance; one that says so if nothing is.
+
+    lists: how many lists of values, statistics or pixels the whole report has (``families``). A report names nothing
+    with chance 0.95 where members are random: each p is multiplied by their number (Bonferroni). Classes come without
+    a p: members are not drawn one by one, and an algorithm has a class balance of its own, so a class describes an end.
+    """
     if found is None:
         return ["No image lies at this end."]
-    lines = [
-        f"{_said(e)}: {e.inside} of {e.members} ({100 * e.overall:.1f} % of all), {_p(e.p_adjusted)}"
-        for e in found.enrichments
-        if e.p_adjusted <= ALPHA
-    ][:MOST]
+
+    def kept(p: float) -> bool:
+        return p * lists <= ALPHA
+
+    values = [e for e in found.enrichments if e.column != CLASS and kept(e.p_adjusted)]
+    lines = [f"{_counted(e)}, {_p(min(1.0, e.p_adjusted * lists))}" for e in _each_once(values)[:MOST]]
     than = "than other images of the same classes" if found.matched else "than all other images"
-    telling = sorted((s for s in found.statistics if s.p_adjusted <= ALPHA), key=lambda s: (s.p_adjusted, -_clear(s)))
-    lines += [f"{_direction(s)} {than}, {_p(s.p_adjusted)}" for s in telling[:MOST]]
-    if found.place is not None and found.place.p_adjusted <= ALPHA:
-        lines.append(_place(found.place))
-    return lines or ["Nothing that was looked at is shared beyond chance."]
+    telling = sorted(
+        (s for s in found.statistics if kept(s.p_adjusted)), key=lambda s: (s.p_adjusted, -_clear(s))
+    )
+    told = [f"{_direction(s)} {than}, {_p(min(1.0, s.p_adjusted * lists))}" for s in telling[:MOST]]
+    if found.place is not None and kept(found.place.p_adjusted):
+        told.append(_place(found.place))
+    classes = [_counted(e) for e in found.enrichments if e.column == CLASS and e.p_adjusted <= ALPHA][:MOST]
+    if not lines and not told:
+        told = [f"Nothing {'else ' if classes else ''}that was looked at is shared beyond chance."]
+    return [*lines, *classes, *told]
+
+
+def families(found: Iterable[Shared | SharedFacts | None]) -> int:
+    """Return in how many lists something was tested: of values, of statistics, of pixels, for each end."""
+    counts = (
+        any(e.column != CLASS for e in one.enrichments) + bool(one.statistics) + (one.place is not None)
+        for one in found
+        if one is not None
+    )
+    return max(1, sum(counts))
+
+
+def _each_once(values: list[Enrichment]) -> list[Enrichment]:
+    """Of a column of whole numbers keep either single values or quarters, whichever is more surprising."""
+    kinds: dict[str, bool] = {}
+    for one in values:
+        kinds.setdefault(one.column, one.interval)
+    return [one for one in values if kinds[one.column] == one.interval]
+
+
+def _counted(e: Enrichment) -> str:
+    return f"{_said(e)}: {e.inside} of {e.members} ({100 * e.overall:.1f} % of all)"
 
 
 def _said(enrichment: Enrichment) -> str:

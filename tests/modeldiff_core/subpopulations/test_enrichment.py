@@ -22,42 +22,101 @@ def table(members: np.ndarray, has: np.ndarray) -> list[list[int]]:
     ]
 
 
-def test_each_value_is_tested_as_fisher_would_and_corrected_over_all() -> None:
+def within_classes(members: np.ndarray, has: np.ndarray) -> float:
+    """Chance of as many members with a value, by summing over every way to spread them over the classes."""
+    chances = {0: 1.0}
+    for c in range(4):
+        own = LABELS == c
+        law = stats.hypergeom(own.sum(), (own & has).sum(), (own & members).sum())
+        after: dict[int, float] = {}
+        for so_far, chance in chances.items():
+            for k in range((own & members).sum() + 1):
+                after[so_far + k] = after.get(so_far + k, 0) + chance * law.pmf(k)
+        chances = after
+    return sum(chance for k, chance in chances.items() if k >= (members & has).sum())
+
+
+def test_each_value_is_tested_within_classes_and_corrected_over_all() -> None:
     place = np.array(["sea", "land"])[(np.arange(N) // 4) % 2]
     found = enrichments(MEMBERS, LABELS, CLASSES, {"planted": PLANTED, "place": place})
+    columns = {"class": np.array(CLASSES)[LABELS], "planted": np.where(PLANTED, "yes", "no"), "place": place}
     assert {(e.column, e.value) for e in found} == {
         *(("class", name) for name in CLASSES),
         ("planted", "yes"),
         ("place", "sea"),
         ("place", "land"),
     }
-    columns = {"class": np.array(CLASSES)[LABELS], "planted": np.where(PLANTED, "yes", "no"), "place": place}
-    ps = []
     for e in found:
         has = columns[e.column] == e.value
-        expected = stats.fisher_exact(table(MEMBERS, has), alternative="greater").pvalue
-        assert e.p == pytest.approx(expected)
+        fisher = stats.fisher_exact(table(MEMBERS, has), alternative="greater").pvalue
+        assert e.p == pytest.approx(fisher if e.column == "class" else within_classes(MEMBERS, has))
         assert (e.inside, e.members, e.everywhere, e.examples) == ((MEMBERS & has).sum(), 10, has.sum(), N)
-        ps.append(expected)
+    values, classes = ([e for e in found if (e.column == "class") == of] for of in (False, True))
     assert found[0].column == "planted"
     assert found[0].inside == 7
-    assert found[0].p < 1e-5
-    assert ps == sorted(ps)
-    running = 0.0
-    for rank, e in enumerate(found):
-        running = max(running, min(1.0, ps[rank] * (len(ps) - rank)))
-        assert e.p_adjusted == pytest.approx(running)
+    assert found[0].p < 1e-3
+    for family in (values, classes):
+        ps = [e.p for e in family]
+        assert ps == sorted(ps)
+        running = 0.0
+        for rank, e in enumerate(family):
+            running = max(running, min(1.0, ps[rank] * (len(ps) - rank)))
+            assert e.p_adjusted == pytest.approx(running)
+
+
+def test_without_classes_it_is_fishers_test() -> None:
+    place = np.array(["sea", "land"])[(np.arange(N) // 4) % 2]
+    found = enrichments(MEMBERS, None, (), {"planted": PLANTED, "place": place})
+    assert len(found) == 3
+    for e in found:
+        has = PLANTED if e.column == "planted" else place == e.value
+        assert e.p == pytest.approx(stats.fisher_exact(table(MEMBERS, has), alternative="greater").pvalue)
+
+
+def test_a_column_that_only_follows_the_class_is_not_found() -> None:
+    """A flag of 90 % of the ants and 10 % of the others, and members who are random ants: it was named every time."""
+    rng = np.random.default_rng(3)
+    ants = np.flatnonzero(LABELS == 0)
+    flag = rng.random(N) < np.where(LABELS == 0, 0.9, 0.1)
+    alarms = 0
+    for _ in range(200):
+        members = np.zeros(N, dtype=bool)
+        members[rng.permutation(ants)[:20]] = True
+        found = enrichments(members, LABELS, CLASSES, {"flag": flag})
+        alarms += any(e.column == "flag" and e.p_adjusted <= 0.05 for e in found)
+    assert alarms <= 20
+    members = LABELS == 0
+    members[ants[20:]] = False
+    real = flag & ~members
+    assert enrichments(real & (LABELS == 0) | members, LABELS, CLASSES, {"flag": flag})[0].column == "class"
+
+
+def test_whole_numbers_may_be_codes_or_quantities() -> None:
+    """A hospital numbered 7 of 25 is named by its number, a large age by its quarter, also where one is unknown."""
+    rng = np.random.default_rng(4)
+    hospital, age = rng.integers(0, 25, N), rng.integers(20, 90, N)
+    of_seven = (hospital == 7) | (np.arange(N) < 4)
+    for column in (hospital, np.where(np.arange(N) == 150, np.nan, hospital)):
+        found = enrichments(of_seven, LABELS, CLASSES, {"hospital": column})
+        assert (found[0].column, found[0].value, found[0].interval) == ("hospital", "7", False)
+    found = enrichments(age > 75, LABELS, CLASSES, {"age": age})
+    assert found[0].interval
+    assert found[0].value.startswith("> ")
 
 
 def test_values_that_could_not_be_found_do_not_cost_correction() -> None:
+    """A name held by one member of 10 in 200 has p = 0.05: it was tested 200 times over, and the flag paid for it."""
     names = np.array([f"image {n}" for n in range(N)])
-    alone = enrichments(MEMBERS, LABELS, CLASSES, {"planted": PLANTED})
-    with_names = enrichments(MEMBERS, LABELS, CLASSES, {"planted": PLANTED, "file": names})
-    assert len(alone) == 5
-    # A name held by one of 10 members of 200 has p = 0.05 at least, so it is tested; with 11 members it cannot be.
-    assert [e for e in with_names if e.column != "file"] != []
-    more = MEMBERS | (np.arange(N) == 2)
-    assert [e.column for e in enrichments(more, LABELS, CLASSES, {"file": names})].count("file") == 0
+    for members in (MEMBERS, MEMBERS | (np.arange(N) == 2)):
+        alone = enrichments(members, None, (), {"planted": PLANTED})
+        assert len(alone) == 1
+        assert enrichments(members, None, (), {"planted": PLANTED, "file": names}) == alone
+        numbered = enrichments(members, None, (), {"number": np.arange(N)})
+        assert all(e.interval for e in numbered), "a number that nobody shares is a quantity alone"
+    flag = np.isin(np.arange(N), [0, 4, 30, 40, 50, 60, 70, 80])
+    (alone,) = enrichments(MEMBERS, None, (), {"flag": flag})
+    assert 0.01 < alone.p_adjusted < 0.1
+    assert alone in enrichments(MEMBERS, None, (), {"flag": flag, "file": names})
 
 
 def test_many_numbers_are_cut_at_quartiles_and_masks_are_no_category() -> None:
