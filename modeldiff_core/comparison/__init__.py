@@ -10,15 +10,15 @@ from modeldiff_core.comparison.permutation import (
     common_fits,
     permuted_differences,
 )
-from modeldiff_core.comparison.power import NEAR, models_needed
+from modeldiff_core.comparison.power import ModelsNeeded, models_needed
 from modeldiff_core.comparison.residuals import residual, similarity
 from modeldiff_core.comparison.subpopulations import extremes
 
 __all__ = [
-    "NEAR",
     "CommonFits",
     "CrossFit",
     "Method",
+    "ModelsNeeded",
     "Pairs",
     "ResidualPCA",
     "common_fits",

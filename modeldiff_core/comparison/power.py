@@ -1,12 +1,25 @@
 """Power: how many models a difference would take to stand out from chance."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtri
 
-NEAR = 0.25
-"""Largest p, not adjusted, of a direction that just misses."""
+SURE = 0.8
+"""Chance with which a number of models that is told is enough."""
+
+
+@dataclass(frozen=True)
+class ModelsNeeded:
+    """Models with which a difference would stand out in 80 % of repetitions.
+
+    models: enough for the least difference that the data allow. likely: enough for the difference as it was measured.
+    """
+
+    models: int
+    likely: int
 
 
 def critical_difference(null: Float[np.ndarray, " draws"], tests: int, significance: float) -> float | None:
@@ -20,14 +33,23 @@ def critical_difference(null: Float[np.ndarray, " draws"], tests: int, significa
 
 def models_needed(
     difference: float, null: Float[np.ndarray, " draws"], models: int, tests: int, significance: float
-) -> int | None:
-    """Models with which a difference of this size is as large as what chance must not reach: m·(c/d)².
+) -> ModelsNeeded | None:
+    """Return the models of each algorithm with which a difference of variance stands out; None if that cannot be told.
 
-    c is the critical difference, which falls at least as fast as 1/√m, since a cross-fitted variance is quadratic in
-    datamodels whose errors do; so the number is an upper estimate of what finds it in half of all repetitions.
-    None for a difference that is not above zero, and where there are too few draws.
+    q is the difference that chance reaches in any of the `tests` directions with chance 1 − SURE, c the one that it
+    must not reach, s the null's standard deviation. The true difference is at least d − q with chance SURE, also of the
+    best of all directions; at zero or below nothing can be told. A difference t stands out in 80 % of repetitions with
+    m′ models where t ≥ (c + 0.84·s)·√(m/m′): both fall at least as fast as 1/√m′, since a cross-fitted variance is
+    quadratic in datamodels whose errors do. So m′ = m·((c + 0.84·s)/t)², at t = d − q and, as the likely number, t = d.
+    None where draws are too few for any p to be small enough.
     """
     critical = critical_difference(null, tests, significance)
-    if critical is None or difference <= 0:
+    by_chance = critical_difference(null, tests, 1 - SURE)
+    if critical is None or by_chance is None or difference <= by_chance:
         return None
-    return math.ceil(models * max(1.0, critical / difference) ** 2)
+    reached = critical + float(ndtri(SURE)) * float(null.std())
+
+    def enough(true: float) -> int:
+        return math.ceil(models * max(1.0, reached / true) ** 2)
+
+    return ModelsNeeded(enough(difference - by_chance), enough(difference))

@@ -4,6 +4,7 @@ from modeldiff_core.statistics.contrast import Contrast, within_classes
 from modeldiff_core.statistics.correlation import correlation
 from modeldiff_core.statistics.exchange import exchanged, p_values
 from modeldiff_core.statistics.multiplicity import holm
+from modeldiff_core.statistics.participation import participation, unseen_share
 from modeldiff_core.statistics.ranks import average_ranks, rank_correlation
 from modeldiff_core.statistics.two_way import Difference, Interval, difference_test, two_way_interval
 
@@ -17,7 +18,9 @@ __all__ = [
     "exchanged",
     "holm",
     "p_values",
+    "participation",
     "rank_correlation",
     "two_way_interval",
+    "unseen_share",
     "within_classes",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison import NEAR, extremes, models_needed
+from modeldiff_core.comparison import extremes, models_needed
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.noticed import about_matrices
@@ -194,15 +194,16 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
 def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
     """Return the ``directions`` of summary.json with ``models_needed``.
 
-    That is how many models would make a direction significant that just misses (see ``comparison.power``), else None.
+    That is how many models would make a direction that is not significant stand out in 80 % of repetitions, None where
+    it cannot be told (see ``comparison.power``).
     """
     entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)
     for entry in entries:
         entry["models_needed"] = None
-        if not entry["significant"] and entry["null_p"] <= NEAR:
+        if not entry["significant"]:
             first, second = entry["side"].split("-")
             difference = entry["explained_variance"][first] - entry["explained_variance"][second]
             needed = models_needed(difference, findings.null, models, len(entries), settings.significance)
-            entry["models_needed"] = needed
+            entry["models_needed"] = None if needed is None else needed.models
     return entries

@@ -178,3 +178,54 @@ def test_holm_by_hand() -> None:
     np.testing.assert_allclose(holm(np.array([0.6, 0.02, 0.5])), [1.0, 0.06, 1.0])
     np.testing.assert_allclose(holm(np.array([0.3])), [0.3])
     assert holm(np.array([])).shape == (0,)
+
+
+def test_pairs_that_share_their_seeds_are_compared_as_pairs() -> None:
+    """What a seed does to both cancels: the interval of independent models is wider than it needs to be."""
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(RUNS):
+        seeds = 0.1 * rng.normal(size=(MODELS, 1)) + 0.1 * rng.normal(size=(MODELS, 60))
+        a, b = (seeds + draw(rng, (0.005, 0.0, 0.01), images=60) for _ in range(2))
+        found.append((difference_test(a, b), difference_test(a, b, models="paired")))
+    widths = [apart.high - apart.low for apart, _ in found], [pair.high - pair.low for _, pair in found]
+    assert np.median(widths[0]) > 6 * np.median(widths[1])
+    assert_share(sum(pair.low <= 0 <= pair.high for _, pair in found), 0.95)
+    assert stats.kstest([pair.p for _, pair in found], "uniform").pvalue > SMALLEST_P
+    assert all(apart.mean == pytest.approx(pair.mean) for apart, pair in found)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_pairs_that_share_nothing_err_no_more(regime: str) -> None:
+    rng = np.random.default_rng(8)
+    found = [difference_test(*(draw(rng, REGIMES[regime]) for _ in "ab"), models="paired") for _ in range(RUNS)]
+    assert sum(pair.p <= 0.05 for pair in found) <= stats.binom(RUNS, 0.05).ppf(1 - SMALLEST_P)
+
+
+@pytest.mark.parametrize(("models", "way"), [(2, "independent"), (3, "independent"), (2, "paired"), (4, "paired")])
+def test_few_models_find_nothing_in_many_tests_of_no_difference(models: int, way: str) -> None:
+    """Satterthwaite's degrees of freedom alone let one of 12 tests win in up to 20 % of families."""
+    rng = np.random.default_rng(9)
+    alarms = 0
+    for _ in range(60):
+        ps = []
+        for _ in range(12):
+            a, b = (draw(rng, (0.05, 0.1, 0.05), models, 40) for _ in range(2))
+            ps.append(difference_test(a, b, models=way).p)
+        alarms += bool(holm(np.array(ps)).min() <= 0.05)
+    assert alarms <= 8
+
+
+def test_few_models_that_hardly_vary_find_a_difference() -> None:
+    rng = np.random.default_rng(10)
+    a, b = (draw(rng, (1e-6, 0.05, 1e-6), 2, 100) for _ in range(2))
+    found = difference_test(a + 0.3, b)
+    assert found.p < 1e-3
+    assert found.low < found.mean < found.high
+    level = difference_test(a + 0.3, b, level=1 - found.p)
+    assert level.low == pytest.approx(0, abs=1e-6)
+
+
+def test_pairs_of_different_numbers_are_refused() -> None:
+    with pytest.raises(ConfigError, match="as many models of B as of A"):
+        difference_test(np.zeros((3, 4)), np.zeros((2, 4)), models="paired")
