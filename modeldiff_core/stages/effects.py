@@ -1,6 +1,7 @@
 """Stage: the effect of one transformation on the full-data models of one training."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -103,6 +104,12 @@ def full_models(training: Training, models: int) -> tuple[Reference, ...]:
     """Return the shards of the first full-data models of a training."""
     responses = FullModels(training)
     return tuple(responses.reference(i) for i in range(shards_of(models, responses.shard_size)))
+
+
+def pairing(trainings: tuple[Training, Training]) -> Literal["independent", "paired"]:
+    """Return 'paired' where A's and B's full-data models of one number share a seed, as they do by default."""
+    a, b = (training.algorithm.seed for training in trainings)
+    return "paired" if a == b else "independent"
 
 
 def check_images(store: ObjectStore, spec: Effect) -> None:

@@ -15,8 +15,8 @@ from modeldiff_core.stages.regression import Regression, replicates_of
 from modeldiff_core.store import MarginMatrix, ObjectStore, write_record
 from modeldiff_core.study import Training
 
-VERSION = 2
-VERSION_ALONE = 3
+VERSION = 4
+VERSION_ALONE = 5
 """Version of the scores of margins without full-data models."""
 
 

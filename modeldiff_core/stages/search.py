@@ -11,7 +11,7 @@ from modeldiff_core.identity import plain
 from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Tensors, refer
 from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.directions import FOLDER, Pair
-from modeldiff_core.stages.effects import full_models
+from modeldiff_core.stages.effects import full_models, pairing
 from modeldiff_core.stages.enrichment import Description
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import StudyConfig, Training
@@ -204,7 +204,7 @@ def read_finalists(store: ObjectStore, spec: Search) -> list[Measured]:
     found = []
     for at, test in enumerate(_tests(a.facts["tests"])):
         of_a, of_b = (Changes(x.arrays[f"{at}.probability"], x.arrays[f"{at}.margin"]) for x in (a, b))
-        found.append(read(test, of_a, of_b, spec.effects.level))
+        found.append(read(test, of_a, of_b, spec.effects.level, pairing(spec.trainings)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -40,8 +41,13 @@ class Judged:
     distinguishing: bool
 
 
-def read(test: TransformationTest, a: Changes, b: Changes, level: float) -> Measured:
-    """Two-way intervals of A's and B's effects, and tests of their difference, at every intensity."""
+def read(
+    test: TransformationTest, a: Changes, b: Changes, level: float, models: Literal["independent", "paired"]
+) -> Measured:
+    """Return two-way intervals of A's and B's effects, and tests of their difference, at every intensity.
+
+    models: 'paired' where model m of A and of B were trained from one seed (see `difference_test`).
+    """
 
     def reading(
         of_a: Float[np.ndarray, "intensities models_a images"], of_b: Float[np.ndarray, "intensities models_b images"]
@@ -49,7 +55,7 @@ def read(test: TransformationTest, a: Changes, b: Changes, level: float) -> Meas
         return Reading(
             tuple(two_way_interval(x, level=level) for x in of_a),
             tuple(two_way_interval(x, level=level) for x in of_b),
-            tuple(difference_test(x, y, level=level) for x, y in zip(of_a, of_b, strict=True)),
+            tuple(difference_test(x, y, level=level, models=models) for x, y in zip(of_a, of_b, strict=True)),
         )
 
     images = a.probability.shape[2]

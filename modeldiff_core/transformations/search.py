@@ -6,7 +6,7 @@ with the same models, or the best of many candidates would look real where nothi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,6 +23,8 @@ from modeldiff_core.transformations.proposals import propose
 
 LEAST_MODELS = 4
 """Two models of each algorithm in each half."""
+FEW_MODELS = 8
+"""With fewer, tests of the confirming half allow for a variance of models that is hardly known, and confirm little."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.noticed import about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
-from modeldiff_core.stages.effects import read_changes
+from modeldiff_core.stages.effects import pairing, read_changes
 from modeldiff_core.stages.enrichment import Description, EndDescription, Ends, read_description
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
@@ -149,9 +149,9 @@ def descriptions(comparison: Comparison, entries: Sequence[Mapping[str, Any]]) -
 
 def _measured(store: ObjectStore, comparison: Comparison) -> list[Measured]:
     """Return the study's own transformations as A's and B's full-data models see them."""
-    level = comparison.study.effects.level
+    level, models = comparison.study.effects.level, pairing(comparison.trainings)
     return [
-        read(of_a.test, read_changes(store, of_a), read_changes(store, of_b), level)
+        read(of_a.test, read_changes(store, of_a), read_changes(store, of_b), level, models)
         for of_a, of_b in comparison.effects()
     ]
 
