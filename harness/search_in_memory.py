@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -32,13 +33,15 @@ from modeldiff_core.transformations.search import (
 class Subjects:
     """What transformations are tried on: full-data models of both algorithms, and all test examples.
 
-    a, b: in any number of groups, `models` of each algorithm in all.
+    a, b: in any number of groups, `models` of each algorithm in all. pairing: whether model m of A and of B were trained
+    from one seed.
     """
 
     a: Sequence[TrainedModels]
     b: Sequence[TrainedModels]
     models: int
     targets: Examples
+    pairing: Literal["independent", "paired"] = "independent"
 
     def changes(
         self,
@@ -75,7 +78,7 @@ def confirm(
 ) -> tuple[Judged, ...]:
     """Return the effects of the tests on the other half of the images and models, with p adjusted over the tests."""
     found = zip(tests, *subjects.changes(tests, 1, settings, effects), strict=True)
-    return judge([read(test, of_a, of_b, effects.level) for test, of_a, of_b in found], effects)
+    return judge([read(test, of_a, of_b, effects, subjects.pairing) for test, of_a, of_b in found], effects)
 
 
 def search(

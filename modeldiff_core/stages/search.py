@@ -204,7 +204,7 @@ def read_finalists(store: ObjectStore, spec: Search) -> list[Measured]:
     found = []
     for at, test in enumerate(_tests(a.facts["tests"])):
         of_a, of_b = (Changes(x.arrays[f"{at}.probability"], x.arrays[f"{at}.margin"]) for x in (a, b))
-        found.append(read(test, of_a, of_b, spec.effects.level, pairing(spec.trainings)))
+        found.append(read(test, of_a, of_b, spec.effects, pairing(spec.trainings)))
     return found
 
 

@@ -6,7 +6,7 @@ with the same models, or the best of many candidates would look real where nothi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int

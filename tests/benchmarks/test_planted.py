@@ -110,7 +110,7 @@ def test_the_rule_of_the_search() -> None:
         measured = []
         for test in tests:
             a_changes, b_changes = (measure_tests(m, made.test, [test], EFFECTS)[0] for m in (of.a, of.b))
-            measured.append(read(test, a_changes, b_changes, 0.95, "independent"))
+            measured.append(read(test, a_changes, b_changes, EFFECTS, "independent"))
         cue = found_cue(of, made, truth.planting, judge(measured, EFFECTS))
         assert cue["class"] == 3
         if not b:

@@ -149,9 +149,9 @@ def descriptions(comparison: Comparison, entries: Sequence[Mapping[str, Any]]) -
 
 def _measured(store: ObjectStore, comparison: Comparison) -> list[Measured]:
     """Return the study's own transformations as A's and B's full-data models see them."""
-    level, models = comparison.study.effects.level, pairing(comparison.trainings)
+    settings, models = comparison.study.effects, pairing(comparison.trainings)
     return [
-        read(of_a.test, read_changes(store, of_a), read_changes(store, of_b), level, models)
+        read(of_a.test, read_changes(store, of_a), read_changes(store, of_b), settings, models)
         for of_a, of_b in comparison.effects()
     ]
 
