@@ -5,7 +5,7 @@ the images are a sample: change[m, i] = μ + a_m + b_i + e_mi with independent p
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 from typing import Literal
 
 import numpy as np
@@ -28,6 +28,9 @@ With fewer, that variance is little more than a guess, and of many tests those w
 simulated null studies of 24 tests adjusted by Holm, 29 % found something with 3 pairs of models, 17 % with 3 models of
 each that were not paired (``benchmarks/effect_tests.py``).
 """
+
+LEAST_P = 1e-100
+"""No smaller p is looked for."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,7 @@ class _Spread:
 
     def half_width(self, level: float) -> float:
         """Return half of the interval's width."""
-        if self.error == 0:
-            return 0.0
-        upper = (1 + level) / 2
-        if not self.parts:
-            return self.error * float(stdtrit(self.freedom, upper))
-        return sqrt(sum(float(stdtrit(freedom, upper)) ** 2 * variance for variance, freedom in self.parts))
+        return self._beyond((1 - level) / 2)
 
     def p(self, distance: float) -> float:
         """Return the two-sided chance that a mean is off by so much or more."""
@@ -116,9 +114,18 @@ class _Spread:
             return float(distance == 0)
         if not self.parts:
             return 2 * float(stdtr(self.freedom, -distance / self.error))
-        if self.half_width(0.0) >= distance:
-            return 1.0
-        return float(brentq(lambda p: self.half_width(1 - p) - distance, 1e-16, 1.0, xtol=1e-18, rtol=1e-10))
+        if self._beyond(0.5) >= distance or self._beyond(LEAST_P / 2) <= distance:
+            return 1.0 if self._beyond(0.5) >= distance else LEAST_P
+        found = brentq(lambda log_p: self._beyond(np.exp(log_p) / 2) - distance, np.log(LEAST_P), 0.0, rtol=1e-10)
+        return float(np.exp(found))
+
+    def _beyond(self, tail: float) -> float:
+        """Return the distance that a mean is beyond, on one side, with that chance."""
+        if self.error == 0:
+            return 0.0
+        if not self.parts:
+            return -self.error * float(stdtrit(self.freedom, tail))
+        return hypot(*(float(stdtrit(freedom, tail)) * sqrt(variance) for variance, freedom in self.parts if variance))
 
 
 def _spread(by_image: Float[np.ndarray, " images"], *samples: _Sample) -> _Spread:
