@@ -62,9 +62,7 @@ def agreement(
     return Agreement(*intervals, (1 + reached) / (1 + EXCHANGES))
 
 
-def _shares(
-    same: Float[np.ndarray, "models models"], in_a: Bool[np.ndarray, " models"]
-) -> Float[np.ndarray, "4"]:
+def _shares(same: Float[np.ndarray, "models models"], in_a: Bool[np.ndarray, " models"]) -> Float[np.ndarray, "4"]:
     """Return agreement within A, within B, between them, and beyond, from that of every two models."""
     first, second = in_a.astype(np.float64), 1.0 - in_a
     sizes = first.sum(), second.sum()

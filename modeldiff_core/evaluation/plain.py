@@ -88,7 +88,9 @@ def plain_differences(
             rows.append(_measured("accuracy", group, "share", *(x[:, inside] for x in right), setting))
     adjusted = holm(np.array([row.difference.p for row in rows]))
     quantities = tuple(replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))
-    return PlainDifferences(quantities, agreement(a.argmax(2), b.argmax(2), setting.pairing, setting.level, setting.seed))
+    return PlainDifferences(
+        quantities, agreement(a.argmax(2), b.argmax(2), setting.pairing, setting.level, setting.seed)
+    )
 
 
 Values = Float[np.ndarray, "models targets"]

@@ -55,6 +55,9 @@ class DirectionView:
     stability: str
     overlap: str
     models_needed: str
+    carried: str
+    carriers: str
+    copies: list[str]
     targets: list[EndView]
     train: list[EndView]
     shown: bool
@@ -102,7 +105,10 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         found=("yes" if direction.significant else "no") if facts.calibrated else ABSENT,
         stability=number(direction.stability),
         overlap=number(direction.overlap),
-        models_needed=ABSENT if direction.models_needed is None else f"{direction.models_needed:,}",
+        models_needed=_needed(facts, direction),
+        carried=_carried(direction, facts),
+        carriers=f"{number(direction.carried_targets, 0)} / {number(direction.carried_train, 0)}",
+        copies=list(direction.copies),
         targets=_ends(direction, facts, "targets") if shown else [],
         train=_ends(direction, facts, "train") if shown else [],
         shown=shown,
@@ -153,3 +159,22 @@ def direction_sheets(facts: ReportFacts) -> Iterator[tuple[str, bytes]]:
         under_a, under_b = variance(direction.variance_a), variance(direction.variance_b)
         title = f"Direction {name}: variance {under_a} under A, {under_b} under B"
         yield from sheet(f"figures/{direction_stem(direction.side, direction.index)}", title, rows).items()
+
+
+def _needed(facts: ReportFacts, direction: DirectionFacts) -> str:
+    """Return the models that a direction needs to stand out, or that they cannot be told where it was tested."""
+    if direction.models_needed is not None:
+        return f"{direction.models_needed:,}"
+    return "cannot be told" if facts.calibrated and not direction.significant else ABSENT
+
+
+def _carried(direction: DirectionFacts, facts: ReportFacts) -> str:
+    """Return by how many test and training examples a direction is carried, in words; empty where it is not known."""
+    if not math.isfinite(direction.carried_targets):
+        return ""
+    kind = "example" if facts.targets.images is None else "image"
+    said = [
+        f"one {part} {kind}" if count < 1.5 else f"about {count:.0f} {part} {kind}s"
+        for part, count in (("test", direction.carried_targets), ("training", direction.carried_train))
+    ]
+    return f"It is carried by {said[0]} and {said[1]} (participation numbers)."

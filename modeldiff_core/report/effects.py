@@ -11,7 +11,7 @@ from modeldiff_core.report.facts import CurveFacts, EffectFacts, ReportFacts
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.report.galleries import Row, sheet
 from modeldiff_core.report.images import image_uri, is_pixel_art
-from modeldiff_core.report.words import margins, points, probability, slug
+from modeldiff_core.report.words import margins, number, points, probability, slug
 
 PAIRS = 6  # images shown without and with the transformation
 
@@ -36,6 +36,8 @@ class EffectView:
     whose: str
     intensity: str
     distinguishing: bool
+    answer: str
+    why: list[str]
     a: str
     b: str
     difference: str
@@ -71,6 +73,8 @@ def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...]) -> Eff
         whose="own class" if effect.class_name is None else f"class {effect.class_name}",
         intensity=f"{effect.intensities[full]:g}",
         distinguishing=effect.distinguishing,
+        answer=effect.verdict.answer if effect.verdict else "",
+        why=_why(effect),
         a=points(*at_full(effect.a)),
         b=points(*at_full(effect.b)),
         difference=points(effect.difference, effect.difference_low, effect.difference_high),
@@ -90,6 +94,37 @@ def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...]) -> Eff
             if _shown(effect)
         ],
     )
+
+
+FEW_CARRIERS = 6
+"""Images that carry an effect below which Student's interval over images is too narrow."""
+
+
+def _why(effect: EffectFacts) -> list[str]:
+    """Return sentences about the answer: what was shown or not, how single images move, what would decide."""
+    known = effect.verdict
+    if known is None:
+        return []
+    low, high = ([number(end, 1, signed=True, scale=100) for end in ends] for ends in (known.low, known.high))
+    sizes = [number(size, 1, scale=100) for size in known.magnitude]
+    said = [
+        f"{known.why[:1].upper()}{known.why[1:]}: A lies in [{low[0]}, {high[0]}] points, B in [{low[1]}, {high[1]}], each "
+        f"end wrong with the chance of a test; single images move by {sizes[0]} and {sizes[1]} points on average."
+    ]
+    if known.answer == "undecided" and known.models is not None and known.images is not None:
+        said.append(f"About {known.models:,} models of each and {known.images:,} images would decide.")
+    elif known.answer == "undecided":
+        said.append("How many models or images would decide cannot be told.")
+    for name, carriers, interval in zip("AB", known.carriers, (effect.a, effect.b), strict=True):
+        full = int(np.argmax(effect.intensities))
+        if carriers < FEW_CARRIERS and interval.high[full] > interval.low[full]:
+            many = "one image" if carriers < 1.5 else f"about {carriers:.0f} images"
+            said.append(f"The effect on {name} sits in {many}, so its interval may be too narrow.")
+    said.append(
+        f"With {effect.images:,} images, a kind of image that makes up to {number(known.unseen, 1, scale=100)} % of all may "
+        "not be among them."
+    )
+    return said
 
 
 def _stem(effect: EffectFacts, at: int) -> str:

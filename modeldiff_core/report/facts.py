@@ -23,6 +23,7 @@ class AlgorithmFacts:
     """One of the two algorithms: what it is, how many models, how good, how well its datamodels predict.
 
     left_out: models that were screened out although their margins are finite.
+    lds_mean: the linear datamodeling score without the bias of few held-out models; lds_low, lds_high are about it.
     """
 
     name: str
@@ -40,7 +41,10 @@ class AlgorithmFacts:
 
 @dataclass(frozen=True)
 class EstimatorScore:
-    """How well one estimator's attributions predict one algorithm's unseen models; seconds: NaN if nobody measured."""
+    """How well one estimator's attributions predict one algorithm's unseen models, without the bias of few of them.
+
+    seconds: NaN if nobody measured.
+    """
 
     mean: float
     low: float
@@ -82,7 +86,9 @@ class DirectionFacts:
     over all directions, which decides what is significant. stability: |cosine| between the direction's versions from
     two disjoint halves of the models.
     overlap: share of the subpopulation that those versions have in common. models_needed: models with which a direction
-    that just misses would stand out.
+    that is not significant would stand out in 80 % of repetitions, None where that cannot be told. carried_targets,
+    carried_train: how many examples carry it (participation numbers). copies: sentences about the furthest training
+    examples that are copies of test images.
     """
 
     side: Side
@@ -100,6 +106,9 @@ class DirectionFacts:
     ends: Mapping[tuple[str, str], EndFacts] = field(default_factory=dict)
     overlap: float = math.nan
     models_needed: int | None = None
+    carried_targets: float = math.nan
+    carried_train: float = math.nan
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,26 @@ class CurveFacts:
     effect: Float[np.ndarray, " intensities"]
     low: Float[np.ndarray, " intensities"]
     high: Float[np.ndarray, " intensities"]
+
+
+@dataclass(frozen=True)
+class VerdictFacts:
+    """Whether a transformation distinguishes: the answer, why, and what would decide an undecided one.
+
+    low, high: by algorithm, ends of its effect on the probability, each wrong with chance alpha. magnitude: mean size of
+    an image's change. carriers: images that carry the effect (participation number). unseen: largest share of images
+    of a kind that may be missing among those measured.
+    """
+
+    answer: str
+    why: str
+    models: int | None
+    images: int | None
+    low: tuple[float, float]
+    high: tuple[float, float]
+    magnitude: tuple[float, float]
+    carriers: tuple[float, float]
+    unseen: float
 
 
 @dataclass(frozen=True)
@@ -140,6 +169,7 @@ class EffectFacts:
     margin_difference_high: float
     margin_p_adjusted: float
     along: str = ""
+    verdict: VerdictFacts | None = None
 
 
 @dataclass(frozen=True)

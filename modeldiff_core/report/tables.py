@@ -63,6 +63,8 @@ def _direction(one: DirectionFacts) -> dict[str, object]:
         "overlap": one.overlap,
         "significant": one.significant,
         "models_needed": one.models_needed,
+        "carried_by_targets": one.carried_targets,
+        "carried_by_train": one.carried_train,
     }
 
 
@@ -90,6 +92,7 @@ def _effect(one: EffectFacts) -> Iterator[dict[str, object]]:
             **(tested if intensity == full else dict.fromkeys(tested)),
             "images": one.images,
             "distinguishing": one.distinguishing and intensity == full,
+            "answer": one.verdict.answer if one.verdict and intensity == full else None,
         }
 
 

@@ -143,7 +143,9 @@ def _statistics(
 
 
 def _chances(
-    values: Num[np.ndarray, "examples *shape"], members: Bool[np.ndarray, " examples"], labels: Int[np.ndarray, " examples"]
+    values: Num[np.ndarray, "examples *shape"],
+    members: Bool[np.ndarray, " examples"],
+    labels: Int[np.ndarray, " examples"],
 ) -> Float[np.ndarray, "*shape"]:
     """Return p adjusted over the values (see `exchanged`): of few draws where even those leave no chance, else of many.
 

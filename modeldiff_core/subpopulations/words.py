@@ -36,9 +36,7 @@ def in_words(found: Shared | SharedFacts | None, lists: int = 1) -> list[str]:
     values = [e for e in found.enrichments if e.column != CLASS and kept(e.p_adjusted)]
     lines = [f"{_counted(e)}, {_p(min(1.0, e.p_adjusted * lists))}" for e in _each_once(values)[:MOST]]
     than = "than other images of the same classes" if found.matched else "than all other images"
-    telling = sorted(
-        (s for s in found.statistics if kept(s.p_adjusted)), key=lambda s: (s.p_adjusted, -_clear(s))
-    )
+    telling = sorted((s for s in found.statistics if kept(s.p_adjusted)), key=lambda s: (s.p_adjusted, -_clear(s)))
     told = [f"{_direction(s)} {than}, {_p(min(1.0, s.p_adjusted * lists))}" for s in telling[:MOST]]
     if found.place is not None and kept(found.place.p_adjusted):
         told.append(_place(found.place))

@@ -188,9 +188,7 @@ def _clears(way: Sequence[_Gap], models: int, images: int, n: int) -> tuple[int,
     return max(found[0] for found in wanted), max(found[1] for found in wanted)
 
 
-def _ways(
-    more: Reaction, less: Reaction, difference: Reaction, margins: Margins, n: int
-) -> Iterator[tuple[_Gap, ...]]:
+def _ways(more: Reaction, less: Reaction, difference: Reaction, margins: Margins, n: int) -> Iterator[tuple[_Gap, ...]]:
     """Yield the gaps to be cleared for each answer that n images can give, whatever groups they may have missed."""
     one_sided, strict = float(ndtri(1 - margins.alpha)) + 0.1, 3.3  # for few models; for p adjusted over many tests
     delta, epsilon = margins.delta, margins.epsilon

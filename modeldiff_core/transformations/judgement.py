@@ -84,9 +84,7 @@ def read(
     reactions = Reactions(
         Reaction.of(of_a, settings.alpha), Reaction.of(of_b, settings.alpha), _difference(of_a, of_b, models, settings)
     )
-    return Measured(
-        test, images, reading(a.probability, b.probability), reading(a.margin, b.margin), reactions
-    )
+    return Measured(test, images, reading(a.probability, b.probability), reading(a.margin, b.margin), reactions)
 
 
 def _difference(

@@ -23,6 +23,8 @@ from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.transformations import SearchSettings
 
 VERSION = 3
+SUMMARY_VERSION = 4
+"""Raised by hand when the same results are summarised differently."""
 LEAST_FITTED = 20
 """Fewest models that a regression is fitted on."""
 UNTESTED = 3
@@ -73,7 +75,7 @@ class AdoptedComparison(Compared):
         asked = self.study.model_dump(include={"comparison", "evaluation_models"}, mode="json")
         settings = plain_settings(asked, self.study.regression)
         known = {"examples": self.behind.fingerprint} if self.behind.fingerprint else {}
-        return digest({"version": VERSION, "sources": self._digests, "settings": settings, **known})
+        return digest({"version": SUMMARY_VERSION, "sources": self._digests, "settings": settings, **known})
 
     @property
     def sides(self) -> dict[str, Stored]:

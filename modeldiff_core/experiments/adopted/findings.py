@@ -6,10 +6,16 @@ from typing import Any
 
 from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
-from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores, read_directions
+from modeldiff_core.experiments.compare.findings import (
+    Findings,
+    carriers,
+    entries_with_power,
+    estimator_scores,
+    read_descriptions,
+    read_directions,
+)
 from modeldiff_core.experiments.compare.noticed import about_matrices, about_opposed, about_own_class
 from modeldiff_core.stages.directions import SIDES
-from modeldiff_core.stages.enrichment import read_description
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.stages.score import Score
 from modeldiff_core.store import ObjectStore, read_record
@@ -19,7 +25,7 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
     """Return everything that was found, checked; of ready attributions that is directions and their ends."""
     findings = _measured(store, comparison)
     ends = comparison.described(entries_of(comparison, findings))
-    descriptions = tuple((one, read_description(store, one)) for one in ends)
+    descriptions = read_descriptions(store, ends)
     return replace(findings, descriptions=descriptions, noticed=tuple(_noticed(store, comparison, findings)))
 
 
@@ -82,6 +88,7 @@ def _untested_entries(comparison: AdoptedComparison, arrays: Any) -> list[dict[s
                     "top_targets": most.tolist(),
                     "bottom_targets": least.tolist(),
                     "top_train": extremes(direction, top)[0].tolist(),
+                    "carried_by": carriers(arrays, side, i),
                 }
             )
     return entries

@@ -49,7 +49,7 @@ def adopted_facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFa
 
 def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:
     """Return what is known of an algorithm whose full-data models are not here, or none of whose models are."""
-    lds = scores.get("lds", dict.fromkeys(("mean", "ci_low", "ci_high"), math.nan))
+    lds = scores.get("lds", dict.fromkeys(("corrected", "ci_low", "ci_high"), math.nan))
     return AlgorithmFacts(
         name=side.name,
         settings={"source": side.reference.key},
@@ -58,7 +58,7 @@ def _algorithm(side: Stored, scores: dict[str, Any]) -> AlgorithmFacts:
         ensemble_models=0,
         subset_accuracy=scores.get("subset_accuracy", math.nan),
         ensemble_accuracy=math.nan,
-        lds_mean=lds["mean"],
+        lds_mean=lds["corrected"],
         lds_low=lds["ci_low"],
         lds_high=lds["ci_high"],
         left_out=scores.get("left_out", 0),

@@ -1,8 +1,11 @@
 """What can be wrong with a study as a whole, found before anything is trained."""
 
+import math
+
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins import OUTPUTS
+from modeldiff_core.statistics import unseen_share
 from modeldiff_core.study.build import build_algorithm, check_data
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
@@ -10,11 +13,13 @@ from modeldiff_core.study.trainings import Training, target_examples
 from modeldiff_core.subsets.sampler import probability_of_missing_a_class
 from modeldiff_core.training import SizedAlgorithm
 from modeldiff_core.transformations import build_on
-from modeldiff_core.transformations.search import check_halves, check_models
+from modeldiff_core.transformations.search import FEW_MODELS, check_halves, check_models
 from modeldiff_core.transformations.trial import TRIED, try_on
 
 SMALL = 30
 """Test images that are too few for any number of directions that somebody would ask for."""
+LEAST_HELD_OUT = 20
+"""Held-out models from which on the intervals of scores hold (``benchmarks/score_intervals.py``)."""
 CHANCE = 0.01
 """Largest chance, over all models, that some subset misses some class."""
 
@@ -69,6 +74,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         check_models(study.ensemble.models)
         _check_search(study, data, targets)
     warnings = list(data.inventory.remarks)
+    warnings += _few(study, targets)
     seen: set[str] = set()
     for test in study.transformations:
         if test.name in seen:
@@ -124,6 +130,30 @@ def _check_search(study: StudyConfig, data: Dataset, targets: int) -> None:
             raise
         expected = f"test images of which each half has 2 or more beside each class, more than the {targets} there are"
         raise ConfigError("dataset", expected, targets, error.hint) from error
+
+
+def _few(study: StudyConfig, targets: int) -> list[str]:
+    """Return warnings about numbers with which intervals and tests say little."""
+    said = []
+    if study.subsets.evaluation_models < LEAST_HELD_OUT:
+        said.append(
+            f"subsets.evaluation_models ({study.subsets.evaluation_models}): intervals of the scores hold from "
+            f"{LEAST_HELD_OUT} models on"
+        )
+    if study.search.directions and study.ensemble.models < FEW_MODELS:
+        said.append(
+            f"ensemble.models ({study.ensemble.models}): the search confirms with half of them, whose variance is hardly "
+            f"known with fewer than {FEW_MODELS}; unless models vary little, nothing will be confirmed"
+        )
+    images = min(targets // 2 if study.search.directions else targets, study.effects.max_images)
+    unseen = unseen_share(images, 1 - study.effects.alpha)
+    if unseen >= study.effects.epsilon > 0 and (study.search.directions or study.transformations):
+        least = math.ceil(math.log(study.effects.alpha) / math.log1p(-study.effects.epsilon))
+        said.append(
+            f"targets ({targets}): with {images} images that a transformation is put to the test on, nothing shows that "
+            f"an algorithm moves by less than effects.epsilon ({study.effects.epsilon:g}); that takes {least} or more"
+        )
+    return said
 
 
 def _check_algorithms(data: Dataset, trainings: tuple[Training, Training], sizes: tuple[int, ...]) -> None:

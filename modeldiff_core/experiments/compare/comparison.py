@@ -15,7 +15,7 @@ from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
 from modeldiff_core.study.config import RegressionConfig
 
-VERSION = 3
+VERSION = 4
 """Raised by hand when the same results are summarised differently."""
 
 

@@ -14,12 +14,12 @@ from modeldiff_core.experiments.compare.noticed import about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import pairing, read_changes
-from modeldiff_core.stages.enrichment import Description, EndDescription, Ends, read_description
+from modeldiff_core.stages.enrichment import Description, Described, Ends, over_all_lists, read_description
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.search import Search, read_finalists, searches
-from modeldiff_core.statistics import holm, p_values
+from modeldiff_core.statistics import holm, p_values, participation
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
 from modeldiff_core.study.config import ComparisonConfig, RegressionConfig
 from modeldiff_core.transformations import Judged, Measured, judge, read
@@ -49,7 +49,7 @@ class Findings:
     effects: tuple[Judged, ...] = ()
     estimators: tuple[EstimatorScores, ...] = ()
     found: tuple[tuple[tuple[Search, ...], Judged], ...] = ()
-    descriptions: tuple[tuple[Ends, dict[str, dict[str, EndDescription]]], ...] = ()
+    descriptions: tuple[tuple[Ends, Described], ...] = ()
     noticed: tuple[str, ...] = ()
 
     def side(self, side: str, name: str) -> np.ndarray:
@@ -74,7 +74,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         judged[: len(own)],
         estimator_scores(store, study.regression, fits, scores),
         tuple(zip(along, judged[len(own) :], strict=True)),
-        tuple((one.ends, read_description(store, one.ends)) for one in descriptions(comparison, entries)),
+        read_descriptions(store, [one.ends for one in descriptions(comparison, entries)]),
         tuple(_noticed(store, comparison)),
     )
 
@@ -87,6 +87,12 @@ def _noticed(store: ObjectStore, comparison: Comparison) -> list[str]:
         for name, training in zip(named, comparison.trainings, strict=True)
     }
     return about_matrices(store, matrices)
+
+
+def read_descriptions(store: ObjectStore, ends: Sequence[Ends]) -> tuple[tuple[Ends, Described], ...]:
+    """Return what the ends of directions share, in words that are corrected over all of them."""
+    found = over_all_lists([read_description(store, one) for one in ends])
+    return tuple(zip(ends, found, strict=True))
 
 
 def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[Measured], list[tuple[Search, ...]]]:
@@ -183,12 +189,21 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
                     "top_targets": top.tolist(),
                     "bottom_targets": bottom.tolist(),
                     "top_train": train.tolist(),
+                    "carried_by": carriers(findings.directions.arrays, side, i),
                 }
             )
     for entry, adjusted in zip(entries, holm(np.array([entry["null_p"] for entry in entries])), strict=True):
         entry["p_adjusted"] = float(adjusted)
         entry["significant"] = bool(adjusted <= settings.significance)
     return entries
+
+
+def carriers(arrays: Mapping[str, np.ndarray], side: str, index: int) -> dict[str, float]:
+    """Return the participation numbers of a direction: how many test and training examples carry it."""
+    return {
+        "targets": participation(arrays[f"{side}.projections"][:, index]),
+        "train": participation(arrays[f"{side}.directions"][index]),
+    }
 
 
 def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:

@@ -22,10 +22,11 @@ from modeldiff_core.report.facts import (
     EstimatorScore,
     LearningFacts,
     ReportFacts,
+    VerdictFacts,
 )
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
-from modeldiff_core.statistics import Interval
+from modeldiff_core.statistics import Interval, unseen_share
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
@@ -51,7 +52,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             ensemble_models=study.ensemble.models,
             subset_accuracy=_measured(scores["subset_accuracy"]),
             ensemble_accuracy=scores["ensemble_accuracy"],
-            lds_mean=scores["lds"]["mean"],
+            lds_mean=scores["lds"]["corrected"],
             lds_low=scores["lds"]["ci_low"],
             lds_high=scores["lds"]["ci_high"],
             left_out=scores.get("left_out", 0),
@@ -121,6 +122,8 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
             ends=_ends(findings, entry),
             overlap=_measured(entry["overlap"]),
             models_needed=entry["models_needed"],
+            carried_targets=entry["carried_by"]["targets"],
+            carried_train=entry["carried_by"]["train"],
         )
         for entry in entries
     )
@@ -144,7 +147,7 @@ def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str =
     """
     a, b = (
         EstimatorScore(
-            scores["lds"]["mean"],
+            scores["lds"]["corrected"],
             scores["lds"]["ci_low"],
             scores["lds"]["ci_high"],
             math.nan if seconds is None else seconds,
@@ -192,6 +195,7 @@ def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " image
     measured, test = one.measured, one.measured.test
     shown = targets.select(images[:SHOWN])
     difference, margin = measured.probability.difference[-1], measured.margin.difference[-1]
+    settings = comparison.study.effects
     return EffectFacts(
         name=test.name,
         description=_described(test),
@@ -214,6 +218,23 @@ def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " image
         margin_difference_high=margin.high,
         margin_p_adjusted=one.p_margin,
         along=along,
+        verdict=_verdict(one, settings.alpha),
+    )
+
+
+def _verdict(one: Judged, alpha: float) -> VerdictFacts:
+    known, verdict = one.measured.reactions, one.verdict
+    a, b = known.a, known.b
+    return VerdictFacts(
+        answer=verdict.answer,
+        why=verdict.why,
+        models=verdict.models,
+        images=verdict.images,
+        low=(a.low, b.low),
+        high=(a.high, b.high),
+        magnitude=(a.magnitude, b.magnitude),
+        carriers=(a.carriers, b.carriers),
+        unseen=unseen_share(one.measured.images, 1 - alpha),
     )
 
 

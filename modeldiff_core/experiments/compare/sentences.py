@@ -23,6 +23,7 @@ def sentences(
         about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
         _about_transformations(comparison, effects, a, b),
         *about_search(comparison, directions, found, a, b),
+        *about_undecided([*effects, *found]),
         about_datamodels(findings, a, b),
     ]
 
@@ -30,7 +31,7 @@ def sentences(
 def about_datamodels(findings: Findings, a: str, b: str) -> str:
     """Return how well the datamodels predict, and how accurate the models are where their outputs tell."""
     named = zip(findings.scores, (a, b), strict=True)
-    found = " and ".join(f"{s['lds']['mean']:.2f} ({s['models']:,} models of {n})" for s, n in named)
+    found = " and ".join(f"{s['lds']['corrected']:.2f} ({s['models']:,} models of {n})" for s, n in named)
     right = [score["subset_accuracy"] for score in findings.scores]
     accuracy = "; accuracy " + " and ".join(f"{100 * r:.1f} %" for r in right) if None not in right else ""
     return f"Datamodels predict models that they never saw with rank correlation {found}{accuracy}."
@@ -104,6 +105,22 @@ def about_search(
         f"images and models that had not chosen them: {best['name']} changes P({of}) by {points[0]} points for {a} and "
         f"by {points[1]} for {b}."
     ]
+
+
+def about_undecided(effects: list[dict[str, Any]]) -> list[str]:
+    """Return which transformations could not be decided and what would decide the first; nothing if all could."""
+    left = [e for e in effects if e["verdict"]["answer"] == "undecided"]
+    if not left:
+        return []
+    first = max(left, key=lambda e: abs(e["difference"]))
+    verdict = first["verdict"]
+    said = f"{first['name']} ({verdict['why']})"
+    if verdict["models"] is None:
+        would = "how many models or images would decide cannot be told"
+    else:
+        would = f"about {verdict['models']:,} models of each and {verdict['images']:,} images would decide"
+    many = "One transformation is" if len(left) == 1 else f"{len(left)} transformations are"
+    return [f"{many} undecided{': ' if len(left) == 1 else ', among them '}{said}; {would}."]
 
 
 def load_classes(comparison: Comparison) -> tuple[str, ...]:

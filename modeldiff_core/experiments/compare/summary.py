@@ -76,6 +76,7 @@ def _transformation_entry(one: Judged) -> dict[str, Any]:
         "distinguishing": full["distinguishing"],
         "margin": {**_output_entry(full, "margin", "margin_"), "p_adjusted": full["margin_p_adjusted"]},
         "images": full["images"],
+        "verdict": verdict_entry(one),
         "dose_response": [
             {
                 "intensity": row["intensity"],
@@ -84,6 +85,30 @@ def _transformation_entry(one: Judged) -> dict[str, Any]:
             }
             for row in rows
         ],
+    }
+
+
+def verdict_entry(one: Judged) -> dict[str, Any]:
+    """Return the answer, why, what would decide an undecided one, and how A and B react.
+
+    interval: ends of the effect, each wrong with chance alpha, from which the answer is taken. magnitude: mean size of
+    an image's change, with its ends. carriers: images that carry the effect (participation number).
+    """
+    verdict, known = one.verdict, one.measured.reactions
+    return {
+        "answer": verdict.answer,
+        "why": verdict.why,
+        "models": verdict.models,
+        "images": verdict.images,
+        **{
+            name: {
+                "interval": [of.low, of.high],
+                "magnitude": of.magnitude,
+                "magnitude_interval": [of.magnitude_low, of.magnitude_high],
+                "carriers": of.carriers,
+            }
+            for name, of in (("a", known.a), ("b", known.b))
+        },
     }
 
 
@@ -130,7 +155,7 @@ def estimator_entries(findings: Findings) -> dict[str, Any]:
 
 def lds_entry(score: dict[str, Any]) -> dict[str, float]:
     """Return the linear datamodeling score of summary.json."""
-    return {name: score["lds"][name] for name in ("mean", "ci_low", "ci_high")}
+    return {name: score["lds"][name] for name in ("mean", "corrected", "ci_low", "ci_high")}
 
 
 def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -214,7 +214,8 @@ def test_methods_tell_how_effects_and_the_search_were_tested(facts):
     assert "at most 1,500 of the test images" in words["Effects"]
     assert "Its 90\u00a0% interval" in words["Effects"]
     assert "all 8 tests" in words["Effects"], "two outputs of two own and two searched transformations"
-    assert "20 points or more for one algorithm and by 2.5 or fewer" in words["Effects"]
+    assert "20 points or more, and by more than 2.5 beyond doubt" in words["Effects"]
+    assert "within ±2.5 points" in words["Effects"]
     assert "difference is at most 0.01" in words["Effects"]
     assert "direction, at most 3 of a side, up to 17 transformations" in words["Search"]
     assert "The 2 best were put to the test" in words["Search"]
