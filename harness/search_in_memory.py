@@ -33,8 +33,8 @@ from modeldiff_core.transformations.search import (
 class Subjects:
     """What transformations are tried on: full-data models of both algorithms, and all test examples.
 
-    a, b: in any number of groups, `models` of each algorithm in all. pairing: whether model m of A and of B were trained
-    from one seed.
+    a, b: in any number of groups, `models` of each algorithm in all. pairing: whether model m of A and of B were
+    trained from one seed.
     """
 
     a: Sequence[TrainedModels]

@@ -88,8 +88,8 @@ def scores_with_intervals(
 
     Held-out models and targets are both a sample. Each score has a pseudo-value for every model and target
     (``evaluation.pseudo_values``); the interval for new models and new targets is that of `two_way_interval` on them,
-    those for either alone are Student's on the means; models of one mask count as one. The ends are taken on Fisher's scale artanh r of a correlation
-    and on the scale −log(1 − R²), on which errors are nearly normal.
+    those for either alone are Student's on the means; models of one mask count as one. The ends are taken on Fisher's
+    scale artanh r of a correlation and on the scale −log(1 − R²), on which errors are nearly normal.
 
     Args:
         weights: Weights of the datamodels, in raw mask units.

@@ -25,8 +25,8 @@ LEAST = 10
 class Quantity:
     """One quantity of A's and of B's models with intervals, their difference with its test, and on how many images.
 
-    group: class or metadata value whose images these are; empty for all of them. unit: 'share', 'nats' or 'probability'.
-    p_adjusted: corrected by Holm over all quantities and groups.
+    group: class or metadata value whose images these are; empty for all of them. unit: 'share', 'nats' or
+    'probability'. p_adjusted: corrected by Holm over all quantities and groups.
     """
 
     name: str
@@ -53,7 +53,7 @@ class PlainDifferences:
 
 @dataclass(frozen=True)
 class Setting:
-    """pairing: 'paired' where A's and B's models of one number share a seed. level: of intervals. seed: of exchanges."""
+    """pairing: 'paired' where models of one number share a seed. level: of intervals. seed: of exchanges."""
 
     pairing: Pairing = "paired"
     level: float = 0.95
@@ -84,7 +84,7 @@ def plain_differences(
     ]
     right = [(logits.argmax(2) == labels).astype(np.float64) for logits in (a, b)]
     for group, inside in groups.items():
-        if LEAST <= inside.sum():
+        if inside.sum() >= LEAST:
             rows.append(_measured("accuracy", group, "share", *(x[:, inside] for x in right), setting))
     adjusted = holm(np.array([row.difference.p for row in rows]))
     quantities = tuple(replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))
@@ -127,7 +127,7 @@ def _share(found: Interval, images: int, level: float) -> Interval:
 
 
 def _calibration(a: LogitsA, b: LogitsB, labels: Int[np.ndarray, " targets"], setting: Setting) -> Quantity:
-    """Compare the calibration errors of single models: each image counts as the same error, so that only models vary."""
+    """Compare the calibration errors of single models, as if every image had the same: only models vary."""
     errors = [np.repeat(calibration_errors(x, labels)[:, None], 2, axis=1) for x in (a, b)]
     return _measured("calibration error", "", "probability", *errors, setting)
 

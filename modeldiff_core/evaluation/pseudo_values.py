@@ -13,7 +13,7 @@ from modeldiff_core.statistics.correlation import centered
 Columns = Float[np.ndarray, "models targets"]
 
 COMPARED = 300
-"""Models whose pairs Kendall's τ is counted over. τ enters divided by the number of models: its own error is nothing."""
+"""Models whose pairs Kendall's τ is counted over; it enters divided by their number, so its error is nothing."""
 CELLS = 2**23
 """Comparisons of pairs that are held at a time."""
 
@@ -24,8 +24,8 @@ def spearman_values(x: Columns, y: Columns) -> Columns:
     The correlation r of n ranks has expectation ((n − 2)·ρ + 3·τ)/(n + 1) (Hoeffding, 1948), with ρ and τ Spearman's
     and Kendall's correlation in the population. So ((n + 1)·r − 3·t)/(n − 2), t the sample's τ, is ρ without bias.
     Around it lies each model's influence,
-    12·(u − ½)(v − ½) + 12·mean[1(x ≤ X)·(V − ½)] + 12·mean[(U − ½)·1(y ≤ Y)] − 3·ρ, with u and v the shares of models at
-    or below the model's own values (half of those equal to them).
+    12·(u − ½)(v − ½) + 12·mean[1(x ≤ X)·(V − ½)] + 12·mean[(U − ½)·1(y ≤ Y)] − 3·ρ, with u and v the shares of models
+    at or below the model's own values (half of those equal to them).
     """
     n = len(x)
     u, v = ((average_ranks(values) - 0.5) / n - 0.5 for values in (x, y))
@@ -39,7 +39,7 @@ def spearman_values(x: Columns, y: Columns) -> Columns:
 
 
 def pearson_values(x: Columns, y: Columns) -> Columns:
-    """Return jackknife pseudo-values n·r − (n − 1)·r₍₋ₘ₎ of the correlation of matching columns; 0 for constant ones."""
+    """Return jackknife pseudo-values n·r − (n − 1)·r₍₋ₘ₎ of columns' correlation; 0 for constant ones."""
     n, x, y = len(x), centered(x), centered(y)
     xx, yy, xy = x * x, y * y, x * y
     whole = _cosine(xx.sum(0), yy.sum(0), xy.sum(0))

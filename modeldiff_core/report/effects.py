@@ -108,8 +108,8 @@ def _why(effect: EffectFacts) -> list[str]:
     low, high = ([number(end, 1, signed=True, scale=100) for end in ends] for ends in (known.low, known.high))
     sizes = [number(size, 1, scale=100) for size in known.magnitude]
     said = [
-        f"{known.why[:1].upper()}{known.why[1:]}: A lies in [{low[0]}, {high[0]}] points, B in [{low[1]}, {high[1]}], each "
-        f"end wrong with the chance of a test; single images move by {sizes[0]} and {sizes[1]} points on average."
+        f"{known.why[:1].upper()}{known.why[1:]}: A lies in [{low[0]}, {high[0]}] points, B in [{low[1]}, {high[1]}], "
+        f"each end wrong with the chance of a test; single images move by {sizes[0]} and {sizes[1]} points on average."
     ]
     if known.answer == "undecided" and known.models is not None and known.images is not None:
         said.append(f"About {known.models:,} models of each and {known.images:,} images would decide.")
@@ -121,8 +121,8 @@ def _why(effect: EffectFacts) -> list[str]:
             many = "one image" if carriers < 1.5 else f"about {carriers:.0f} images"
             said.append(f"The effect on {name} sits in {many}, so its interval may be too narrow.")
     said.append(
-        f"With {effect.images:,} images, a kind of image that makes up to {number(known.unseen, 1, scale=100)} % of all may "
-        "not be among them."
+        f"With {effect.images:,} images, a kind of image that makes up to {number(known.unseen, 1, scale=100)} % of "
+        "all may not be among them."
     )
     return said
 

@@ -124,8 +124,8 @@ class CurveFacts:
 class VerdictFacts:
     """Whether a transformation distinguishes: the answer, why, and what would decide an undecided one.
 
-    low, high: by algorithm, ends of its effect on the probability, each wrong with chance alpha. magnitude: mean size of
-    an image's change. carriers: images that carry the effect (participation number). unseen: largest share of images
+    low, high: by algorithm, ends of its effect on the probability, each wrong with chance alpha. magnitude: mean size
+    of an image's change. carriers: images that carry the effect (participation number). unseen: largest share of images
     of a kind that may be missing among those measured.
     """
 

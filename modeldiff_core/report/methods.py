@@ -164,8 +164,9 @@ def _subpopulations(facts: ReportFacts) -> str:
         "an end and are not tested against chance. Statistics of images: difference from other images of the same "
         "classes (least squares with a constant for each class), with its 95\u00a0% interval. Its p, and that of the "
         "pixel that differs most, is the share of random exchanges of members with others of their classes in which "
-        f"any of them differs as much, of {FIRST_DRAWS:,} exchanges and, where those leave a chance, of up to {DRAWS:,} "
-        "new ones. What is put into words has p ≤ 0.05 after multiplication by the number of all lists of this report: "
+        f"any of them differs as much, of {FIRST_DRAWS:,} exchanges and, where those leave a chance, of up to "
+        f"{DRAWS:,} new ones. What is put into words has p ≤ 0.05 after multiplication by the number of all lists of "
+        "this report: "
         "with random members a report names anything in at most one of twenty cases."
     )
 
@@ -195,10 +196,11 @@ def _rule(settings: Mapping[str, object]) -> str:
     if not (isinstance(delta, float) and isinstance(epsilon, float) and isinstance(alpha, float)):
         return ""
     return (
-        f" It distinguishes if the adjusted p of the difference is at most {alpha:g}, one algorithm reacts (the probability "
-        f"moves by {100 * delta:g} points or more, and by more than {100 * epsilon:g} beyond doubt), and the other is shown "
-        f"not to: two one-sided tests place its effect within ±{100 * epsilon:g} points, and the mean size of an image’s "
-        f"change, in which opposite changes do not cancel, below {100 * delta:g}. It does not if one of these is shown to "
+        f" It distinguishes if the adjusted p of the difference is at most {alpha:g}, one algorithm reacts (the "
+        f"probability moves by {100 * delta:g} points or more, and by more than {100 * epsilon:g} beyond doubt), and "
+        f"the other is shown not to: two one-sided tests place its effect within ±{100 * epsilon:g} points, and the "
+        f"mean size of an image’s change, in which opposite changes do not cancel, below {100 * delta:g}. It does not "
+        "if one of these is shown to "
         "be false; else it is undecided. An end of an interval is wrong with the chance of one of these tests "
         f"({alpha:g}), and no nearer to the effect than the share of images of a kind that may be missing among those "
         "measured. The number of models and images that would decide does so in 80\u00a0% of repetitions."

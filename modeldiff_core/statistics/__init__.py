@@ -4,8 +4,8 @@ from modeldiff_core.statistics.contrast import Contrast, within_classes
 from modeldiff_core.statistics.correlation import correlation
 from modeldiff_core.statistics.exchange import exchanged, p_values
 from modeldiff_core.statistics.multiplicity import holm
-from modeldiff_core.statistics.parts import Parts
 from modeldiff_core.statistics.participation import participation, unseen_share
+from modeldiff_core.statistics.parts import Parts
 from modeldiff_core.statistics.ranks import average_ranks, rank_correlation
 from modeldiff_core.statistics.two_way import Difference, Interval, difference_test, two_way_interval
 

@@ -17,8 +17,9 @@ def participation(values: Float[np.ndarray, " parts"]) -> float:
 
 
 def unseen_share(images: int, level: float = 0.95) -> float:
-    """Return the largest share of all images of which none is among so many with chance 1 − level: 1 − (1 − level)^(1/n).
+    """Return the largest share of all images of which none is among so many with chance 1 − level.
 
-    A mean over images and its interval know nothing of a group that is not among them: with 40 images one of 7 %.
+    That is 1 − (1 − level)^(1/n). A mean over images and its interval know nothing of a group that is not among them:
+    with 40 images one of 7 %.
     """
     return float(1 - (1 - level) ** (1 / images))

@@ -72,7 +72,7 @@ class Replicates:
         return np.asarray(values[self._ranks])
 
     def means(self, values: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "replicates columns"]:
-        """Return the mean of each replicate's rows, in the order of the replicates; rows as they are if all are single."""
+        """Return the mean of each replicate's rows, in the replicates' order; rows as they are if all are single."""
         if len(self) == len(self.groups):
             return values
         sums = np.zeros((len(self), values.shape[1]))

@@ -22,7 +22,7 @@ Where models and images differ only by interaction, the unbiased estimate from f
 In simulations of that case a floor of 1 lets 95 % intervals cover 97 to 98 %, and hardly any (0.05) 93 %.
 """
 FEWEST = 6
-"""Degrees of freedom of the models' variance, of both algorithms together, from which on Satterthwaite's hold in a test.
+"""Degrees of freedom of the models' variance, of both algorithms together, from which on Satterthwaite's hold in tests.
 
 With fewer, that variance is little more than a guess, and of many tests those whose guess is far too small win: of 150
 simulated null studies of 24 tests adjusted by Holm, 29 % found something with 3 pairs of models, 17 % with 3 models of

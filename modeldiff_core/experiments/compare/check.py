@@ -142,16 +142,17 @@ def _few(study: StudyConfig, targets: int) -> list[str]:
         )
     if study.search.directions and study.ensemble.models < FEW_MODELS:
         said.append(
-            f"ensemble.models ({study.ensemble.models}): the search confirms with half of them, whose variance is hardly "
-            f"known with fewer than {FEW_MODELS}; unless models vary little, nothing will be confirmed"
+            f"ensemble.models ({study.ensemble.models}): the search confirms with half of them, whose variance is "
+            f"hardly known with fewer than {FEW_MODELS}; unless models vary little, nothing will be confirmed"
         )
     images = min(targets // 2 if study.search.directions else targets, study.effects.max_images)
     unseen = unseen_share(images, 1 - study.effects.alpha)
     if unseen >= study.effects.epsilon > 0 and (study.search.directions or study.transformations):
         least = math.ceil(math.log(study.effects.alpha) / math.log1p(-study.effects.epsilon))
         said.append(
-            f"targets ({targets}): with {images} images that a transformation is put to the test on, nothing shows that "
-            f"an algorithm moves by less than effects.epsilon ({study.effects.epsilon:g}); that takes {least} or more"
+            f"targets ({targets}): with {images} images that a transformation is put to the test on, nothing shows "
+            "that an algorithm moves by less than effects.epsilon "
+            f"({study.effects.epsilon:g}); that takes {least} or more"
         )
     return said
 

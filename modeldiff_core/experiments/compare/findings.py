@@ -14,7 +14,7 @@ from modeldiff_core.experiments.compare.noticed import about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import pairing, read_changes
-from modeldiff_core.stages.enrichment import Description, Described, Ends, over_all_lists, read_description
+from modeldiff_core.stages.enrichment import Described, Description, Ends, over_all_lists, read_description
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore

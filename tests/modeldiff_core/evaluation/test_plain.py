@@ -79,7 +79,7 @@ def test_models_of_one_algorithm_rarely_differ(pairing: str) -> None:
     """Images and, if paired, noise of a seed are common to both; one of all tests errs in at most 5 % of studies."""
     rng = np.random.default_rng(4)
     alarms = covered = 0
-    groups = {f"class {c}": LABELS == c for c in range(CLASSES)}
+    groups = {f"class {c}": c == LABELS for c in range(CLASSES)}
     agreed = 0
     for run in range(60):
         a, b = logits(rng, 5), logits(rng, 5)

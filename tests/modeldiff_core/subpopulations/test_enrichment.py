@@ -26,7 +26,7 @@ def within_classes(members: np.ndarray, has: np.ndarray) -> float:
     """Chance of as many members with a value, by summing over every way to spread them over the classes."""
     chances = {0: 1.0}
     for c in range(4):
-        own = LABELS == c
+        own = c == LABELS
         law = stats.hypergeom(own.sum(), (own & has).sum(), (own & members).sum())
         after: dict[int, float] = {}
         for so_far, chance in chances.items():
