@@ -2,12 +2,12 @@
 
 Rules, fixed before the first run, with the seeds below:
   - families: of 300 null studies with 24 tests each, adjusted by Holm, at most 23 find anything (a test of exactly 5 %
-    fails that with chance 0.02), for 2, 3, 4, 6 and 10 models of each algorithm, independent and paired, in each of four
-    mixtures of the models', the images' and the remaining variance;
-  - answers: of 400 studies of planted and of no differences (A's effect 0, 0.1, 0.2 or 0.4, B's 0, 0.03, 0.05, 0.07 or
-    as A's; one study in five with B's images moving by ±0.2 whose mean stays), with 5 or 10 models and 60 to 360 images,
-    at most 5 % of the answers are wrong: "distinguishing" where B's effect is above epsilon or its images' mean size is
-    above delta, or A's is not above epsilon; "not distinguishing" where A reacts by delta or more and B does not;
+    fails that with chance 0.02), for 2, 3, 4, 6 and 10 models of each algorithm, independent and paired, in each of
+    four mixtures of the models', the images' and the remaining variance;
+  - answers: of 400 studies of planted and of no differences (A's effect 0, 0.1, 0.2 or 0.4, B's 0, 0.03, 0.05, 0.07
+    or as A's; one study in five with B's images moving by ±0.2 whose mean stays), with 5 or 10 models and 60 to 360
+    images, at most 5 % of the answers are wrong: "distinguishing" where B's effect is above epsilon or its images' mean
+    size is above delta, or A's is not above epsilon; "not distinguishing" where A reacts by delta and B does not;
   - told: of the undecided ones with a number, the models and images that are told decide in 80 % or more.
 
     python -m benchmarks.effect_tests [share of the studies, 1 by default]

@@ -173,6 +173,45 @@ class EffectFacts:
 
 
 @dataclass(frozen=True)
+class IntervalFacts:
+    """A number with the ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PlainRow:
+    """One quantity of the full-data models, on all test images (no group) or on a class's or metadata value's.
+
+    unit: 'share' or 'probability', shown in points, or 'nats'. p_adjusted: corrected over all rows.
+    """
+
+    name: str
+    group: str
+    unit: str
+    a: IntervalFacts
+    b: IntervalFacts
+    difference: IntervalFacts
+    p_adjusted: float
+    images: int
+
+
+@dataclass(frozen=True)
+class PlainFacts:
+    """What the full-data models differ in before any direction is looked for.
+
+    agreement: share of images on which two models predict alike: of A (a), of B (b), one of each (between), and how
+    much less that is than within the algorithms (beyond). p: chance of so much if the algorithms were one.
+    """
+
+    rows: tuple[PlainRow, ...]
+    agreement: Mapping[str, IntervalFacts]
+    p: float
+
+
+@dataclass(frozen=True)
 class LearningFacts:
     """How both algorithms' scores grew with the models behind them.
 
@@ -217,6 +256,7 @@ class ReportFacts:
     found: tuple[EffectFacts, ...] = ()
     origin: Origin = "trained"
     inventory: Inventory | None = None
+    plain: PlainFacts | None = None
 
     @property
     def tested(self) -> bool:

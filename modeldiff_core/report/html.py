@@ -20,6 +20,7 @@ from modeldiff_core.report.figures import noise_floor, variance_plot
 from modeldiff_core.report.images import data_uri
 from modeldiff_core.report.learning import learned, learning_plot
 from modeldiff_core.report.methods import steps
+from modeldiff_core.report.plain import plain_view
 from modeldiff_core.report.settings import asked, confidence, measures, settings
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
@@ -68,6 +69,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         effects=effects,
         found=found,
         differing=differing,
+        plainly=plain_view(facts),
         common=common,
         command=shlex.join(facts.command or AGAIN),
         confidence=confidence(facts),

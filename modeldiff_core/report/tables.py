@@ -14,6 +14,7 @@ from modeldiff_core.report.facts import (
     EffectFacts,
     EstimatorFacts,
     LearningFacts,
+    PlainFacts,
     ReportFacts,
 )
 from modeldiff_core.report.settings import settings
@@ -32,6 +33,7 @@ def tables(facts: ReportFacts) -> dict[str, bytes]:
         "transformations": pd.DataFrame([row for one in (*facts.effects, *facts.found) for row in _effect(one)]),
         "settings": pd.DataFrame([vars(row) for rows in settings(facts.a, facts.b) for row in rows]),
         "learning-curve": pd.DataFrame([row for one in [facts.learning] if one for row in _learning(one)]),
+        "plain": pd.DataFrame([row for one in [facts.plain] if one for row in _plain(one)]),
         "estimators": pd.DataFrame([row for one in facts.estimators for row in _estimator(one)]),
         **{
             direction_stem(one.side, one.index): pd.DataFrame(list(_furthest(one, facts)))
@@ -93,6 +95,29 @@ def _effect(one: EffectFacts) -> Iterator[dict[str, object]]:
             "images": one.images,
             "distinguishing": one.distinguishing and intensity == full,
             "answer": one.verdict.answer if one.verdict and intensity == full else None,
+        }
+
+
+def _plain(facts: PlainFacts) -> Iterator[dict[str, object]]:
+    """Yield a row a quantity and group, then one for each kind of agreement."""
+    for one in facts.rows:
+        yield {
+            "quantity": one.name,
+            "group": one.group,
+            "unit": one.unit,
+            **{f"a_{name}": value for name, value in vars(one.a).items()},
+            **{f"b_{name}": value for name, value in vars(one.b).items()},
+            **{f"difference_{name}": value for name, value in vars(one.difference).items()},
+            "p_adjusted": one.p_adjusted,
+            "images": one.images,
+        }
+    for kind, interval in facts.agreement.items():
+        both = {f"difference_{name}": value for name, value in vars(interval).items()}
+        yield {
+            "quantity": f"agreement {kind}",
+            "unit": "share",
+            **both,
+            "p_adjusted": facts.p if kind == "beyond" else None,
         }
 
 

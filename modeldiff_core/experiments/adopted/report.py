@@ -29,7 +29,7 @@ def adopted_facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFa
         a=a,
         b=b,
         similarity=summary["similarity"],
-        directions=direction_facts(summary["directions"], findings),
+        directions=direction_facts(summary["directions"], findings, behind.train, behind.targets),
         null=findings.null,
         effects=(),
         train=behind.train,

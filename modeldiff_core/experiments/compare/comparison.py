@@ -10,6 +10,7 @@ from modeldiff_core.identity import digest, plain
 from modeldiff_core.responses import SubsetModels
 from modeldiff_core.stages.effects import Effect
 from modeldiff_core.stages.matrix import MatrixSpec
+from modeldiff_core.stages.plain import Plain
 from modeldiff_core.stages.regression import Checkpoints
 from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
@@ -65,6 +66,11 @@ class Comparison(Compared):
         """Return the models trained on all data for an estimator that looks into them."""
         estimator = build_estimator(self.study.regression, kind)
         return Checkpoints(side, self.study.ensemble.models) if isinstance(estimator, FromCheckpoints) else None
+
+    @property
+    def plain(self) -> Plain:
+        """How the full-data models compare before any direction is looked for."""
+        return Plain(self.trainings, self.study.ensemble.models, self.study.effects.level)
 
     def effects(self) -> list[tuple[Effect, Effect]]:
         """A's and B's effect of every transformation."""

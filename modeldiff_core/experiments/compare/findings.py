@@ -15,6 +15,7 @@ from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import pairing, read_changes
 from modeldiff_core.stages.enrichment import Described, Description, Ends, over_all_lists, read_description
+from modeldiff_core.stages.plain import read_plain
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
@@ -40,7 +41,8 @@ class Findings:
 
     scores: A's and B's, of the estimator that the comparison uses. estimators: that one and those beside it; empty
     where it is alone. found: what the search put to the test, with the searches that proposed it. descriptions: what
-    the ends of significant directions share. noticed: what is odd about models, masks and margins, in sentences.
+    the ends of significant directions share. noticed: what is odd about models, masks and margins, in sentences. plain:
+    what the full-data models differ in before any direction.
     """
 
     directions: TensorObject
@@ -51,6 +53,7 @@ class Findings:
     found: tuple[tuple[tuple[Search, ...], Judged], ...] = ()
     descriptions: tuple[tuple[Ends, Described], ...] = ()
     noticed: tuple[str, ...] = ()
+    plain: Mapping[str, Any] | None = None
 
     def side(self, side: str, name: str) -> np.ndarray:
         """Return one array of a side's directions."""
@@ -76,6 +79,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         tuple(zip(along, judged[len(own) :], strict=True)),
         read_descriptions(store, [one.ends for one in descriptions(comparison, entries)]),
         tuple(_noticed(store, comparison)),
+        read_plain(store, comparison.plain),
     )
 
 

@@ -2,13 +2,14 @@
 
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
+from modeldiff_core.data import Known
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.identity import plain
@@ -20,7 +21,10 @@ from modeldiff_core.report.facts import (
     EndFacts,
     EstimatorFacts,
     EstimatorScore,
+    IntervalFacts,
     LearningFacts,
+    PlainFacts,
+    PlainRow,
     ReportFacts,
     VerdictFacts,
 )
@@ -28,11 +32,14 @@ from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.statistics import Interval, unseen_share
 from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.subpopulations.copies import copies
 from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
 
 SHOWN = 6
 """Pairs of images before and after a transformation."""
+FURTHEST = 24
+"""Training examples of the largest weights, of either sign, that are looked at for copies of test images."""
 BRIEF = 160
 """Characters of a transformation's parameters that are shown."""
 
@@ -70,7 +77,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         a=algorithms[0],
         b=algorithms[1],
         similarity=summary["similarity"],
-        directions=direction_facts(summary["directions"], findings),
+        directions=direction_facts(summary["directions"], findings, task.train, task.targets),
         null=findings.null,
         effects=tuple(
             _effect(comparison, one, of_a.images())
@@ -83,6 +90,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         versions=versions(),
         findings=tuple(summary["findings"]),
         learning=_learning(store, comparison),
+        plain=plain_facts(findings.plain),
         estimators=_estimators(comparison, findings),
         found=tuple(
             _effect(
@@ -96,6 +104,34 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
     )
 
 
+def plain_facts(found: Mapping[str, Any] | None) -> PlainFacts | None:
+    """Return the plain differences of a summary."""
+    if found is None:
+        return None
+
+    def interval(one: Mapping[str, float]) -> IntervalFacts:
+        return IntervalFacts(one["mean"], one["low"], one["high"])
+
+    agreement = found["agreement"]
+    return PlainFacts(
+        tuple(
+            PlainRow(
+                one["name"],
+                one["group"],
+                one["unit"],
+                interval(one["a"]),
+                interval(one["b"]),
+                interval(one["difference"]),
+                one["p_adjusted"],
+                one["images"],
+            )
+            for one in found["quantities"]
+        ),
+        {name: interval(agreement[name]) for name in ("a", "b", "between", "beyond")},
+        agreement["p"],
+    )
+
+
 def _learning(store: ObjectStore, comparison: Comparison) -> LearningFacts | None:
     """Return both learning curves, as far as they are in the store."""
     subsets = comparison.study.subsets
@@ -103,8 +139,17 @@ def _learning(store: ObjectStore, comparison: Comparison) -> LearningFacts | Non
     return LearningFacts((a, b), subsets.evaluation_models, subsets.rounds.wished_score) if a and b else None
 
 
-def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[DirectionFacts, ...]:
-    """Return the ``directions`` of summary.json with the arrays behind them."""
+def direction_facts(
+    entries: list[dict[str, Any]], findings: Findings, train: Known, targets: Known
+) -> tuple[DirectionFacts, ...]:
+    """Return the ``directions`` of summary.json with the arrays behind them; train, targets: the examples."""
+
+    def copied(entry: Mapping[str, Any]) -> tuple[str, ...]:
+        if not entry["significant"]:
+            return ()
+        weights = findings.side(entry["side"], "directions")[entry["index"]]
+        return copies(train, targets, np.argsort(-np.abs(weights), kind="stable")[:FURTHEST]).words
+
     return tuple(
         DirectionFacts(
             side=entry["side"],
@@ -124,6 +169,7 @@ def direction_facts(entries: list[dict[str, Any]], findings: Findings) -> tuple[
             models_needed=entry["models_needed"],
             carried_targets=entry["carried_by"]["targets"],
             carried_train=entry["carried_by"]["train"],
+            copies=copied(entry),
         )
         for entry in entries
     )

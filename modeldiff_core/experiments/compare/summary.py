@@ -192,6 +192,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         },
         "lds": {"a": lds_entry(a), "b": lds_entry(b)},
         **estimator_entries(findings),
+        "plain": findings.plain,
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
         "directions": directions,

@@ -15,8 +15,12 @@ from modeldiff_core.report.facts import (
     EndFacts,
     EstimatorFacts,
     EstimatorScore,
+    IntervalFacts,
     LearningFacts,
+    PlainFacts,
+    PlainRow,
     ReportFacts,
+    VerdictFacts,
 )
 from modeldiff_core.subpopulations import MeanImage
 
@@ -57,6 +61,9 @@ def direction(side: str, index: int, train: Examples, targets: Examples, signifi
         ends={("targets", "positive"): END} if planted else {},
         overlap=0.64,
         models_needed=None if significant else 4321,
+        carried_targets=1.1 if planted else 37.0,
+        carried_train=52.0,
+        copies=("2 of the 12 furthest training examples are copies of test images.",) if planted else (),
     )
 
 
@@ -89,7 +96,38 @@ def effect(
         margin_difference_high=10 * top,
         margin_p_adjusted=0.0001,
         along=along,
+        verdict=VerdictFacts(
+            answer="distinguishing" if top > 0.1 else "undecided",
+            why="one reacts, the other is shown not to" if top > 0.1 else "whether either reacts",
+            models=None if top > 0.1 else 31,
+            images=None if top > 0.1 else 640,
+            low=(top - 0.04, -0.03),
+            high=(top + 0.04, 0.03),
+            magnitude=(top, 0.01),
+            carriers=(40.0, 1.2),
+            unseen=0.033,
+        ),
     )
+
+
+def plain() -> PlainFacts:
+    """A is right more often, and on one class; predictions agree less than those of seeds."""
+
+    def row(name: str, group: str, unit: str, shift: float, p: float) -> PlainRow:
+        a, b = IntervalFacts(0.95 + shift, 0.93, 0.99), IntervalFacts(0.95, 0.93, 0.97)
+        return PlainRow(name, group, unit, a, b, IntervalFacts(shift, shift - 0.01, shift + 0.01), p, 90)
+
+    rows = (
+        row("accuracy", "", "share", 0.02, 0.012),
+        row("loss", "", "nats", -0.12, 0.6),
+        *(row("accuracy", f"class {c}", "share", 0.03 if c == 8 else 0.0, 0.03 if c == 8 else 1.0) for c in range(13)),
+    )
+    names = ("a", "b", "between", "beyond")
+    agreement = {
+        name: IntervalFacts(mean, mean - 0.01, mean + 0.01)
+        for name, mean in zip(names, (0.97, 0.96, 0.9, 0.065), strict=True)
+    }
+    return PlainFacts(rows, agreement, 0.001)
 
 
 def curve(plateau: float) -> LearningCurve:
@@ -131,6 +169,7 @@ def comparison() -> ReportFacts:
         targets=data.test,
         config={"name": "digits_watermark", "subsets": {"fraction": 0.5}, "seed": 7},
         versions={"torch": "2.13.0"},
+        plain=plain(),
         findings=("The mark moves A & not B.", "Second.", "Third.", "How far this can be relied on."),
         learning=LearningFacts((curve(0.44), curve(0.41)), held=100, wished=0.42),
         estimators=(

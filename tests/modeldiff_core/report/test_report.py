@@ -476,3 +476,24 @@ def test_words_for_numbers_and_settings():
     assert number(float("inf")) == "—"
     assert probability(0.0004) == "< 0.001"
     assert flat({"a": {"b": (1, 2)}, "c": None, "d": True}) == {"a.b": "1, 2", "c": "none", "d": "yes"}
+
+
+def test_plain_differences_stand_before_the_directions(pages):
+    index = pages["index"]
+    words = index.words("plain")
+    assert "A is right on 97.0 % [93.0, 99.0] and B on 95.0 % [93.0, 97.0] of the images." in words
+    assert "They differ beyond chance in: accuracy, accuracy on class 8." in words
+    assert "one of each for 90.0 %: the algorithms disagree more than seeds explain (p = 0.001)" in words
+    assert "1 more groups stand in the files." in words
+    assert index.words().index("Plain differences") < index.words().index("Variance of the directions")
+
+
+def test_a_page_says_who_carries_a_direction_and_an_effect(pages):
+    page = pages["direction-a-b-1"].words()
+    assert "It is carried by one test image and about 52 training images" in page
+    assert "2 of the 12 furthest training examples are copies of test images." in page
+    effects = pages["transformations"].words()
+    assert "About 31 models of each and 640 images would decide." in effects
+    assert "The effect on B sits in one image, so its interval may be too narrow." in effects
+    assert "a kind of image that makes up to 3.3 % of all may not be among them" in effects
+    assert "undecided" in pages["index"].words("effects")

@@ -1,0 +1,112 @@
+"""What the page says of plain differences, before any direction."""
+
+from dataclasses import dataclass
+
+from modeldiff_core.report.facts import IntervalFacts, PlainFacts, PlainRow, ReportFacts
+from modeldiff_core.report.words import number, probability
+
+SHOWN_GROUPS = 12
+"""Groups shown on the page, those of the least p first; the table has all."""
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class PlainRowView:
+    """One row of the table: what is compared, A's and B's values, their difference, p; differs: whether it is shown."""
+
+    name: str
+    a: str
+    b: str
+    difference: str
+    p_adjusted: str
+    images: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class PlainView:
+    """Sentences, the table of the whole test set, and that of groups of its images."""
+
+    words: list[str]
+    rows: list[PlainRowView]
+    groups: list[PlainRowView]
+    left_out: int
+
+
+def plain_view(facts: ReportFacts) -> PlainView | None:
+    """Return plain differences as the page shows them; None where no full-data models are known."""
+    found = facts.plain
+    if found is None:
+        return None
+    whole = [_row(row, row.name) for row in found.rows if not row.group]
+    groups = sorted((row for row in found.rows if row.group), key=lambda row: row.p_adjusted)
+    return PlainView(
+        _words(found),
+        [*whole, *_agreement(found)],
+        [_row(row, row.group) for row in groups[:SHOWN_GROUPS]],
+        max(0, len(groups) - SHOWN_GROUPS),
+    )
+
+
+def _words(found: PlainFacts) -> list[str]:
+    """Return what differs plainly, or that nothing is shown to, and how far predictions agree."""
+    accuracy = next(row for row in found.rows if row.name == "accuracy" and not row.group)
+    differing = [row for row in found.rows if row.p_adjusted <= SIGNIFICANT]
+    named = [row.name if not row.group else f"accuracy on {row.group}" for row in differing]
+    right = [_value(one, accuracy.unit) for one in (accuracy.a, accuracy.b)]
+    said = f"A is right on {right[0]} and B on {right[1]} of the images."
+    if named:
+        rest = f" and {len(named) - 4} more" if len(named) > 4 else ""
+        said += f" They differ beyond chance in: {', '.join(named[:4])}{rest}."
+    else:
+        said += " No plain difference is beyond chance."
+    agreement = found.agreement
+    shares = [number(agreement[name].mean, 1, scale=100) for name in ("a", "b", "between")]
+    verdict = "more than seeds explain" if found.p <= SIGNIFICANT else "no more than seeds explain"
+    return [
+        said,
+        f"Two models of A predict the same class for {shares[0]} % of the images, two of B for {shares[1]} %, one of "
+        f"each for {shares[2]} %: the algorithms disagree {verdict} (p {_p(found.p)}).",
+    ]
+
+
+def _agreement(found: PlainFacts) -> list[PlainRowView]:
+    one = found.agreement
+    return [
+        PlainRowView(
+            "agreement of two models", _value(one["a"], "share"), _value(one["b"], "share"), "", "", "", False
+        ),
+        PlainRowView(
+            "agreement of A with B, and what is missing to that of seeds",
+            _value(one["between"], "share"),
+            "",
+            _value(one["beyond"], "share", signed=True),
+            probability(found.p),
+            "",
+            found.p <= SIGNIFICANT,
+        ),
+    ]
+
+
+def _row(row: PlainRow, name: str) -> PlainRowView:
+    return PlainRowView(
+        name,
+        _value(row.a, row.unit),
+        _value(row.b, row.unit),
+        _value(row.difference, row.unit, signed=True),
+        probability(row.p_adjusted),
+        f"{row.images:,}",
+        row.p_adjusted <= SIGNIFICANT,
+    )
+
+
+def _value(one: IntervalFacts, unit: str, *, signed: bool = False) -> str:
+    """Return a number with its interval, shares and probabilities in per cent."""
+    scale, places, sign = (1, 3, "") if unit == "nats" else (100, 1, "" if signed else " %")
+    ends = ", ".join(number(end, places, scale=scale) for end in (one.low, one.high))
+    return f"{number(one.mean, places, scale=scale, signed=signed)}{sign} [{ends}]"
+
+
+def _p(p: float) -> str:
+    text = probability(p)
+    return text if text.startswith("<") else f"= {text}"
