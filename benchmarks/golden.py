@@ -1,10 +1,11 @@
 """Write the golden files of this checkout: complete each run in a fresh store and list its objects.
 
     python -m benchmarks.golden [names, all by default] [folder=PATH for the stores, a temporary one by default]
+    python -m benchmarks.golden restated [names]
 
-Two runs are complete studies as a user runs them, the others those of ``benchmarks.small_runs``. Parts that vary from
-run to run are replaced or left out, as ``harness.golden_files`` describes. Only a checkout whose numbers are the
-reference may write the files: ``tests/test_golden.py`` and ``benchmarks.bits`` compare every other one with them.
+The second form is for results with a new version whose settings and masks stay: keys and digests are taken from the
+plan of the settings that a file holds, and small studies with stored numbers are completed in this process. It is
+refused where anything but digests and keys of the results named in RESTATED would change.
 """
 
 import json
@@ -18,7 +19,16 @@ from typing import Any
 from benchmarks.checkout import Checkout
 from benchmarks.small_runs import LOCAL, RUNS
 from harness import golden_keys
-from harness.golden_files import NUMBERED, Golden, split, stored_numbers, write_golden
+from harness.golden_files import (
+    FOLDER,
+    NUMBERED,
+    Golden,
+    differences,
+    read_golden,
+    split,
+    stored_numbers,
+    write_golden,
+)
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.study import parse_study
 
@@ -72,8 +82,38 @@ def _sides(root: Path, sources: dict[str, str]) -> dict[str, Any]:
     return {label: {k: v for k, v in record.items() if k != "checksum"} for label, record in records.items()}
 
 
+RESTATED = "/scores-", "comparisons/"
+"""Parts of the keys of results that may have a new version while everything else has to stay."""
+
+
+def restated(name: str, folder: Path) -> Golden:
+    """Return a golden file with the keys and digests of this checkout; exits if others than RESTATED's change."""
+    old = read_golden(name)
+    new = replace(old, static=golden_keys.static_keys(old), digests=golden_keys.digests(old))
+    wrong = [key for key in set(old.static) ^ set(new.static) if not any(part in key for part in RESTATED)]
+    same = old.digests.keys() & new.digests.keys()
+    wrong += [k for k in same if old.digests[k] != new.digests[k] and not any(part in k for part in RESTATED)]
+    if wrong or golden_keys.masks(old) != old.masks:
+        sys.exit(f"{name}: more than the results named in RESTATED would change: {sorted(wrong)}")
+    if name not in NUMBERED:
+        return new
+    store = ObjectStore(StoreSettings(f"file://{folder / name}"))
+    golden_keys.complete(store, new)
+    numbers = stored_numbers(store, new.static)
+    kept = {key: value for key, value in old.numbers.items() if key in numbers}
+    if found := differences(kept, numbers):
+        sys.exit(f"{name}: numbers of results without a new version would change: {found}")
+    _, dependent = split(key for key in store.sizes(""))
+    return replace(new, numbers={**numbers, **kept}, dependent=dependent)
+
+
 def main() -> None:
     """Run the requested runs, and print the files that were written."""
+    if sys.argv[1:2] == ["restated"]:
+        with tempfile.TemporaryDirectory(prefix="golden-") as temporary:
+            for name in sys.argv[2:] or [path.stem for path in sorted(FOLDER.glob("*.json"))]:
+                print(write_golden(name, restated(name, Path(temporary))), flush=True)
+        return
     folders = [word.removeprefix("folder=") for word in sys.argv[1:] if word.startswith("folder=")]
     asked = [word for word in sys.argv[1:] if not word.startswith("folder=")]
     runs = {**{name: whole(name) for name in WHOLE}, **RUNS}

@@ -220,7 +220,7 @@ def test_methods_tell_how_effects_and_the_search_were_tested(facts):
     assert "direction, at most 3 of a side, up to 17 transformations" in words["Search"]
     assert "The 2 best were put to the test" in words["Search"]
     assert "the 7\u00a0% of the test examples" in words["Subpopulations"]
-    assert "1,999 for the statistics and 199 for the pixels" in words["Subpopulations"]
+    assert "of 199 exchanges and, where those leave a chance, of up to 9,999 new ones" in words["Subpopulations"]
     assert "The first 150 models were kept" in words["Datamodels"]
     assert "a random share of 0.1 of the others" in words["Datamodels"]
     assert "each of 5 parts of the others in turn" in told(regression={**lasso, "folds": 5})["Datamodels"]
