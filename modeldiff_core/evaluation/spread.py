@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
@@ -131,7 +132,12 @@ def _leading(
     first: Float[np.ndarray, "train targets"], second: Float[np.ndarray, "train targets"]
 ) -> tuple[float, np.ndarray]:
     """Return the largest eigenvalue of the symmetrized product over targets, and its unit eigenvector over examples."""
-    basis, _ = np.linalg.qr(np.concatenate([first, second], axis=1))
-    x, y = basis.T @ first, basis.T @ second
-    values, vectors = np.linalg.eigh((x @ y.T + y @ x.T) / 2)
-    return float(values[-1]), basis @ vectors[:, -1]
+    train = len(first)
+
+    def product(vector: Float[np.ndarray, " train"]) -> Float[np.ndarray, " train"]:
+        return np.asarray(first @ (second.T @ vector) + second @ (first.T @ vector)) / 2
+
+    start = np.random.default_rng(0).normal(size=train)
+    operator = LinearOperator((train, train), matvec=product, dtype=np.float64)
+    values, vectors = eigsh(operator, k=1, which="LA", v0=start, tol=1e-6)
+    return float(values[0]), np.asarray(vectors[:, 0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from modeldiff_core.data import Known
 from modeldiff_core.data.inventory import Inventory
@@ -212,6 +212,25 @@ class PlainFacts:
 
 
 @dataclass(frozen=True)
+class SpreadFacts:
+    """The training direction along which A's models lie further apart, against B's, where examples are left in.
+
+    kind: 'spread', of models of one mask, or 'spread or misfit', of squared residuals. weights: of training examples.
+    targets, projections: the test examples that were compared and how far their spread moves along it. p: chance of so
+    much where masks have the same part in both. carried_targets, carried_train: participation numbers.
+    """
+
+    kind: str
+    p: float
+    significant: bool
+    weights: Float[np.ndarray, " train"]
+    targets: Int[np.ndarray, " compared"]
+    projections: Float[np.ndarray, " compared"]
+    carried_targets: float
+    carried_train: float
+
+
+@dataclass(frozen=True)
 class LearningFacts:
     """How both algorithms' scores grew with the models behind them.
 
@@ -257,6 +276,7 @@ class ReportFacts:
     origin: Origin = "trained"
     inventory: Inventory | None = None
     plain: PlainFacts | None = None
+    spread: SpreadFacts | None = None
 
     @property
     def tested(self) -> bool:

@@ -22,6 +22,7 @@ from modeldiff_core.report.learning import learned, learning_plot
 from modeldiff_core.report.methods import steps
 from modeldiff_core.report.plain import plain_view
 from modeldiff_core.report.settings import asked, confidence, measures, settings
+from modeldiff_core.report.spread import spread_view
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import SIDES, flat, number, variance
@@ -70,6 +71,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         found=found,
         differing=differing,
         plainly=plain_view(facts),
+        spread=spread_view(facts),
         common=common,
         command=shlex.join(facts.command or AGAIN),
         confidence=confidence(facts),

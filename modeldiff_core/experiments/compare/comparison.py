@@ -13,6 +13,7 @@ from modeldiff_core.stages.matrix import MatrixSpec
 from modeldiff_core.stages.plain import Plain
 from modeldiff_core.stages.regression import Checkpoints
 from modeldiff_core.stages.screening import ScreeningOf
+from modeldiff_core.stages.spread import SpreadSpec
 from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
 from modeldiff_core.study.config import RegressionConfig
 
@@ -71,6 +72,12 @@ class Comparison(Compared):
     def plain(self) -> Plain:
         """How the full-data models compare before any direction is looked for."""
         return Plain(self.trainings, self.study.ensemble.models, self.study.effects.level)
+
+    @property
+    def spread(self) -> SpreadSpec | None:
+        """Where A's and B's spread is compared; None for masks of their own, or datamodels that take none."""
+        spec = SpreadSpec(*(self.regression(training, None) for training in self.trainings))
+        return spec if self.study.subsets.paired and spec.possible else None
 
     def effects(self) -> list[tuple[Effect, Effect]]:
         """A's and B's effect of every transformation."""

@@ -20,6 +20,7 @@ from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.search import Search, read_finalists, searches
+from modeldiff_core.stages.spread import FoundSpread, read_spread
 from modeldiff_core.statistics import holm, p_values, participation
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
 from modeldiff_core.study.config import ComparisonConfig, RegressionConfig
@@ -42,7 +43,8 @@ class Findings:
     scores: A's and B's, of the estimator that the comparison uses. estimators: that one and those beside it; empty
     where it is alone. found: what the search put to the test, with the searches that proposed it. descriptions: what
     the ends of significant directions share. noticed: what is odd about models, masks and margins, in sentences. plain:
-    what the full-data models differ in before any direction.
+    what the full-data models differ in before any direction. spread: the leading direction of
+    differences in spread; None where it was not looked for.
     """
 
     directions: TensorObject
@@ -54,6 +56,7 @@ class Findings:
     descriptions: tuple[tuple[Ends, Described], ...] = ()
     noticed: tuple[str, ...] = ()
     plain: Mapping[str, Any] | None = None
+    spread: FoundSpread | None = None
 
     def side(self, side: str, name: str) -> np.ndarray:
         """Return one array of a side's directions."""
@@ -80,6 +83,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         read_descriptions(store, [one.ends for one in descriptions(comparison, entries)]),
         tuple(_noticed(store, comparison)),
         read_plain(store, comparison.plain),
+        None if comparison.spread is None else read_spread(store, comparison.spread),
     )
 
 

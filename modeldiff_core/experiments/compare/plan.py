@@ -33,14 +33,14 @@ class ComparisonPlan:
         yield self.curves()
         fits = {f"{self._words(which)} {name}": fit for (which, name), fit in self.comparison.regressions().items()}
         yield from self.datamodels(store, fits, self._effects())
-        yield Wave("directions and null", (self._plain(), *self._scores(), *self.comparison.direction_steps()))
+        yield Wave("directions and null", (*self._beside(), *self._scores(), *self.comparison.direction_steps()))
         yield later("subpopulations", "directions and their null are there", lambda: self._along(store))
         yield later("search", "directions and their null are there", lambda: self._ranked(store))
         yield later("confirmation", "directions and their null are there", lambda: self._confirmed(store))
 
     def results(self) -> tuple[Reference, ...]:
         """Return what the summary is made from, but for what follows from significant directions."""
-        steps = chain((self._plain(),), self.comparison.direction_steps(), self._scores(), self._effects())
+        steps = chain(self._beside(), self.comparison.direction_steps(), self._scores(), self._effects())
         return tuple(step.reference for step in steps)
 
     def training(self) -> Wave:
@@ -94,9 +94,11 @@ class ComparisonPlan:
                 label = Label(f"{self.names[which]}: effect of {effect.test.name}", "effect", ("effect",))
                 yield effect.step(name, label)
 
-    def _plain(self) -> Step:
+    def _beside(self) -> Iterator[Step]:
         label = Label("plain differences", "plain differences", ("evaluation",))
-        return self.comparison.plain.step(f"{self.study.name} plain differences", label)
+        yield self.comparison.plain.step(f"{self.study.name} plain differences", label)
+        if (spread := self.comparison.spread) is not None:
+            yield spread.step(f"{self.study.name} differences in spread", Label("spread", "spread", ("comparison",)))
 
     def _scores(self) -> Iterator[Step]:
         for (which, kind), fit in self.comparison.scored().items():

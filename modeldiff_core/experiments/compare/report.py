@@ -26,10 +26,12 @@ from modeldiff_core.report.facts import (
     PlainFacts,
     PlainRow,
     ReportFacts,
+    SpreadFacts,
     VerdictFacts,
 )
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.stages.spread import FoundSpread
 from modeldiff_core.statistics import Interval, unseen_share
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.subpopulations.copies import copies
@@ -91,6 +93,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         findings=tuple(summary["findings"]),
         learning=_learning(store, comparison),
         plain=plain_facts(findings.plain),
+        spread=_spread(summary["spread"], findings.spread),
         estimators=_estimators(comparison, findings),
         found=tuple(
             _effect(
@@ -101,6 +104,22 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             )
             for along, one in findings.found
         ),
+    )
+
+
+def _spread(entry: Mapping[str, Any] | None, found: FoundSpread | None) -> SpreadFacts | None:
+    """Return the difference in spread of a summary with the arrays behind it."""
+    if entry is None or found is None:
+        return None
+    return SpreadFacts(
+        kind=found.kind,
+        p=found.p,
+        significant=entry["significant"],
+        weights=found.direction,
+        targets=found.targets,
+        projections=found.projections,
+        carried_targets=entry["carried_by"]["targets"],
+        carried_train=entry["carried_by"]["train"],
     )
 
 

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import Findings, entries_with_power
 from modeldiff_core.experiments.compare.sentences import sentences
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.directions import NULL_BLOCK
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
+from modeldiff_core.statistics import participation
+from modeldiff_core.study.config import ComparisonConfig
 from modeldiff_core.transformations import Judged
 
 TABLE = "effects.parquet"
@@ -166,6 +169,26 @@ def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[st
     return {}
 
 
+def spread_entry(settings: ComparisonConfig, findings: Findings) -> dict[str, Any] | None:
+    """Return what makes one algorithm's models lie further apart: the training examples and targets at both ends.
+
+    top: where A is the less stable the more of the examples are left in, against B; bottom: where B is.
+    """
+    found = findings.spread
+    if found is None:
+        return None
+    train, targets = extremes(found.direction, settings.top), extremes(found.projections, settings.top)
+    return {
+        "kind": found.kind,
+        "p": found.p,
+        "variance": found.variance,
+        "significant": found.p <= settings.significance,
+        "carried_by": {"targets": participation(found.projections), "train": participation(found.direction)},
+        **{f"{end}_train": of.tolist() for end, of in zip(("top", "bottom"), train, strict=True)},
+        **{f"{end}_targets": found.targets[of].tolist() for end, of in zip(("top", "bottom"), targets, strict=True)},
+    }
+
+
 def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     """Return the content of summary.json."""
     directions = entries_with_power(comparison.study.comparison, findings)
@@ -193,6 +216,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "lds": {"a": lds_entry(a), "b": lds_entry(b)},
         **estimator_entries(findings),
         "plain": findings.plain,
+        "spread": spread_entry(comparison.study.comparison, findings),
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
         "directions": directions,

@@ -20,6 +20,7 @@ from modeldiff_core.report.facts import (
     PlainFacts,
     PlainRow,
     ReportFacts,
+    SpreadFacts,
     VerdictFacts,
 )
 from modeldiff_core.subpopulations import MeanImage
@@ -170,6 +171,16 @@ def comparison() -> ReportFacts:
         config={"name": "digits_watermark", "subsets": {"fraction": 0.5}, "seed": 7},
         versions={"torch": "2.13.0"},
         plain=plain(),
+        spread=SpreadFacts(
+            kind="spread or misfit",
+            p=0.01,
+            significant=True,
+            weights=np.random.default_rng(0).normal(size=120),
+            targets=np.arange(40),
+            projections=np.random.default_rng(1).normal(size=40),
+            carried_targets=13.0,
+            carried_train=41.0,
+        ),
         findings=("The mark moves A & not B.", "Second.", "Third.", "How far this can be relied on."),
         learning=LearningFacts((curve(0.44), curve(0.41)), held=100, wished=0.42),
         estimators=(

@@ -497,3 +497,16 @@ def test_a_page_says_who_carries_a_direction_and_an_effect(pages):
     assert "The effect on B sits in one image, so its interval may be too narrow." in effects
     assert "a kind of image that makes up to 3.3 % of all may not be among them" in effects
     assert "undecided" in pages["index"].words("effects")
+
+
+def test_differences_in_spread_are_said_and_shown(facts, pages):
+    words = pages["index"].words("spread")
+    assert "make one algorithm less stable than the other, by squared residuals of the datamodels" in words
+    assert "About 41 training examples carry it, and it shows on about 13 of the 40 test examples" in words
+    assert "Left in, they make A less stable than B" in words
+    assert "Left in, they make B less stable than A" in words
+    assert facts.spread is not None
+    calm = replace(facts, spread=replace(facts.spread, significant=False, p=0.4, kind="spread"))
+    told = Page(render(calm)["index.html"]).words("spread")
+    assert "beyond chance, by how far models of one subset lie apart (p = 0.400)" in told
+    assert "Left in" not in told
