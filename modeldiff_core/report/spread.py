@@ -49,11 +49,9 @@ def _words(found: SpreadFacts) -> list[str]:
     text = probability(found.p)
     p = text if text.startswith("<") else f"= {text}"
     if not found.significant:
-        return [
-            f"No training examples make one algorithm less stable than the other beyond chance, by {measured} (p {p})."
-        ]
+        return [f"No training examples make one algorithm less stable beyond chance, by {measured} (p {p})."]
     return [
         f"Some training examples make one algorithm less stable than the other, by {measured} (p {p}).",
-        f"About {found.carried_train:.0f} training examples carry it, and it shows on about {found.carried_targets:.0f} "
-        f"of the {len(found.targets)} test examples that were compared.",
+        f"About {found.carried_train:.0f} training examples carry it, and it shows on about "
+        f"{found.carried_targets:.0f} of the {len(found.targets)} test examples that were compared.",
     ]
