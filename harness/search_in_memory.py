@@ -41,7 +41,7 @@ class Subjects:
     b: Sequence[TrainedModels]
     models: int
     targets: Examples
-    pairing: Literal["independent", "paired"] = "independent"
+    pairing: Literal["independent", "paired"] = "paired"
 
     def changes(
         self,

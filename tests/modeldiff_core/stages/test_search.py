@@ -28,7 +28,7 @@ from modeldiff_core.stages.search import (
     searches,
 )
 from modeldiff_core.store import ObjectStore, read_record
-from modeldiff_core.subpopulations import furthest, in_words, shared
+from modeldiff_core.subpopulations import SharedFacts, families, furthest, in_words, shared
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations.ends import OrderedExamples
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
@@ -102,6 +102,9 @@ def test_ends_are_described_and_said_in_the_summary(whole: tuple[ObjectStore, Co
     summary = read_record(store, comparison.summary.record)
     specs = descriptions(comparison, summary["directions"])
     assert specs
+    ends = [end.facts for spec in specs for of in read_description(store, spec.ends).values() for end in of.values()]
+    lists = families(SharedFacts.restored(facts) for facts in ends if facts["size"])
+    assert lists >= 4 * len(specs)
     for spec in specs:
         stored = read_description(store, spec.ends)
         weights = directions.arrays[f"{spec.side}.directions"][spec.index]
@@ -115,7 +118,11 @@ def test_ends_are_described_and_said_in_the_summary(whole: tuple[ObjectStore, Co
         assert np.abs(end.image.difference).max() > 0
         np.testing.assert_allclose(end.image.difference, expected.image.difference, rtol=1e-5, atol=1e-4)
         (entry,) = [e for e in summary["directions"] if (e["side"], e["index"]) == (spec.side, spec.index)]
-        assert entry["subpopulations"]["negative"]["train"] == end.facts
+        told = entry["subpopulations"]["negative"]["train"]
+        assert told["words"] == in_words(expected, lists)
+        assert told["size"] == end.facts["size"]
+        for one, own in zip(told["statistics"], end.facts["statistics"], strict=True):
+            assert one == {**own, "p_report": min(1.0, own["p_adjusted"] * lists)}
 
 
 def test_the_summary_tells_what_was_found_and_corrects_over_everything(
@@ -138,6 +145,29 @@ def test_the_summary_tells_what_was_found_and_corrects_over_everything(
     adjusted = [p for one in everything for p in (one.p_probability, one.p_margin)]
     assert min(adjusted) == pytest.approx(min(1.0, min(raw) * len(raw)))
     assert any(line.startswith("The search along ") for line in summary["findings"])
+
+
+def test_the_summary_opens_with_plain_differences_and_tells_of_spread(whole: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = whole
+    summary = read_record(store, comparison.summary.record)
+    labels = comparison.trainings[0].task().targets.labels
+    logits = FullModels(comparison.trainings[0]).logits(store, comparison.study.ensemble.models)
+    plain = summary["plain"]
+    assert plain["pairing"] == "paired"
+    accuracy = plain["quantities"][0]
+    assert (accuracy["name"], accuracy["group"]) == ("accuracy", "")
+    assert accuracy["a"]["mean"] == pytest.approx((logits.argmax(2) == labels).mean())
+    assert 0 < plain["agreement"]["between"]["mean"] <= 1
+    assert any(one["group"].startswith("class ") for one in plain["quantities"])
+    spread = summary["spread"]
+    assert spread["kind"] == "spread or misfit"
+    assert 0 < spread["p"] <= 1
+    assert len(spread["top_train"]) == comparison.study.comparison.top
+    for entry in (*summary["transformations"], *summary["found"]):
+        assert entry["distinguishing"] == (entry["verdict"]["answer"] == "distinguishing")
+        assert entry["verdict"]["a"]["interval"][0] <= entry["effect"]["a"] <= entry["verdict"]["a"]["interval"][1]
+    for direction in summary["directions"]:
+        assert 1 <= direction["carried_by"]["train"] <= len(comparison.trainings[0].load().train)
 
 
 def test_damage_to_what_the_search_stores_is_named_and_mended(
