@@ -238,6 +238,8 @@ def study_record(comparison: Comparison) -> dict[str, Any]:
         "directions": pair.directions.key,
         "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
         "null_block": NULL_BLOCK,
+        "plain": comparison.plain.reference.key,
+        "spread": None if comparison.spread is None else comparison.spread.reference.key,
         "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
     }
 
