@@ -53,13 +53,13 @@ def agreement(
             left = [_shares(*_without(same, in_a, m)) for m in np.flatnonzero(own)]
             variance = variance + (len(left) - 1) * np.var(left, axis=0)
     half = stdtrit(min(len(a), len(b)) - 1, (1 + level) / 2) * np.sqrt(variance)
-    intervals = [
+    within_a, within_b, between, beyond = (
         Interval(float(mean), float(mean - width), float(mean + width), float(np.sqrt(square)))
         for mean, width, square in zip(shares, half, variance, strict=True)
-    ]
+    )
     drawn = _exchanges(len(a), len(b), pairing, seed)
     reached = sum(bool(_shares(same, own)[3] >= shares[3] - 1e-12) for own in drawn)
-    return Agreement(*intervals, (1 + reached) / (1 + EXCHANGES))
+    return Agreement(within_a, within_b, between, beyond, (1 + reached) / (1 + EXCHANGES))
 
 
 def _shares(same: Float[np.ndarray, "models models"], in_a: Bool[np.ndarray, " models"]) -> Float[np.ndarray, "4"]:

@@ -82,10 +82,10 @@ def plain_differences(
         ),
         _calibration(a, b, labels, setting),
     ]
-    right = [(logits.argmax(2) == labels).astype(np.float64) for logits in (a, b)]
+    right_a, right_b = ((logits.argmax(2) == labels).astype(np.float64) for logits in (a, b))
     for group, inside in groups.items():
         if inside.sum() >= LEAST:
-            rows.append(_measured("accuracy", group, "share", *(x[:, inside] for x in right), setting))
+            rows.append(_measured("accuracy", group, "share", right_a[:, inside], right_b[:, inside], setting))
     adjusted = holm(np.array([row.difference.p for row in rows]))
     quantities = tuple(replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))
     return PlainDifferences(
@@ -111,11 +111,11 @@ def _by_image(logits: Logits, labels: Int[np.ndarray, " targets"]) -> Iterator[t
 
 def _measured(name: str, group: str, unit: str, a: ValuesA, b: ValuesB, setting: Setting) -> Quantity:
     level = setting.level
-    intervals = [two_way_interval(x, level=level) for x in (a, b)]
+    of_a, of_b = two_way_interval(a, level=level), two_way_interval(b, level=level)
     if name == "accuracy":
-        intervals = [_share(interval, a.shape[1], level) for interval in intervals]
+        of_a, of_b = (_share(interval, a.shape[1], level) for interval in (of_a, of_b))
     difference = difference_test(a, b, level=level, models=setting.pairing)
-    return Quantity(name, group, unit, *intervals, difference, a.shape[1], 1.0)
+    return Quantity(name, group, unit, of_a, of_b, difference, a.shape[1], 1.0)
 
 
 def _share(found: Interval, images: int, level: float) -> Interval:
@@ -128,8 +128,8 @@ def _share(found: Interval, images: int, level: float) -> Interval:
 
 def _calibration(a: LogitsA, b: LogitsB, labels: Int[np.ndarray, " targets"], setting: Setting) -> Quantity:
     """Compare the calibration errors of single models, as if every image had the same: only models vary."""
-    errors = [np.repeat(calibration_errors(x, labels)[:, None], 2, axis=1) for x in (a, b)]
-    return _measured("calibration error", "", "probability", *errors, setting)
+    of_a, of_b = (np.repeat(calibration_errors(x, labels)[:, None], 2, axis=1) for x in (a, b))
+    return _measured("calibration error", "", "probability", of_a, of_b, setting)
 
 
 def calibration_errors(logits: Logits, labels: Int[np.ndarray, " targets"]) -> Float[np.ndarray, " models"]:

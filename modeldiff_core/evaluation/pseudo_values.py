@@ -72,14 +72,14 @@ def _cosine(
     xx: Float[np.ndarray, "*shape"], yy: Float[np.ndarray, "*shape"], xy: Float[np.ndarray, "*shape"]
 ) -> Float[np.ndarray, "*shape"]:
     scale = np.sqrt(np.clip(xx, 0, None) * np.clip(yy, 0, None))
-    return np.clip(np.divide(xy, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
+    return np.asarray(np.clip(np.divide(xy, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1))
 
 
 def _explained(
     error: Float[np.ndarray, "*shape"], variance: Float[np.ndarray, "*shape"], square: Columns
 ) -> Float[np.ndarray, "*shape"]:
     varies = variance > 1e-12 * square.max(0)
-    return 1 - np.divide(error, variance, out=np.ones_like(error), where=varies)
+    return np.asarray(1 - np.divide(error, variance, out=np.ones_like(error), where=varies))
 
 
 def _above(order_by: Columns, values: Columns) -> Columns:

@@ -53,7 +53,7 @@ class Strata:
     ) -> Float[np.ndarray, " cases"]:
         """Return log of C(having, k)·C(examples − having, members − k)/C(examples, members) in class c."""
         n, size = self.examples[c], self.members[c]
-        return _log_choose(having, k) + _log_choose(n - having, size - k) - _log_choose(n, size)
+        return np.asarray(_log_choose(having, k) + _log_choose(n - having, size - k) - _log_choose(n, size))
 
 
 def _log_choose(n: Int[np.ndarray, " cases"], k: Int[np.ndarray, " cases"]) -> Float[np.ndarray, " cases"]:

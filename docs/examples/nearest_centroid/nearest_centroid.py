@@ -67,7 +67,7 @@ class TwoStripes:
     """Noisy images of two classes that differ in a bright left or a bright right column."""
 
     n_train: int = 120
-    n_test: int = 60
+    n_test: int = 160
     seed: int = 0
 
     def load(self) -> Dataset:
