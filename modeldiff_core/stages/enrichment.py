@@ -191,7 +191,7 @@ def _blank(examples: Known) -> MeanImage | None:
 
 def _facts(found: Shared | None, examples: Known) -> dict[str, Any]:
     if found is None:
-        nothing = {"enrichments": [], "statistics": [], "place": None}
+        nothing: dict[str, Any] = {"enrichments": [], "statistics": [], "place": None}
         return {"size": 0, "matched": True, "words": in_words(None), **nothing}
     return {
         "size": int(found.members.sum()),

@@ -39,7 +39,7 @@ def score_round(store: ObjectStore, spec: RoundScore) -> None:
     fit, matrix = spec.regression, MarginMatrix.open(store, spec.regression.matrix.key)
     held = matrix.valid() & (np.arange(len(matrix.valid())) < fit.first)
     fitted = read_datamodels(store, fit)
-    scores = scores_with_intervals(fitted.weights, fitted.bias, matrix.masks()[held], matrix.margins()[held], draws=2)
+    scores = scores_with_intervals(fitted.weights, fitted.bias, matrix.masks()[held], matrix.margins()[held])
     write_record(store, spec.reference.record, {"digest": spec.reference.digest, "rho": scores.pearson.mean})
 
 
