@@ -17,7 +17,7 @@ from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
 from modeldiff_core.store import StoreSettings
-from modeldiff_core.study.config import ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
+from modeldiff_core.study.config import CHOICES, ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
 from modeldiff_core.study.counterfactual import CounterfactualConfig
 from modeldiff_core.transformations import EffectSettings, SearchSettings
 
@@ -49,7 +49,7 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "ablation": AblationConfig().model_dump(mode="json"),
         "fit": FitConfig().model_dump(mode="json"),
         "store": defaults_of(StoreSettings),
-        **{f"dataset_{kind}": {"kind": kind, **defaults_of(source)} for kind, source in SOURCES.items()},
+        **{f"dataset_{kind}": {"kind": kind, **defaults_of(source), **CHOICES} for kind, source in SOURCES.items()},
     }
 
 

@@ -52,7 +52,7 @@ def build(overrides: Sequence[str]) -> int:
         check_data(config, dataset)
         files = source.files() if isinstance(source, FileSource) else []
         sums = checksums(files)
-    record = manifest(dataset, config.kind, config.options(), sums)
+    record = manifest(dataset, config.kind, config.model_dump(exclude={"kind"}), sums)
     print(_line(record))
     for line in table_lines(dataset.inventory):
         print(line)

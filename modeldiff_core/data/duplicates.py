@@ -1,14 +1,16 @@
 """Images that are there more than once: exact copies, and near ones that differ in what nobody sees."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from modeldiff_core.data.memory import room_for
 from modeldiff_core.data.notes import NAMED, Tally
+from modeldiff_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from modeldiff_core.data.examples import Dataset, Examples
@@ -17,6 +19,9 @@ SIDE = 8
 """Side of the reduced image in which near copies are equal."""
 LEVELS = 16
 """Levels of grey of the reduced image."""
+OFFSETS = (0, 4, 8, 12)
+"""Added to grey before it is rounded: images that differ in what nobody sees are equal under one of them, though a mean
+of theirs may lie where two levels meet under another."""
 GREY = np.array([299, 587, 114], np.uint32)
 """Thousandths of red, green and blue in grey (ITU-R 601)."""
 BLOCK_BYTES = 16 << 20
@@ -25,6 +30,7 @@ BLOCK_BYTES = 16 << 20
 EXACT, NEAR = "exact copies", "near copies"
 WITHIN = "within a part"
 
+Likeness = Literal["near", "exact"]
 Groups = Int[np.ndarray, " examples"]
 
 
@@ -40,6 +46,14 @@ class Copies:
     near: Groups
     labels: Int[np.ndarray, " examples"]
     n_train: int
+
+    def alike(self, by: Likeness) -> Groups:
+        """Return the groups of images that are alike in that way, over both parts."""
+        return self.near if by == "near" else self.exact
+
+    def train_groups(self, by: Likeness) -> tuple[int, ...]:
+        """Return a number for each training example, the same for those that are alike."""
+        return tuple(self.alike(by)[: self.n_train].tolist())
 
     def tallies(self) -> tuple[Tally, ...]:
         """Return how many images have a copy, by where it is; names are positions of the first that do."""
@@ -87,14 +101,52 @@ def _same(near: Tally, exact: Tally | None) -> bool:
     return near.what.startswith(NEAR) and exact is not None and (near.train, near.test) == (exact.train, exact.test)
 
 
+def without_copies(dataset: "Dataset", by: Likeness) -> "Dataset":
+    """Return a dataset of whose training images the first of each group stays, and none that is a test image, too.
+
+    The notes say how many were left out. Raises ConfigError for one that trainers read from a beton, whose images
+    cannot be.
+    """
+    copies = dataset.copies
+    groups, n = copies.alike(by), copies.n_train
+    tested = np.isin(groups[:n], groups[n:])
+    _, first = np.unique(groups[:n], return_index=True)
+    later = ~np.isin(np.arange(n), first) & ~tested
+    if not (tested | later).any():
+        return dataset
+    if dataset.train.beton is not None:
+        hint = "Build it again with dataset.duplicates=drop, and train from that without it"
+        raise ConfigError("dataset.duplicates", "go_on or group for a build with betons", "drop", hint)
+    left_out = [
+        Tally(f"training images that are {words} (dataset.duplicates=drop)", int(which.sum()), 0, _places(which))
+        for words, which in (("test images, too", tested), ("copies of earlier ones", later))
+        if which.any()
+    ]
+    notes = replace(dataset.notes, left_out=(*dataset.notes.left_out, *left_out))
+    kept = np.flatnonzero(~(tested | later))
+    images = room_for((len(kept), *dataset.train.images.shape[1:]))
+    step = max(1, BLOCK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(kept), step):
+        images[start : start + step] = dataset.train.images[kept[start : start + step]]
+    columns = {name: column[kept] for name, column in dataset.train.metadata.items()}
+    train = replace(dataset.train, images=images, labels=dataset.train.labels[kept], metadata=columns)
+    return replace(dataset, train=train, notes=notes)
+
+
+def _places(which: Bool[np.ndarray, " train"]) -> tuple[str, ...]:
+    return tuple(f"train {at}" for at in np.flatnonzero(which)[:NAMED])
+
+
 def find_copies(dataset: "Dataset") -> Copies:
     """Return which images of a dataset are copies of each other, over both parts."""
     parts = (dataset.train, dataset.test)
-    exact, near = (
-        _numbered([key for part in parts for key in keys(part)]) for keys in (pixel_digests, reduced_digests)
-    )
+    exact = Alike(sum(map(len, parts)))
+    exact.join([key for part in parts for key in pixel_digests(part)])
+    near = Alike(sum(map(len, parts)))
+    for keys in zip(*(keys for part in parts for keys in reduced_digests(part)), strict=True):
+        near.join(keys)
     labels = np.concatenate([part.labels for part in parts])
-    return Copies(exact, near, labels, len(dataset.train))
+    return Copies(exact.groups(), near.groups(), labels, len(dataset.train))
 
 
 def pixel_digests(examples: "Examples") -> Iterator[bytes]:
@@ -103,8 +155,8 @@ def pixel_digests(examples: "Examples") -> Iterator[bytes]:
         yield _digest(image)
 
 
-def reduced_digests(examples: "Examples") -> Iterator[bytes]:
-    """Yield 16 bytes for each image that are equal for those alike at 8×8 grey pixels in 16 levels.
+def reduced_digests(examples: "Examples") -> Iterator[tuple[bytes, ...]]:
+    """Yield 16 bytes for each image and offset that are equal for those alike at 8×8 grey pixels in 16 levels.
 
     An image that is of one level all over says too little to be like another: its bytes are those of its pixels.
     """
@@ -112,27 +164,26 @@ def reduced_digests(examples: "Examples") -> Iterator[bytes]:
     size = max(1, BLOCK_BYTES // max(1, images[:1].nbytes))
     for start in range(0, len(images), size):
         block = np.asarray(images[start : start + size])
-        reduced = reduced_images(block)
-        flat = (reduced == reduced[:, :1, :1]).all((1, 2))
-        for image, small, dull in zip(block, reduced, flat, strict=True):
-            yield _digest(image) if dull else _digest(small)
+        grids = [reduced_images(block, offset) for offset in OFFSETS]
+        flat = (grids[0] == grids[0][:, :1, :1]).all((1, 2))
+        for at, dull in enumerate(flat):
+            yield (_digest(block[at]),) * len(OFFSETS) if dull else tuple(_digest(grid[at]) for grid in grids)
 
 
 def _digest(image: UInt8[np.ndarray, "..."]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
-def reduced_images(images: UInt8[np.ndarray, "examples height width channels"]) -> UInt8[np.ndarray, "examples 8 8"]:
-    """Return images as 8×8 means of grey in 16 levels: floor(mean / 16).
+def reduced_images(
+    images: UInt8[np.ndarray, "examples height width channels"], offset: int = 0
+) -> UInt8[np.ndarray, "examples 8 8"]:
+    """Return images as 8×8 means of grey in 16 levels: floor((mean + offset) / 16).
 
     Three channels are weighted to grey, of any other number the mean is taken. Rows and columns are parted as evenly
     as they can be; a side shorter than 8 pixels repeats them.
     """
     channels = images.shape[3]
-    if channels == 3:
-        grey = (images.astype(np.uint32) @ GREY) // 1000 if images.size else images[..., 0].astype(np.uint32)
-    else:
-        grey = images.sum(3, dtype=np.uint32) // channels
+    grey = (images.astype(np.uint32) @ GREY) // 1000 if channels == 3 else images.sum(3, dtype=np.uint32) // channels
     for axis in (1, 2):
         side = images.shape[axis]
         edges = np.arange(SIDE + 1) * side // SIDE
@@ -141,10 +192,28 @@ def reduced_images(images: UInt8[np.ndarray, "examples height width channels"]) 
         shape[axis] = SIDE
         # reduceat takes the pixel at a start where a part is empty, which is what a short side needs.
         grey = np.add.reduceat(grey, starts, axis) // widths.reshape(shape)
-    return (grey * LEVELS // 256).astype(np.uint8)
+    return ((grey + offset) * LEVELS // 256).astype(np.uint8)
 
 
-def _numbered(keys: list[bytes]) -> Groups:
-    """Return a number for each key, equal for equal keys, in the order in which they first come."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+class Alike:
+    """Groups of examples that grow together where any of several keys is equal."""
+
+    def __init__(self, count: int) -> None:
+        self._above = list(range(count))
+
+    def join(self, keys: Iterable[bytes]) -> None:
+        """Put examples of equal keys, one for each of them, into one group."""
+        first: dict[bytes, int] = {}
+        for at, key in enumerate(keys):
+            one, other = self._top(first.setdefault(key, at)), self._top(at)
+            self._above[max(one, other)] = min(one, other)
+
+    def groups(self) -> Groups:
+        """Return a number for each example, the same within a group: the position of its first."""
+        return np.array([self._top(at) for at in range(len(self._above))], np.int64)
+
+    def _top(self, at: int) -> int:
+        while self._above[at] != at:
+            self._above[at] = self._above[self._above[at]]
+            at = self._above[at]
+        return at

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from modeldiff_core.data.duplicates import Copies, find_copies
 from modeldiff_core.data.inventory import Inventory, take_inventory
 from modeldiff_core.data.notes import Notes
 from modeldiff_core.errors import DataError
@@ -62,6 +63,11 @@ class Dataset:
     def inventory(self) -> Inventory:
         """Return what it holds and what became of its source; counted once, since examples never change."""
         return take_inventory(self)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Return which images are there more than once; found once, since examples never change."""
+        return find_copies(self)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modeldiff_core.data.dull import dull_images, dull_remarks
-from modeldiff_core.data.duplicates import copies_told, find_copies, misleads
+from modeldiff_core.data.duplicates import copies_told, misleads
 from modeldiff_core.data.notes import Notes, Tally, one_line, printable, read_tallies
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def take_inventory(dataset: "Dataset") -> Inventory:
         ClassSeen(label, printable(name), written[label], int(counts[0][label]), int(counts[1][label]))
         for label, name in enumerate(classes)
     )
-    dull, copies = dull_images(dataset), find_copies(dataset).tallies()
+    dull, copies = dull_images(dataset), dataset.copies.tallies()
     remarks = (
         *notes.remarks,
         *_untested(seen),

@@ -3,7 +3,7 @@
 from modeldiff_core.designs.bernoulli import Bernoulli, ComplementPairs
 from modeldiff_core.designs.derived import Repeated, Without
 from modeldiff_core.designs.design import Design
-from modeldiff_core.designs.fixed_size import FixedSize
+from modeldiff_core.designs.fixed_size import FixedSize, GroupedSize
 from modeldiff_core.designs.grid import Cell, Factor, Grid, balanced
 from modeldiff_core.designs.leave_one_out import LeaveOneOut
 from modeldiff_core.designs.whole import Everything, Listed
@@ -18,6 +18,7 @@ DESIGNS: Registry[type[Design]] = Registry(
         "everything": Everything,
         "fixed_size": FixedSize,
         "leave_one_out": LeaveOneOut,
+        "grouped_size": GroupedSize,
         "listed": Listed,
         "repeated": Repeated,
         "without": Without,
@@ -34,6 +35,7 @@ __all__ = [
     "Factor",
     "FixedSize",
     "Grid",
+    "GroupedSize",
     "LeaveOneOut",
     "Listed",
     "Repeated",

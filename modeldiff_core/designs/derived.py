@@ -33,7 +33,7 @@ class Without(Design):
         masks = np.zeros((len(numbers), self.units), dtype=bool)
         for row, number in enumerate(numbers):
             order = sampler.order(int(number))
-            masks[row, order[~np.isin(order, self.removed)][: sampler.size]] = True
+            masks[row, sampler.taken(order[~np.isin(order, self.removed)])] = True
         return masks
 
 

@@ -1,4 +1,4 @@
-"""Random subsets of one size."""
+"""Random subsets of one size, and those of whole groups."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -32,3 +32,19 @@ class FixedSize(Design):
 
     def masks(self, numbers: Numbers) -> Bool[np.ndarray, "rows units"]:
         return self.sampler.masks(numbers)
+
+
+@dataclass(frozen=True)
+class GroupedSize(FixedSize):
+    """Subsets of one size that have the units of a group together or not at all; see SubsetSampler.
+
+    groups: a number for each unit.
+    """
+
+    groups: tuple[int, ...] = ()
+    kind: Literal["grouped_size"] = "grouped_size"  # type: ignore[assignment]
+
+    @property
+    def sampler(self) -> SubsetSampler:
+        """What draws the subsets."""
+        return SubsetSampler(self.units, self.fraction, self.seed, self.groups)

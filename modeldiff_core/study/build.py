@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modeldiff_core.data import SOURCES, Dataset
+from modeldiff_core.data.duplicates import Likeness, without_copies
 from modeldiff_core.data.soundness import check_dataset
 from modeldiff_core.datamodels import ESTIMATORS, Estimator
 from modeldiff_core.errors import ConfigError, DataError
@@ -47,7 +48,13 @@ def _cached_estimator(kind: str, encoded: str, key: str) -> Estimator:
 
 def load_dataset(config: DatasetConfig) -> Dataset:
     """Return the dataset that a configuration names, kept in memory for later calls in the same process."""
-    return _cached_dataset(canonical_json({"kind": config.kind, **config.options()}))
+    encoded = canonical_json({"kind": config.kind, **config.options()})
+    return _without_copies(encoded, config.duplicates_by) if config.duplicates == "drop" else _cached_dataset(encoded)
+
+
+@lru_cache(maxsize=4)
+def _without_copies(encoded: str, by: Likeness) -> Dataset:
+    return without_copies(_cached_dataset(encoded), by)
 
 
 @lru_cache(maxsize=4)

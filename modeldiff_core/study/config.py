@@ -1,11 +1,19 @@
 """The study as one frozen, validated object: what a user asks for, and nothing about how it is run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from modeldiff_core.data.duplicates import Likeness
 from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins.screening import Screening
@@ -15,11 +23,34 @@ from modeldiff_core.transformations import EffectSettings, SearchSettings, Trans
 S = TypeVar("S", bound="StudyConfig")
 
 
+CHOICES = {"duplicates": "go_on", "duplicates_by": "near"}
+"""Choices about images that are there more than once; left out where they are these, which change nothing."""
+
+
 class DatasetConfig(BaseModel):
-    """A dataset: the kind of its source, and that source's own settings beside it."""
+    """A dataset: the kind of its source, and that source's own settings beside it.
+
+    duplicates: images that are there more than once are left as they are (go_on), kept together in each subset (group),
+    or taken out of the training set but for the first, and all that are test images, too (drop). duplicates_by: which
+    count as the same image, near copies or only exact ones.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     kind: str = Field(description="digits, fashion_mnist, npz, or a registered entry point")
+    duplicates: Literal["go_on", "group", "drop"] = "go_on"
+    duplicates_by: Likeness = "near"
+
+    @property
+    def groups(self) -> Likeness | None:
+        """What makes training images a group that subsets take whole; None if nothing does."""
+        return self.duplicates_by if self.duplicates == "group" else None
+
+    @model_serializer(mode="wrap")
+    def _without_usual_choices(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        content = handler(self)
+        if self.duplicates == CHOICES["duplicates"]:  # what likeness would be then decides nothing either
+            return {name: value for name, value in content.items() if name not in CHOICES}
+        return content
 
     def options(self) -> dict[str, Any]:
         """Return the source's settings as given."""

@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from modeldiff_core.data import Dataset, Examples
-from modeldiff_core.designs import Design, FixedSize, Repeated, Without
+from modeldiff_core.data.duplicates import Likeness
+from modeldiff_core.designs import Design, FixedSize, GroupedSize, Repeated, Without
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.study.build import build_algorithm, load_dataset, recipe_identity
@@ -25,6 +26,7 @@ class Training:
     """What is trained and where it is stored; the number of models is not part of it.
 
     fingerprint: of the dataset's values. subset_seed: decides every mask. seeds: models that are trained on each mask.
+    groups: what makes training examples a group that masks have whole or not at all.
     """
 
     dataset: DatasetConfig
@@ -38,11 +40,14 @@ class Training:
     ensemble_shard_size: int
     output: str = "margin"
     seeds: int = 1
+    groups: Likeness | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The configuration that decides every number of this training; seeds only where there is more than one."""
-        repeated = {"seeds": self.seeds} if self.seeds > 1 else {}
+        """The configuration that decides every number of this training; seeds and groups only where there are any."""
+        repeated: dict[str, Any] = {"seeds": self.seeds} if self.seeds > 1 else {}
+        if self.groups:
+            repeated["groups"] = self.groups
         return {
             "recipe_version": RECIPE_VERSION,
             "dataset": {"kind": self.dataset.kind, "fingerprint": self.fingerprint, "targets": self.targets},
@@ -99,11 +104,16 @@ class Training:
 
     def sampler(self, n_train: int) -> SubsetSampler:
         """Return what draws the training's masks."""
-        return SubsetSampler(n_train, self.fraction, self.subset_seed)
+        return SubsetSampler(n_train, self.fraction, self.subset_seed, self._members())
+
+    def _members(self) -> tuple[int, ...]:
+        """Return the group of each training example; empty where each is its own."""
+        return self.load().copies.train_groups(self.groups) if self.groups else ()
 
     def design(self, n_train: int, removed: tuple[int, ...] = ()) -> Design:
         """Return the mask of every model; removed: training examples that no model has."""
-        drawn = FixedSize(n_train, self.fraction, self.subset_seed)
+        given = n_train, self.fraction, self.subset_seed
+        drawn = GroupedSize(*given, groups=self._members()) if self.groups else FixedSize(*given)
         design = Without(drawn, removed) if removed else drawn
         return Repeated(design, self.seeds) if self.seeds > 1 else design
 
@@ -140,6 +150,7 @@ def trainings_of(study: StudyConfig, data: Dataset) -> tuple[Training, Training]
             shard_size=subsets.shard_size,
             ensemble_shard_size=ensemble.shard_size,
             output=study.output,
+            groups=study.dataset.groups,
             seeds=subsets.seeds,
         )
 

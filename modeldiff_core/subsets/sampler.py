@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -19,14 +20,18 @@ class SubsetSampler:
         n_train: Number of columns of a mask.
         fraction: Share of them that is left in, in (0, 1).
         seed: Seed of the subsets.
+        groups: A number for each column, equal for columns that are in a mask together or not at all; empty where every
+            column is its own group. Groups are then taken in the order of their lowest columns, and those that do not
+            fit are passed over, so that each mask has its full size.
 
     Raises:
-        ConfigError: For a fraction that leaves nothing in or nothing out.
+        ConfigError: For a fraction that leaves nothing in or nothing out, or that whole groups do not fill.
     """
 
     n_train: int
     fraction: float
     seed: int
+    groups: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
@@ -47,8 +52,34 @@ class SubsetSampler:
         """Return masks of the given models; row r is the mask of model ``models[r]`` whatever the other rows are."""
         masks = np.zeros((len(models), self.n_train), dtype=bool)
         for row, model in enumerate(models):
-            masks[row, self.order(int(model))[: self.size]] = True
+            masks[row, self.taken(self.order(int(model)))] = True
         return masks
+
+    def taken(self, order: Int[np.ndarray, " columns"]) -> Int[np.ndarray, " size"]:
+        """Return the first `size` columns of an order, or as many in whole groups."""
+        if not self.groups:
+            return order[: self.size]
+        # A group stands where its lowest column does: were it the first of them, large groups would be in more often.
+        place = np.argsort(order)
+        _, lowest, sizes = np.unique(self._numbers[order[place]], return_index=True, return_counts=True)
+        _, which = np.unique(self._numbers[order], return_inverse=True)
+        room, chosen = self.size, np.zeros(len(lowest), dtype=bool)
+        for group in np.argsort(place[lowest]):
+            if sizes[group] <= room:
+                chosen[group] = True
+                room -= sizes[group]
+            if not room:
+                return order[chosen[which]]
+        raise ConfigError(
+            "subsets.fraction",
+            f"a share of {self.n_train} training examples that whole groups of copies fill",
+            self.fraction,
+            f"{room} of {self.size} places stay empty; dataset.duplicates=drop takes copies out instead",
+        )
+
+    @cached_property
+    def _numbers(self) -> Int[np.ndarray, " train"]:
+        return np.array(self.groups)
 
     def order(self, model: int) -> Int[np.ndarray, " train"]:
         """Return the model's random order of all training examples; its subset is the first `size` of them."""

@@ -1,6 +1,7 @@
 """What can be wrong with a study as a whole, found before anything is trained."""
 
 import math
+import numpy as np
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
@@ -58,9 +59,13 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             study.comparison.components,
         )
     sampler = trainings[0].sampler(len(data.train))
-    chance, rarest = probability_of_missing_a_class(
-        data.train.labels, len(data.classes), sampler.size, -(-subsets.models // subsets.seeds)
-    )
+    masks = -(-subsets.models // subsets.seeds)
+    sampler.masks(range(min(3, masks)))  # groups that fill no subset are named now
+    labels, size = data.train.labels, sampler.size
+    if sampler.groups:  # a group is drawn as one
+        _, firsts = np.unique(sampler.groups, return_index=True)
+        labels, size = labels[firsts], round(size * len(firsts) / len(labels))
+    chance, rarest = probability_of_missing_a_class(labels, len(data.classes), size, masks)
     if chance > CHANCE:
         count = int((data.train.labels == rarest).sum())
         raise ConfigError(
