@@ -32,7 +32,8 @@ def check_dataset(data: Dataset) -> None:
         raise DataError(
             f"no training image is of the class {_names(empty)}{of}; those of the training images are "
             f"{_names([name for name, count in zip(data.classes, train, strict=True) if count])}. Take the class out "
-            "of the names, or bring images of it; dataset.relabel=true of dataset=npz takes out what does not occur"
+            "of the names, or bring images of it (a small dataset.n_train may have left it out); dataset.relabel=true "
+            "of dataset=npz takes out what does not occur"
         )
 
 

@@ -11,6 +11,7 @@ from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.study import load_dataset, trainings_of
 
 Planned = Callable[..., Any]
+NO_PLANT = {"dataset.plant": None, "targets": None, "transformations": []}
 ERASE = {"kind": "erase", "top": 7, "left": 0, "height": 2, "width": 2}
 
 
@@ -35,6 +36,13 @@ def test_the_studies_that_ship_are_sound(name: str) -> None:
         ({"comparison.components": 60}, "comparison.components", "fewer than the 60 targets"),
         ({"comparison.components": 5, "targets": 5}, "comparison.components", "fewer than the 5 targets"),
         ({"comparison.components": 200, "dataset.n_test": 300}, "comparison.components", "fewer than the 200 targets"),
+        ({**NO_PLANT, "dataset.n_test": 1}, "dataset", "more test images than directions .*, got 1"),
+        (
+            {**NO_PLANT, "dataset.n_test": 5, "comparison.components": 8},
+            "dataset",
+            "got 5.*comparison.components=4",
+        ),
+        ({**NO_PLANT, "dataset.n_train": 5}, "dataset", "no training image is of the class .*dataset.n_train"),
         ({"dataset.n_train": 40}, "subsets.fraction", r"misses class '\d' \(3 training examples\)"),
         ({"subsets.fraction": 0.1}, "subsets.fraction", r"A subset of 20 misses class '\d' \(\d+ training examples\)"),
         ({"transformations.0.target_class": 10}, "transformations.watermark.target_class", r"in 0\.\.9, got 10"),
