@@ -2,6 +2,7 @@
 
 from modeldiff_core.ablation.ablate import MEMORY, ablated_outputs
 from modeldiff_core.ablation.components import Components, Layer
+from modeldiff_core.ablation.edits import Aim, Choosing, edited_state, limited_loss_set, welch_scores
 from modeldiff_core.ablation.fill import FillKind, Reference, subject_of
 from modeldiff_core.ablation.gradients import GradientAttributions, gradient_attributions
 from modeldiff_core.ablation.selection import SELECTORS, Selection, find_components
@@ -10,6 +11,8 @@ from modeldiff_core.ablation.subject import Probes, Subject
 __all__ = [
     "MEMORY",
     "SELECTORS",
+    "Aim",
+    "Choosing",
     "Components",
     "FillKind",
     "GradientAttributions",
@@ -19,7 +22,10 @@ __all__ = [
     "Selection",
     "Subject",
     "ablated_outputs",
+    "edited_state",
     "find_components",
     "gradient_attributions",
+    "limited_loss_set",
     "subject_of",
+    "welch_scores",
 ]

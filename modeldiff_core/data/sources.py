@@ -16,6 +16,7 @@ from modeldiff_core.data.image_folder import ImageFolder
 from modeldiff_core.data.living17 import Living17
 from modeldiff_core.data.mnist_idx import MnistIdx
 from modeldiff_core.data.npz import Npz
+from modeldiff_core.data.shortcut_digits import ShortcutDigits
 from modeldiff_core.data.waterbirds import Waterbirds
 from modeldiff_core.registry import Registry
 
@@ -47,6 +48,7 @@ SHIPPED: dict[str, type[Source]] = {
     "living17": Living17,
     "mnist_idx": MnistIdx,
     "npz": Npz,
+    "shortcut_digits": ShortcutDigits,
     "waterbirds": Waterbirds,
 }
 

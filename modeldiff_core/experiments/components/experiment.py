@@ -10,8 +10,16 @@ from pydantic import BaseModel
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.baselines import FOLDER, Gradients
+from modeldiff_core.experiments.components.edits import Edit, check_edits
 from modeldiff_core.experiments.components.parts import ALONE_WORDS, Parts, test_words
-from modeldiff_core.experiments.components.present import findings, score_plot, tables
+from modeldiff_core.experiments.components.present import (
+    edit_findings,
+    edit_plot,
+    edit_table,
+    findings,
+    score_plot,
+    tables,
+)
 from modeldiff_core.experiments.components.rounds import RoundScore, settled
 from modeldiff_core.experiments.components.scores import ALONE, FITTED, ComponentScores
 from modeldiff_core.experiments.components.settings import ComponentsStudy, check_components, check_source
@@ -78,6 +86,7 @@ class ComponentAttribution(OnePage):
             shard_size=study.subsets.shard_size,
             ensemble_shard_size=study.ensemble.shard_size,
             output=study.output,
+            seeds=study.subsets.seeds,
         )
 
     def network(self, number: int) -> Network:
@@ -117,7 +126,10 @@ class ComponentAttribution(OnePage):
         count = next(iter(self.parts.values())).count
         language = self.study.language
         if language is not None:
+            if self.study.edits:
+                raise ConfigError("edits", "none for a network that takes no images", len(self.study.edits))
             return check_components(self.study, len(read_tokens(language.tokens)[0]), count)
+        check_edits(self.study.edits, self.training.task().targets, self.study.attributed)
         task = self.training.task()
         task.algorithm.check(self.data.image_shape, len(self.data.classes))
         return check_components(self.study, self.training.targets, count)
@@ -159,6 +171,22 @@ class ComponentAttribution(OnePage):
             for number, parts in self.parts.items()
         )
         yield Wave("scores", tuple(scores))
+        if self.study.edits:
+            label = Label("edits", "edit")
+            pairs = [
+                edit.steps(f"{self.name} network {number} {edit.asked.name}", label)
+                for number, edits in self.edits(now.rows).items()
+                for edit in edits
+            ]
+            yield Wave("edits", tuple(choose for choose, _ in pairs))
+            yield Wave("edited networks", tuple(write for _, write in pairs))
+
+    def edits(self, rows: int) -> dict[int, list[Edit]]:
+        """Return the edits of each network, whose weights are fitted on so many ablations."""
+        return {
+            number: [Edit(parts.ablated, self.scores(parts, rows), asked) for asked in self.study.edits]
+            for number, parts in self.parts.items()
+        }
 
     def _training(self) -> Wave:
         trained, label = max(self.study.networks) + 1, Label("networks", "train", ("shard",), "models")
@@ -205,13 +233,20 @@ class ComponentAttribution(OnePage):
             "unablated": [record["unablated"] for record in records],
             "layers": layers_of(components, records),
             "strongest": strongest_of(components, records[0]),
+            "edits": {
+                asked.name: [edits[at].read(store) for edits in self.edits(now.rows).values()]
+                for at, asked in enumerate(self.study.edits)
+            },
         }
 
     def present(self, summary: Mapping[str, Any]) -> Shown:
-        return Shown(f"Components of {self.name}", findings(summary), tables(summary))
+        edits = summary["edits"]
+        said = (*findings(summary), *edit_findings(edits))
+        return Shown(f"Components of {self.name}", said, (*tables(summary), *edit_table(edits)))
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
-        return {"Scores by share of components ablated": score_plot(summary)}
+        edits = {f"Edit {name}": edit_plot(records) for name, records in summary["edits"].items()}
+        return {"Scores by share of components ablated": score_plot(summary), **edits}
 
     def advice(self, store: ObjectStore) -> list[str]:
         parts = next(iter(self.parts.values()))

@@ -1,10 +1,12 @@
 """What a component attribution shows: sentences, tables and the figure of scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from modeldiff_core.experiments.components.edits import CHOSEN_BY
 from modeldiff_core.experiments.components.scores import ALONE, FITTED, METHODS
 from modeldiff_core.experiments.experiment import Table
 from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
@@ -105,6 +107,74 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         Table("Layers", layers, "Mean size of the weights of a layer's components, and their share of the sum"),
         Table("Strongest components", strongest, f"Of network {summary['networks'][0]}, over all targets"),
     )
+
+
+def edit_findings(edits: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each edit: what it changed on examples that did not choose it, beside other ways."""
+    lines = []
+    for name, records in edits.items():
+        before, ours, alone = (_mean(records, place) for place in ("before", FITTED, ALONE))
+        sizes = ", ".join(str(len(record["limited"][FITTED]["components"])) for record in records)
+        said = "" if _better(ours, alone) else " Leave-one-out chooses as good a set."
+        lines.append(
+            f"{name}: without {sizes} components the accuracy of the targets goes from {before['targets']:.3f} to "
+            f"{ours['targets']:.3f}, that of the reference from {before['reference']:.3f} to {ours['reference']:.3f} "
+            f"(chosen by leave-one-out: {alone['targets']:.3f} and {alone['reference']:.3f}).{said}"
+        )
+    return tuple(lines)
+
+
+def edit_table(edits: Mapping[str, Any]) -> tuple[Table, ...]:
+    """Return accuracies after each edit by each way to choose its components, over networks."""
+    rows = []
+    for name, records in edits.items():
+        for place in ("before", *CHOSEN_BY, "random"):
+            found = _mean(records, place)
+            rows.append(
+                {
+                    "edit": name,
+                    "chosen by": "nothing ablated" if place == "before" else WORDS.get(place, place),
+                    "components": f"{found['size']:.1f}",
+                    "targets": f"{found['targets']:.3f}",
+                    "reference": f"{found['reference']:.3f}",
+                }
+            )
+    words = "Accuracy on examples that chose nothing, mean over networks; sets by the limited loss, 20 random sets"
+    return (Table("Edits", rows, words),) if rows else ()
+
+
+def edit_plot(records: Sequence[Mapping[str, Any]]) -> Plot:
+    """Return accuracies of targets and reference against the number of components ablated by Welch's score."""
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        for at, (part, words) in enumerate((("targets", "targets"), ("reference", "reference")), 1):
+            axes = new_axes(figure, theme, (1, 2, at))
+            for name, color in zip(CHOSEN_BY, (theme.a, theme.b, theme.good), strict=True):
+                sizes = records[0]["curves"][name]["sizes"]
+                mean = np.mean([record["curves"][name][part] for record in records], axis=0)
+                axes.plot([0, *sizes], [_mean(records, "before")[part], *mean], color=color, lw=1.2, label=WORDS[name])
+            axes.set_ylim(-0.02, 1.02)
+            axes.set_xlabel("components ablated", color=theme.ink, fontsize=MEDIUM)
+            axes.set_title(f"accuracy of the {words}", color=theme.ink, fontsize=MEDIUM)
+            if at == 1:
+                axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted)
+
+    return plot(paint, 720, 340)
+
+
+def _mean(records: Sequence[Mapping[str, Any]], place: str) -> dict[str, float]:
+    """Return mean accuracies over networks, and the mean size of the sets; place: 'before', 'random' or a method."""
+    found: dict[str, list[float]] = {"targets": [], "reference": [], "size": []}
+    for record in records:
+        one = record["limited"][place] if place in record["limited"] else record[place]
+        for part in ("targets", "reference"):
+            found[part].append(float(np.mean(one[part])))
+        found["size"].append(float(one.get("size", len(one.get("components", ())))))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _better(ours: Mapping[str, float], alone: Mapping[str, float]) -> bool:
+    return abs(ours["targets"] - alone["targets"]) > AS_GOOD or ours["reference"] > alone["reference"] + AS_GOOD
 
 
 def score_plot(summary: Mapping[str, Any]) -> Plot:

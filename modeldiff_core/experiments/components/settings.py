@@ -7,6 +7,7 @@ from pydantic import Field
 from modeldiff_core.ablation import FillKind, Selection
 from modeldiff_core.designs import Bernoulli
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.components.edit_settings import EditConfig
 from modeldiff_core.experiments.one_page import OnePageStudy
 from modeldiff_core.models.gpt2 import Gpt2Sizes
 from modeldiff_core.settings import Settings
@@ -121,6 +122,7 @@ class ComponentsStudy(OnePageStudy):
     attributed: Annotated[int, Field(ge=2)] = 200
     ablation: AblationConfig = AblationConfig()
     fit: FitConfig = FitConfig()
+    edits: tuple[EditConfig, ...] = ()
 
 
 def check_source(study: ComponentsStudy) -> None:
