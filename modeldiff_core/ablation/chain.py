@@ -20,10 +20,12 @@ from torch.nn import functional as F
 from modeldiff_core.ablation.subject import Probes, Subject
 from modeldiff_core.models.small import MLP, ConvNet
 
-BLOCK = 2**19
+BLOCK = 2**20
 """Floats of the second layer's outputs, over copies and targets, that are worked on at once: they stay in the cache."""
 COPIES = 64
 """Copies that are worked on at once where there are as many: a product with few rows would be bound by memory."""
+SMALL = 16
+"""Most pixels of images whose convolution is computed as one matrix product."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,13 @@ def chain_outputs(
     alone = _first_layer(links[: first + 1], probes.inputs[:1])
     features = _apply(links[first + 1].module, _after(links[first], alone)).numel() if links[first + 1 :] else 1
     step = max(1, min(memory // (8 * features * alone.shape[1]), BLOCK // (features * COPIES), len(probes)))
-    blocks = []
+    blocks, launch = list[Tensor](), _Launch(gates, min(BLOCK, memory // 16), {})
     for at in range(0, len(probes), step):
         rows = slice(at, at + step)
         some, own = probes.rows(rows), subject.rows(rows)
         z = _first_layer(links[: first + 1], some.inputs)
         if links[first + 1 :]:
-            blocks.append(_block(own, links[first:], z, some, (gates, min(BLOCK, memory // 16))))
+            blocks.append(_block(own, links[first:], z, some, launch))
         else:
             every = _gate(own, links[first], z[None].expand(len(gates), *z.shape), gates)
             blocks.append(probes.read(every, some.labels).float())
@@ -87,29 +89,64 @@ def _first_layer(links: Sequence[Link], inputs: Tensor) -> Tensor:
     return _apply(links[-1].module, x)
 
 
-def _block(
-    subject: Subject, links: Sequence[Link], z: Tensor, probes: Probes, rows_and_floats: tuple[Tensor, int]
-) -> Tensor:
+@dataclass(frozen=True)
+class _Launch:
+    """The gates of all rows, the floats that the second layer's outputs may be at once, and convolutions as products.
+
+    products: by the position of a layer, where its images are so small that a convolution is slower.
+    """
+
+    gates: Tensor
+    floats: int
+    products: dict[int, tuple[Tensor, Tensor, tuple[int, ...]]]
+
+
+def _block(subject: Subject, links: Sequence[Link], z: Tensor, probes: Probes, launch: _Launch) -> Tensor:
     """Return the outputs of some targets.
 
-    links: from the first that has components. z: what that one gives. rows_and_floats: the gates, and how many floats
-    the second layer's outputs may be at once.
+    links: from the first that has components. z: what that one gives.
     """
-    gates, floats = rows_and_floats
     parts, base, shape = _second_layer(subject, links[0], links[1].module, z)
-    own = gates[:, _within(subject, links[0])]
-    copies = max(1, floats // parts.shape[1])
+    own = launch.gates[:, _within(subject, links[0])]
+    copies = max(1, launch.floats // parts.shape[1])
     out = []
-    for rows, some in zip(own.split(copies), gates.split(copies), strict=True):
+    for rows, some in zip(own.split(copies), launch.gates.split(copies), strict=True):
         y = torch.addmm(base, rows, parts).view(-1, *shape)
         if links[1].then == "pool":
-            y = torch.maximum(torch.maximum(y[:, 0], y[:, 1]), torch.maximum(y[:, 2], y[:, 3])).movedim(-1, 2)
+            y = _pooled(y).movedim(-1, 2)
         x = _gate(subject, links[1], y.relu_() if links[1].then else y, some)
-        for link in links[2:]:
-            flat = _after(link, _apply(link.module, x.flatten(0, 1)))
-            x = _gate(subject, link, flat.view(len(some), len(probes), *flat.shape[1:]), some)
+        for position, link in enumerate(links[2:]):
+            x = _gate(subject, link, _further(launch, position, link, x), some)
         out.append(probes.read(x, probes.labels).float())
     return torch.cat(out)
+
+
+def _further(launch: _Launch, position: int, link: Link, x: Tensor) -> Tensor:
+    """Return a later layer's activations [copies, targets, channels, ...] from those before it."""
+    flat = x.flatten(0, 1)
+    if isinstance(link.module, nn.Conv2d) and link.then == "pool" and x.shape[-1] * x.shape[-2] <= SMALL:
+        if position not in launch.products:
+            launch.products[position] = _as_product(link.module, x.shape[2:])
+        weight, bias, shape = launch.products[position]
+        y = torch.addmm(bias, flat.flatten(1), weight).view(len(flat), *shape)
+        after = _pooled(y).relu_().movedim(-1, 1)
+    else:
+        after = _after(link, _apply(link.module, flat))
+    return after.view(*x.shape[:2], *after.shape[1:])
+
+
+def _as_product(module: nn.Conv2d, shape: torch.Size) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Return a convolution of images of that shape as a matrix and a bias, with the four pooled pixels first."""
+    inputs = shape.numel()
+    nothing = _pooled_first(module(torch.zeros(1, 1, *shape, device=module.weight.device)[0])[None])[0, :, 0]
+    single = module(torch.eye(inputs, device=module.weight.device).view(inputs, *shape))
+    single = _pooled_first(single[None])[0].movedim(1, 0)
+    return (single - nothing).flatten(1), nothing.flatten(), tuple(nothing.shape)
+
+
+def _pooled(y: Tensor) -> Tensor:
+    """Return the largest of the four pixels [n, 4, ...] of each square."""
+    return torch.maximum(torch.maximum(y[:, 0], y[:, 1]), torch.maximum(y[:, 2], y[:, 3]))
 
 
 def _second_layer(

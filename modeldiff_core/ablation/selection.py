@@ -8,7 +8,6 @@ from torch import nn
 
 from modeldiff_core.ablation.components import Components, Layer, Place, Slice, check_parameters
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.models import Net
 from modeldiff_core.models.gpt2 import Projection
 from modeldiff_core.registry import Registry
 
@@ -134,7 +133,7 @@ def find_components(net: nn.Module, selections: Sequence[Selection]) -> Componen
 
 def _selected(net: nn.Module, selection: Selection) -> Iterator[Layer]:
     selector = SELECTORS.get(selection.kind)
-    head = net.head_name if isinstance(net, Net) else None
+    head = getattr(net, "head_name", None)
     for name, module in net.named_modules():
         if selection.takes(name) and (name != head or selection.pattern == head):
             layer = selector(name, module)

@@ -189,6 +189,7 @@ def experiments() -> Registry[type[Experiment]]:
     """Return the registry of experiments, those of installed packages among them."""
     from modeldiff_core.experiments.adopted.experiment import CompareAdopted
     from modeldiff_core.experiments.compare.experiment import Compare
+    from modeldiff_core.experiments.component_contrast.experiment import ComponentContrast
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
     from modeldiff_core.experiments.sweep import Sweep
@@ -199,6 +200,7 @@ def experiments() -> Registry[type[Experiment]]:
         {
             "compare": Compare,
             "compare_adopted": CompareAdopted,
+            "component_contrast": ComponentContrast,
             "components": ComponentAttribution,
             "counterfactual": Counterfactual,
             "sweep": Sweep,

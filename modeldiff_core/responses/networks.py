@@ -138,10 +138,11 @@ def image_probes(
 
 def networks() -> Registry[type[Network]]:
     """Return the registry of networks, those of installed packages among them."""
+    from modeldiff_core.responses.effect_networks import EffectNetwork
     from modeldiff_core.responses.stored_networks import LanguageNetwork, StoredNetwork
 
     return Registry(
         "modeldiff.networks",
         "network.kind",
-        {"language": LanguageNetwork, "stored": StoredNetwork, "trained": TrainedNetwork},
+        {"effect": EffectNetwork, "language": LanguageNetwork, "stored": StoredNetwork, "trained": TrainedNetwork},
     )

@@ -143,7 +143,7 @@ class ComponentAttribution(OnePage):
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
         if self.is_trained:
-            yield self._training()
+            yield self.training_wave()
         yield Wave("ablating", tuple(self._tests()), noun="shards")
         made = 0
         while not (now := settled(store, self.parts)).last:
@@ -188,7 +188,8 @@ class ComponentAttribution(OnePage):
             for number, parts in self.parts.items()
         }
 
-    def _training(self) -> Wave:
+    def training_wave(self) -> Wave:
+        """Return the training of the networks."""
         trained, label = max(self.study.networks) + 1, Label("networks", "train", ("shard",), "models")
         networks = shard_steps(FullModels(self.training), trained, f"{self.name} networks", label, 0.2)
         return Wave("training", (training_step(self.training), *networks), noun="shards", verb="train")

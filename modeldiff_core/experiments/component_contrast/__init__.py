@@ -1,0 +1,1 @@
+"""Where in the networks of two algorithms the effect of a transformation is made."""
