@@ -20,7 +20,9 @@ block that 97 % of the training set's threes carry, worst accuracy before at mos
 contrast: `digits_watermark`, the effect of the block on the margin of test images of other classes (with it minus
 without it, against the class of the watermark), MLP of 64 hidden rows and CNN of widths 48, 64, networks 0..2 of A. The
 components that the attribution of the effect names are ablated; measured on images that chose nothing. Goal: at least
-70 % of the effect removed, at most .03 of accuracy lost, beside 20 random sets of the same size.
+70 % of the effect removed, at most .03 of accuracy lost, beside 20 random sets of the same size. A first rule, without
+an end and with 200 images and a limit of .02, removed .885 of the effect in the MLP of seed 101 and lost .052: sets now
+end where .75 of the effect of the choosing images is gone, with 300 images and a limit of .01, and seed 202.
 
 A line that does not hold is printed with NOT. Writes JSON to --out and prints tables for RESULTS.md.
 """
@@ -47,7 +49,7 @@ from modeldiff_core.plan import NoProgress
 from modeldiff_core.store import read_record
 from modeldiff_core.training import Execution
 
-SEED, NETWORKS = 101, (0, 1, 2, 3, 4)
+SEED, CONTRAST_SEED, NETWORKS = 101, 202, (0, 1, 2, 3, 4)
 SHARES = 0.1, 0.2, 0.3
 LEAST = {0.1: 0.90, 0.2: 0.86, 0.3: 0.82}
 ABOVE = {0.2: 0.03, 0.3: 0.05}
@@ -225,7 +227,7 @@ def contrast(root: Path) -> dict[str, Any]:
         ("CNN 48-64", {"kind": "cnn", "widths": [48, 64]}, 0.05, "filters"),
     ):
         recipe = {"network": network, "learning_rate": rate}
-        a = {"name": "as is", "kind": "sgd", "seed": SEED, "recipe": recipe}
+        a = {"name": "as is", "kind": "sgd", "seed": CONTRAST_SEED, "recipe": recipe}
         asked = {
             "experiment": "component_contrast",
             "name": "watermark",
@@ -235,7 +237,7 @@ def contrast(root: Path) -> dict[str, Any]:
             "ensemble": {"models": 5, "shard_size": 5},
             "networks": [0, 1, 2],
             "components": [{"kind": kind}],
-            "attributed": 200,
+            "attributed": 300,
             "ablation": {"rows": 672, "shard_size": 336},
             "effect": {
                 "name": "watermark",

@@ -1,5 +1,6 @@
 """Edits: sets of components whose ablation raises or lowers the outputs of some examples and spares those of others."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,12 +25,14 @@ class Aim:
         raises: Whether the outputs of the targets are to become larger.
         limit: Largest share of the reference examples that may turn from right to wrong.
         most: Largest number of components.
+        enough: Mean u of the targets at which the set is large enough; see ``limited_loss_set``.
 
     """
 
     raises: bool
     limit: float = 0.02
     most: int = 40
+    enough: float = math.inf
 
     @property
     def sign(self) -> int:
@@ -74,9 +77,9 @@ def limited_loss_set(choosing: Choosing, aim: Aim) -> list[int]:
 
     Step by step: the linear model predicts, from the true outputs so far, what each further component does to targets
     and reference; the CANDIDATES best are tried, and of those that keep the true share of right reference examples
-    within the limit the best is taken. It ends where none helps any more. Outputs count up to the median of the
-    reference's, so that an example that is safely right gives no more: with u(y) = min(±y, cap) of the targets and
-    v(y) = min(y, cap) of the reference, mean u + mean v is what becomes larger.
+    within the limit the best is taken. It ends where none helps any more, or where mean u is enough. Outputs count up
+    to the median of the reference's, so that an example that is safely right gives no more: with u(y) = min(±y, cap) of
+    the targets and v(y) = min(y, cap) of the reference, mean u + mean v is what becomes larger.
     """
     count, components = choosing.targets.shape
     mask = np.ones(components, dtype=bool)
@@ -101,6 +104,8 @@ def limited_loss_set(choosing: Choosing, aim: Aim) -> list[int]:
         best, now = float(worth[at]), outputs[at]
         chosen.append(int(tried[at]))
         mask[tried[at]] = False
+        if np.minimum(aim.sign * now[:count], cap).mean() >= aim.enough:
+            break
     return chosen
 
 

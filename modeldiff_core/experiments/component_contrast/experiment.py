@@ -100,6 +100,7 @@ class ComponentContrast(OnePage):
                 (self.parts["a"][number].regression(rows), self.parts["b"][number].regression(rows)),
                 asked.limit,
                 asked.most,
+                asked.wished,
                 asked.ablation.seed,
             )
             for number in asked.networks

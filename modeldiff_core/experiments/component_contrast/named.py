@@ -40,6 +40,7 @@ class Named:
     regressions: tuple[Regression, Regression]
     limit: float
     most: int
+    wished: float
     seed: int
 
     @property
@@ -51,6 +52,7 @@ class Named:
             "datamodels": [one.reference.digest for one in self.regressions],
             "limit": self.limit,
             "most": self.most,
+            "wished": self.wished,
             "seed": self.seed,
         }
         return refer(FOLDER, "named", identity)
@@ -69,8 +71,8 @@ def name_components(store: ObjectStore, spec: Named, execution: Execution) -> No
     """Choose A's components on the attributed images and write what their ablation does on the others.
 
     The set is that of the limited loss with u = −EMPHASIS·|effect|: what brings the effects nearest to zero and spares
-    the clean images, whose attributions are those of leave-one-out. In B the same components are ablated; a random set
-    has as many. The share removed is 1 − Σ|effect without them|/Σ|effect|.
+    the clean images, whose attributions are those of leave-one-out; it ends where the wished share is gone. In B the
+    same components are ablated; a random set has as many. The share removed is 1 − Σ|effect without them|/Σ|effect|.
     """
     sides = [_Side(store, ablated, execution) for ablated in spec.ablated]
     a, weights = sides[0], read_datamodels(store, spec.regressions[0]).weights
@@ -83,7 +85,8 @@ def name_components(store: ObjectStore, spec: Named, execution: Execution) -> No
 
     whole = a.effects(np.ones((1, components), dtype=bool), chooses=True)[0]
     choosing = Choosing(outputs, -EMPHASIS * np.sign(whole)[:, None] * weights, (clean[:1] - clean[1:]).T)
-    chosen = limited_loss_set(choosing, Aim(True, spec.limit, spec.most))
+    enough = -EMPHASIS * (1 - spec.wished) * float(np.abs(whole).mean())
+    chosen = limited_loss_set(choosing, Aim(True, spec.limit, spec.most, enough))
     rng = generator("random components", spec.seed)
     random = [rng.permutation(components)[: max(1, len(chosen))].tolist() for _ in range(RANDOM_SETS)]
     kept = spec.ablated[0].components.kept

@@ -16,14 +16,15 @@ class ContrastStudy(ComponentsStudy):
     algorithm: A. algorithm_b: B, of the same architecture. effect: the transformation; its largest intensity is taken,
     and its target class names the output. attributed: test images of other classes that choose the components; those
     after them measure. limit: largest share of the clean images that may turn wrong. most: largest number of components
-    that are named.
+    that are named. wished: share of the effect whose removal is enough.
     """
 
     experiment: Literal["component_contrast"] = "component_contrast"  # type: ignore[assignment]
     algorithm_b: AlgorithmConfig
     effect: TransformationTest
-    limit: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    limit: Annotated[float, Field(ge=0, lt=1)] = 0.01
     most: Annotated[int, Field(ge=1)] = 30
+    wished: Annotated[float, Field(gt=0, le=1)] = 0.75
 
     def of(self, algorithm: AlgorithmConfig) -> ComponentsStudy:
         """Return the study of one algorithm, with the components as they are called inside pairs of images."""
@@ -35,7 +36,7 @@ class ContrastStudy(ComponentsStudy):
             )
             for one in self.components
         )
-        own = self.model_dump(exclude={"experiment", "algorithm_b", "effect", "limit", "most"})
+        own = self.model_dump(exclude={"experiment", "algorithm_b", "effect", "limit", "most", "wished"})
         return ComponentsStudy.model_validate(
             {**own, "algorithm": algorithm.model_dump(), "components": [one.model_dump() for one in inside]}
         )

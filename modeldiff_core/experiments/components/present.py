@@ -39,7 +39,7 @@ def findings(summary: Mapping[str, Any]) -> tuple[str, ...]:
         f"({cost[FITTED]:,} ablations, {cost[FITTED] / summary['count']:.1f} a component).",
         *_against_leave_one_out(summary),
         f"A linear model explains {at['variance_explained']['mean']:.1%} of the variance of outputs at this share; the "
-        "rest is what components do together, and what noise the fit has.",
+        f"rest is what components do together, and noise of the fit.{_pairs(at)}",
     ]
     top = max(summary["layers"], key=lambda layer: layer["share"])
     lines.append(
@@ -52,6 +52,13 @@ def findings(summary: Mapping[str, Any]) -> tuple[str, ...]:
     if failed:
         lines.append(f"{failed} test ablations gave outputs that are not finite and are left out.")
     return tuple(lines)
+
+
+def _pairs(test: Mapping[str, Any]) -> str:
+    share = test["pairs_of_layers"]
+    if share is None:
+        return ""
+    return f" Of this rest, numbers ablated in pairs of layers explain {max(0.0, share):.0%}."
 
 
 def _against_leave_one_out(summary: Mapping[str, Any]) -> list[str]:

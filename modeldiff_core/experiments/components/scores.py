@@ -4,11 +4,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from modeldiff_core.datamodels import Datamodels
 from modeldiff_core.datamodels.least_squares import LeastSquares
 from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.standard_errors import weight_errors
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.evaluation.interactions import explained_by_pairs
 from modeldiff_core.evaluation.lds import scores_with_intervals
 from modeldiff_core.experiments.components.baselines import (
     FOLDER,
@@ -24,7 +27,7 @@ from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import MarginMatrix, ObjectStore, write_record
 
-VERSION = 1
+VERSION = 2
 FITTED, ALONE = "regression", "leave_one_out"
 METHODS = FITTED, ALONE, "gradient_parameter", "conductance", "influence", "random"
 """Attributions in the order of the tables."""
@@ -97,8 +100,10 @@ def score_components(store: ObjectStore, spec: ComponentScores) -> None:
             name: scores_with_intervals(weights, fitted.bias if name == FITTED else nothing, masks, outputs)
             for name, weights in found.items()
         }
+        residuals = outputs - masks @ fitted.weights.T - fitted.bias
         tests.append(
             {
+                "pairs_of_layers": _pairs(store, spec, fitted, (masks, residuals.astype(np.float32))),
                 "alpha": alpha,
                 "rows": int(valid.sum()),
                 "failed": int((~valid).sum()),
@@ -122,6 +127,23 @@ def score_components(store: ObjectStore, spec: ComponentScores) -> None:
             "sizes": {name: [float(value) for value in values] for name, values in sizes.items()},
         },
     )
+
+
+def _pairs(
+    store: ObjectStore,
+    spec: ComponentScores,
+    fitted: Datamodels,
+    fresh: tuple[Bool[np.ndarray, "others components"], Float[np.ndarray, "others targets"]],
+) -> float | None:
+    """Return the share of what the linear model leaves that pairs of layers explain; None for too few ablations."""
+    opened = MarginMatrix.open(store, spec.regression.matrix.key)
+    valid = opened.valid()
+    masks = opened.masks()[valid]
+    residuals = opened.margins()[valid] - masks @ fitted.weights.T - fitted.bias
+    try:
+        return explained_by_pairs(spec.gradients.ablated.components.layer_of, (masks, residuals), fresh)
+    except ConfigError:
+        return None
 
 
 def _interval_of_means(

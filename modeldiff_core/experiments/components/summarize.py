@@ -33,7 +33,16 @@ def rho_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rho = {name: over_networks([one["rho"][name] for one in of_all]) for name in METHODS}
         explained = over_networks([one["variance_explained"] for one in of_all])
         failed = sum(one["failed"] for one in of_all)
-        found.append({"alpha": test["alpha"], "rho": rho, "variance_explained": explained, "failed": failed})
+        pairs = [one["pairs_of_layers"] for one in of_all if one["pairs_of_layers"] is not None]
+        found.append(
+            {
+                "pairs_of_layers": float(np.mean(pairs)) if pairs else None,
+                "alpha": test["alpha"],
+                "rho": rho,
+                "variance_explained": explained,
+                "failed": failed,
+            }
+        )
     return found
 
 
