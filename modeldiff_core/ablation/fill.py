@@ -60,7 +60,7 @@ def subject_of(net: nn.Module, components: Components, fill: FillKind, reference
 
 @torch.no_grad()
 def captured(net: nn.Module, components: Components, inputs: Tensor) -> tuple[Tensor, ...]:
-    """Return what each layer of components gives (or takes, where its place is the input) on these inputs."""
+    """Return what each layer of components gives (or takes, where its place is the input); nothing for parameters."""
     found: dict[int, Tensor] = {}
     hooks = []
     for position, layer in enumerate(components.layers):
@@ -74,14 +74,15 @@ def captured(net: nn.Module, components: Components, inputs: Tensor) -> tuple[Te
 
         if layer.place == "output":
             hooks.append(module.register_forward_hook(after))
-        else:
+        elif layer.place == "input":
             hooks.append(module.register_forward_pre_hook(before))
     try:
         net(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    return tuple(found[position] for position in range(len(components.layers)))
+    nothing = inputs.new_empty(0)
+    return tuple(found.get(position, nothing) for position in range(len(components.layers)))
 
 
 def _bias(net: nn.Module, layer: Layer) -> Tensor | None:

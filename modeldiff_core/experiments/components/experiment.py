@@ -11,6 +11,7 @@ from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.baselines import FOLDER, Gradients
 from modeldiff_core.experiments.components.edits import Edit, check_edits
+from modeldiff_core.experiments.components.gallery import Gallery, gallery_plot
 from modeldiff_core.experiments.components.parts import ALONE_WORDS, Parts, test_words
 from modeldiff_core.experiments.components.present import (
     edit_findings,
@@ -171,6 +172,9 @@ class ComponentAttribution(OnePage):
             for number, parts in self.parts.items()
         )
         yield Wave("scores", tuple(scores))
+        if self.study.language is None:
+            step = self.gallery(now.rows).step(f"{self.name} gallery", Label("gallery", "gallery"))
+            yield Wave("gallery", (step,))
         if self.study.edits:
             label = Label("edits", "edit")
             pairs = [
@@ -180,6 +184,11 @@ class ComponentAttribution(OnePage):
             ]
             yield Wave("edits", tuple(choose for choose, _ in pairs))
             yield Wave("edited networks", tuple(write for _, write in pairs))
+
+    def gallery(self, rows: int) -> Gallery:
+        """Return the images of the first network's strongest components."""
+        parts = next(iter(self.parts.values()))
+        return Gallery(parts.ablated, self.scores(parts, rows))
 
     def edits(self, rows: int) -> dict[int, list[Edit]]:
         """Return the edits of each network, whose weights are fitted on so many ablations."""
@@ -247,7 +256,12 @@ class ComponentAttribution(OnePage):
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
         edits = {f"Edit {name}": edit_plot(records) for name, records in summary["edits"].items()}
-        return {"Scores by share of components ablated": score_plot(summary), **edits}
+        drawn = {"Scores by share of components ablated": score_plot(summary), **edits}
+        if self.study.language is None:
+            found = self.gallery(settled(store, self.parts).rows).read(store)
+            caption = f"Images that the strongest components of network {self.study.networks[0]} give most on"
+            drawn[caption] = gallery_plot(found, self.training.task().targets.images)
+        return drawn
 
     def advice(self, store: ObjectStore) -> list[str]:
         parts = next(iter(self.parts.values()))

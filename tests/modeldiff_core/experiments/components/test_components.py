@@ -45,7 +45,7 @@ def test_runs_to_its_report_and_a_second_run_makes_nothing(finished: Path) -> No
     assert len(shown.tables[0].rows) == len(METHODS)
     page = store.read(experiment.report.record).decode()
     assert all(finding.replace("'", "&#39;") in page for finding in shown.findings)
-    assert [store.read(figure)[:4] for figure in shown.figures] == [b"\x89PNG"] * len(shown.figures)
+    assert [store.read(figure)[:4] for figure in shown.figures] == [b"\x89PNG"] * 2
     assert experiment.advice(store) == ["components: 16 (conv0 (filter) 6, conv1 (filter) 10)"]
     experiment.redraw(store)
     assert content(finished) == before
@@ -191,3 +191,23 @@ def _logits(test: Examples, experiment: Any, store: ObjectStore) -> np.ndarray:
 
     assert len(test) == 60
     return FullModels(experiment.training).logits(store, 2)
+
+
+def test_a_gallery_shows_the_images_that_a_component_gives_most_on(finished: Path) -> None:
+    experiment, store = opened(finished)
+    found = experiment.gallery(100).read(store)
+    strongest = [one["component"] for one in read_record(store, experiment.summary.record)["strongest"]]
+    subject, network = experiment.parts[0].ablated.open(store, Execution())
+    assert len(found) == 6
+    for one in found:
+        layer, number = re.fullmatch(r"(conv\d)\[(\d+)\]", one["component"]).groups()  # type: ignore[union-attr]
+        given: list[torch.Tensor] = []
+        hook = subject.net.get_submodule(layer).register_forward_hook(lambda _m, _i, out, to=given: to.append(out))
+        subject.net(network.probes.inputs)
+        hook.remove()
+        mean = given[0][:, int(number)].mean((1, 2)).numpy()
+        assert one["images"][0] == int(mean.argmax())
+        np.testing.assert_allclose(one["outputs"], np.sort(mean)[::-1][:8], rtol=1e-4)
+    own = read_record(store, experiment.scores(experiment.parts[0], 100).reference.record)["sizes"]["regression"]
+    assert found[0]["size"] == max(own)
+    assert strongest[0] == found[0]["component"]

@@ -65,7 +65,7 @@ def test_a_backdoor_is_removed_on_examples_that_did_not_choose(finished: Path) -
     shown = experiment.shown(store)
     assert any(line.startswith("backdoor: without ") for line in shown.findings)
     assert [table.name for table in shown.tables][-1] == "Edits"
-    assert len(shown.figures) == 3
+    assert len(shown.figures) == 4
 
 
 def test_the_edited_network_is_checked_again_from_its_file(finished: Path, tmp_path: Path) -> None:
