@@ -18,6 +18,7 @@ def resolve(asked: Request) -> tuple[Experiment, list[str]]:
     for device in asked.runner.devices:
         available_device(device)
     check_workers(asked.runner.ffcv_workers)
+    ObjectStore(asked.store).check()
     experiment = experiment_of(asked)
     warnings = experiment.check()
     if asked.store.url.startswith("memory://"):

@@ -11,17 +11,22 @@ from prefect.tasks import Task, exponential_backoff
 from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
 from modeldiff_core.identity import short_digest
 from modeldiff_core.store import StoreSettings
+from tasks.worker_pool import WorkerDied
 
 RESULTS = ".prefect/results"
 """Folder under the store's root where Prefect keeps its JSON references."""
 
 
 def worth_retrying(_task: Task[Any, Any], _run: Any, state: State[Any]) -> bool:
-    """Return whether trying again can help: not for a wrong request, a diverging recipe or a damaged object."""
+    """Return whether trying again can help: not for a wrong request, a diverging recipe or a damaged object, and not
+    once the run is over.
+    """
     try:
         state.result()
     except (ConfigError, Diverged, DamagedObject):
         return False
+    except WorkerDied as error:
+        return not error.over
     except Exception:
         return True
     return False

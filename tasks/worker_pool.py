@@ -8,10 +8,11 @@ worker of a cluster, which is such a process already, there are no slots, and st
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
@@ -30,7 +31,15 @@ SHUTDOWN_SECONDS = 10.0
 
 
 class WorkerDied(ModelDiffError):
-    """A worker process ended in the middle of a stage; trying again starts a new one."""
+    """A worker process ended in the middle of a stage; trying again starts a new one, unless the run is over.
+
+    Attributes:
+        over: Whether the run was ended, so that nothing is tried again.
+    """
+
+    def __init__(self, message: str, *, over: bool = False) -> None:
+        super().__init__(message)
+        self.over = over
 
 
 class OutOfTime(ModelDiffError):
@@ -76,8 +85,9 @@ class Slots:
             last = [] if execution is None else [{**execution, "device": self.devices[slot]}]
             with self._lock:
                 if self._closed:
-                    raise WorkerDied("the run was ended while this stage waited for a place")
-                running = self._workers[slot].submit(stage, *args, *last)
+                    raise WorkerDied("the run was ended while this stage waited for a place", over=True)
+                with _signals_held():
+                    running = self._workers[slot].submit(stage, *args, *last)
             try:
                 return running.result(limit)
             except TimeoutError:
@@ -86,7 +96,11 @@ class Slots:
                 self._stop(slot)
                 self._workers[slot] = self._start()
                 raise OutOfTime(limit) from None
-        except BrokenProcessPool as error:
+        except (BrokenProcessPool, CancelledError) as error:
+            if self._closed:
+                raise WorkerDied("the run was ended while this stage ran", over=True) from None
+            if isinstance(error, CancelledError):
+                raise
             self._workers[slot] = self._start()
             raise WorkerDied(f"the worker process of slot {slot} ({self.devices[slot]}) ended abruptly") from error
         finally:
@@ -132,6 +146,22 @@ class Slots:
     def _start() -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(os.getpid(),))
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold Ctrl-C back from processes that are started here, which inherit that: their run is what it interrupts.
+
+    A terminal sends it to all of them, and each that has not begun would print a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _open: Slots | None = None

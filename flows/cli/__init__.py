@@ -4,13 +4,15 @@ Kept light, since worker processes import it too: Hydra, torch and Prefect come 
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from io import TextIOWrapper
 from typing import cast
 
+from flows.cli.interrupts import WORDS, interruptible
+from flows.cli.streams import outlets
+from flows.prefect_api.run_log import name_log, unexpected
+from flows.prefect_api.surroundings import home_folder, stays_here
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -40,18 +42,32 @@ KINDS = {
 }
 """The experiment that a verb stands for; empty for that of the study."""
 VERIFIES = "verify", "verify-adopted"
+LOOKS = "plan", "status", "report", "verify", "verify-adopted", "ui"
+"""Verbs that compute nothing of which their output is but a part."""
 RETRY = "run a flow run again that failed, crashed or was cancelled: only what the store lacks"
 DATA_BUILD = "load and check a dataset, and write its manifest, and FFCV betons where they are of use"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 done, 1 the run failed, 2 the request was wrong."""
-    parser = argparse.ArgumentParser(
+    """Run a verb; 0 done, 1 the run failed or its output was lost, 2 the request was wrong."""
+    with outlets() as output, interruptible():
+        stays_here()
+        name_log(home_folder())
+        given = parser().parse_args(arguments)
+        output.quiet = given.verb in LOOKS
+        code = _carried_out(given)
+        output.flush()
+        return FAILED if code == DONE and output.lost else code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    whole = argparse.ArgumentParser(
         prog="modeldiff",
         description="How do two learning algorithms differ?",
         epilog="Overrides follow Hydra: study=digits_watermark subsets.models=4000 store.root=s3://bucket/prefix",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, words in VERBS.items():
         one = verbs.add_parser(verb, help=words, description=words)
         one.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
@@ -69,10 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="For example: dataset=cifar10 dataset.folder=cifar-10-batches-bin data.out=built",
     )
     build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
-    given = parser.parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):  # names of files and classes may hold what a terminal cannot show
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    return whole
+
+
+def _carried_out(given: argparse.Namespace) -> int:
     try:
         run = implementation(given.verb)
         flags = {name: value for name, value in vars(given).items() if name in ("repair", "notify")}
@@ -84,10 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"modeldiff: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("modeldiff: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        print(WORDS, file=sys.stderr)
         return FAILED
-    except BrokenPipeError:  # whoever read has read enough: modeldiff status ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at the end
+    except Exception as error:
+        print(f"modeldiff: {unexpected(error)}", file=sys.stderr)
         return FAILED
 
 

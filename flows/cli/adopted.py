@@ -36,6 +36,7 @@ def adopt(overrides: Sequence[str]) -> int:
 def export(overrides: Sequence[str]) -> int:
     """Write what stands at a key into files and print them."""
     asked, store = adopted_request(Export, "export", overrides)
+    store.check()
     for path in exporting.export(store, asked):
         print(path)
     return 0

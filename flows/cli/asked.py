@@ -1,6 +1,8 @@
 """From a verb and its overrides to an experiment and its store."""
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from flows.cli.compose import request
 from flows.cli.grid import grid, swept
@@ -24,6 +26,9 @@ def so_far(overrides: Sequence[str], kind: str = "") -> tuple[Request, Experimen
     """Return the request, the experiment as far as its rounds have come, and the store."""
     asked = asked_for(overrides, kind)
     store = ObjectStore(asked.store)
+    store.check()
+    if asked.store.url.startswith("file://") and not (folder := Path(store.path(""))).is_dir():
+        print(f"modeldiff: warning: there is no folder {folder} yet", file=sys.stderr)
     return asked, experiment_of(asked).now(store), store
 
 

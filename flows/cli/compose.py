@@ -1,6 +1,5 @@
 """From the command line's overrides to validated objects: Hydra composes, pydantic checks."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
+from flows.cli.overrides import literal
+from flows.cli.study_files import check_files, read_json
 from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import KIND, experiment_kind, experiments, parse_settings
@@ -71,11 +72,13 @@ def study_file(overrides: Sequence[str]) -> tuple[Any, list[str]] | None:
     if own:
         raise ConfigError(own[0].split("=")[0], f"only settings of store and runner beside study={name}", own[0])
     try:
-        content = json.loads(Path(name).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_json(Path(name).expanduser())
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("study", "a file that holds a study as JSON", name, str(error)) from error
+    if not isinstance(content, dict):
+        raise ConfigError("study", "a file that holds a study as JSON", name, f"It holds a {type(content).__name__}")
     # study.json of a store stands for the study and says where its results are
-    return content["study"] if isinstance(content, dict) and isinstance(content.get("study"), dict) else content, others
+    return content["study"] if isinstance(content.get("study"), dict) else content, others
 
 
 def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> dict[str, Any]:
@@ -84,9 +87,10 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
     Raises ConfigError that names the key of an override that does not fit, or of a value that is still to be given.
     """
     GlobalHydra.instance().clear()
+    check_files(overrides)
     try:
         with initialize_config_module("conf", version_base="1.3"):
-            configuration = compose(root, overrides=[*overrides, *groups])
+            configuration = compose(root, overrides=[*literal(overrides), *groups])
         content = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")

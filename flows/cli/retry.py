@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.prefect_api.recorded import recorded
+from flows.prefect_api.run_log import the_rest
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import experiments
 
@@ -59,7 +60,8 @@ def _run_here(kind: str, found: "FlowRun") -> int:
     if done.is_completed():
         print(*done.result()["findings"], sep="\n")
         return 0
-    print(f"modeldiff: {done.message}\nRetry with: modeldiff retry {found.id}", file=sys.stderr)
+    lines = f"modeldiff: {done.message}", the_rest(), f"Retry with: modeldiff retry {found.id}"
+    print(*filter(None, lines), sep="\n", file=sys.stderr)
     return 1
 
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from flows.cli.asked import asked_for, headline, so_far
 from flows.cli.compose import request
 from flows.prefect_api.recorded import recorded
+from flows.prefect_api.run_log import the_rest
 from flows.prefect_api.server import ApiAddress, prefect_api
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.experiments.experiment import Experiment, data_lines, experiments
 from modeldiff_core.plan import Step, Survey, survey
 from modeldiff_core.plan.speed import pace
+from modeldiff_core.stages.regress import BlockSpec
 from modeldiff_core.store import ObjectStore
 
 MANY = 1000
@@ -41,7 +43,8 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
         with _ends(api) as end:
             result = run_experiment(asked)
         if end.why:
-            print(f"modeldiff: {end.why}\nResume with: {_command(kind or experiment.kind, overrides)}", file=sys.stderr)
+            lines = f"modeldiff: {end.why}", the_rest(), f"Resume with: {_command(kind or experiment.kind, overrides)}"
+            print(*filter(None, lines), sep="\n", file=sys.stderr)
             return 1
     for line in result["findings"]:
         print(line)
@@ -83,6 +86,8 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
         print(line)
     print(_to_compute(found))
     places = asked.runner.places
+    if words := _regression(found, len(places)):
+        print(words)
     if elsewhere:
         print(f"training time not measured: the workers of {asked.runner.address} are not this machine")
     else:
@@ -174,6 +179,31 @@ def _to_compute(found: Survey) -> str:
         line += "; then as many as " + ", ".join(found.awaits) + " need"
     memory = max((step.cost.memory for step in results), default=0)
     return line + (f"; the largest takes about {memory / 1e6:.0f} MB" if memory > 1e8 else "")
+
+
+def _regression(found: Survey, places: int) -> str:
+    """Return what the regressions that are missing take: seconds by their predicted cost, and memory; or nothing."""
+    blocks = [step for step in found.missing if isinstance(step.spec, BlockSpec)]
+    if not blocks:
+        return ""
+    seconds = sum(step.cost.seconds for step in blocks) / places
+    memory = max(step.cost.memory for step in blocks)
+    fits = {step.spec.regression.reference.key: step.spec.regression for step in blocks}
+    units, targets = (max(getattr(fit, size) for fit in fits.values()) for size in ("units", "targets"))
+    shape = f"{targets:,} targets on {units:,} examples"
+    return f"regression: {len(fits)} of {shape}, predicted to take {duration(seconds)} here and {size(memory)} a process"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, in the unit that reads best."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Return bytes in words."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 1):.0f} MB"
 
 
 def _size_of_shards(missing: Sequence[Step], seconds_a_model: float) -> str:

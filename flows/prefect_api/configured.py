@@ -9,6 +9,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from urllib.parse import unquote, urlsplit
 
+from flows.prefect_api.surroundings import check_proxies, is_loopback
 from modeldiff_core.errors import ConfigError
 
 ANSWER_TIMEOUT = 5.0  # seconds
@@ -24,7 +25,12 @@ def check_api(api_url: str) -> None:
     if not bare.startswith(("http://", "https://")):
         raise _no_api(bare, "It does not begin with http:// or https://")
     source, headers = _credentials(unquote(in_address))
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_tls()))
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=_tls())]
+    if is_loopback(bare):
+        handlers.append(urllib.request.ProxyHandler({}))
+    else:
+        check_proxies(bare)
+    opener = urllib.request.build_opener(*handlers)
     # health is open to all, also where the API asks for a password; the version is not (Prefect Cloud has none: 404)
     for path in ("health", "admin/version"):
         try:

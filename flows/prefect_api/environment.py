@@ -6,23 +6,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.prefect_api.supervisor import Home
+from flows.prefect_api.surroundings import STAYS_HERE, direct
 
 
 @contextmanager
 def pointed_at(home: Home, api_url: str) -> Iterator[None]:
-    """Points Prefect at the API through the environment, which child processes inherit, and puts it back at the end."""
-    direct = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1"]))
+    """Points Prefect at the API through the environment, which child processes inherit, and puts it back at the end.
+
+    No thread of a run may be left by then: it would ask the API that was there before.
+    """
     settings: dict[str, str | None] = {
         "PREFECT_API_URL": api_url,
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_PROFILE": None,  # names a profile of the user's own Prefect home
         "PREFECT_PROFILES_PATH": None,
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "NO_PROXY": direct,  # Prefect's client would ask a configured proxy for loopback
-        "no_proxy": direct,
+        **STAYS_HERE,
+        **direct(),
     }
+    before = {name: os.environ.get(name) for name in settings}
+    _set_environment(settings)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+@contextmanager
+def reached_directly() -> Iterator[None]:
+    """Let Prefect's clients ignore proxies, for an API on this machine, and put the environment back at the end."""
+    settings: dict[str, str | None] = {**direct()}
     before = {name: os.environ.get(name) for name in settings}
     _set_environment(settings)
     try:

@@ -1,6 +1,8 @@
-"""Progress of a run: a bar in the terminal, and an artifact with the time left in Prefect's UI."""
+"""Progress of a run: a bar in the terminal or lines in a file, and an artifact with the time left in Prefect's UI."""
 
 import re
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,10 @@ from modeldiff_core.plan.progress import Advance
 
 EVERY = 2.0
 """Least seconds between two updates of the artifact."""
+LINE_EVERY = 60.0
+"""Seconds between two lines on a wave where nobody sees a bar: in a file, in CI."""
+WIDE = 80
+"""Columns of a terminal in which the title, the bar and all numbers have room."""
 
 
 class RunProgress:
@@ -44,30 +50,60 @@ class RunProgress:
 
     @contextmanager
     def wave(self, tally: Tally) -> Iterator[Advance]:
-        """Show a wave until the block ends."""
-        shown = WaveProgress(tally)
-        bar = Progress(
-            TextColumn(f"{tally.title:<28}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(tally.unit),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=Console(stderr=True),
-        )
-        with bar:
-            task = bar.add_task(tally.title, total=tally.total, completed=tally.before, left="")
+        """Show a wave until the block ends: a bar on a terminal, lines where the output goes into a file."""
+        shown, console = WaveProgress(tally), Console(stderr=True)
+        with bar(tally, console) if console.is_terminal else lines(tally) as show:
 
             def advance(step: Step) -> None:
                 tally.advance(step)
-                left = "" if tally.seconds_left is None else f"about {tally.seconds_left:.0f} s left"
-                bar.update(task, advance=step.cost.units, left=left)
+                show(step)
                 shown.update()
 
             try:
                 yield advance
             finally:
                 shown.update(last=True)
+
+
+@contextmanager
+def bar(tally: Tally, console: Console) -> Iterator[Advance]:
+    """Draw a wave on a terminal until the block ends; a narrow one shows the numbers without the bar."""
+    numbers = MofNCompleteColumn(), TextColumn(tally.unit)
+    left = TextColumn("{task.fields[left]}")
+    wide = TextColumn(f"{tally.title:<28}"), BarColumn(), *numbers, TimeElapsedColumn(), left
+    narrow = TextColumn(tally.title), MofNCompleteColumn(), left
+    with Progress(*(wide if console.width >= WIDE else narrow), console=console) as drawn:
+        task = drawn.add_task(tally.title, total=tally.total, completed=tally.before, left="")
+
+        def advance(step: Step) -> None:
+            seconds = tally.seconds_left
+            words = "about {:.0f} s left" if console.width >= WIDE else "{:.0f} s"
+            drawn.update(task, advance=step.cost.units, left="" if seconds is None else words.format(seconds))
+
+        yield advance
+
+
+@contextmanager
+def lines(tally: Tally) -> Iterator[Advance]:
+    """Write a line on a wave when it begins, every LINE_EVERY seconds, whatever has been done, and when it ends."""
+    began, over = time.monotonic(), threading.Event()
+
+    def tell(words: str = "") -> None:
+        print(f"{tally}{words}", file=sys.stderr, flush=True)
+
+    def tell_on() -> None:
+        while not over.wait(LINE_EVERY):
+            tell(f", {time.monotonic() - began:.0f} s so far")
+
+    tell()
+    teller = threading.Thread(target=tell_on, daemon=True)
+    teller.start()
+    try:
+        yield lambda step: None
+    finally:
+        over.set()
+        teller.join()
+        tell(f", in {time.monotonic() - began:.0f} s")
 
 
 class WaveProgress:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.prefect_api.run_log import errors_to_log
 from flows.prefect_api.server import ApiAddress, prefect_api
 
 HEARTBEAT = "30"
@@ -17,9 +18,10 @@ ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": HEARTBEAT, "PREFECT_CLIENT_M
 
 @contextmanager
 def recorded() -> Iterator[ApiAddress]:
-    """Yield the Prefect API to run flows on; their logs go there and only errors to the terminal."""
-    for name, value in {**ENVIRONMENT, "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"}.items():
+    """Yield the Prefect API to run flows on; their logs go there, and errors to a file too, none to the terminal."""
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    errors_to_log()
     with prefect_api() as api:
         if not api.private:
             _watch()

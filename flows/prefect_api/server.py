@@ -7,15 +7,16 @@ The server stops a few seconds after its last lease; its database stays, so the 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.prefect_api.configured import check_api, ui_url, without_credentials
-from flows.prefect_api.environment import pointed_at, send_queued
+from flows.prefect_api.environment import pointed_at, reached_directly, send_queued
 from flows.prefect_api.private_server import join_server, kept_up
 from flows.prefect_api.supervisor import Home, Lease
+from flows.prefect_api.surroundings import home_folder, is_loopback
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
 if TYPE_CHECKING:
@@ -52,14 +53,16 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
         check_api(configured)
         send_queued()
         page = os.environ.get("PREFECT_UI_URL") or ui_url(without_credentials(configured))
-        with _failures_of_the_api(without_credentials(configured)):
+        here = reached_directly() if is_loopback(configured) else nullcontext()
+        with here, _failures_of_the_api(without_credentials(configured)):
             yield ApiAddress(configured, page, private=False)
         return
-    root = home or Path(os.environ.get("MODELDIFF_HOME") or "~/.modeldiff")
+    root = home or home_folder()
     with ExitStack() as stack:
         try:
             folder = Home(root.expanduser().resolve())
             folder.create()
+            folder.check_room()
             lease = stack.enter_context(folder.lease())
         except (OSError, RuntimeError) as error:  # RuntimeError: nobody knows where ~ is
             raise ConfigError(

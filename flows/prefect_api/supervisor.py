@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -36,6 +37,7 @@ LONGEST_BACKLOG = 120.0  # seconds that waiting events can keep a server that ha
 POLL = 0.5  # seconds between two looks at the leases
 GRACE = 5  # seconds that open connections have to end
 CRASH_TIMEOUT = 10.0  # seconds
+ROOM = 4_000_000  # bytes; the database of a server that has recorded nothing yet has one or two million
 LOCK_PATIENCE = 1.0  # seconds; clients that look whether the lock is held hold it themselves for an instant
 
 
@@ -69,6 +71,13 @@ class Home:
         """Makes the folders, readable by their owner only, since the API on them asks for no password."""
         for folder in (self.root, self.prefect, self._leases):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def check_room(self) -> None:
+        """Raises OSError unless there is room for a new database, which the server would fail without a word for."""
+        with tempfile.TemporaryFile(dir=self.prefect) as file:
+            file.write(bytes(ROOM))
+            file.flush()
+            os.fsync(file.fileno())
 
     @contextmanager
     def lease(self) -> Iterator["Lease"]:

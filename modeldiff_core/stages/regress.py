@@ -25,6 +25,8 @@ from modeldiff_core.store import (
 )
 
 FIELDS = ("weights", "bias", "lambdas", "duality_gap", "validation_r2")
+SECONDS = 1.4e-9
+"""Seconds that the lasso takes for a target and a pair of units on one core: measured for 2,000 and 8,000 units."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def block_steps(fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...
             BlockSpec(fit, start, stop),
             fit.sources,
             label,
-            Cost(1e-9 * (stop - start) * fit.units * 1000, 4 * fit.units**2),
+            Cost(SECONDS * (stop - start) * fit.units**2, 4 * fit.units**2),
             serves=(fit.product,),
             memoized=False,
         )

@@ -213,12 +213,7 @@ class ObjectStore:
 
     def probe(self) -> None:
         """Write, read and delete a small object; raise ConfigError, within seconds, if the store cannot be used."""
-        impatient = copy(self)
-        retry_seconds = min(self.settings.retry_seconds, PROBE_CONNECT_TIMEOUT)
-        impatient.settings = replace(self.settings, retry_seconds=retry_seconds)
-        impatient._upload_timeout = PROBE_TRANSFER_TIMEOUT
-        if self.settings.options():
-            impatient.fs = self.settings.filesystem(for_probe=True)
+        impatient = self._impatient()
         key = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
         try:
             impatient.write(key, b"modeldiff")
@@ -227,6 +222,36 @@ class ObjectStore:
             impatient.delete(key)
         except (StoreError, FileNotFoundError) as error:
             raise ConfigError("store.root", "a place that can be written", self.settings.root, str(error)) from error
+
+    def check(self) -> None:
+        """Raise ConfigError, within seconds, if no server answers or if there is no such bucket.
+
+        A listing of one that is not there is empty, as is that of a store in which nothing has been begun. Whether
+        objects can be written is for `probe` to say; a folder need not be there yet.
+        """
+        if not self.settings.url.startswith("s3://"):
+            return
+        impatient, bucket = self._impatient(), self._root.split("/")[0]
+        try:
+            impatient.attempt(
+                "looked up", "", lambda: impatient.fs.call_s3("head_bucket", Bucket=bucket), FileNotFoundError, PermissionError
+            )
+        except PermissionError:  # whoever may read objects need not be allowed to list the bucket
+            return
+        except FileNotFoundError as error:
+            raise ConfigError("store.root", "a bucket that is there", self.settings.root, f"No bucket {bucket}") from error
+        except StoreError as error:
+            raise ConfigError("store.root", "a place that can be read", self.settings.root, str(error)) from error
+
+    def _impatient(self) -> "ObjectStore":
+        """Return this store with little patience, for a look whether it can be used at all."""
+        impatient = copy(self)
+        retry_seconds = min(self.settings.retry_seconds, PROBE_CONNECT_TIMEOUT)
+        impatient.settings = replace(self.settings, retry_seconds=retry_seconds)
+        impatient._upload_timeout = PROBE_TRANSFER_TIMEOUT
+        if self.settings.options():
+            impatient.fs = self.settings.filesystem(for_probe=True)
+        return impatient
 
 
 def _written(info: Mapping[str, object]) -> float | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.cli import main
 from harness import drills
 from harness.commands import Commands
 from harness.s3_proxy import Fault, Proxy, Request, proxy
@@ -19,6 +20,7 @@ from harness.small_studies import DRILLED, DRILLED_SHARDS, SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
 from tests.flows.conftest import FinishedRun
 
+NO_BUCKET = "modeldiff: store.root: expected a bucket that is there, got 's3://{bucket}'. No bucket {bucket}\n"
 TINY = (*DRILLED, "subsets.models=160")
 SHARDS = 2 * (8 + 2)
 
@@ -36,6 +38,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="module")
 def on_s3(commands: Commands, server: S3Server) -> Commands:
     return Commands({**commands.environment, **server.environment}, commands.folder)
+
+
+@pytest.mark.parametrize("verb", ["status", "report", "verify", "plan"])
+def test_a_bucket_that_is_not_there_is_named_by_every_verb(
+    verb: str, server: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = StoreSettings(f"s3://{server.bucket}s", server.endpoint)
+    assert main([verb, *place(wrong)]) == 2
+    assert capsys.readouterr().err == NO_BUCKET.format(bucket=f"{server.bucket}s")
+    if verb == "status":
+        assert main([verb, *place(StoreSettings(f"s3://{server.bucket}", server.endpoint))]) == 0
 
 
 def place(settings: StoreSettings) -> list[str]:
@@ -113,6 +126,9 @@ def test_faults_that_pass_are_ridden_out_and_one_that_lasts_fails_its_shard_alon
                 first.stderr,
             ), first.stderr
         assert f"Resume with: modeldiff compare {TINY[0]}" in first.stderr
+        assert "Traceback" not in first.stderr, "the sentence alone"
+        (log,) = re.findall(r"^The rest is in (\S+)\.$", first.stderr, re.MULTILINE)
+        assert "StoreError" in Path(log).read_text()
         met = {fault for request, fault in between.faults if "000002.safetensors" not in request.path}
         assert met == set(kinds)
         trained = stored_shards(between, settings)
