@@ -53,7 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with outlets() as output, interruptible():
         stays_here()
         name_log(home_folder())
-        given = parser().parse_args(arguments)
+        try:
+            given = parser().parse_args(arguments)
+        except SystemExit as end:
+            output.flush()
+            raise SystemExit(FAILED if not end.code and output.lost else end.code) from None
         output.quiet = given.verb in LOOKS
         code = _carried_out(given)
         output.flush()

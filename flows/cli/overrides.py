@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from modeldiff_core.errors import ConfigError
 
-PATHS = frozenset("folder images init margins masks out path root scores table to".split())
+PATHS = frozenset(["folder", "images", "init", "margins", "masks", "out", "path", "root", "scores", "table", "to"])
 """Last parts of the keys whose values are places."""
 SEARCHED = "hydra.searchpath"
 NO_TEXT = "null", "???", ""
@@ -49,7 +49,9 @@ def _literal(override: str) -> str:
         return _in_quotes(key, value) if value[0] not in QUOTES else override
     parsed = _parsed(override)
     if parsed is None and value[0] in f"[{{{QUOTES}":
-        hint = "Lists are [1,2], mappings {a: 1}, and text within them is quoted where it has signs or letters of its own"
+        hint = (
+            "Lists are [1,2], mappings {a: 1}, and text within them is quoted where it has signs or letters of its own"
+        )
         raise ConfigError(name, "a value that Hydra can read", value, hint)
     if parsed is None:
         return _in_quotes(key, value)

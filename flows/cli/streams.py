@@ -1,4 +1,4 @@
-"""Standard output and errors that never end a run: full, closed, read no more, or of an encoding that lacks a letter."""
+"""Standard output and errors that never end a run: full, closed, read no more, or of few letters."""
 
 import codecs
 import os
@@ -14,7 +14,7 @@ PLAIN = {"…": "...", "×": "x", "−": "-", "–": "-", "—": "-", "·": "*",
 
 
 def spelled(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for letters that an encoding lacks: plain signs, or escapes; bytes of file names as ``\\xff``."""
+    """Return what stands for letters that an encoding lacks: plain signs, or escapes, also for a file name's bytes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
@@ -73,10 +73,8 @@ class Outlet:
             os.close(nothing)
         if self.stream is not _of(sys.stderr) and not (self.quiet and isinstance(error, BrokenPipeError)):
             why = error.strerror or error
-            print(
-                f"modeldiff: standard output takes no more ({why}): what is computed is kept, and the rest is not shown",
-                file=sys.stderr,
-            )
+            kept = "what is computed is kept, and the rest is not shown"
+            print(f"modeldiff: standard output takes no more ({why}): {kept}", file=sys.stderr)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -102,7 +100,7 @@ def outlets() -> Iterator[Outlet]:
 
 
 def _nothing() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open until the process ends
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - open until the process ends
 
 
 def _reopen() -> None:

@@ -49,7 +49,7 @@ def checked(path: Path, group: str) -> dict[str, Any]:
         kind = "a list" if isinstance(content, list) else "plain text" if isinstance(content, str) else repr(content)
         raise ConfigError(group, "a file of lines KEY: VALUE", f"{path}, which holds {kind}")
     if group == "study" and not any(line.strip().startswith("# @package") for line in text.splitlines()):
-        hint = f"Without it its settings would stand below `study`: make it the first line of the file"
+        hint = "Without it its settings would stand below `study`: make it the first line of the file"
         raise ConfigError(group, f"a file with the line {HEADER!r}", f"{path}, which has none", hint)
     return content
 

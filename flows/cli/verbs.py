@@ -183,15 +183,14 @@ def _to_compute(found: Survey) -> str:
 
 def _regression(found: Survey, places: int) -> str:
     """Return what the regressions that are missing take: seconds by their predicted cost, and memory; or nothing."""
-    blocks = [step for step in found.missing if isinstance(step.spec, BlockSpec)]
+    blocks = [(step.spec.regression, step.cost) for step in found.missing if isinstance(step.spec, BlockSpec)]
     if not blocks:
         return ""
-    seconds = sum(step.cost.seconds for step in blocks) / places
-    memory = max(step.cost.memory for step in blocks)
-    fits = {step.spec.regression.reference.key: step.spec.regression for step in blocks}
-    units, targets = (max(getattr(fit, size) for fit in fits.values()) for size in ("units", "targets"))
-    shape = f"{targets:,} targets on {units:,} examples"
-    return f"regression: {len(fits)} of {shape}, predicted to take {duration(seconds)} here and {size(memory)} a process"
+    fits = {fit.reference.key: fit for fit, _ in blocks}.values()
+    shape = f"{max(fit.targets for fit in fits):,} targets on {max(fit.units for fit in fits):,} examples"
+    takes = duration(sum(cost.seconds for _, cost in blocks) / places)
+    memory = size(max(cost.memory for _, cost in blocks))
+    return f"regression: {len(fits)} of {shape}, predicted to take {takes} here and {memory} a process"
 
 
 def duration(seconds: float) -> str:

@@ -35,11 +35,10 @@ class RunLogHandler(logging.Handler):
 
 
 def name_log(home: Path) -> None:
-    """Name the log file of this process, in the folder ``logs`` of the home folder, unless it has a name."""
-    if VARIABLE not in os.environ:
-        with suppress(RuntimeError):  # nobody knows where ~ is
-            home = home.expanduser().absolute()
-        os.environ[VARIABLE] = str(home / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log")
+    """Name the log file of this process and of what it starts, in the folder ``logs`` of the home folder."""
+    with suppress(RuntimeError):  # nobody knows where ~ is
+        home = home.expanduser().absolute()
+    os.environ[VARIABLE] = str(home / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log")
 
 
 def errors_to_log() -> None:

@@ -1,6 +1,7 @@
 """What a command's environment may not do to it: proxies that loopback is asked through, and usage data sent away."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,7 +55,7 @@ def direct() -> dict[str, str]:
 def is_loopback(url: str) -> bool:
     """Return whether an address is of this machine alone."""
     host = urlsplit(url).hostname or ""
-    return host in LOOPBACK or host.startswith("127.")
+    return host in LOOPBACK or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
 def check_proxies(url: str) -> None:
@@ -68,7 +69,9 @@ def check_proxies(url: str) -> None:
         shown = ", ".join(f"{name}={value.rpartition('@')[2]}" for name, value in given.items())
         why = str(error).rstrip(".")
         hint = f"{why}. Set them otherwise for this command, or unset them if {urlsplit(url).hostname} needs no proxy"
-        raise ConfigError("proxies", "addresses that Prefect's client knows (http://, https://)", shown, hint) from error
+        raise ConfigError(
+            "proxies", "addresses that Prefect's client knows (http://, https://)", shown, hint
+        ) from error
 
 
 def home_folder() -> Path:

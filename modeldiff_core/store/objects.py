@@ -234,12 +234,18 @@ class ObjectStore:
         impatient, bucket = self._impatient(), self._root.split("/")[0]
         try:
             impatient.attempt(
-                "looked up", "", lambda: impatient.fs.call_s3("head_bucket", Bucket=bucket), FileNotFoundError, PermissionError
+                "looked up",
+                "",
+                lambda: impatient.fs.call_s3("head_bucket", Bucket=bucket),
+                FileNotFoundError,
+                PermissionError,
             )
         except PermissionError:  # whoever may read objects need not be allowed to list the bucket
             return
         except FileNotFoundError as error:
-            raise ConfigError("store.root", "a bucket that is there", self.settings.root, f"No bucket {bucket}") from error
+            raise ConfigError(
+                "store.root", "a bucket that is there", self.settings.root, f"No bucket {bucket}"
+            ) from error
         except StoreError as error:
             raise ConfigError("store.root", "a place that can be read", self.settings.root, str(error)) from error
 

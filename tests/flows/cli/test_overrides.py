@@ -53,7 +53,18 @@ def test_a_reference_in_a_path_is_followed(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_other_values_are_read_by_hydra_where_it_can_read_them() -> None:
-    same = ["a=1", "a=[1,2]", "a={b: 1}", "a=null", "+a=x", "~a", "~a=1", "a='x,y'", "+sweep.dataset.path=[/a,/b]", "a="]
+    same = [
+        "a=1",
+        "a=[1,2]",
+        "a={b: 1}",
+        "a=null",
+        "+a=x",
+        "~a",
+        "~a=1",
+        "a='x,y'",
+        "+sweep.dataset.path=[/a,/b]",
+        "a=",
+    ]
     assert literal(same) == same
     assert literal(["algorithm_a.name=größe (2)"]) == ["algorithm_a.name='größe (2)'"]
     assert request(["algorithm_a.name=größe (2)"]).study.algorithm_a.name == "größe (2)"
@@ -63,7 +74,10 @@ def test_other_values_are_read_by_hydra_where_it_can_read_them() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("subsets.fraction=0.3,0.5", r"subsets\.fraction: expected one value, .*modeldiff sweep .*fraction=\[0\.3,0\.5\]'"),
+        (
+            "subsets.fraction=0.3,0.5",
+            r"subsets\.fraction: expected one value, .*modeldiff sweep .*fraction=\[0\.3,0\.5\]'",
+        ),
         ("subsets.fraction=0.3%", r"subsets\.fraction: expected a valid number, .* got '0\.3%'"),
         ("name={x}", r"name: expected a value that Hydra can read, got '\{x\}'"),
         ("störe.root=1", r"störe\.root: expected a key of the configuration"),
@@ -94,7 +108,9 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_study_file_that_holds_no_study_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_file_that_holds_no_study_is_named(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content, *said = FILES[name]
     folder = tmp_path / "conf, größe" / "study"
     folder.mkdir(parents=True)
