@@ -73,7 +73,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_that_names_the_log(
 
     (tmp_path / "file").touch()
     monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "nowhere" / "file"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file" / "below"))
     assert main(["status"]) == 1
     said = capsys.readouterr().err
     assert said.startswith("modeldiff: ZeroDivisionError: by nothing (the traceback could not be written: ")
