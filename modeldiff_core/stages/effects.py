@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Int
 
 from modeldiff_core.errors import DamagedObject
-from modeldiff_core.identity import plain
 from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, refer
 from modeldiff_core.responses import FullModels, shards_of
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
@@ -21,6 +20,7 @@ from modeldiff_core.transformations import (
     eligible_images,
     measure,
 )
+from modeldiff_core.transformations.defaults import identity_of
 
 VERSION = 2
 
@@ -38,14 +38,11 @@ class Effect:
     @property
     def reference(self) -> Reference:
         """Where the changes of probability stand; the transformation's name is no part of it."""
-        test = plain(self.test)
-        assert isinstance(test, dict)
-        test.pop("name")
         identity = {
             "version": VERSION,
             "training": self.training.digest,
             "models": self.models,
-            "test": test,
+            "test": identity_of(self.test),
             "max_images": self.max_images,
             "seed": self.seed,
         }

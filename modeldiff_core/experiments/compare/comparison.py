@@ -16,6 +16,7 @@ from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.stages.spread import SpreadSpec
 from modeldiff_core.study import StudyConfig, Training, build_estimator, load_dataset, trainings_of
 from modeldiff_core.study.config import RegressionConfig
+from modeldiff_core.transformations.defaults import changed_defaults
 
 VERSION = 4
 """Raised by hand when the same results are summarised differently."""
@@ -37,6 +38,11 @@ class Comparison(Compared):
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
         settings: dict[str, Any] = self.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"})
+        changed = {
+            t.name: found for t in self.study.transformations if (found := changed_defaults(t.kind, t.parameters))
+        }
+        if changed:
+            settings["transformation_defaults"] = changed
         return digest(
             {
                 "version": VERSION,

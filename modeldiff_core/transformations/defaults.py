@@ -1,0 +1,85 @@
+"""Defaults of the transformations that ship, as keys of stored effects take them for granted.
+
+A study states the parameters that differ from the defaults, and its keys are made of what it states. So that a changed
+default is another effect, not the old one under a new meaning, the defaults that held when keys were first made stand
+here, and whatever an effect leaves to another default than these becomes part of its identity. Entries are never
+changed; a new parameter is added with the default under which earlier effects were measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+from modeldiff_core.identity import plain
+from modeldiff_core.transformations.candidates import TransformationTest
+from modeldiff_core.transformations.library import TRANSFORMATIONS
+
+FIRST: Mapping[str, Mapping[str, object]] = {
+    "background": {"value": 127, "picture": None, "sha256": "", "mask": "mask"},
+    "band": {"gain": 2.0},
+    "black_white_texture": {"size": 5},
+    "blur": {"sigma": 1.0},
+    "chain": {},
+    "contrast": {"loss": 1.0},
+    "crop": {"share": 0.75, "row": 0.5, "column": 0.5},
+    "face": {"size": 100, "padding": 0.1, "beta": 0.1, "brightness": 1.2, "mask": None, "seed": 0},
+    "grey": {},
+    "high_pass": {"cutoff": 0.125},
+    "low_pass": {"cutoff": 0.125},
+    "noise": {"deviation": 0.1, "seed": 0},
+    "occlude": {},
+    "overlay": {},
+    "patch": {"value": 255},
+    "pattern": {"period": 8, "opacity": 0.5, "light": 255, "dark": 0},
+    "polka_dots": {"delta": 0.5, "seed": 0},
+    "rectangle": {"size": 5},
+    "rotate": {"degrees": 15.0, "fill": 0},
+    "spider_web": {"delta": 0.5, "seed": 0},
+    "stamp": {},
+    "texture": {"low": 0.125, "high": 0.25, "amplitude": 0.15, "seed": 0},
+    "tint": {"opacity": 0.5},
+    "translate": {"rows": 0, "columns": 0, "fill": 0},
+    "watermark": {},
+    "yellow_square": {},
+}
+
+
+def changed_defaults(kind: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+    """Return the defaults that these parameters rely on and that are not the first ones, by parameter.
+
+    Steps of a chain stand under ``steps.<number>.<parameter>``. Empty for a kind that does not ship: its code is told
+    apart as a whole (`modeldiff_core.study.code`).
+    """
+    found: dict[str, Any] = {}
+    for name, value in sorted(_defaults(kind).items()):
+        if name not in parameters and (name not in FIRST[kind] or FIRST[kind][name] != value):
+            found[name] = value
+    steps = parameters.get("steps")
+    for number, step in enumerate(steps if isinstance(steps, Sequence) and not isinstance(steps, str) else ()):
+        if isinstance(step, Mapping) and isinstance(step.get("parameters", {}), Mapping):
+            inner = changed_defaults(str(step.get("kind")), step.get("parameters", {}))
+            found |= {f"steps.{number}.{name}": value for name, value in inner.items()}
+    return found
+
+
+def identity_of(test: TransformationTest) -> dict[str, Any]:
+    """Return what decides the changes under a candidate: all but its name, and the defaults that have changed."""
+    whole = plain(test)
+    assert isinstance(whole, dict)
+    whole.pop("name")
+    changed = changed_defaults(test.kind, test.parameters)
+    return {**whole, "defaults": changed} if changed else whole
+
+
+def _defaults(kind: str) -> dict[str, object]:
+    """Return the defaults of a kind that ships as plain values, by parameter."""
+    if kind not in FIRST:
+        return {}
+    cls = TRANSFORMATIONS.get(kind)
+    assert is_dataclass(cls)
+    found = {}
+    for field in fields(cls):
+        made = field.default if field.default_factory is MISSING else field.default_factory()
+        if field.init and made is not MISSING:
+            found[field.name] = plain(made)
+    return found
