@@ -27,6 +27,7 @@ from flows.runners.turns import turns_on_gpus
 from flows.runners.window import Window
 from modeldiff_core.experiments.experiment import data_lines, experiments
 from modeldiff_core.plan import RunFailed, run
+from modeldiff_core.stages.own_code import note_code
 from modeldiff_core.store import ObjectStore, StoreSettings
 from tasks.policy import result_storage
 
@@ -77,6 +78,7 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     for warning in warnings:
         get_run_logger().warning(warning)
     check_limits(experiment, store, asked)
+    note_code(experiment, store, asked.runner.accept_code)
     if lines := data_lines(experiment):
         get_run_logger().info("\n".join(["Data", *lines]))
     try:
@@ -95,6 +97,8 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
             patiently(partial(publish, experiment.name, part, store))
         raise
     done = experiment.now(store)
+    if done.refresh(store):
+        progress.note(f"{done.name}: the report is drawn again, since settings that it shows have changed", warn=False)
     shown = done.shown(store)
     patiently(partial(publish, done.name, shown, store))
     return {"summary": done.summary.record, "findings": list(shown.findings), "links": dict(shown.links)}

@@ -41,6 +41,9 @@ class RunnerConfig(Settings):
     tune: bool = Field(
         False, description="measure how to train before training, and keep what was fastest in the store"
     )
+    accept_code: bool = Field(
+        False, description="keep results that an algorithm or transformation of one's own computed with other code"
+    )
     resident_share: float = Field(0.5, gt=0, le=1, description="share of a device's memory that images may take")
     ffcv_workers: int = Field(1, ge=1, description="threads that read images beyond that share")
 

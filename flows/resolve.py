@@ -3,6 +3,7 @@
 from flows.request import Request
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Experiment, experiments
+from modeldiff_core.stages.own_code import check_code
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.ffcv_source import check_workers
@@ -20,7 +21,7 @@ def resolve(asked: Request) -> tuple[Experiment, list[str]]:
     check_workers(asked.runner.ffcv_workers)
     ObjectStore(asked.store).check()
     experiment = experiment_of(asked)
-    warnings = experiment.check()
+    warnings = [*experiment.check(), *check_code(experiment, ObjectStore(asked.store), asked.runner.accept_code)]
     if asked.store.url.startswith("memory://"):
         raise ConfigError("store.root", "a store that worker processes share", asked.store.root)
     ObjectStore(asked.store).probe()

@@ -133,6 +133,10 @@ class Experiment(Summarized):
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """See ``Plan``."""
 
+    def refresh(self, store: ObjectStore) -> bool:
+        """Draw a finished report again if settings that decide no number, such as names, are not those it shows."""
+        return False
+
     def advice(self, store: ObjectStore) -> list[str]:
         """Return what the store says of more models, a sentence each."""
         return []

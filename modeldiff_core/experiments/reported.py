@@ -1,5 +1,6 @@
 """Experiments that end with a summary and a report: the two last steps, and what ``verify`` asks of them."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.report.recheck import check_numbers
 from modeldiff_core.store import ObjectStore, write_record
 
+STUDY = "study.json"
+"""The study in a report, as it was drawn."""
 Content = Mapping[str, Any] | bytes
 """A record, or the bytes of any other object."""
 
@@ -69,6 +72,16 @@ class Reported(Experiment):
     def redraw(self, store: ObjectStore) -> None:
         self.write_conclusion(store)
         self.draw(store)
+
+    def refresh(self, store: ObjectStore) -> bool:
+        try:
+            drawn = json.loads(store.read(f"{self.folder}/report/{STUDY}"))
+        except (FileNotFoundError, ValueError):  # no such file in its report, or damaged, which `verify` finds
+            return False
+        if drawn == json.loads(json.dumps(self.study.model_dump(mode="json"), default=str)):
+            return False
+        self.redraw(store)
+        return True
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from modeldiff_core.experiments.experiment import (
     parse_settings,
 )
 from modeldiff_core.plan import Bar, InProcess, Progress, Survey, run, survey
+from modeldiff_core.stages.own_code import check_code, note_code
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.training import Execution
 
@@ -46,7 +47,12 @@ def open_experiment(study: Study, root: Root = "runs") -> tuple[Experiment, Obje
 
 
 def run_study(
-    study: Study, root: Root = "runs", *, execution: Execution | None = None, progress: Progress | None = None
+    study: Study,
+    root: Root = "runs",
+    *,
+    execution: Execution | None = None,
+    progress: Progress | None = None,
+    accept_code: bool = False,
 ) -> Shown:
     """Run what the store lacks of a study and return what was found.
 
@@ -57,6 +63,7 @@ def run_study(
         root: See ``open_experiment``.
         execution: The device and how to use it; the CPU if not given.
         progress: What shows the progress; a bar for each wave on standard error if not given.
+        accept_code: Keep results that an algorithm or transformation of one's own computed with other code.
 
     Raises:
         ConfigError: Before anything is computed, for a study that cannot give a result.
@@ -64,7 +71,10 @@ def run_study(
     """
     experiment, store = open_experiment(study, root)
     experiment.check()
+    check_code(experiment, store, accept_code)
+    note_code(experiment, store, accept_code)
     run(experiment, store, InProcess(store, execution or Execution()), progress or Bar())
+    experiment.now(store).refresh(store)
     return experiment.shown(store)
 
 

@@ -1,7 +1,7 @@
 """Stage: the effect of one transformation on the full-data models of one training."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -11,8 +11,10 @@ from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, re
 from modeldiff_core.responses import FullModels, shards_of
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
 from modeldiff_core.study import Training
+from modeldiff_core.study.code import code_of
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations import (
+    TRANSFORMATIONS,
     Changes,
     EffectSettings,
     TransformationTest,
@@ -47,6 +49,11 @@ class Effect:
             "seed": self.seed,
         }
         return refer(self.training.prefix, "effects", identity, record="{key}.safetensors")
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """The code of a transformation that does not ship; of no key a part."""
+        return code_of(TRANSFORMATIONS.get(self.test.kind))
 
     @classmethod
     def of(cls, training: Training, models: int, test: TransformationTest, settings: EffectSettings) -> "Effect":
@@ -93,7 +100,8 @@ def measure_effect(store: ObjectStore, spec: Effect, execution: Execution) -> No
         "margins": np.concatenate([part.margin for part in parts], axis=1)[:, : spec.models].astype(np.float32),
         "images": chosen,
     }
-    content = TensorObject(arrays, {"effect": spec.reference.digest}, {})
+    code = spec.code
+    content = TensorObject(arrays, {"effect": spec.reference.digest}, {"code": code} if code else {})
     write_tensors(store, spec.reference.record, content)
 
 

@@ -9,10 +9,15 @@ from modeldiff_core.data.duplicates import Likeness
 from modeldiff_core.designs import Design, FixedSize, GroupedSize, Repeated, Without
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.identity.canonical import SHORT
+from modeldiff_core.margins import OUTPUTS
+from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.study.build import build_algorithm, load_dataset, recipe_identity
+from modeldiff_core.study.code import code_of, versions
 from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, StudyConfig, SubsetConfig
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Task
+from modeldiff_core.training.sgd import Sgd
+from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
 
 RECIPE_VERSION = 1
 """Raised by hand when a change of the code changes what training gives."""
@@ -118,12 +123,28 @@ class Training:
         return Repeated(design, self.seeds) if self.seeds > 1 else design
 
     def record(self) -> dict[str, Any]:
-        """Return the content of training.json: the identity, and the words that people used."""
+        """Return the content of training.json: the identity, the words that people used, and the code of one's own."""
+        code = {"code": self.code} if self.code else {}
         return {
             "identity": self.identity,
             "algorithm_name": self.algorithm.name,
             "dataset": plain(self.dataset.model_dump()),
+            **code,
         }
+
+    @cached_property
+    def code(self) -> dict[str, Any]:
+        """The code of what does not ship of the algorithm, its architecture and the output; of no key a part.
+
+        Of classifiers of scikit-learn its version.
+        """
+        algorithm = build_algorithm(self.algorithm, self.key)
+        parts: list[object] = [algorithm, OUTPUTS.get(self.output)]
+        if isinstance(algorithm, Sgd):
+            parts.append(ARCHITECTURES.get(algorithm.network.kind))
+        if isinstance(algorithm, SklearnClassifier):
+            return code_of(*parts) or {"libraries": versions(["sklearn"])}
+        return code_of(*parts)
 
 
 def target_examples(data: Dataset, targets: int) -> Examples:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
+from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import plain
 from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.library import TRANSFORMATIONS
@@ -47,12 +48,13 @@ FIRST: Mapping[str, Mapping[str, object]] = {
 def changed_defaults(kind: str, parameters: Mapping[str, object]) -> dict[str, Any]:
     """Return the defaults that these parameters rely on and that are not the first ones, by parameter.
 
-    Steps of a chain stand under ``steps.<number>.<parameter>``. Empty for a kind that does not ship: its code is told
-    apart as a whole (`modeldiff_core.study.code`).
+    Steps of a chain stand under ``steps.<number>.<parameter>``. Of a kind that does not ship, whose code is told apart
+    as a whole (`modeldiff_core.study.code`), only a field ``version`` counts: its author raises it for other effects.
     """
     found: dict[str, Any] = {}
+    first = FIRST.get(kind, {})
     for name, value in sorted(_defaults(kind).items()):
-        if name not in parameters and (name not in FIRST[kind] or FIRST[kind][name] != value):
+        if name not in parameters and (name not in first or first[name] != value):
             found[name] = value
     steps = parameters.get("steps")
     for number, step in enumerate(steps if isinstance(steps, Sequence) and not isinstance(steps, str) else ()):
@@ -72,13 +74,15 @@ def identity_of(test: TransformationTest) -> dict[str, Any]:
 
 
 def _defaults(kind: str) -> dict[str, object]:
-    """Return the defaults of a kind that ships as plain values, by parameter."""
-    if kind not in FIRST:
+    """Return the defaults of a kind as plain values, by parameter; of one that does not ship that of ``version``."""
+    try:
+        cls: Any = TRANSFORMATIONS.get(kind)
+    except ConfigError:  # what there is no such kind of is refused where the study is checked
         return {}
-    cls = TRANSFORMATIONS.get(kind)
-    assert is_dataclass(cls)
     found = {}
-    for field in fields(cls):
+    for field in fields(cls) if is_dataclass(cls) else ():
+        if kind not in FIRST and field.name != "version":
+            continue
         made = field.default if field.default_factory is MISSING else field.default_factory()
         if field.init and made is not MISSING:
             found[field.name] = plain(made)

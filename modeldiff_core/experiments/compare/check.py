@@ -1,6 +1,7 @@
 """What can be wrong with a study as a whole, found before anything is trained."""
 
 import math
+
 import numpy as np
 
 from modeldiff_core.data import Dataset

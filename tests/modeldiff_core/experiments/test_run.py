@@ -1,6 +1,7 @@
 """A study from Python: planned, run, interrupted and read in one process without Prefect or Hydra."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,3 +100,25 @@ def test_neither_prefect_nor_hydra_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_is_only_shown_is_drawn_again_and_nothing_is_computed(finished: Path, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    shutil.copytree(finished, root)
+    renamed = {
+        **SMALL,
+        "algorithm_a": {**SMALL["algorithm_a"], "name": "brief & new"},
+        "subsets": {**SMALL["subsets"], "rounds": {"wished_score": 0.75}},
+    }
+    experiment, store = open_experiment(renamed, root)
+    assert status_of(renamed, root).complete, "neither is part of any key"
+    page = f"{experiment.folder}/report/index.html"
+    assert b"brief &amp; new" not in store.read(page)
+    before = {key: listed.written for key, listed in store.listing("trainings").items()}
+    shown = run_study(renamed, root, execution=EXECUTION, progress=NoProgress())
+    assert {key: listed.written for key, listed in store.listing("trainings").items()} == before
+    assert shown.title == "brief & new against long"
+    assert b"brief &amp; new" in store.read(page)
+    assert b"0.75" in store.read(f"{experiment.folder}/report/study.json")
+    assert verify(experiment, store) == ()
+    assert not experiment.refresh(store), "once"
