@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
-from modeldiff_core.comparison.residuals import blocks, check_attributions, explained, residual_rows
+from modeldiff_core.comparison.residuals import MODERATE, blocks, check_attributions, explained, moderate, residual_rows
 from modeldiff_core.errors import ConfigError
 
 Weights = Float[np.ndarray, "targets train"]
@@ -107,7 +107,7 @@ def projected(
     parts = []
     # Blocks bound the memory of a copy in another precision; without one, one product is the fastest.
     for rows in [slice(None)] if theta.dtype == directions.dtype else blocks(*theta.shape):
-        part = theta[rows].astype(directions.dtype, copy=False)
+        part = moderate(theta[rows].astype(directions.dtype, copy=False))
         length = np.sqrt(np.einsum("ij,ij->i", part, part))
         parts.append((part @ directions.T) / np.where(length > 0, length, np.nan)[:, None].astype(part.dtype))
     return np.concatenate(parts)
@@ -129,9 +129,20 @@ def _directions(
         rows.append(residual_rows(a, b, chosen, normalize=normalize, device=device))
         means.append(_mean(rows[-1]))
         rows[-1] -= means[-1]
+    exponent = _exponent(rows)
+    if abs(exponent) > MODERATE:  # products would overflow or vanish; a power of two rounds nothing
+        rows, means = ([part * 2.0**-exponent for part in parts] for parts in (rows, means))
     directions = leading_eigenvectors(CrossCovariance(rows[0], rows[-1]), n_components).to(rows[0].dtype)
     own = torch.stack([x @ directions.T + mean @ directions.T for x, mean in zip(rows, means, strict=True)]).mean(0)
+    if abs(exponent) > MODERATE:
+        own = own * 2.0**exponent
     return directions.cpu().numpy(), own.cpu().numpy()
+
+
+def _exponent(parts: list[Float[Tensor, "kept train"]]) -> int:
+    """Return the exponent of two of the largest entry of all parts; 0 where all are zero."""
+    largest = max((float(part.abs().max()) for part in parts if part.numel()), default=0.0)
+    return int(np.frexp(largest)[1])
 
 
 def _mean(rows: Float[Tensor, "kept train"]) -> Float[Tensor, " train"]:

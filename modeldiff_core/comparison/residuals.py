@@ -9,12 +9,28 @@ from torch import Tensor
 
 from modeldiff_core.errors import ConfigError
 
+MODERATE = 40
+"""Largest exponent of two of a row's largest entry whose squares float32 holds with room for sums and products."""
 PIECE = 2**20
 """Entries of a matrix that are held in float64 at once."""
 
 
+def moderate(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "targets train"]:
+    """Return rows of which none has squares that overflow or vanish in float32.
+
+    Those whose largest entry is beyond 2^±MODERATE are multiplied by a power of two, which rounds nothing and changes
+    nothing that does not depend on a row's length; all others stay as they are.
+    """
+    _, exponent = np.frexp(np.maximum(theta.max(axis=1, initial=0), -theta.min(axis=1, initial=0)))
+    far = np.abs(exponent) > MODERATE
+    if not far.any():
+        return theta
+    return np.asarray(np.ldexp(theta, np.where(far, -exponent, 0)[:, None]), theta.dtype)
+
+
 def normalised(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "targets train"]:
     """Rows scaled to unit length; a row of zeros (a target that no training example explains) stays zero."""
+    theta = moderate(theta)
     length = np.linalg.norm(theta, axis=1, keepdims=True)
     return np.asarray(np.divide(theta, length, out=np.zeros_like(theta), where=length > 0))
 

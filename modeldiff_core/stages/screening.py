@@ -96,6 +96,12 @@ def distinct_facts(sample: np.ndarray) -> dict[str, Any]:
     return {} if found is None else {"distinct": asdict(found)}
 
 
+def undefined_examples(records: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Return the training examples that all models of some matrix have, or none: what they matter cannot be told."""
+    found = (record.get("screening", {}).get(field, ()) for record in records for field in UNDEFINED)
+    return tuple(sorted({int(example) for examples in found for example in examples}))
+
+
 def screening_sentences(name: str, record: Mapping[str, Any]) -> list[str]:
     """Return what is to be told of a matrix's models: how many are left out and why, which stand out, what is constant.
 
@@ -138,7 +144,7 @@ def _about_values(name: str, screening: Mapping[str, Any]) -> list[str]:
         if rows := screening.get(field):
             said.append(
                 f"{len(rows):,} training example{'s' if len(rows) > 1 else ''} of {name} ({ranges(rows, 'example')}) "
-                f"{'are' if len(rows) > 1 else 'is'} {words}: what they matter cannot be told, and they have no weight."
+                f"{'are' if len(rows) > 1 else 'is'} {words}: what they matter cannot be told, and their weight is undefined."
             )
     if rows := screening.get("constant_targets"):
         many = f"{len(rows):,} target{'s' if len(rows) > 1 else ''} ({ranges(rows, 'target')})"

@@ -91,5 +91,9 @@ def unusable(kind: str, error: DataError) -> ConfigError:
 
 
 def recipe_identity(algorithm: Algorithm) -> object:
-    """Return the algorithm's settings with every default, so that a changed default is a changed identity."""
-    return plain(algorithm)
+    """Return the algorithm's settings with every default, so that a changed default is a changed identity.
+
+    An algorithm may say itself what decides its numbers, by a method ``identity``.
+    """
+    own = getattr(algorithm, "identity", None)
+    return plain(own()) if callable(own) else plain(algorithm)

@@ -10,11 +10,14 @@ from jaxtyping import Bool, Float, UInt8
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.identity import generator
+from modeldiff_core.identity import generator, plain
 from modeldiff_core.training.protocol import Execution
+from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, VERSION, is_counting, logits_of
 
-LOWEST_PROBABILITY = 1e-6
-"""Probabilities are clipped from below before their logarithm is taken as a logit."""
+AGREEMENT = 0.9
+"""Share of training examples of which the largest logit has to be that of the predicted class."""
+CHECKED = 200
+"""Training examples that this is looked at."""
 
 
 @cache
@@ -35,16 +38,13 @@ class SklearnModels:
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
-        """Return ln of predict_proba where it exists, else decision_function (two classes: ∓ half the decision)."""
+        """Return the logits of ``sklearn_logits.logits_of``, for every class."""
         pixels = _features(images)
         out = np.full((len(self.estimators), len(images), self.n_classes), np.log(LOWEST_PROBABILITY), np.float32)
         for row, estimator in enumerate(self.estimators):
-            if hasattr(estimator, "predict_proba"):
-                scores = np.log(np.clip(estimator.predict_proba(pixels), LOWEST_PROBABILITY, None))
-            else:
-                scores = estimator.decision_function(pixels)
-                if scores.ndim == 1:
-                    scores = np.stack([-scores / 2, scores / 2], axis=1)
+            scores = logits_of(estimator, pixels)
+            if is_counting(type(estimator)):  # whose logits may be lower than that
+                out[row] = np.minimum(out[row], scores.min(axis=1, keepdims=True))
             out[row][:, estimator.classes_] = scores
         return out
 
@@ -94,8 +94,23 @@ class SklearnClassifier:
             estimator.set_params(random_state=state)
         return estimator
 
+    def identity(self) -> dict[str, object]:
+        """Return the settings that decide the numbers, and the version of logits where those of the first misled."""
+        fields = plain(self)
+        assert isinstance(fields, dict)
+        return {**fields, "logits": VERSION} if is_counting(_classifiers()[self.classifier]) else fields
+
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
-        """Accept all images: pixels are features."""
+        """Accept all images, since pixels are features; raise ConfigError for scores of pairs of classes."""
+        estimator = self._make(0)
+        one_to_one = estimator.get_params().get("decision_function_shape") == "ovo"
+        if one_to_one and n_classes > 2 and not hasattr(estimator, "predict_proba"):
+            raise ConfigError(
+                "recipe.parameters.decision_function_shape",
+                "ovr",
+                "ovo",
+                "Columns of ovo are pairs of classes, not classes; predictions are the same",
+            )
 
     def train(
         self,
@@ -108,11 +123,30 @@ class SklearnClassifier:
     ) -> SklearnModels:
         """Fit one estimator per mask."""
         pixels = _features(examples.images)
-        fitted = []
+        fitted: list[Any] = []
         for mask, model in zip(masks, models, strict=True):
             estimator = self._make(int(generator("initialisation", seed, int(model)).integers(2**31)))
             fitted.append(estimator.fit(pixels[mask], examples.labels[mask]))
+        if fitted:
+            self._check_logits(fitted[0], pixels[masks[0]][:CHECKED])
         return SklearnModels(tuple(fitted), n_classes)
+
+    def _check_logits(self, estimator: Any, pixels: Float[np.ndarray, "n features"]) -> None:
+        """Raise ConfigError for logits whose columns are not the classes, or whose largest is not the prediction."""
+        scores, classes = logits_of(estimator, pixels), estimator.classes_
+        if scores.shape[1] != len(classes):
+            raise ConfigError(
+                "recipe.classifier",
+                f"a score for each of the {len(classes)} classes",
+                f"{self.classifier} with {scores.shape[1]} of them",
+            )
+        agreed = float((classes[scores.argmax(axis=1)] == estimator.predict(pixels)).mean())
+        if agreed < AGREEMENT:
+            raise ConfigError(
+                "recipe.classifier",
+                "scores of which the largest is that of the predicted class, on the training examples",
+                f"{self.classifier}, for which that is so of {agreed:.0%} of {len(pixels)}",
+            )
 
     def load(
         self,

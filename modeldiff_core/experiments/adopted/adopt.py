@@ -17,7 +17,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.margins import adopt_margins
 from modeldiff_core.experiments.adopted.orientation import is_transposed
 from modeldiff_core.experiments.adopted.pairs import open_pair
-from modeldiff_core.experiments.adopted.training import VERSION, Adopted, check_sizes, finite, is_sound
+from modeldiff_core.experiments.adopted.training import VERSION, Adopted, check_size, check_sizes, finite, is_sound
 from modeldiff_core.plan import Reference, refer
 from modeldiff_core.stages.blocks import block_key
 from modeldiff_core.stages.regress import FIELDS, read_blocks
@@ -85,9 +85,12 @@ def _adopt_scores(
         read = weights.read((slice(None), slice(start, stop))).T if turned else weights.rows(start, stop)
         return finite(weights, read, np.arange(start, stop), "scores", "target")
 
-    sha = hashlib.sha256()
+    sha, largest = hashlib.sha256(), 0.0
     for start, stop in blocks:
-        sha.update(block(start, stop).tobytes())
+        values = block(start, stop)
+        sha.update(values.tobytes())
+        largest = max(largest, float(np.abs(values).max()))
+    check_size(largest, "scores", weights.source)
     vectors = {name: np.ascontiguousarray(array.whole(), np.float32) for name, array in columns.items()}
     sums = {f"{name}_sha256": hashlib.sha256(vector.tobytes()).hexdigest() for name, vector in vectors.items()}
     content = {"train": n_train, "targets": n_targets, "weights_sha256": sha.hexdigest(), **sums}

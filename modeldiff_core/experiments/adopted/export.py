@@ -9,6 +9,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.adopt import PUBLISHED
 from modeldiff_core.experiments.adopted.stored import Stored, find_stored
 from modeldiff_core.stages.regress import FIELDS, read_blocks
+from modeldiff_core.stages.screening import undefined_examples
 from modeldiff_core.store import MarginMatrix, ObjectStore
 from modeldiff_core.store.matrices import COLUMNS
 from modeldiff_core.study.adopted import Export
@@ -20,7 +21,8 @@ def export(store: ObjectStore, asked: Export) -> list[Path]:
     Margins: to a folder in the layout of the public ``datamodels`` package (masks.npy bool [models, train],
     margins.npy float32 [models, targets], _completed.npy, which leaves out diverged models), or to an .npz of the
     models that did not diverge. Datamodels: weights [targets, train] to .npy, all arrays to .safetensors; `published`
-    writes weight [train, targets], bias and lam, as the published dictionaries have them.
+    writes weight [train, targets], bias and lam, as the published dictionaries have them. Weights of training examples
+    that every model had, or none, are NaN.
 
     Raises ConfigError for a place that is taken or an ending that does not suit, DamagedObject for what does not match
     its checksum.
@@ -69,6 +71,9 @@ def _datamodels(store: ObjectStore, stored: Stored, to: Path, published: bool) -
     fitted = read_blocks(store, stored.reference)
     given = stored.record.get("given", FIELDS)
     arrays = {name: np.ascontiguousarray(getattr(fitted, name)) for name in FIELDS if name in given}
+    if "matrix" in stored.record:
+        matrix = MarginMatrix.open(store, stored.record["matrix"]["key"])
+        arrays["weights"][:, list(undefined_examples([matrix.record]))] = np.nan
     if published:
         arrays = {name: arrays[ours] for name, ours in PUBLISHED.items() if ours in arrays}
         arrays["weight"] = np.ascontiguousarray(arrays["weight"].T)

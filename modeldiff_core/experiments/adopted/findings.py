@@ -18,15 +18,20 @@ from modeldiff_core.experiments.compare.noticed import about_matrices, about_opp
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.stages.score import Score
+from modeldiff_core.stages.screening import undefined_examples
 from modeldiff_core.store import ObjectStore, read_record
 
 
 def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
     """Return everything that was found, checked; of ready attributions that is directions and their ends."""
     findings = _measured(store, comparison)
+    findings = replace(
+        findings,
+        noticed=tuple(_noticed(store, comparison, findings)),
+        undefined=undefined_examples(side.record for side in comparison.sides.values()),
+    )
     ends = comparison.described(entries_of(comparison, findings))
-    descriptions = read_descriptions(store, ends)
-    return replace(findings, descriptions=descriptions, noticed=tuple(_noticed(store, comparison, findings)))
+    return replace(findings, descriptions=read_descriptions(store, ends))
 
 
 def _noticed(store: ObjectStore, comparison: AdoptedComparison, findings: Findings) -> Iterator[str]:

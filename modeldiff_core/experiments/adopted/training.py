@@ -16,6 +16,8 @@ from modeldiff_core.store import ObjectStore, read_record, write_record
 from modeldiff_core.store.files import FileArray
 
 VERSION = 1
+LARGEST = 1e30
+"""Largest margin or score that is adopted."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ def is_sound(store: ObjectStore, reference: Reference, check: Callable[[], objec
     except (DamagedObject, FileNotFoundError):
         return False
     return True
+
+
+def check_size(largest: float, key: str, source: str) -> None:
+    """Raise ConfigError for numbers whose sums float32 cannot hold; `largest` is the largest absolute one."""
+    if largest > LARGEST:
+        raise ConfigError(
+            key,
+            f"numbers of at most {LARGEST:g}, whose sums single precision holds",
+            f"{source}: {largest:.3g}",
+            "Divide those of both algorithms by the same power of two, which rounds nothing",
+        )
 
 
 def check_sizes(data: Dataset | None, n_train: int, n_targets: int, train_key: str, targets_key: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.adopted.training import check_size
 from modeldiff_core.stages.screening import distinct_facts
 
 
@@ -55,6 +56,8 @@ class Varying:
                 f"{masks}: {same}",
                 "Nothing tells then which example a margin depends on",
             )
+        largest = float(np.maximum(np.abs(self.low), np.abs(self.high)).max())
+        check_size(largest, "margins", margins)
         if (self.low == self.high).all():
             raise ConfigError(
                 "margins",

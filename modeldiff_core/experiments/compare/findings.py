@@ -42,9 +42,10 @@ class Findings:
 
     scores: A's and B's, of the estimator that the comparison uses. estimators: that one and those beside it; empty
     where it is alone. found: what the search put to the test, with the searches that proposed it. descriptions: what
-    the ends of significant directions share. noticed: what is odd about models, masks and margins, in sentences. plain:
-    what the full-data models differ in before any direction. spread: the leading direction of
-    differences in spread; None where it was not looked for.
+    the ends of significant directions share. noticed: what is odd about models, masks and margins, in sentences.
+    undefined: training examples that every model has, or none: what they matter cannot be told. plain: what the
+    full-data models differ in before any direction. spread: the leading direction of differences in spread; None where
+    it was not looked for.
     """
 
     directions: TensorObject
@@ -57,6 +58,7 @@ class Findings:
     noticed: tuple[str, ...] = ()
     plain: Mapping[str, Any] | None = None
     spread: FoundSpread | None = None
+    undefined: tuple[int, ...] = ()
 
     def side(self, side: str, name: str) -> np.ndarray:
         """Return one array of a side's directions."""
@@ -182,7 +184,7 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
         p = p_values(variance[first] - variance[second], findings.null)
         for i in range(settings.components):
             top, bottom = extremes(findings.side(side, "projections")[:, i], settings.top)
-            train, _ = extremes(findings.side(side, "directions")[i], settings.top)
+            train, _ = extremes(_known(findings.side(side, "directions")[i], findings.undefined), settings.top)
             entries.append(
                 {
                     "side": side,
@@ -196,7 +198,7 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
                     "overlap": float(findings.side(side, "overlap")[i]),
                     "top_targets": top.tolist(),
                     "bottom_targets": bottom.tolist(),
-                    "top_train": train.tolist(),
+                    "top_train": [int(example) for example in train if example not in findings.undefined],
                     "carried_by": carriers(findings.directions.arrays, side, i),
                 }
             )
@@ -212,6 +214,13 @@ def carriers(arrays: Mapping[str, np.ndarray], side: str, index: int) -> dict[st
         "targets": participation(arrays[f"{side}.projections"][:, index]),
         "train": participation(arrays[f"{side}.directions"][index]),
     }
+
+
+def _known(weights: Float[np.ndarray, " train"], undefined: tuple[int, ...]) -> Float[np.ndarray, " train"]:
+    """Return weights of which undefined ones are never among the largest."""
+    known = weights.copy()
+    known[list(undefined)] = -np.inf
+    return known
 
 
 def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -15,9 +17,11 @@ from modeldiff_core.data import Dataset
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.study.build import recipe_identity
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import ALGORITHMS, Algorithm, Execution
 from modeldiff_core.training.protocol import TrainedModels
+from modeldiff_core.training.shards import output_of
 from modeldiff_core.training.sklearn_classifiers import LOWEST_PROBABILITY, SklearnClassifier, SklearnModels
 
 MODELS = [0, 5]
@@ -51,8 +55,7 @@ def state(seed: int, model: int) -> int:
     ("name", "parameters", "cls"),
     [
         ("LogisticRegression", {"max_iter": 200}, LogisticRegression),
-        ("GaussianNB", {"var_smoothing": 0.01}, GaussianNB),
-        ("RandomForestClassifier", {"n_estimators": 5}, RandomForestClassifier),
+        ("MLPClassifier", {"max_iter": 30}, MLPClassifier),
     ],
 )
 def test_logits_are_logarithms_of_probabilities(name: str, parameters: dict[str, Any], cls: type[Any]) -> None:
@@ -69,6 +72,87 @@ def test_logits_are_logarithms_of_probabilities(name: str, parameters: dict[str,
         probabilities = direct.predict_proba(pixels("test"))
         np.testing.assert_allclose(logits[row], np.log(np.maximum(probabilities, 1e-6)), atol=1e-5)
     assert np.abs(logits[0] - logits[1]).max() > 0.1
+
+
+def test_naive_bayes_gives_its_logarithms_itself() -> None:
+    algorithm = SklearnClassifier("GaussianNB", {"var_smoothing": 0.01})
+    logits = trained(algorithm, masks()).logits(digits().test.images)
+    for row in range(2):
+        direct = GaussianNB(var_smoothing=0.01).fit(pixels("train")[masks()[row]], digits().train.labels[masks()[row]])
+        assert direct.score(pixels("test"), digits().test.labels) > 0.5
+        np.testing.assert_allclose(logits[row], direct.predict_log_proba(pixels("test")), rtol=1e-5, atol=1e-5)
+        clipped = np.log(np.maximum(direct.predict_proba(pixels("test")), LOWEST_PROBABILITY))
+        assert (clipped < np.log(LOWEST_PROBABILITY) + 1e-3).mean() > 0.5, "which most of its probabilities would not"
+    assert len(np.unique(margins(logits))) > 90
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_neighbors_are_counted_and_smoothed(weights: str) -> None:
+    algorithm = SklearnClassifier("KNeighborsClassifier", {"n_neighbors": 4, "weights": weights})
+    logits = trained(algorithm, masks()).logits(digits().test.images)
+    direct = KNeighborsClassifier(4, weights=weights)
+    direct.fit(pixels("train")[masks()[0]], digits().train.labels[masks()[0]])
+    counts = 4 * direct.predict_proba(pixels("test"))
+    np.testing.assert_allclose(np.exp(logits[0]), (counts + 1) / 14, rtol=1e-5)
+    assert (logits[0].argmax(1) == direct.predict(pixels("test"))).mean() > 0.9
+
+
+def test_leaves_are_counted_and_smoothed() -> None:
+    algorithm = SklearnClassifier("DecisionTreeClassifier", {"max_depth": 5})
+    logits = trained(algorithm, masks()).logits(digits().test.images)
+    direct = DecisionTreeClassifier(max_depth=5, random_state=state(3, MODELS[0]))
+    train, labels = pixels("train")[masks()[0]], digits().train.labels[masks()[0]]
+    leaves, own = direct.fit(train, labels).apply(pixels("test")), direct.apply(train)
+    for at, leaf in enumerate(leaves):
+        inside = labels[own == leaf]
+        counts = np.bincount(inside, minlength=10)
+        np.testing.assert_allclose(np.exp(logits[0, at]), (counts + 1) / (len(inside) + 10), rtol=1e-5)
+    assert len(np.unique(margins(logits))) > 10
+
+
+@pytest.mark.parametrize("cls", [RandomForestClassifier, ExtraTreesClassifier])
+def test_trees_of_a_forest_are_counted_and_smoothed(cls: type[Any]) -> None:
+    models = trained(SklearnClassifier(cls.__name__, {"n_estimators": 5}), masks())
+    logits = models.logits(digits().test.images)
+    for row, forest in enumerate(models.estimators):
+        counts = 5 * forest.predict_proba(pixels("test"))
+        np.testing.assert_allclose(np.exp(logits[row]), (counts + 1) / 15, rtol=1e-5)
+        np.testing.assert_array_equal(logits[row].argmax(1), forest.predict(pixels("test")))
+
+
+def margins(logits: np.ndarray) -> np.ndarray:
+    return output_of("margin", logits, digits().test.labels)
+
+
+def test_what_counts_has_another_identity_than_before() -> None:
+    """Its margins are others than those of the first version, which stores may hold."""
+    for name, version in (("LogisticRegression", None), ("SVC", None), ("GaussianNB", 2), ("KNeighborsClassifier", 2)):
+        identity = recipe_identity(SklearnClassifier(name))
+        assert isinstance(identity, dict)
+        assert identity.get("logits") == version
+        assert identity["classifier"] == name
+
+
+def test_columns_of_pairs_of_classes_are_refused_before_anything_is_trained() -> None:
+    pairs = SklearnClassifier("SVC", {"decision_function_shape": "ovo"})
+    with pytest.raises(ConfigError, match="Columns of ovo are pairs of classes") as caught:
+        pairs.check((8, 8, 1), 3)
+    assert caught.value.key == "recipe.parameters.decision_function_shape"
+    pairs.check((8, 8, 1), 2)
+    SklearnClassifier("SVC").check((8, 8, 1), 3)
+
+
+def test_scores_that_are_not_of_classes_are_refused() -> None:
+    """Three pairs of three classes have as many columns as classes, and another order."""
+    three = digits().train.select(np.flatnonzero(digits().train.labels < 3))
+    pairs, mask = SklearnClassifier("SVC", {"decision_function_shape": "ovo"}), np.ones((1, len(three)), bool)
+    with pytest.raises(ConfigError, match="the largest is that of the predicted class"):
+        pairs.train(three, 3, mask, [0], 0, Execution())
+    models = SklearnClassifier("SVC").train(three, 3, mask, [0], 0, Execution())
+    predicted = models.estimators[0].predict(three.images.reshape(len(three), -1).astype(np.float32) / 255)
+    assert (models.logits(three.images)[0].argmax(1) == predicted).mean() > 0.98
+    with pytest.raises(ConfigError, match="a score for each of the 10 classes"):
+        trained(pairs, masks())
 
 
 @pytest.mark.parametrize(
@@ -109,13 +193,11 @@ def test_a_class_that_a_subset_misses_has_the_lowest_logits(name: str) -> None:
     models = trained(SklearnClassifier(name), without)
     assert models.estimators[0].classes_.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     direct = models.estimators[0]
-    scores = (
-        np.log(np.maximum(direct.predict_proba(pixels("test")), LOWEST_PROBABILITY))
-        if name == "GaussianNB"
-        else direct.decision_function(pixels("test"))
-    )
-    np.testing.assert_allclose(np.delete(logits[0], 4, axis=1), scores, atol=1e-5)
-    np.testing.assert_allclose(logits[0, :, 4], np.log(LOWEST_PROBABILITY), rtol=1e-6)
+    own = direct.predict_log_proba if name == "GaussianNB" else direct.decision_function
+    scores = own(pixels("test"))
+    np.testing.assert_allclose(np.delete(logits[0], 4, axis=1), scores, rtol=1e-5, atol=1e-5)
+    lowest = scores.min(1).clip(max=np.log(LOWEST_PROBABILITY)) if name == "GaussianNB" else np.log(LOWEST_PROBABILITY)
+    np.testing.assert_allclose(logits[0, :, 4], lowest, rtol=1e-6)
     assert (logits[0].min(1) == logits[0, :, 4]).all()
     assert (logits[0].argmax(1) != 4).all()
     assert (logits[1].argmax(1) == 4).any(), "the other model knows the class"

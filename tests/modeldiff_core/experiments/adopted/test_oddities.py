@@ -10,10 +10,11 @@ import zarr
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.adopt import adopt
+from modeldiff_core.experiments.adopted.export import export
 from modeldiff_core.experiments.adopted.stored import find_stored
 from modeldiff_core.stages.screening import screening_sentences
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_tensors
-from modeldiff_core.study.adopted import Adoption
+from modeldiff_core.study.adopted import Adoption, Export
 from tests.modeldiff_core.experiments.adopted import oddities, running
 from tests.modeldiff_core.experiments.adopted.oddities import (
     MODELS,
@@ -230,6 +231,48 @@ def test_exact_copies_count_once(store: ObjectStore, tmp_path: Path) -> None:
     assert f"{MODELS} of {2 * MODELS} models of A are exact copies of earlier ones and are left out" in "".join(
         summary["findings"]
     )
+
+
+@pytest.mark.parametrize("exponent", [83, -83])
+def test_the_scale_of_margins_makes_no_difference(
+    store: ObjectStore, sides: oddities.Sides, tmp_path: Path, exponent: int
+) -> None:
+    """Squares of such numbers overflow in single precision, or vanish."""
+    summary, cosine = compared(store, sides, tmp_path / "plain")
+    scaled = changed(sides, None, lambda margins: np.ldexp(margins, exponent))
+    again, same_cosine = compared(store, scaled, tmp_path / "scaled")
+    assert is_found(again, same_cosine)
+    for one, other in zip(summary["directions"], again["directions"], strict=True):
+        assert one["explained_variance"] == pytest.approx(other["explained_variance"], rel=1e-4)
+        assert one["top_targets"] == other["top_targets"]
+    assert again["lds"]["a"]["mean"] == pytest.approx(summary["lds"]["a"]["mean"], abs=1e-4)
+
+
+def test_numbers_that_single_precision_cannot_add_are_refused(
+    store: ObjectStore, sides: oddities.Sides, tmp_path: Path
+) -> None:
+    masks, margins = sides["a"]
+    with pytest.raises(ConfigError, match=r"margins: expected numbers of at most 1e\+30.*power of two"):
+        taken(store, save(tmp_path, masks, margins * np.float32(1e35)))
+    np.save(tmp_path / "scores.npy", np.full((TARGETS, TRAIN), 1e35, np.float32))
+    with pytest.raises(ConfigError, match=r"scores: expected numbers of at most 1e\+30"):
+        taken(store, {"scores": str(tmp_path / "scores.npy")}, orientation="targets_train")
+
+
+def test_a_weight_that_cannot_be_told_is_no_zero(store: ObjectStore, sides: oddities.Sides, tmp_path: Path) -> None:
+    def always_and_never(masks: np.ndarray) -> None:
+        masks[:, 20], masks[:, 21] = True, False
+
+    made = changed(sides, always_and_never, same)
+    keys = {side: taken(store, save(tmp_path / side, *pair), side) for side, pair in made.items()}
+    asked = {**SETTINGS, **keys, "comparison": {**SETTINGS["comparison"], "top": TRAIN}}
+    comparison, summary = running.summarized(store, asked)
+    for entry in summary["directions"]:
+        assert sorted(entry["top_train"]) == [train for train in range(TRAIN) if train not in (20, 21)]
+    export(store, Export(key=comparison.pair.a[0].reference.key, to=str(tmp_path / "weights.npy")))
+    weights = np.load(tmp_path / "weights.npy")
+    assert np.isnan(weights[:, [20, 21]]).all()
+    assert np.isfinite(np.delete(weights, [20, 21], axis=1)).all()
 
 
 def test_what_does_not_vary_is_told(store: ObjectStore, sides: oddities.Sides, tmp_path: Path) -> None:
