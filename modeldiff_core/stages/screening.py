@@ -142,9 +142,10 @@ def _about_values(name: str, screening: Mapping[str, Any]) -> list[str]:
         )
     for field, words in UNDEFINED.items():
         if rows := screening.get(field):
+            one = len(rows) == 1
             said.append(
-                f"{len(rows):,} training example{'s' if len(rows) > 1 else ''} of {name} ({ranges(rows, 'example')}) "
-                f"{'are' if len(rows) > 1 else 'is'} {words}: what they matter cannot be told, and their weight is undefined."
+                f"{len(rows):,} training example{'' if one else 's'} of {name} ({ranges(rows, 'example')}) "
+                f"{'is' if one else 'are'} {words}: the weight of {'it' if one else 'them'} is undefined."
             )
     if rows := screening.get("constant_targets"):
         many = f"{len(rows):,} target{'s' if len(rows) > 1 else ''} ({ranges(rows, 'target')})"

@@ -22,8 +22,9 @@ Scores = Float[np.ndarray, "images known"]
 def logits_of(estimator: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:
     """Return logits of the classes that an estimator knows, in the order of its `classes_`.
 
-    Logarithms of smoothed shares for trees (of a leaf's examples), forests (of trees) and nearest neighbors; `predict_log_proba` of naive Bayes; ln of a
-    clipped `predict_proba` of others that have one, else `decision_function` (of two classes ∓ half the decision).
+    Logarithms of smoothed shares for trees (of a leaf's examples), forests (of trees) and nearest neighbors;
+    `predict_log_proba` of naive Bayes; ln of a clipped `predict_proba` of others that have one, else
+    `decision_function` (of two classes ∓ half the decision).
     """
     if is_tree(estimator):
         return np.asarray(np.log(_tree_shares(estimator, pixels)))
