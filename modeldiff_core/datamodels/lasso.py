@@ -1,7 +1,7 @@
 """The lasso for all targets at once: λ for each by models held out, then weights with a certificate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
@@ -18,6 +18,7 @@ from modeldiff_core.datamodels.lambda_path import HeldOut, walk
 from modeldiff_core.datamodels.moments import Moments, TargetMoments, check_regression_input
 from modeldiff_core.datamodels.protocol import Counts, Fit, FromMasks, Margins, Masks, Refit
 from modeldiff_core.datamodels.result import Datamodels
+from modeldiff_core.datamodels.scaling import far_exponents
 from modeldiff_core.datamodels.solver import CHUNK, Problem, solve_rows
 from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.limits import Limit, check_limits
@@ -87,11 +88,17 @@ class Lasso(FromMasks):
         start = torch.from_numpy((a.weights + b.weights) / 2)
 
         def refitted(masks: Masks, margins: Margins, counts: Counts | None) -> Float[np.ndarray, "targets train"]:
-            x, y = on_device(masks, "cpu"), torch.from_numpy(np.ascontiguousarray(margins))
+            far = far_exponents(margins)
+            unit = torch.from_numpy(np.ldexp(1.0, far))[:, None]
+            x, y = on_device(masks, "cpu"), torch.from_numpy(_in_units(margins, far))
             design, scale = GramDesign(len(x), counts_of(x) if counts is None else counts), Scale.of(y)
             data = TargetMoments.of(sums(x, scale.numbers(y)), scale, design.mask_mean, len(x))
-            found = solve_rows(design, Problem(data.cross, data.power, lambdas), start, COMMON_GAP)
-            return found.weights.float().contiguous().numpy()
+            if not far.any():
+                found = solve_rows(design, Problem(data.cross, data.power, lambdas), start, COMMON_GAP)
+                return found.weights.float().contiguous().numpy()
+            problem = Problem(data.cross, data.power, lambdas / unit[:, 0])
+            found = solve_rows(design, problem, (start.double() / unit).float(), COMMON_GAP)
+            return (found.weights.double() * unit).float().contiguous().numpy()
 
         return refitted
 
@@ -146,6 +153,11 @@ def _fit(
     device: str,
 ) -> Datamodels:
     check_regression_input(masks, margins)
+    far = far_exponents(margins)
+    if far.any():
+        fitted = _fit(lasso, masks, _in_units(margins, far), gram, device)
+        weights = np.ldexp(fitted.weights, far[:, None])
+        return replace(fitted, weights=weights, bias=np.ldexp(fitted.bias, far), lambdas=np.ldexp(fitted.lambdas, far))
     parts = held_out(Replicates.of_masks(masks), lasso.folds, lasso.validation_fraction, lasso.seed)
     x = on_device(masks, device)
     design = _design(x, gram, lasso.memory_budget_mb)
@@ -159,6 +171,13 @@ def _fit(
             chunk.judge(rest, x_held, held, steps, alone=lasso.folds == 0, precise=lasso.precise)
     fitted = [chunk.fit(design, lasso.gap_tolerance, lasso.precise) for chunk in chunks]
     return Datamodels(*(np.concatenate(arrays) for arrays in zip(*fitted, strict=True)))
+
+
+def _in_units(
+    margins: Float[np.ndarray, "models targets"], far: Int[np.ndarray, " targets"]
+) -> Float[np.ndarray, "models targets"]:
+    """Return margins over 2^far of each target, as they are where all are 0."""
+    return np.ascontiguousarray(np.ldexp(margins, -far) if far.any() else margins)
 
 
 def solve(
