@@ -155,9 +155,9 @@ def _fit(
     check_regression_input(masks, margins)
     far = far_exponents(margins)
     if far.any():
-        fitted = _fit(lasso, masks, _in_units(margins, far), gram, device)
-        weights = np.ldexp(fitted.weights, far[:, None])
-        return replace(fitted, weights=weights, bias=np.ldexp(fitted.bias, far), lambdas=np.ldexp(fitted.lambdas, far))
+        small = _fit(lasso, masks, _in_units(margins, far), gram, device)
+        weights = np.ldexp(small.weights, far[:, None])
+        return replace(small, weights=weights, bias=np.ldexp(small.bias, far), lambdas=np.ldexp(small.lambdas, far))
     parts = held_out(Replicates.of_masks(masks), lasso.folds, lasso.validation_fraction, lasso.seed)
     x = on_device(masks, device)
     design = _design(x, gram, lasso.memory_budget_mb)

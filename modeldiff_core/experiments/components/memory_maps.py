@@ -78,7 +78,7 @@ def read_maps(folder: Path, split: str = "test") -> Maps:
     return Maps(np.array(masks[rows]), found)
 
 
-def score_attributions(weights: Float[np.ndarray, "targets components"], maps: Maps, draws: int = 200) -> Scores:
+def score_attributions(weights: Float[np.ndarray, "targets components"], maps: Maps) -> Scores:
     """Return how well attributions from anywhere predict these outputs: their Pearson correlation is COAR's rho.
 
     Raises ConfigError for weights whose targets or components are not those of the maps.
@@ -87,4 +87,4 @@ def score_attributions(weights: Float[np.ndarray, "targets components"], maps: M
     if weights.shape != expected:
         raise ConfigError("weights", f"a matrix of {expected[0]} targets and {expected[1]} components", weights.shape)
     bias = np.zeros(len(weights), np.float32)
-    return scores_with_intervals(weights.astype(np.float32), bias, maps.masks, maps.outputs, draws=draws)
+    return scores_with_intervals(weights.astype(np.float32), bias, maps.masks, maps.outputs)
