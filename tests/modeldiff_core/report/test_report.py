@@ -66,7 +66,7 @@ def test_every_image_is_inside_its_page_has_words_and_decodes(pages):
                 with Image.open(io.BytesIO(content)) as picture:
                     picture.load()
                     assert picture.size == (112, 112)
-    assert kinds["index"] == {"image/svg+xml": 2, "image/png": 2 * 2 * 5}
+    assert kinds["index"] == {"image/svg+xml": 2, "image/png": 2 * 2 * 5 + 2 * 6}
     assert kinds["direction-a-b-1"] == {"image/png": 2 * 2 * 12 + 3}  # and what one end shares
     assert kinds["direction-b-a-1"] == {"image/png": 2 * 2 * 12}
     assert kinds["other-directions"] == {"image/png": 2 * (2 * 2 * 6)}
@@ -113,6 +113,7 @@ def test_tables_hold_the_numbers_in_both_formats(facts, files):
         "settings",
         "estimators",
         "learning-curve",
+        "plain",
         "direction-a-b-1",
         "direction-b-a-1",
     }
@@ -319,7 +320,7 @@ def test_the_summary_begins_with_three_findings(page):
     )
     (top,) = page.all("ol")
     assert top["class"] == "findings"
-    assert [name for name, _ in page.elements].count("li") == 3 + 2 + 2, "findings, cards, learning curves"
+    assert [name for name, _ in page.elements].count("li") == 3 + 2 + 2 + 12, "findings, cards, learning curves, spread"
 
 
 def test_a_direction_says_what_its_ends_share(facts, pages):
@@ -390,7 +391,7 @@ def test_the_tables_tell_settings_scores_and_effects(page, pages):
     assert effects.index("checker class 8 +57.0") < effects.index("dim own class +1.0")
     assert "< 0.001" in effects
     drawn = pages["transformations"].words("effects")
-    assert drawn.index("checker → class 8 distinguishing") < drawn.index("dim → own class not distinguishing")
+    assert drawn.index("checker → class 8 distinguishing") < drawn.index("dim → own class undecided")
     assert "modeldiff compare study=study.json" in page.words("methods"), "a name would leave overrides out"
     methods = pages["methods"].words()
     assert "modeldiff compare study=digits_watermark" not in methods
@@ -411,6 +412,8 @@ def test_a_comparison_without_directions_and_effects_is_still_a_page(facts):
             config={},
             estimators=(),
             learning=None,
+            plain=None,
+            spread=None,
         )
     )
     settings = ["tables/settings.csv", "tables/settings.parquet"]

@@ -158,7 +158,9 @@ def test_the_summary_opens_with_plain_differences_and_tells_of_spread(whole: tup
     assert (accuracy["name"], accuracy["group"]) == ("accuracy", "")
     assert accuracy["a"]["mean"] == pytest.approx((logits.argmax(2) == labels).mean())
     assert 0 < plain["agreement"]["between"]["mean"] <= 1
-    assert any(one["group"].startswith("class ") for one in plain["quantities"])
+    assert [one["name"] for one in plain["quantities"] if not one["group"]][1:] == [
+        *("loss", "sureness", "overconfidence", "calibration error")
+    ]
     spread = summary["spread"]
     assert spread["kind"] == "spread or misfit"
     assert 0 < spread["p"] <= 1
