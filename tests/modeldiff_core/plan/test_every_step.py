@@ -108,7 +108,7 @@ EXPERIMENTS: dict[str, Callable[[ObjectStore], Experiment]] = {
 KINDS: dict[str, tuple[str, ...]] = {
     "compare": (
         "write_training", "make_shard", "gather", "follow_curve", "count_masks", "regress_block", "finish_regression",
-        "measure_effect", "score", "find_directions", "null_block", "describe", "propose_candidates",
+        "measure_effect", "compare_plainly", "compare_spread", "score", "find_directions", "null_block", "describe", "propose_candidates",
         "rank_candidates", "measure_finalists", "write_summary", "write_report",
     ),
     "counterfactual": ("train_without", "judge"),
@@ -125,6 +125,8 @@ READERS = {
     "regress_block": "find_directions",
     "finish_regression": "score",
     "measure_effect": "write_summary",
+    "compare_plainly": "write_summary",
+    "compare_spread": "write_summary",
     "score": "write_summary",
     "find_directions": "write_summary",
     "null_block": "write_summary",
