@@ -108,8 +108,8 @@ EXPERIMENTS: dict[str, Callable[[ObjectStore], Experiment]] = {
 KINDS: dict[str, tuple[str, ...]] = {
     "compare": (
         "write_training", "make_shard", "gather", "follow_curve", "count_masks", "regress_block", "finish_regression",
-        "measure_effect", "compare_plainly", "compare_spread", "score", "find_directions", "null_block", "describe", "propose_candidates",
-        "rank_candidates", "measure_finalists", "write_summary", "write_report",
+        "measure_effect", "compare_plainly", "compare_spread", "score", "find_directions", "null_block",
+        "describe", "propose_candidates", "rank_candidates", "measure_finalists", "write_summary", "write_report",
     ),
     "counterfactual": ("train_without", "judge"),
     "adopted margins": ("score_alone", "describe_adopted"),
