@@ -1,6 +1,7 @@
 """Experiments from Python: planned, run and read in this process, without Prefect, Hydra or a server."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from modeldiff_core.experiments.experiment import (
     KIND,
     Experiment,
     Shown,
+    data_lines,
     experiment_kind,
     experiments,
     parse_settings,
@@ -20,6 +22,8 @@ from modeldiff_core.plan import Bar, InProcess, Progress, Survey, run, survey
 from modeldiff_core.stages.own_code import check_code, note_code
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_core.training import Execution
+
+log = logging.getLogger(__name__)
 
 Study = Mapping[str, Any] | BaseModel | str | Path
 """A study as plain values, as validated settings, or as the path of a file that holds one as JSON."""
@@ -57,6 +61,7 @@ def run_study(
     """Run what the store lacks of a study and return what was found.
 
     The same study gives the same keys and bits as ``modeldiff run``; interrupted at any moment, the same call goes on.
+    The table of the data and warnings go to this module's log before anything is computed.
 
     Args:
         study: See ``open_experiment``.
@@ -70,7 +75,10 @@ def run_study(
         RunFailed: For steps that failed for good, by name.
     """
     experiment, store = open_experiment(study, root)
-    experiment.check()
+    warnings = experiment.check()
+    log.info("\n".join(["Data", *data_lines(experiment)]))
+    for warning in warnings:
+        log.warning(warning)
     check_code(experiment, store, accept_code)
     note_code(experiment, store, accept_code)
     run(experiment, store, InProcess(store, execution or Execution()), progress or Bar())

@@ -43,6 +43,17 @@ def test_a_second_call_computes_nothing(finished: Path) -> None:
     assert verify(experiment, store) == ()
 
 
+def test_the_data_and_warnings_are_logged_before_anything_is_computed(
+    finished: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="modeldiff_core.experiments.run"):
+        run_study(SMALL, finished, execution=EXECUTION, progress=NoProgress())
+    table, *warnings = [record.getMessage() for record in caplog.records if record.name.endswith("experiments.run")]
+    assert table.startswith("Data\nimages ")
+    assert "label 9: 9" in table
+    assert any("no direction can be significant" in words for words in warnings)
+
+
 def test_a_study_may_be_settings_or_a_file(finished: Path, tmp_path: Path) -> None:
     study = parse_study(SMALL)
     (tmp_path / "study.json").write_text(json.dumps(study.model_dump(mode="json")))
