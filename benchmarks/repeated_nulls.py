@@ -8,9 +8,9 @@ have any significant direction (adjusted p at most 0.05), though A and B do not 
     twice         200 models on masks of their own, each row twice
     own           like seeds, but each algorithm deviates from a linear model in its own way on each mask
 
-A and B have the same linear datamodels, the same masks, and on each mask the same deviation from any linear model
-(of the kind own also one of their own, which an exchange of single models would average away); noise is each model's
-own. Rows go the way of a user's: files, ``adopt`` with its usual settings, and the comparison up to its summary.
+A and B have the same linear datamodels, the same masks, and on each mask the same deviation from any linear model (of
+the kind own also one of their own, which an exchange of single models would average away); noise is each model's own.
+Rows go the way of a user's: files, ``adopt`` with its usual settings, and the comparison up to its summary.
 ``--as-before`` keeps copies and treats every row as a replicate of its own, as it was until masks were looked at, to
 show that the count can fail.
 

@@ -1,0 +1,105 @@
+"""Subset models of a study are screened when their margins are gathered, and in every point of the learning curve."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modeldiff_core.experiments.compare import Comparison
+from modeldiff_core.responses import SubsetModels
+from modeldiff_core.stages.curve import Curve, follow_curve
+from modeldiff_core.stages.gram import gram_reference
+from modeldiff_core.stages.matrix import gather
+from modeldiff_core.stages.regression import rows_used
+from modeldiff_core.stages.screening import screening_sentences
+from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, read_tensors, write_shard
+from modeldiff_core.study import parse_study
+from modeldiff_core.study.config import StudyConfig
+from tests.modeldiff_core.stages.studies import TINY, local, tiny
+
+WILD, POOR, ZERO = 21, 5, 33
+
+
+def shards(store: ObjectStore, study: Comparison, odd: bool) -> None:
+    """Shards of A whose margins are linear in the masks, among them a wild model, one at chance and one of zeros."""
+    training = study.trainings[0]
+    rng = np.random.default_rng(0)
+    responses = SubsetModels(training)
+    weights = rng.normal(0, 0.3, (responses.targets, responses.design.units))
+    for index in range(3):
+        rows = responses.rows(index)
+        masks = responses.design.masks(rows)
+        margins = (3 + masks @ weights.T + rng.normal(0, 0.3, (len(rows), responses.targets))).astype(np.float32)
+        for row, factor in ((WILD, 30), (ZERO, 0)):
+            if odd and row in rows:
+                margins[row - rows.start] *= factor
+        if odd and POOR in rows:
+            margins[POOR - rows.start] = rng.normal(-1, 1, responses.targets)
+        shard = Shard(rows.start, masks, margins, np.zeros(len(rows), bool))
+        write_shard(store, responses.folder, index, shard, responses.identity)
+
+
+def gathered(store: ObjectStore, study: Comparison) -> MarginMatrix:
+    spec = study.matrix(study.trainings[0])
+    gather(store, spec)
+    return MarginMatrix.open(store, spec.reference.key)
+
+
+def test_what_cannot_be_a_model_is_left_out_and_what_is_strange_is_named(tmp_path: Path) -> None:
+    store, study = local(tmp_path), tiny()
+    shards(store, study, odd=True)
+    matrix = gathered(store, study)
+    assert np.flatnonzero(~matrix.valid()).tolist() == [WILD, ZERO]
+    assert matrix.record["screening"]["named"] == [POOR]
+    assert not rows_used(matrix, 10, None)[[WILD, ZERO]].any()
+    assert rows_used(matrix, 0, None)[POOR]
+    left_out, named = screening_sentences("short", matrix.record)
+    assert "2 of 50 models of short cannot be models among the others and are left out (models 21 and 33" in left_out
+    assert "1 of 50 models of short stands out from the others and is kept (model 5; margins" in named
+
+
+def test_models_without_oddities_leave_no_trace_but_that_they_were_screened(tmp_path: Path) -> None:
+    store, study = local(tmp_path), tiny()
+    shards(store, study, odd=False)
+    matrix = gathered(store, study)
+    assert matrix.valid().all()
+    assert "left_out" not in matrix.record
+    assert screening_sentences("short", matrix.record) == []
+    unscreened = MarginMatrix(store, matrix.key, {**matrix.record, "screening": {}})
+    assert gram_reference(matrix, 10, None) == gram_reference(unscreened, 10, None)
+
+
+@pytest.mark.parametrize(("choice", "out"), [({"strange": "leave_out"}, [POOR, WILD, ZERO]), ({"wild": "name"}, [])])
+def test_another_choice_is_another_matrix(tmp_path: Path, choice: dict[str, Any], out: list[int]) -> None:
+    store, study, usual = local(tmp_path), tiny(screening=choice), tiny()
+    shards(store, study, odd=True)
+    matrix = gathered(store, study)
+    assert np.flatnonzero(~matrix.valid()).tolist() == out
+    assert study.matrix(study.trainings[0]).reference != usual.matrix(usual.trainings[0]).reference
+    assert study.trainings[0].identity == usual.trainings[0].identity, "nothing is trained again"
+    assert study.digest != usual.digest
+
+
+def test_the_usual_screening_is_no_part_of_a_study(tmp_path: Path) -> None:
+    usual = {"wild": "leave_out", "strange": "name"}
+    study = parse_study({**TINY, "screening": usual})
+    assert "screening" not in study.model_dump(mode="json")
+    assert tiny(screening=usual).digest == tiny().digest
+    asked = parse_study({**TINY, "screening": {"strange": "leave_out"}})
+    assert StudyConfig.parse(asked.model_dump(mode="json")) == asked
+
+
+def test_no_point_of_a_curve_sees_a_wild_model(tmp_path: Path) -> None:
+    scores = {}
+    for odd in (False, True):
+        store, study = local(tmp_path / str(odd)), tiny()
+        shards(store, study, odd)
+        curve = Curve.of(study.study, study.trainings[0])
+        follow_curve(store, curve.to(50))
+        scores[odd] = [
+            read_tensors(store, curve.point(size).record).arrays["scores"].mean() for size in curve.sizes(50)
+        ]
+    assert len(scores[True]) > 2
+    np.testing.assert_allclose(scores[True], scores[False], atol=0.25)
+    assert scores[True][-1] > 0.1
