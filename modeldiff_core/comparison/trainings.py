@@ -8,11 +8,13 @@ training examples, up to how strongly the margin reacts.
 
 **Contrast.** Trainings of each algorithm form two groups by parity. Each group has its own slopes c_t = tan φ_t from
 products between different trainings, which hold no noise in expectation. With Z_s = w·(cos φ·X_A,s − sin φ·X_B,s),
-centered over targets, w_t = 1/√(cos² φ_t·mean‖X_A,t‖² + sin² φ_t·mean‖X_B,t‖²),
+centered over targets,
 
     S = Σ_{s in group 0} Σ_{s' in group 1} (Z_sᵀ·Z_s' + Z_s'ᵀ·Z_s) / (2·n_0·n_1);
 
-its leading eigenvectors are the directions, its eigenvalues their strength, free of noise in expectation.
+its leading eigenvectors are the directions, its eigenvalues their strength, free of noise in expectation. w is 1, or with
+normalized rows 1/√(cos² φ_t·mean‖X_A,t‖² + sin² φ_t·mean‖X_B,t‖²). A direction's side is the algorithm whose margins depend
+more on it.
 
 **Null.** Under the hypothesis Z_s has mean zero whatever its noise. Signs of whole Z_s are flipped, in all 2^(R−1)
 patterns up to R = 12 and in 2^11 random ones beyond; p of a direction is the share of patterns, the true one among
@@ -49,7 +51,7 @@ class TrainingsContrast:
         p: Adjusted for the choice of the largest of all directions; None with fewer than LEAST_TESTED trainings.
         patterns: Patterns of signs behind p.
         projections: Of the targets' mean contrast on each direction, not centered.
-        variance_a: Σ_t ⟨X_A,t, v⟩² free of noise, w-weighted: how much A's margins depend on the direction.
+        variance_a: Σ_t (w_t·⟨X_A,t, v⟩)² free of noise in expectation: how much A's margins depend on the direction.
         variance_b: The same of B.
         angles: φ_t from all trainings.
 
@@ -64,14 +66,22 @@ class TrainingsContrast:
     variance_b: Float[np.ndarray, " components"]
     angles: Float[np.ndarray, " targets"]
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The side of each direction, 'a-b' where A's margins depend more on it than B's, else 'b-a'."""
+        return tuple("a-b" if a > b else "b-a" for a, b in zip(self.variance_a, self.variance_b, strict=True))
 
-def contrast_of_trainings(a: Products, b: Products, n_components: int, seed: int = 0) -> TrainingsContrast:
+
+def contrast_of_trainings(
+    a: Products, b: Products, n_components: int, *, normalize: bool = False, seed: int = 0
+) -> TrainingsContrast:
     """Return the directions of the contrast with their p-values.
 
     Args:
         a: X_s of A's trainings.
         b: X_s of as many trainings of B, in the same basis.
         n_components: Number of directions.
+        normalize: Let all targets count alike, however strongly they depend on the training examples.
         seed: Of the random patterns of signs.
 
     Raises:
@@ -85,7 +95,7 @@ def contrast_of_trainings(a: Products, b: Products, n_components: int, seed: int
     apart = len(a) >= LEAST_SLOPES
     own = [_angles(a[group], b[group]) if apart else angles for group in groups]
     size = np.cos(angles) ** 2 * np.square(a).sum(2).mean(0) + np.sin(angles) ** 2 * np.square(b).sum(2).mean(0)
-    weights = np.divide(1, np.sqrt(size), out=np.zeros_like(size), where=size > 0)
+    weights = np.divide(1, np.sqrt(size), out=np.zeros_like(size), where=size > 0) if normalize else np.ones_like(size)
     rows = np.empty_like(a)
     for group, angle in zip(groups, own, strict=True):
         of_a, of_b = ((weights * f(angle))[:, None] for f in (np.cos, np.sin))

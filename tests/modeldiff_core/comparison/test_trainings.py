@@ -37,6 +37,7 @@ def test_a_planted_direction_is_first_and_significant() -> None:
     assert found.p[1] > 0.05
     assert np.all(np.diff(found.strengths) <= 0)
     assert found.variance_a[0] > 2 * found.variance_b[0]
+    assert found.sides[0] == "a-b"
     on = np.abs(found.projections[:, 0] - np.median(found.projections[:, 0]))
     assert on[:15].min() > np.median(on[15:])
 
@@ -52,14 +53,14 @@ def test_exchanging_the_sides_gives_the_same_directions() -> None:
     np.testing.assert_allclose(np.abs((one.coefficients * other.coefficients).sum(1)), 1, rtol=1e-9)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1.6])
-@pytest.mark.parametrize("noise", [1.0, 2.0])
-def test_nothing_is_found_where_only_strength_and_noise_differ(scale: float, noise: float) -> None:
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(("scale", "noise"), [(1.0, 1.0), (1.6, 2.0)])
+def test_nothing_is_found_where_only_strength_and_noise_differ(scale: float, noise: float, normalize: bool) -> None:
     ps = []
     for seed in range(60):
         a = trainings(6, common(seed), 1.5, 2 * seed)
         b = scale * trainings(6, common(seed), 1.5 * noise, 2 * seed + 1)
-        p = contrast_of_trainings(a, b, 1).p
+        p = contrast_of_trainings(a, b, 1, normalize=normalize).p
         assert p is not None
         ps.append(p[0])
     # More than 7 of 60 at a true level of 5 % has probability .02; the smallest p is 1/32.
