@@ -12,9 +12,9 @@ centered over targets,
 
     S = Σ_{s in group 0} Σ_{s' in group 1} (Z_sᵀ·Z_s' + Z_s'ᵀ·Z_s) / (2·n_0·n_1);
 
-its leading eigenvectors are the directions, its eigenvalues their strength, free of noise in expectation. w is 1, or with
-normalized rows 1/√(cos² φ_t·mean‖X_A,t‖² + sin² φ_t·mean‖X_B,t‖²). A direction's side is the algorithm whose margins depend
-more on it.
+its leading eigenvectors are the directions, its eigenvalues their strength, free of noise in expectation. w is 1, or
+with normalized rows 1/√(cos² φ_t·mean‖X_A,t‖² + sin² φ_t·mean‖X_B,t‖²). A direction's side is the algorithm whose
+margins depend more on it.
 
 **Null.** Under the hypothesis Z_s has mean zero whatever its noise. Signs of whole Z_s are flipped, in all 2^(R−1)
 patterns up to R = 12 and in 2^11 random ones beyond; p of a direction is the share of patterns, the true one among
