@@ -1,10 +1,10 @@
-"""Estimators of attributions: from masks and margins, or from models trained on all data."""
+"""Estimators of attributions: from masks and margins, models trained on all data, or derivatives of training."""
 
 from modeldiff_core.datamodels.estimators import ESTIMATORS
 from modeldiff_core.datamodels.lasso import fit_lasso
 from modeldiff_core.datamodels.least_squares import fit_least_squares
 from modeldiff_core.datamodels.means import fit_difference_in_means
-from modeldiff_core.datamodels.protocol import Estimator, FromCheckpoints, FromMasks, Refit
+from modeldiff_core.datamodels.protocol import Estimator, FromCheckpoints, FromMasks, FromTrainings, Refit
 from modeldiff_core.datamodels.result import Datamodels
 from modeldiff_core.datamodels.ridge import fit_ridge
 
@@ -14,6 +14,7 @@ __all__ = [
     "Estimator",
     "FromCheckpoints",
     "FromMasks",
+    "FromTrainings",
     "Refit",
     "fit_difference_in_means",
     "fit_lasso",

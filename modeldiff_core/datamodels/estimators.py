@@ -3,6 +3,7 @@
 from modeldiff_core.datamodels.lasso import Lasso
 from modeldiff_core.datamodels.least_squares import LeastSquares
 from modeldiff_core.datamodels.means import DifferenceInMeans
+from modeldiff_core.datamodels.metagradient import Metagradient
 from modeldiff_core.datamodels.protocol import Estimator
 from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.trak import Trak
@@ -16,6 +17,7 @@ ESTIMATORS: Registry[type[Estimator]] = Registry(
         "ridge": Ridge,
         "least_squares": LeastSquares,
         "difference_in_means": DifferenceInMeans,
+        "metagradient": Metagradient,
         "trak": Trak,
     },
 )

@@ -1,7 +1,8 @@
 """The contract of an estimator of attributions.
 
 An estimator is a frozen dataclass whose fields are its settings: they decide its identity, with its `version`. It
-fits masks and margins (FromMasks) or looks into models trained on all data (FromCheckpoints). Register a class under
+fits masks and margins (FromMasks), looks into models trained on all data (FromCheckpoints), or runs a few trainings of
+its own (FromTrainings). Register a class under
 the entry-point group ``modeldiff.estimators`` and configurations can name it as regression.estimator.
 """
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from modeldiff_core.datamodels.result import Datamodels
 from modeldiff_core.identity import plain
-from modeldiff_core.training import Algorithm, Task
+from modeldiff_core.training import Algorithm, Execution, Task
 
 Masks = Bool[np.ndarray, "models train"]
 Margins = Float[np.ndarray, "models targets"]
@@ -91,3 +92,30 @@ class FromCheckpoints(Estimator, ABC):
     @abstractmethod
     def attribute(self, task: Task, checkpoints: Iterable[Weights]) -> Datamodels:
         """Datamodels of all the task's targets from weights, some models at a time."""
+
+
+class FromTrainings(Estimator, ABC):
+    """An estimator from trainings that it runs itself, whose datamodels are a mean over them.
+
+    trainings: how many; each is a pure function of the task and its number, from 0 on.
+    """
+
+    trainings: int
+
+    @abstractmethod
+    def check(self, algorithm: Algorithm, n_train: int, output: str, *, halves: bool) -> None:
+        """Raise ConfigError for what it cannot be applied to; its key is that of the setting at fault.
+
+        halves: whether the even and the odd trainings each have to give datamodels.
+        """
+
+    @abstractmethod
+    def rows(self, task: Task, fraction: float, number: int, targets: slice, execution: Execution) -> Datamodels:
+        """Return what one training says of some targets; values that are not finite if it diverged.
+
+        fraction: share of the training examples in a subset.
+        """
+
+    def identity_of_rows(self) -> dict[str, object]:
+        """Return the settings that decide what one training says."""
+        return {name: value for name, value in self.identity().items() if name != "trainings"}

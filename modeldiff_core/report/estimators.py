@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modeldiff_core.report.facts import EstimatorFacts, EstimatorScore
 from modeldiff_core.report.words import duration, number
 
-NAMES = {"trak": "TRAK"}
+NAMES = {"metagradient": "metagradients", "trak": "TRAK"}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks
+from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
 from modeldiff_core.report.words import number, percent
@@ -92,6 +92,14 @@ def _datamodels(facts: ReportFacts) -> str:
         return (
             f"Attributions in the place of datamodels were estimated by {words} from the models trained on all data, a "
             "weight of each training image for each test image. The subset models served to score them."
+        )
+    if issubclass(estimator, FromTrainings):
+        given = regression.get("settings")
+        own = given.get(kind) if isinstance(given, Mapping) else None
+        return (
+            "Datamodels are derivatives: trainings with a weight on every training image were differentiated with "
+            "respect to these weights, through all their steps, which says how each test image's margin changes with "
+            f"each training image. {estimator.note(own or {})} The subset models served to score them."
         )
     regressed = (
         f"For each test image the margin was regressed{f' ({words})' if words else ''} on which training images were "

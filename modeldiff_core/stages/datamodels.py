@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from modeldiff_core.plan import Label, Step, Wave, later
 from modeldiff_core.stages.gram import gram_steps
+from modeldiff_core.stages.metagradients import row_steps
 from modeldiff_core.stages.regress import block_steps, record_steps
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import ObjectStore
@@ -25,6 +26,9 @@ def datamodel_waves(
     """
     counted, fitted = Label("masks counted", "count masks", TAGS), Label("blocks of datamodels", "regress", TAGS)
     yield later("counting masks", "the margins are gathered", lambda: gram_steps(store, fits, counted))
+    derived = row_steps(fits, Label("metagradients", "differentiate", TAGS))
+    if derived:
+        yield Wave("metagradients", derived)
     beside = tuple(others)
     yield Wave("datamodels and effects" if beside else "datamodels", (*block_steps(fits, fitted), *beside))
     records: list[Step] = []

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modeldiff_core.datamodels import Datamodels, FromCheckpoints, FromMasks
+from modeldiff_core.datamodels import Datamodels, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.datamodels.protocol import Weights
 from modeldiff_core.plan import Cost, Label, Reference, Step, Tensors
 from modeldiff_core.responses import FullModels, shards_of
 from modeldiff_core.stages.blocks import block_arrays, block_key
 from modeldiff_core.stages.gram import counts_of, fits_store, gram_reference
+from modeldiff_core.stages.metagradients import mean_of_rows, row_specs
 from modeldiff_core.stages.regression import Regression, rows_used
 from modeldiff_core.stages.times import read_time, write_time
 from modeldiff_core.store import (
@@ -57,6 +58,8 @@ def regress_block(store: ObjectStore, spec: BlockSpec) -> None:
         estimator = fit.estimator
         if isinstance(estimator, FromMasks):
             fitted, seconds = _fit(store, fit, estimator, spec.start, spec.stop)
+        elif isinstance(estimator, FromTrainings):
+            fitted, seconds = mean_of_rows(store, fit, spec.start, spec.stop)
         else:
             assert isinstance(estimator, FromCheckpoints)
             fitted, seconds = _attribute(store, fit, estimator)
@@ -80,7 +83,7 @@ def block_steps(fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...
             BlockSpec(fit, start, stop).product,
             regress_block,
             BlockSpec(fit, start, stop),
-            fit.sources,
+            _needs(fit, start, stop),
             label,
             Cost(SECONDS * (stop - start) * fit.units**2, 4 * fit.units**2),
             serves=(fit.product,),
@@ -89,6 +92,12 @@ def block_steps(fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...
         for words, fit in fits.items()
         for start, stop in fit.blocks
     )
+
+
+def _needs(fit: Regression, start: int, stop: int) -> tuple[Reference, ...]:
+    if isinstance(fit.estimator, FromTrainings):
+        return tuple(rows.product.reference for rows in row_specs(fit, start, stop))
+    return fit.sources
 
 
 def record_steps(fits: Mapping[str, Regression], label: Label) -> tuple[Step, ...]:

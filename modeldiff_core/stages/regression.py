@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from modeldiff_core.datamodels import Estimator, FromMasks
+from modeldiff_core.datamodels import Estimator, FromMasks, FromTrainings
 from modeldiff_core.identity import plain
 from modeldiff_core.plan import Reference, refer
 from modeldiff_core.responses import FullModels, shards_of
@@ -34,7 +34,8 @@ class Regression:
 
     units: of the masks. first: models before it are kept for evaluation. half: 0 or 1 takes every other model (or
     all models of every other mask, where masks are repeated), None all.
-    checkpoints: what an estimator looks into that takes no margins; `half` then means their numbers.
+    checkpoints: what an estimator looks into that takes no margins, or (0 models of it) the training whose like it runs
+    itself; `half` then means their numbers.
     """
 
     matrix: Reference
@@ -58,7 +59,10 @@ class Regression:
         """Where its datamodels stand."""
         made = self.estimator.named(self.kind)
         source: dict[str, Any] = {"matrix": self.matrix.digest, "first": self.first}
-        if self.checkpoints is not None:
+        if isinstance(self.estimator, FromTrainings):
+            assert self.checkpoints is not None
+            source = {"training": self.checkpoints.training.digest}
+        elif self.checkpoints is not None:
             source = {"training": self.checkpoints.training.digest, "checkpoints": self.checkpoints.models}
         identity = {"version": VERSION, "half": self.half, **source, **made}
         return refer(self.folder, "datamodels", identity, record="{key}/record.json")
@@ -70,6 +74,8 @@ class Regression:
         if isinstance(self.estimator, FromMasks):
             chunk = self.estimator.chunk or 1
             size = -(-self.block_size // chunk) * chunk
+        elif isinstance(self.estimator, FromTrainings):
+            size = self.block_size
         return [(start, min(start + size, self.targets)) for start in range(0, self.targets, size)]
 
     @property

@@ -1,6 +1,6 @@
 """What can be wrong with the estimators that a study asks for."""
 
-from modeldiff_core.datamodels import ESTIMATORS, FromCheckpoints
+from modeldiff_core.datamodels import ESTIMATORS, FromCheckpoints, FromTrainings
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study.build import build_algorithm, build_estimator
 from modeldiff_core.study.config import RegressionConfig
@@ -23,13 +23,17 @@ def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], 
             raise ConfigError(key, "estimators that are asked for once", kind)
         seen.add(kind)
         estimator = build_estimator(config, kind, key)
-        if not isinstance(estimator, FromCheckpoints):
+        if not isinstance(estimator, FromCheckpoints | FromTrainings):
             continue
         if not trainings:
             raise ConfigError(key, "an estimator from masks and margins", kind, "No models stand behind these margins")
         for training in trainings:
             try:
-                estimator.check(build_algorithm(training.algorithm, training.key), n_train)
+                algorithm = build_algorithm(training.algorithm, training.key)
+                if isinstance(estimator, FromTrainings):
+                    estimator.check(algorithm, n_train, training.output, halves=kind == config.estimator)
+                else:
+                    estimator.check(algorithm, n_train)
             except ConfigError as error:
                 own = f"regression.settings.{kind}.{error.key}" if error.key else key
                 raise ConfigError(own, error.expected, error.got, error.hint) from error

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from modeldiff_core.datamodels import FromCheckpoints
+from modeldiff_core.datamodels import FromCheckpoints, FromTrainings
 from modeldiff_core.experiments.compare.compared import Compared, Margins
 from modeldiff_core.identity import digest, plain
 from modeldiff_core.responses import SubsetModels
@@ -72,6 +72,8 @@ class Comparison(Compared):
     def checkpoints(self, side: Training, kind: str) -> Checkpoints | None:
         """Return the models trained on all data for an estimator that looks into them."""
         estimator = build_estimator(self.study.regression, kind)
+        if isinstance(estimator, FromTrainings):
+            return Checkpoints(side, 0)
         return Checkpoints(side, self.study.ensemble.models) if isinstance(estimator, FromCheckpoints) else None
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from modeldiff_core.data import Known
+from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.identity import plain
@@ -31,6 +32,7 @@ from modeldiff_core.report.facts import (
 )
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.spread import FoundSpread
 from modeldiff_core.statistics import Interval, unseen_share
 from modeldiff_core.store import ObjectStore, read_record
@@ -200,10 +202,17 @@ def _measured(value: float | None) -> float:
 
 
 def _estimators(comparison: Comparison, findings: Findings) -> tuple[EstimatorFacts, ...]:
-    study, full = comparison.study, f"{comparison.study.ensemble.models:,} models on all data"
+    study = comparison.study
     own, held = study.regression.estimator, study.subsets.evaluation_models
-    sources = {kind: full if fit.checkpoints else "" for (_, kind), fit in comparison.scored().items()}
+    sources = {kind: _source(fit) for (_, kind), fit in comparison.scored().items()}
     return tuple(estimator_facts(one, one.kind == own, held, sources[one.kind]) for one in findings.estimators)
+
+
+def _source(fit: Regression) -> str:
+    """Return what an estimator is made from if not the subset models."""
+    if isinstance(fit.estimator, FromTrainings):
+        return f"{fit.estimator.trainings:,} trainings of their own"
+    return f"{fit.checkpoints.models:,} models on all data" if fit.checkpoints else ""
 
 
 def estimator_facts(found: EstimatorScores, used: bool, held: int, source: str = "") -> EstimatorFacts:
