@@ -19,6 +19,7 @@ from modeldiff_core.experiments.components.settings import AblationConfig, FitCo
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study.config import CHOICES, ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
 from modeldiff_core.study.counterfactual import CounterfactualConfig
+from modeldiff_core.study.preview import PreviewConfig
 from modeldiff_core.transformations import EffectSettings, SearchSettings
 
 TO_BE_GIVEN = "???"
@@ -45,6 +46,7 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "comparison": ComparisonConfig().model_dump(mode="json"),
         "effects": defaults_of(EffectSettings),
         "search": defaults_of(SearchSettings),
+        "preview": PreviewConfig().model_dump(mode="json"),
         "counterfactual": CounterfactualConfig().model_dump(mode="json"),
         "ablation": AblationConfig().model_dump(mode="json"),
         "fit": FitConfig().model_dump(mode="json"),

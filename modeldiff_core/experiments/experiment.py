@@ -196,6 +196,7 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.component_contrast.experiment import ComponentContrast
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
+    from modeldiff_core.experiments.preview.experiment import Preview
     from modeldiff_core.experiments.sweep import Sweep
 
     return Registry(
@@ -207,6 +208,7 @@ def experiments() -> Registry[type[Experiment]]:
             "component_contrast": ComponentContrast,
             "components": ComponentAttribution,
             "counterfactual": Counterfactual,
+            "preview": Preview,
             "sweep": Sweep,
         },
     )

@@ -96,16 +96,15 @@ def mean_of_rows(store: ObjectStore, fit: Regression, start: int, stop: int) -> 
     Raises:
         Diverged: If all of them did.
     """
-    total, bias, kept, seconds = 0.0, 0.0, 0, 0.0
+    total, bias = np.zeros((stop - start, fit.units)), np.zeros(stop - start)
+    kept, seconds = 0, 0.0
     for rows in row_specs(fit, start, stop):
         arrays = rows.product.read(store)
         seconds += read_time(store, rows.product.reference.record) or 0.0
         if arrays["finite"][0]:
-            total, bias, kept = (
-                total + arrays["weights"].astype(np.float64),
-                bias + arrays["bias"].astype(float),
-                kept + 1,
-            )
+            total += arrays["weights"]
+            bias += arrays["bias"]
+            kept += 1
     if not kept:
         raise Diverged(
             f"all trainings of {fit.folder} ended with derivatives that are not finite. Lower recipe.learning_rate, or "
