@@ -16,7 +16,18 @@ from modeldiff_core.study.counterfactual import CounterfactualConfig
 CONF = Path(__file__).parents[1] / "conf"
 STUDIES = sorted(path.stem for path in (CONF / "study").glob("*.yaml") if "\nexperiment:" not in path.read_text())
 """Those of comparisons."""
-PARTS = ("subsets", "ensemble", "regression", "comparison", "effects", "search", "counterfactual", "store", "dataset")
+PARTS = (
+    "subsets",
+    "ensemble",
+    "regression",
+    "comparison",
+    "effects",
+    "search",
+    "counterfactual",
+    "preview",
+    "store",
+    "dataset",
+)
 FILES = sorted(f"{part}/{path.stem}" for part in PARTS for path in (CONF / part).glob("*.yaml"))
 GIVEN = {"folder": "/x", "path": "/x", "root": "/x"}
 
@@ -34,12 +45,12 @@ def overrides(part: str, name: str) -> list[str]:
     """What a command says to take that file, with values for what has no default."""
     defaults, own = stated(f"{part}/{name}")
     missing = [key for key, value in {**all_defaults()[defaults], **own}.items() if value == TO_BE_GIVEN]
-    added = "+" if part == "counterfactual" else ""
+    added = "+" if part in ("counterfactual", "preview") else ""
     return [f"{added}{part}={name}", *(f"{part}.{key}={GIVEN[key]}" for key in missing)]
 
 
 def test_all_parts_are_looked_at() -> None:
-    assert len(FILES) == 20
+    assert len(FILES) == 21
     assert {name.split("/")[0] for name in FILES} == set(PARTS)
     assert len(STUDIES) >= 7
 

@@ -188,7 +188,7 @@ def _summed(store: ObjectStore, own: tuple[Reverse, ...]) -> Float[np.ndarray, "
     if not found:
         folder = own[0].derived.folder
         raise Diverged(
-            f"all {len(own)} trainings of {folder} have derivatives that are not finite. Lower the peak rate"
+            f"all {len(own)} trainings of {folder} have derivatives that are not finite. Lower recipe.learning_rate"
         )
     total: np.ndarray = np.sum(found, axis=0, dtype=np.float64)
     return total

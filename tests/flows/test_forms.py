@@ -30,6 +30,7 @@ ADOPTED = {"name", "a", "b", "dataset", "targets", "train", "classes", "evaluati
 FORMS = {
     "compare": COMPARED,
     "counterfactual": {*COMPARED, "experiment", "counterfactual"},
+    "preview": {*COMPARED, "experiment", "preview"},
     "compare_adopted": ADOPTED,
     "sweep": {"name", "experiment", "points"},
 }

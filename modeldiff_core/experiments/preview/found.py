@@ -111,7 +111,7 @@ def present(name: str, summary: Mapping[str, Any], classes: tuple[str, ...], stu
         )
     else:
         said.append(
-            "Whether a direction is more than noise cannot be told from so few trainings: there is a p from 6 of each on "
+            "Whether a direction is more than noise cannot be told from so few trainings: from 6 of each on there is a p "
             "(preview.trainings)."
         )
     said.append(

@@ -10,7 +10,6 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.preview.experiment import Preview, PreviewStudy
 from modeldiff_core.stages.products import read_finite
 from modeldiff_core.store import ObjectStore, read_record
-from modeldiff_core.study import load_dataset
 from tests.modeldiff_core.conftest import CONTENT
 from tests.modeldiff_core.stages.studies import EXECUTION, local
 
@@ -44,22 +43,16 @@ def test_one_training_of_each_gives_directions_and_no_p(store: ObjectStore) -> N
         ("b-a", 1),
     ]
     assert all(entry["p"] is None for entry in summary["directions"])
-    assert summary["products"] == {
-        "reverse": 8,
-        "forward": 16,
-        "seconds": pytest.approx(summary["products"]["seconds"]),
-    }
-    assert summary["products"]["seconds"] > 0
+    cost = summary["products"]
+    assert (cost["reverse"], cost["forward"]) == (8, 16)
+    assert cost["seconds"] > 0
     found = experiment.shown(store)
     assert any("cannot be told" in line for line in found.findings)
     page = store.read(experiment.report.record).decode()
     assert "Preview of small" in page
     assert page.count("test images at its two ends") >= 4
     assert plan.verify(experiment, store) == ()
-    # A small network after three epochs: what the first direction's ends are is decided by the block or by a class.
-    labels = load_dataset(experiment.study.dataset).test.labels
-    ends = [labels[entry["top_targets"]] for entry in summary["directions"][:2]]
-    assert all(len(end) == 6 for end in ends)
+    assert all(len(set(entry["top_targets"] + entry["bottom_targets"])) == 12 for entry in summary["directions"])
 
 
 def test_enough_trainings_are_tested_in_a_basis_of_others(store: ObjectStore) -> None:

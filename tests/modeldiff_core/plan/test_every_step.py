@@ -18,6 +18,7 @@ from modeldiff_core.experiments.adopted.experiment import CompareAdopted
 from modeldiff_core.experiments.compare import Compare, Comparison
 from modeldiff_core.experiments.counterfactual.experiment import Counterfactual, CounterfactualStudy
 from modeldiff_core.experiments.experiment import Experiment
+from modeldiff_core.experiments.preview.experiment import Preview, PreviewStudy
 from modeldiff_core.experiments.sweep import Sweep, SweepStudy
 from modeldiff_core.plan import InProcess, Step, Survey, Wave, repair, run, survey, verify
 from modeldiff_core.plan.run import Outcome
@@ -98,12 +99,18 @@ def sweep(store: ObjectStore) -> Experiment:
     return Sweep.of(SweepStudy.model_validate({"name": "two", "points": points}), store)
 
 
+def preview(store: ObjectStore) -> Experiment:
+    asked = {"trainings": 1, "probes": 3, "components": 1}
+    return Preview(PreviewStudy.parse({**PLANTED, "preview": asked}))
+
+
 EXPERIMENTS: dict[str, Callable[[ObjectStore], Experiment]] = {
     "compare": lambda store: Compare(compare()),
     "counterfactual": check_of,
     "adopted margins": of_margins,
     "adopted scores": of_scores,
     "sweep": sweep,
+    "preview": preview,
 }
 KINDS: dict[str, tuple[str, ...]] = {
     "compare": (
@@ -115,9 +122,13 @@ KINDS: dict[str, tuple[str, ...]] = {
     "adopted margins": ("score_alone", "describe_adopted"),
     "adopted scores": ("find_directions_of_scores",),
     "sweep": ("write_sweep",),
+    "preview": ("make_reverse", "find_basis", "make_forward"),
 }  # fmt: skip
 """Kinds of steps, each under the first experiment that has it."""
-OTHER_FILES = {"adopted margins": ("write_summary", "write_report")}
+OTHER_FILES = {
+    "adopted margins": ("write_summary", "write_report"),
+    "preview": ("write_summary", "write_report"),
+}
 """Kinds of steps that make other files in another experiment than the first one."""
 READERS = {
     "make_shard": "score",
@@ -139,6 +150,9 @@ READERS = {
     "score_alone": "write_summary",
     "describe_adopted": "write_summary",
     "find_directions_of_scores": "write_summary",
+    "make_reverse": "find_basis",
+    "find_basis": "make_forward",
+    "make_forward": "write_summary",
 }
 """A kind of step whose stage reads the result of another kind; results of kinds that are left out only people read."""
 RECORDS = {"write_summary", "judge"}
