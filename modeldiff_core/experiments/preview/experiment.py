@@ -1,7 +1,7 @@
 """The experiment ``preview``: products of a few trainings of each algorithm, their directions, and one page."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +15,7 @@ from modeldiff_core.identity import digest
 from modeldiff_core.metagradients import check_differentiable
 from modeldiff_core.plan import Label, Wave
 from modeldiff_core.report.figures import Plot
-from modeldiff_core.stages.products import FOLDER, CommonBasis, Derived, Forward, Reverse
+from modeldiff_core.stages.products import FOLDER, CommonBasis, Derived, Forward, Reverse, seconds_of
 from modeldiff_core.stages.trainings import training_step
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
@@ -131,6 +131,13 @@ class Preview(OnePage):
 
     def present(self, summary: Mapping[str, Any]) -> Shown:
         return present(self.name, summary, load_dataset(self.study.dataset).classes, self.study)
+
+    def shown(self, store: ObjectStore) -> Shown:
+        # How long it took is no part of the summary, which the same products give bit for bit.
+        made = [one.product for which in SIDES for one in (*self.reverse(which), *self.forward(which))]
+        found = super().shown(store)
+        took = f"The products took {seconds_of(store, made):.1f} s of processor time."
+        return replace(found, findings=(found.findings[0], took, *found.findings[1:]))
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
         return sheets(summary, load_dataset(self.study.dataset))

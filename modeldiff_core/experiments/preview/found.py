@@ -12,7 +12,7 @@ from modeldiff_core.errors import Diverged
 from modeldiff_core.experiments.experiment import Shown, Table
 from modeldiff_core.report.figures import Plot, plot
 from modeldiff_core.report.theme import Theme
-from modeldiff_core.stages.products import CommonBasis, Forward, read_finite, seconds_of
+from modeldiff_core.stages.products import CommonBasis, Forward, read_finite
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig
 from modeldiff_core.study.preview import PreviewConfig
@@ -40,7 +40,7 @@ def find(
         raise Diverged("no pair of trainings has derivatives that are finite. Lower recipe.learning_rate")
     a, b = (np.stack([pair[side] for pair in pairs]).astype(np.float64) for side in (0, 1))
     vectors = basis.product.read(store)["vectors"].astype(np.float64)
-    made = [one.product for one in (*basis.a, *basis.b)], [one.product for side in forward for one in side]
+    made = (*basis.a, *basis.b), [one for side in forward for one in side]
     return {
         "algorithms": dict(names),
         "trainings": asked.trainings,
@@ -49,7 +49,6 @@ def find(
         "products": {
             "reverse": asked.probes * len(made[0]),
             "forward": basis.size * len(made[1]),
-            "seconds": round(seconds_of(store, [*made[0], *made[1]]), 2),
         },
         "directions": _tested(a, b, vectors, asked) if asked.tested else _residual(a, b, vectors, asked),
     }
@@ -97,8 +96,7 @@ def present(name: str, summary: Mapping[str, Any], classes: tuple[str, ...], stu
     """Return a preview for any screen."""
     cost, trainings, names = summary["products"], summary["trainings"], summary["algorithms"]
     said = [
-        f"{trainings} trainings of each algorithm, {cost['reverse']} reverse and {cost['forward']} forward products, "
-        f"{cost['seconds']:g} s of processor time.",
+        f"{trainings} trainings of each algorithm, {cost['reverse']} reverse and {cost['forward']} forward products.",
     ]
     if summary["diverged"]:
         said.append(f"{summary['diverged']} pairs of trainings diverged and were left out.")
@@ -111,8 +109,8 @@ def present(name: str, summary: Mapping[str, Any], classes: tuple[str, ...], stu
         )
     else:
         said.append(
-            "Whether a direction is more than noise cannot be told from so few trainings: from 6 of each on there is a p "
-            "(preview.trainings)."
+            "Whether a direction is more than noise cannot be told from so few trainings: there is a p from 6 of each "
+            "on (preview.trainings)."
         )
     said.append(
         f"A full comparison ({study.subsets.models:,} subset models of each algorithm) adds scores on models that "
