@@ -190,5 +190,4 @@ def _summed(store: ObjectStore, own: tuple[Reverse, ...]) -> Float[np.ndarray, "
         raise Diverged(
             f"all {len(own)} trainings of {folder} have derivatives that are not finite. Lower recipe.learning_rate"
         )
-    total: np.ndarray = np.sum(found, axis=0, dtype=np.float64)
-    return total
+    return np.asarray(np.sum(found, axis=0, dtype=np.float64))

@@ -13,7 +13,7 @@ from modeldiff_core.experiments.one_page import OnePage
 from modeldiff_core.experiments.preview.found import find, present, sheets
 from modeldiff_core.identity import digest
 from modeldiff_core.metagradients import check_differentiable
-from modeldiff_core.plan import Label, Wave
+from modeldiff_core.plan import Label, Tensors, Wave
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.stages.products import FOLDER, CommonBasis, Derived, Forward, Reverse, seconds_of
 from modeldiff_core.stages.trainings import training_step
@@ -134,7 +134,10 @@ class Preview(OnePage):
 
     def shown(self, store: ObjectStore) -> Shown:
         # How long it took is no part of the summary, which the same products give bit for bit.
-        made = [one.product for which in SIDES for one in (*self.reverse(which), *self.forward(which))]
+        made: list[Tensors] = []
+        for which in SIDES:
+            made += [one.product for one in self.reverse(which)]
+            made += [one.product for one in self.forward(which)]
         found = super().shown(store)
         took = f"The products took {seconds_of(store, made):.1f} s of processor time."
         return replace(found, findings=(found.findings[0], took, *found.findings[1:]))
