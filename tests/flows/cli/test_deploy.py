@@ -356,10 +356,8 @@ def test_a_run_that_is_unknown_or_of_another_flow_is_no_run_to_retry(
     assert f"a run of compare ({ids['compare']})" in said
     assert ids["strangers"] not in said, "it could not be retried"
     assert main(["retry", ids["strangers"]]) == 2
-    assert (
-        "RUN: expected a run of compare, compare_adopted, components, counterfactual, preview or sweep, got 'a run of strangers"
-        in (capsys.readouterr().err)
-    )
+    kinds = "compare, compare_adopted, components, counterfactual, preview or sweep"
+    assert f"RUN: expected a run of {kinds}, got 'a run of strangers" in capsys.readouterr().err
 
 
 class _Hook(BaseHTTPRequestHandler):
