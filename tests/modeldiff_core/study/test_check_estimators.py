@@ -24,7 +24,11 @@ SKLEARN = {"algorithm_b": {"name": "forest", "kind": "sklearn", "recipe": {}}}
 @pytest.mark.parametrize(
     ("changes", "key", "said"),
     [
-        ({"regression.estimator": "nope"}, "regression.estimator", "lasso, least_squares, metagradient, ridge, trak, got 'nope'"),
+        (
+            {"regression.estimator": "nope"},
+            "regression.estimator",
+            "lasso, least_squares, metagradient, ridge, trak, got 'nope'",
+        ),
         ({"regression.also": ["nope"]}, "regression.also", "ridge, trak, got 'nope'"),
         ({"regression.also": ["ridge", "ridge"]}, "regression.also", "asked for once, got 'ridge'"),
         ({"regression.also": ["lasso"]}, "regression.also", "asked for once, got 'lasso'"),
