@@ -114,7 +114,7 @@ def test_changed_code_is_refused_and_both_ways_out_work(package: Package, tmp_pa
     before = {key: store.listing("trainings")[key].written for key in store.sizes("trainings")}
 
     package.write(OWN.replace("1 - 0.5", "1 - 0.25"))
-    for call in (lambda: check_code(experiment, store), lambda: ran(root)):
+    for call in (lambda: check_code(*open_experiment(STUDY, root)), lambda: ran(root)):
         with pytest.raises(
             ConfigError, match=r"algorithm_a\.kind: expected the code that computed .*training\.json"
         ) as raised:
@@ -130,7 +130,7 @@ def test_changed_code_is_refused_and_both_ways_out_work(package: Package, tmp_pa
     after = {key: store.listing("trainings")[key].written for key in store.sizes("trainings")}
     changed = {key.rpartition("/")[2].partition("-")[0] for key in after if after[key] != before[key]}
     assert changed == {"training.json", "effects"}, "their notes; no model and no datamodel"
-    assert check_code(experiment, store) == []
+    assert check_code(*open_experiment(STUDY, root)) == []
 
     package.write(OWN.replace("version: int = 1", "version: int = 2"))
     renewed = open_experiment(STUDY, root)[0]
