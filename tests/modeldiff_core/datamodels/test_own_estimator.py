@@ -63,7 +63,7 @@ def test_it_is_found_by_its_name(planted: Callable[..., Any]) -> None:
 
 def test_without_the_package_it_is_unknown() -> None:
     with pytest.raises(
-        ConfigError, match=r"difference_in_means, lasso, least_squares, ridge, trak, got 'correlation'"
+        ConfigError, match=r"difference_in_means, lasso, least_squares, metagradient, ridge, trak, got 'correlation'"
     ) as e:
         build_estimator(RegressionConfig(), "correlation")
     assert "modeldiff.estimators" in e.value.hint
