@@ -66,6 +66,7 @@ def test_a_killed_run_is_planned_resumed_reported_and_swept(commands: Commands, 
     assert "ablation.fill=mean" in swept.stdout
 
 
+@pytest.mark.nightly
 def test_a_pattern_that_matches_nothing_is_refused_by_its_key(commands: Commands, tmp_path: Path) -> None:
     wrong = commands.run("plan", *SMALL, f"store.root={tmp_path}", "components=[{kind: filters, pattern: layer4}]")
     assert wrong.returncode == 2

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from modeldiff_core.designs import Bernoulli, LeaveOneOut
 from modeldiff_core.experiments.components.settings import ComponentsStudy
-from modeldiff_core.identity import plain
 from modeldiff_core.responses import Ablated, Ablations
 from modeldiff_core.responses.networks import Network
 from modeldiff_core.stages.matrix import MatrixSpec
@@ -94,8 +93,6 @@ class Parts:
     def regression(self, rows: int) -> Regression:
         """Return the fit of the weights on so many ablations."""
         study = self.study
-        settings = plain(study.fit.settings)
-        assert isinstance(settings, dict)
         return Regression(
             matrix=self.gathered(rows).reference,
             folder=self.fitted.home,
@@ -104,7 +101,7 @@ class Parts:
             first=self.held,
             half=None,
             kind=study.fit.estimator,
-            settings=settings,
+            settings=study.fit.complete(),
             block_size=study.fit.block_size,
         )
 

@@ -70,13 +70,17 @@ class AblationConfig(Settings):
 class FitConfig(Settings):
     """How weights are fitted: 'ridge' (least squares is its limit), 'lasso', or any estimator from masks.
 
-    settings: those of that estimator. Ridge's strength is the best of `penalties` for each target on a tenth of the
-    rows, held out; block_size: targets in one task.
+    settings: those of that estimator. Ridge's strength is the best of `penalties` (PENALTIES if none are given) for
+    each target on a tenth of the rows, held out. block_size: targets in one task.
     """
 
     estimator: str = "ridge"
-    settings: dict[str, Any] = Field(default_factory=lambda: {"penalties": PENALTIES})
+    settings: dict[str, Any] = Field(default_factory=dict)
     block_size: Annotated[int, Field(ge=1)] = 400
+
+    def complete(self) -> dict[str, Any]:
+        """Return the settings of the estimator with our penalties where ridge has none."""
+        return {**({"penalties": list(PENALTIES)} if self.estimator == "ridge" else {}), **self.settings}
 
 
 class LanguageConfig(Settings):
@@ -153,7 +157,7 @@ def check_components(study: ComponentsStudy, targets: int, count: int) -> list[s
         raise ConfigError("networks", "numbers that differ", list(study.networks))
     if len(set(study.ablation.tests)) < len(study.ablation.tests):
         raise ConfigError("ablation.tests", "shares that differ", list(study.ablation.tests))
-    estimator = estimator_of(study.fit.estimator, dict(study.fit.settings), "fit.estimator")
+    estimator = estimator_of(study.fit.estimator, study.fit.complete(), "fit.estimator")
     if not hasattr(estimator, "prepare"):
         raise ConfigError("fit.estimator", "an estimator from masks and outputs", study.fit.estimator)
     for alpha in (study.ablation.alpha, *study.ablation.tests):

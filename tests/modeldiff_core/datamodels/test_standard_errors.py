@@ -22,14 +22,14 @@ def drawn(seed: int, rows: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("penalty", [0.0, 0.001])
 def test_they_are_the_spread_over_masks_drawn_anew(penalty: float) -> None:
     weights, errors = [], []
-    for seed in range(150):
+    for seed in range(80):
         masks, margins = drawn(seed)
         fit = fit_ridge(masks, margins, penalties=(penalty,)) if penalty else fit_least_squares(masks, margins)
         weights.append(fit.weights)
         errors.append(weight_errors(masks, margins, fit))
     spread, claimed = np.std(weights, axis=0), np.mean(errors, axis=0)
     assert spread.min() > 0.05
-    np.testing.assert_allclose(claimed.mean(), spread.mean(), rtol=0.04)
+    np.testing.assert_allclose(claimed.mean(), spread.mean(), rtol=0.05)
     np.testing.assert_allclose(claimed, spread, rtol=0.3)
 
 

@@ -75,7 +75,7 @@ def test_scores_are_those_of_a_plain_computation(finished: Path) -> None:
     assert at["rho"][FITTED]["low"] < at["rho"][FITTED]["mean"] < at["rho"][FITTED]["high"]
 
 
-@pytest.mark.parametrize("steps", [1, 11])
+@pytest.mark.parametrize("steps", [7, pytest.param(1, marks=pytest.mark.nightly)])
 def test_an_interrupted_run_goes_on_with_equal_bits(steps: int, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(*opened(tmp_path), most=steps)
@@ -143,6 +143,17 @@ def test_what_cannot_give_a_result_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=re.escape(message)):
         run_study({**TINY, **changes}, tmp_path, progress=NoProgress())
     assert content(tmp_path) == {}
+
+
+def test_the_lasso_fits_too(finished: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(finished, tmp_path / "store"))
+    experiment, store = opened(root, fit={"estimator": "lasso"}, networks=[0])
+    assert experiment.check() == []
+    made = make(experiment, store)
+    assert not any("shard" in name for name in made)
+    (at,) = [test for test in read_record(store, experiment.summary.record)["rho"] if test["alpha"] == 0.2]
+    assert at["rho"][FITTED]["mean"] > 0.7
+    assert "" in {row["95 % interval"] for row in experiment.shown(store).tables[2].rows}
 
 
 def test_few_ablations_give_a_warning(tmp_path: Path) -> None:
