@@ -57,8 +57,9 @@ def test_margins_in_compared_with_a_report_and_out_again(capsys: pytest.CaptureF
         f"Report: file://{folder}/report/index.html",
     ]
     summary = json.loads((folder / "summary.json").read_text())
-    assert lines[0].startswith("Prefect UI: http://127.0.0.1:")
-    assert lines[1:-3] == summary["findings"]
+    assert lines[0].split() == ["images", "train", "test"], "the table of the data comes first"
+    (served,) = (at for at, line in enumerate(lines) if line.startswith("Prefect UI: http://127.0.0.1:"))
+    assert lines[served + 1 : -3] == summary["findings"]
     assert summary["lds"]["a"]["mean"] > 0.2
     page = (folder / "report/index.html").read_text()
     assert "first" in page
