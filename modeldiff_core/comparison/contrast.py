@@ -1,0 +1,368 @@
+"""One symmetric contrast of two algorithms: what they rely on differently, whatever their noise and sureness.
+
+**Hypothesis (reliance).** For every target t there is a c_t > 0 with E[θ_A,t] = c_t·E[θ_B,t]: A and B rely on
+the same training examples, up to how strongly the margin reacts. Seed noise, sureness and accuracy may differ.
+**Hypothesis (identical).** E[θ_A,t] = E[θ_B,t].
+
+**Contrast.** Margins are standardized for each target and algorithm. From each half h of the models, with datamodels
+θ̂⁽ʰ⁾ (comparison.split_ridge) and a slope of its own c_t = tan φ_t (comparison.slopes),
+
+    R_t⁽ʰ⁾ = w_t·(cos φ_t⁽ʰ⁾·θ̂_A,t⁽ʰ⁾ − sin φ_t⁽ʰ⁾·θ̂_B,t⁽ʰ⁾),    centered over targets,
+
+w_t = 1/sd of cos φ_t·y_A,t − sin φ_t·y_B,t with the slope of all models, which under the hypothesis is the
+noise's. Directions are leading eigenvectors of S = (R⁽⁰⁾ᵀR⁽¹⁾ + R⁽¹⁾ᵀR⁽⁰⁾)/2. Its halves share no model, so an
+eigenvalue holds no noise in expectation; slopes are of one half each for the same reason: the square of a
+common slope's error would stay in S.
+
+A difference along v bends its targets' slopes towards itself, and the rest of the datamodel then appears as a
+difference too. So slopes are estimated again in the complement of the leading direction, REFINED times.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+
+from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
+from modeldiff_core.comparison.slopes import slope_angles
+from modeldiff_core.comparison.split_ridge import SplitRidge, explained_share, split_ridge
+from modeldiff_core.errors import ConfigError
+
+Hypothesis = Literal["reliance", "identical"]
+REFINED = 2
+"""Times that slopes are estimated again outside the leading direction."""
+SMALL = 300
+"""Up to this many training examples the leading eigenvector is taken of the matrix itself."""
+LANCZOS, CLOSE = 60, 1e-3
+"""Most steps of Lanczos for one eigenvector, and what may be left of it, relative to its eigenvalue."""
+LEAST_MODELS = 16
+Rows = Float[np.ndarray, "targets train"]
+Noise = Callable[[int, Float[np.ndarray, "train directions"] | None], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""From a half, and directions outside which lengths are taken, to what noise adds to ⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩,
+⟨θ_B,θ_B⟩."""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """A's and B's datamodels of two disjoint halves of the models, and what noise adds to their products in a
+    half."""
+
+    a: tuple[Rows, Rows]
+    b: tuple[Rows, Rows]
+    noise: Noise
+
+    def products(
+        self, half: int, outside: Float[np.ndarray, "train directions"] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩, ⟨θ_B,θ_B⟩ of each target from one half without noise, outside some directions.
+
+        Sums over pairs of different models: what a model's margins add to a product with themselves is taken away.
+        """
+        a, b = self.a[half], self.b[half]
+        noise = self.noise(half, outside)
+        return _less(a, a, noise[0], outside), _less(a, b, noise[1], outside), _less(b, b, noise[2], outside)
+
+    def pooled(
+        self, outside: Float[np.ndarray, "train directions"] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the same products from all models: the mean of both halves' and of those between them."""
+        within = [self.products(half, outside) for half in (0, 1)]
+        (a0, a1), (b0, b1) = self.a, self.b
+        zero = np.zeros(len(a0), np.float32)
+        between = (
+            2 * _less(a0, a1, zero, outside),
+            _less(a0, b1, zero, outside) + _less(a1, b0, zero, outside),
+            2 * _less(b0, b1, zero, outside),
+        )
+        aa, ab, bb = ((x + y + z) / 4 for x, y, z in zip(*within, between, strict=True))
+        return aa, ab, bb
+
+
+def _less(
+    x: Rows, y: Rows, noise: Float[np.ndarray, " targets"], outside: Float[np.ndarray, "train directions"] | None
+) -> Float[np.ndarray, " targets"]:
+    """Return ⟨x_t, y_t⟩ in the complement of some directions, less the noise."""
+    found = np.einsum("ij,ij->i", x, y) - noise
+    return np.asarray(found if outside is None else found - np.einsum("ij,ij->i", x @ outside, y @ outside))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Standardized margins of A and of B with the operators that make datamodels of them.
+
+    Attributes:
+        a: A's margins, each target around its mean and in units of its deviation; 0 where it does not vary.
+        b: B's.
+        halves: K of A and of B, its models in two halves; the same object where they share masks.
+        quarters: The same in four parts, of which 0 and 2 are half 0.
+        paired: Whether model i of A has the mask of model i of B.
+        units: Standard deviations of A's and of B's raw margins [2, targets].
+        share: r² that the ridge's penalty is the best for.
+        masks: A's and B's masks.
+    """
+
+    a: Float[np.ndarray, "models_a targets"]
+    b: Float[np.ndarray, "models_b targets"]
+    halves: tuple[SplitRidge, SplitRidge]
+    quarters: tuple[SplitRidge, SplitRidge]
+    paired: bool
+    units: Float[np.ndarray, "2 targets"]
+    share: float
+    masks: tuple[Bool[np.ndarray, "models_a train"], Bool[np.ndarray, "models_b train"]]
+
+    @property
+    def kept(self) -> Bool[np.ndarray, " targets"]:
+        """Targets whose margin varies under A and under B."""
+        return np.asarray((self.units > 0).all(0))
+
+    def fits(self) -> Fits:
+        """Return the datamodels of both halves."""
+        return fits_of(self.halves, self.a, self.b, (0, 1), paired=self.paired)
+
+    def fits_within(self, half: int) -> Fits:
+        """Return the datamodels of the two quarters of one half."""
+        return fits_of(self.quarters, self.a, self.b, (half, half + 2), paired=self.paired)
+
+
+def fits_of(
+    operators: tuple[SplitRidge, SplitRidge],
+    a: Float[np.ndarray, "models_a targets"],
+    b: Float[np.ndarray, "models_b targets"],
+    parts: tuple[int, int],
+    *,
+    paired: bool,
+) -> Fits:
+    """Return the datamodels of two parts of the models from standardized margins."""
+    of_a, of_b = operators
+    rows_a, rows_b = ([y[op.rows[p]] for p in parts] for op, y in ((of_a, a), (of_b, b)))
+
+    def noise(half: int, outside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, y, part = rows_a[half], rows_b[half], parts[half]
+        lengths_a = _unbiased(of_a.lengths(part, outside))
+        lengths_b = lengths_a if of_b is of_a else _unbiased(of_b.lengths(part, outside))
+        both = lengths_a @ (x * y) if paired else np.zeros(x.shape[1], np.float32)
+        return lengths_a @ np.square(x), both, lengths_b @ np.square(y)
+
+    first, second = parts
+    return Fits(
+        (of_a.fit(first, rows_a[0]), of_a.fit(second, rows_a[1])),
+        (of_b.fit(first, rows_b[0]), of_b.fit(second, rows_b[1])),
+        noise,
+    )
+
+
+def _unbiased(lengths: Float[np.ndarray, " models"]) -> Float[np.ndarray, " models"]:
+    """Return lengths times m/(m − 1): margins are centered, which takes 1/m of their variance away."""
+    return np.asarray(lengths * (len(lengths) / max(1, len(lengths) - 1)))
+
+
+def sample_of(
+    masks: tuple[Bool[np.ndarray, "models_a train"], Bool[np.ndarray, "models_b train"]],
+    margins: tuple[Float[np.ndarray, "models_a targets"], Float[np.ndarray, "models_b targets"]],
+    *,
+    groups: tuple[Int[np.ndarray, " models_a"], Int[np.ndarray, " models_b"]] | None = None,
+    share: float | None = None,
+) -> Sample:
+    """Return margins made ready for a contrast.
+
+    Args:
+        masks: A's and B's; equal ones are taken as paired.
+        margins: A's and B's, raw.
+        groups: Of each model, the number of its mask where several models have one: their margins are averaged, and a
+            mask is one replicate.
+        share: r² that the ridge's penalty is the best for; without it the one of these margins, of A and B together.
+
+    Raises:
+        ConfigError: There are fewer than LEAST_MODELS masks, or no target varies under both.
+    """
+    if groups is not None:
+        pooled = [_averaged(*each) for each in zip(masks, margins, groups, strict=True)]
+        masks, margins = (pooled[0][0], pooled[1][0]), (pooled[0][1], pooled[1][1])
+    least = min(len(x) for x in masks)
+    if least < LEAST_MODELS:
+        raise ConfigError("subsets.models", f"at least {LEAST_MODELS} models that are fitted", least)
+    paired = masks[0].shape == masks[1].shape and np.array_equal(*masks)
+    (a, unit_a), (b, unit_b) = (_standardized(y) for y in margins)
+    varies = (unit_a > 0) & (unit_b > 0)
+    if varies.sum() < 2:
+        raise ConfigError("targets", "two or more whose output varies over models under both", int(varies.sum()))
+    if share is None:
+        share = (explained_share(masks[0], a[:, varies]) + explained_share(masks[1], b[:, varies])) / 2
+    of_a = tuple(split_ridge(masks[0], share, np.arange(len(masks[0])) % parts) for parts in (2, 4))
+    of_b = of_a
+    if not paired:
+        of_b = tuple(split_ridge(masks[1], share, np.arange(len(masks[1])) % parts) for parts in (2, 4))
+    units = np.stack([unit_a, unit_b])
+    return Sample(a, b, (of_a[0], of_b[0]), (of_a[1], of_b[1]), paired, units, share, masks)
+
+
+def _averaged(masks: np.ndarray, margins: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one row for each group, in the order of their numbers."""
+    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
+    total = np.zeros((len(first), margins.shape[1]))
+    np.add.at(total, place, margins)
+    return masks[first], total / np.bincount(place)[:, None]
+
+
+def _standardized(margins: np.ndarray) -> tuple[Float[np.ndarray, "models targets"], Float[np.ndarray, " targets"]]:
+    around = margins - margins.mean(0, dtype=np.float64)
+    unit = around.std(0)
+    # What rounding of a float32 margin that does not vary leaves is no deviation.
+    unit = np.where(unit > 1e-6 * np.abs(margins).max(0), unit, 0.0)
+    divided = np.divide(around, unit, out=np.zeros_like(around), where=unit > 0)
+    return divided.astype(np.float32), unit
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How the rows of a contrast are made.
+
+    Attributes:
+        weights: w_t of each target; 0 for targets that are left out.
+        fixed: φ_t for the hypothesis 'identical'; None where slopes are estimated.
+        removed: Orthonormal directions in whose complement differences are sought [train, directions].
+    """
+
+    weights: Float[np.ndarray, " targets"]
+    fixed: Float[np.ndarray, " targets"] | None = None
+    removed: Float[np.ndarray, "train directions"] | None = None
+
+    def without(self, directions: Float[np.ndarray, "directions train"]) -> "Contrast":
+        """Return the contrast in the complement of some directions."""
+        return replace(self, removed=np.asarray(directions.T, np.float32) if len(directions) else None)
+
+    def rows(self, fits: Fits) -> tuple[tuple[Rows, Rows], Float[np.ndarray, "train directions"] | None]:
+        """Return R⁽⁰⁾ and R⁽¹⁾, not yet centered, and the directions outside which their slopes were estimated."""
+        outside = self.removed
+        if self.fixed is not None:
+            return self.rows_at(fits, (self.fixed, self.fixed)), outside
+        for last in (False,) * REFINED + (True,):
+            made = self.rows_at(
+                fits, (slope_angles(*fits.products(0, outside)), slope_angles(*fits.products(1, outside)))
+            )
+            if last:
+                break
+            leading = leading_pair(*centered(made))[1][:, None]
+            outside = leading if self.removed is None else np.hstack([self.removed, leading])
+        return made, outside
+
+    def rows_at(self, fits: Fits, angles: tuple[np.ndarray, np.ndarray]) -> tuple[Rows, Rows]:
+        """Return R⁽⁰⁾ and R⁽¹⁾ at given slopes."""
+        made = []
+        for a, b, angle in zip(fits.a, fits.b, angles, strict=True):
+            row = (self.weights * np.cos(angle)).astype(np.float32)[:, None] * a
+            row -= (self.weights * np.sin(angle)).astype(np.float32)[:, None] * b
+            if self.removed is not None:
+                row -= (row @ self.removed) @ self.removed.T
+            made.append(row)
+        return made[0], made[1]
+
+
+def centered(rows: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
+    """Return rows around their mean over targets."""
+    return rows[0] - rows[0].mean(0), rows[1] - rows[1].mean(0)
+
+
+def contrast_of(sample: Sample, fits: Fits, hypothesis: Hypothesis = "reliance") -> Contrast:
+    """Return the contrast of a sample: weights from the noise of its slopes on all models."""
+    if hypothesis == "identical":
+        # In units of A's and B's deviations, margins are equal where tan φ = unit_B / unit_A.
+        fixed = np.arctan2(sample.units[1], sample.units[0])
+        return Contrast(noise_weights(sample, fixed), fixed)
+    return Contrast(noise_weights(sample, slope_angles(*fits.pooled())))
+
+
+def noise_weights(sample: Sample, angles: Float[np.ndarray, " targets"]) -> Float[np.ndarray, " targets"]:
+    """Return w_t = 1/sd(cos φ_t·y_A,t − sin φ_t·y_B,t); 0 for targets where that does not vary."""
+    c, s = np.cos(angles), np.sin(angles)
+    if sample.paired:
+        spread = (c.astype(np.float32) * sample.a - s.astype(np.float32) * sample.b).std(0)
+    else:
+        spread = np.sqrt(c**2 * np.square(sample.a).mean(0) + s**2 * np.square(sample.b).mean(0))
+    kept = sample.kept & (spread > 1e-5)
+    return np.asarray(np.divide(1.0, spread, out=np.zeros_like(spread, dtype=np.float64), where=kept))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Directions of a contrast, the largest difference first.
+
+    Attributes:
+        directions: Unit vectors over training examples.
+        eigenvalues: Of S, on the models that chose the directions.
+        projections: Of the contrast's rows, mean of both halves, not centered.
+        angles: φ_t on all models, outside the leading direction.
+        halves: φ_t from each half of the models, the same.
+    """
+
+    directions: Float[np.ndarray, "components train"]
+    eigenvalues: Float[np.ndarray, " components"]
+    projections: Float[np.ndarray, "targets components"]
+    angles: Float[np.ndarray, " targets"]
+    halves: Float[np.ndarray, "2 targets"]
+
+
+def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
+    """Return the leading directions of S.
+
+    Raises:
+        ConfigError: More components are asked for than targets or training examples allow.
+    """
+    rows, outside = contrast.rows(fits)
+    limit = min(int((contrast.weights > 0).sum()) - 1, rows[0].shape[1])
+    if not 1 <= n_components <= limit:
+        raise ConfigError("comparison.components", f"between 1 and {limit} for these targets", n_components)
+    x, y = (torch.from_numpy(r) for r in centered(rows))
+    directions = leading_eigenvectors(CrossCovariance(x, y), n_components).numpy().astype(np.float32)
+    eigenvalues = np.einsum("ij,ij->j", x.numpy() @ directions.T, y.numpy() @ directions.T)
+    order = np.argsort(-eigenvalues, kind="stable")
+    directions, eigenvalues = directions[order], eigenvalues[order]
+    if contrast.fixed is not None:
+        pooled, halves = contrast.fixed, np.stack([contrast.fixed] * 2)
+    else:
+        pooled = slope_angles(*fits.pooled(outside))
+        halves = np.stack([slope_angles(*fits.products(half, outside)) for half in (0, 1)])
+    projections = (rows[0] + rows[1]) @ directions.T / 2
+    return Found(directions, eigenvalues, projections, pooled, halves)
+
+
+def leading_pair(x: Rows, y: Rows) -> tuple[float, Float[np.ndarray, " train"]]:
+    """Return the largest eigenvalue of (XᵀY + YᵀX)/2 and its unit eigenvector.
+
+    Exactly up to SMALL training examples; beyond, by Lanczos with full orthogonalization from a fixed start,
+    until what is left of the vector is CLOSE times its eigenvalue (the eigenvalue's own error is of second
+    order in that).
+    """
+    train = x.shape[1]
+    if train <= SMALL:
+        product = x.T @ y
+        values, vectors = np.linalg.eigh((product + product.T) / 2)
+        return float(values[-1]), np.asarray(vectors[:, -1], np.float32)
+    start = np.random.Generator(np.random.Philox(key=0)).standard_normal(train).astype(np.float32)
+    steps = min(LANCZOS, train - 1)
+    basis = np.empty((steps, train), np.float32)
+    diagonal, beside = np.empty(steps), np.empty(steps)
+    vector: np.ndarray = start / np.linalg.norm(start)
+    for step in range(steps):
+        basis[step] = vector
+        image = (x.T @ (y @ vector) + y.T @ (x @ vector)) / 2
+        diagonal[step] = image @ vector
+        for _ in range(2):
+            image -= basis[: step + 1].T @ (basis[: step + 1] @ image)
+        beside[step] = np.linalg.norm(image)
+        if step % 5 == 4 or step == steps - 1 or beside[step] == 0:
+            values, vectors = np.linalg.eigh(_tridiagonal(diagonal[: step + 1], beside[:step]))
+            if beside[step] * abs(vectors[-1, -1]) <= CLOSE * abs(values[-1]) or step == steps - 1:
+                break
+        if beside[step] == 0:
+            break
+        vector = image / beside[step]
+    found = basis[: step + 1].T @ vectors[:, -1].astype(np.float32)
+    return float(values[-1]), np.asarray(found / max(np.linalg.norm(found), 1e-30), np.float32)
+
+
+def _tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    return np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)

@@ -1,0 +1,176 @@
+"""How large a contrast grows where the hypothesis holds, and p-values that stop early.
+
+Under the hypothesis the mean of z_i,t = cos φ_t·y_A,i,t − sin φ_t·y_B,i,t does not depend on model i's mask,
+whatever the noise of either side; y's other coordinate l = sin φ_t·y_A + cos φ_t·y_B holds what A and B share.
+A draw puts the rows z_i, all targets together, to other models' masks within each half and leaves l where it
+is. It turns both back into margins, fits, estimates slopes and refines them as is done for the real margins,
+and takes the largest eigenvalue of S. Permuting rows keeps how the noise of targets is correlated. It is exact
+where z does not depend on masks in distribution and the slopes are known; slopes are estimated, and noise may
+be larger for some masks than for others, so elsewhere it holds for many models (benchmarks/nulls.py measures it).
+
+With masks of their own, z cannot be taken model by model. Margins are then made of one datamodel, common to A
+and B up to their slopes, and of the residuals of each half's fit, scaled to the variance of the noise and
+permuted for A and for B apart: with other masks a ridge shrinks the common datamodel otherwise, which such
+margins show and residuals alone do not.
+
+**One after another.** The first direction is tested by the largest eigenvalue. Where it is significant, it is
+taken out of the contrast and of z, and the next one is tested by what is then the largest eigenvalue. The first
+that is not significant ends the tests, and all after it share its p or have a larger one. So the chance of any
+false direction is at most the level where nothing differs, and a direction that differs strongly does not hide
+a weaker one.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, fits_of, leading_pair
+from modeldiff_core.comparison.split_ridge import SplitRidge, left_out
+from modeldiff_core.identity import generator
+
+ENOUGH = 10
+"""Draws that reach a value, after which no more are made: p is known to a third of itself then."""
+
+
+@dataclass(frozen=True)
+class NullSample:
+    """A sample as the null sees it.
+
+    Attributes:
+        sample: The sample.
+        contrast: Whose largest eigenvalue is drawn.
+        angles: φ_t of all models, outside what differs.
+    """
+
+    sample: Sample
+    contrast: Contrast
+    angles: Float[np.ndarray, " targets"]
+
+    def largest(self, draws: range, seed: int) -> Float[np.ndarray, " draws"]:
+        """Return the largest eigenvalue of each draw; draw d is a pure function of (seed, number of removed, d)."""
+        prepared = self.prepared
+        removed = 0 if self.contrast.removed is None else self.contrast.removed.shape[1]
+        found = [
+            leading_pair(*centered(self.contrast.rows(prepared.draw(generator("contrast", seed, removed, d)))[0]))[0]
+            for d in draws
+        ]
+        return np.array(found)
+
+    @cached_property
+    def prepared(self) -> "_Paired | _Apart":
+        """What all draws share."""
+        return _Paired(self) if self.sample.paired else _Apart(self)
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cos φ and sin φ."""
+        return np.cos(self.angles).astype(np.float32), np.sin(self.angles).astype(np.float32)
+
+    def cleared(self, margins: np.ndarray, of: int) -> np.ndarray:
+        """Return margins without what removed directions explain of them by least squares."""
+        removed = self.contrast.removed
+        if removed is None:
+            return margins
+        x = self.sample.masks[of].astype(np.float32)
+        along = (x - x.mean(0)) @ removed
+        return np.asarray(margins - along @ np.linalg.lstsq(along, margins, rcond=None)[0], np.float32)
+
+
+class _Paired:
+    """Draws where model i of A has the mask of model i of B."""
+
+    def __init__(self, null: NullSample) -> None:
+        self.sample, (c, s) = null.sample, null.parts
+        self.across = null.cleared(c * self.sample.a - s * self.sample.b, 0)
+        self.along = s * self.sample.a + c * self.sample.b
+        self.c, self.s, operator = c, s, self.sample.halves[0]
+        self.shared = [operator.fit(h, self.along[operator.rows[h]]) for h in (0, 1)]
+
+    def draw(self, random: np.random.Generator) -> Fits:
+        operator, c, s = self.sample.halves[0], self.c, self.s
+        a, b, fits_a, fits_b = [], [], [], []
+        for half in (0, 1):
+            rows = operator.rows[half]
+            z, shared = self.across[random.permutation(rows)], self.along[rows]
+            a.append(c * z + s * shared)
+            b.append(c * shared - s * z)
+            fit = operator.fit(half, z)
+            fits_a.append(c[:, None] * fit + s[:, None] * self.shared[half])
+            fits_b.append(c[:, None] * self.shared[half] - s[:, None] * fit)
+
+        def noise(half: int, outside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            lengths = operator.lengths(half, outside)
+            lengths = lengths * (len(lengths) / (len(lengths) - 1))
+            x, y = a[half], b[half]
+            return lengths @ np.square(x), lengths @ (x * y), lengths @ np.square(y)
+
+        return Fits((fits_a[0], fits_a[1]), (fits_b[0], fits_b[1]), noise)
+
+
+class _Apart:
+    """Draws where A and B have masks of their own: margins of one common datamodel, and permuted residuals."""
+
+    def __init__(self, null: NullSample) -> None:
+        self.sample, (c, s) = null.sample, null.parts
+        (of_a, of_b), a, b = self.sample.halves, self.sample.a, self.sample.b
+        of_both = zip((s, c), (of_a, of_b), (a, b), strict=True)
+        common = sum(f[:, None] * op.fit(h, y[op.rows[h]]) for f, op, y in of_both for h in (0, 1)) / 2
+        self.common = [_predicted(x, f[:, None] * common) for x, f in zip(self.sample.masks, (s, c), strict=True)]
+        self.noise = [_residuals(x, y, op) for x, y, op in zip(self.sample.masks, (a, b), (of_a, of_b), strict=True)]
+
+    def draw(self, random: np.random.Generator) -> Fits:
+        margins = []
+        for operator, common, noise in zip(self.sample.halves, self.common, self.noise, strict=True):
+            drawn = np.empty_like(common)
+            for rows in operator.rows:
+                drawn[rows] = common[rows] + noise[random.permutation(rows)]
+            margins.append(drawn)
+        return fits_of(self.sample.halves, margins[0], margins[1], (0, 1), paired=False)
+
+
+def _predicted(
+    masks: Bool[np.ndarray, "models train"], theta: Float[np.ndarray, "targets train"]
+) -> Float[np.ndarray, "models targets"]:
+    x = masks.astype(np.float32)
+    return np.asarray((x - x.mean(0)) @ theta.T)
+
+
+def _residuals(
+    masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "models targets"], operator: SplitRidge
+) -> Float[np.ndarray, "models targets"]:
+    """Return the residuals of each half's fit, scaled to the variance of the noise."""
+    out = np.zeros_like(margins)
+    for rows, columns in zip(operator.rows, operator.columns, strict=True):
+        out[rows] = left_out(masks[rows], margins[rows], columns, power=0.5)
+    return out
+
+
+def null_sample(sample: Sample, contrast: Contrast, angles: Float[np.ndarray, " targets"]) -> NullSample:
+    """Return the null of a contrast; targets that are left out get margins of zero, so that they add nothing."""
+    kept = (contrast.weights > 0).astype(np.float32)
+    return NullSample(replace(sample, a=sample.a * kept, b=sample.b * kept), contrast, angles)
+
+
+def drawn(null: NullSample, random: np.random.Generator) -> Fits:
+    """Return the datamodels of one draw."""
+    return null.prepared.draw(random)
+
+
+def sequential_p(value: float, draws: Float[np.ndarray, " draws"]) -> float:
+    """Return the p of a value from draws made one after another until ENOUGH of them reached it, or all were made.
+
+    h/n where the h-th = ENOUGH-th that reached it was the n-th (Besag and Clifford 1991), else (1 + reached)/(1
+    + draws). Both are
+    valid: P(p ≤ α) ≤ α under the null.
+    """
+    reached = np.flatnonzero(draws >= value * (1 - 1e-9) if value > 0 else np.ones(len(draws), bool))
+    if len(reached) >= ENOUGH:
+        return float(ENOUGH / (reached[ENOUGH - 1] + 1))
+    return float((1 + len(reached)) / (1 + len(draws)))
+
+
+def decided(value: float, draws: Float[np.ndarray, " draws"], most: int) -> bool:
+    """Return whether no further draw can change ``sequential_p``: enough have reached the value, or all are made."""
+    return len(draws) >= most or int((draws >= value * (1 - 1e-9)).sum() if value > 0 else len(draws)) >= ENOUGH

@@ -1,0 +1,328 @@
+"""How large a difference is, measured on models that did not choose it, without noise and with intervals.
+
+Directions of one half of the models are measured on the other, both ways, averaged. Along a unit vector v and
+from the models i of a half, with u_i = ⟨K_i, v⟩ (comparison.split_ridge) and the contrast's margins z_i
+(targets centered, weighted),
+
+    q(v) = ‖Σ_i u_i·z_i‖² − Σ_i u_i²·⟨z_i, e_i⟩,
+
+e_i what z_i is off the fit of all other models of the half: ⟨z_i, e_i⟩ is the squared noise of model i in
+expectation, whatever it is for other models (Kline, Saggio and Sølvsten 2020), and noise cancels. The same of
+A's and of B's margins alone is the variance along v under A and under B, B's at A's scale. The total difference
+is Σ_t ⟨R_t⁽⁰⁾, R_t⁽¹⁾⟩, the trace of S.
+
+**Unit.** All are divided by ½·Σ_t w_t²·(cos² φ_t·‖θ_A,t‖² + sin² φ_t·‖θ_B,t‖²), lengths without noise: the mean
+squared length of A's and B's datamodels. A total of 0 means that both rely on the same examples, 2 that what
+they rely on is unrelated.
+
+**Intervals.** The variance of q is Σ_i I_i² less what that counts twice, where I_i = 2·u_i·⟨e_i, Σ_{j≠i}
+u_j·z_j⟩ is the influence of model i and 2·Σ_{i≠j} u_i²·u_j²·⟨e_i, e_j⟩² the part that is there though nothing
+differs. Intervals are normal ones, given the masks; the unit and the slopes are taken as known.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, centered, find_contrast
+from modeldiff_core.comparison.crossfit import matched
+from modeldiff_core.comparison.slopes import slope_angles
+from modeldiff_core.comparison.split_ridge import left_out
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the interval that covers it at some level; not clipped where it cannot be negative."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def normal(cls, value: float, variance: float, level: float = 0.95) -> "Estimate":
+        """Return the normal interval."""
+        reach = float(norm.ppf((1 + level) / 2)) * float(np.sqrt(max(variance, 0.0)))
+        return cls(value, value - reach, value + reach)
+
+
+@dataclass(frozen=True)
+class EffectSizes:
+    """Sizes of the directions of a contrast, in units of a datamodel's squared length.
+
+    Attributes:
+        contrast: Variance of the difference along each direction.
+        under_a: Variance of A's datamodels along it.
+        under_b: Of B's, at A's scale.
+        total: All that differs, over all directions.
+        influence: Of every model on `contrast`, and in the last column on `total`; models of B follow those of
+            A where their masks differ.
+        twice: What the sum of squared influences counts twice, for the same columns.
+        influence_a: Of every model on `under_a`.
+        influence_b: Of every model on `under_b`.
+        twice_a: As `twice`, of `under_a`.
+        twice_b: Of `under_b`.
+        stability: Cosine of each direction's versions from the two halves.
+        versions: The direction from each half.
+        unit: By which all are divided.
+    """
+
+    contrast: Float[np.ndarray, " components"]
+    under_a: Float[np.ndarray, " components"]
+    under_b: Float[np.ndarray, " components"]
+    total: float
+    influence: Float[np.ndarray, "models columns"]
+    twice: Float[np.ndarray, " columns"]
+    influence_a: Float[np.ndarray, "models components"]
+    influence_b: Float[np.ndarray, "models components"]
+    twice_a: Float[np.ndarray, " components"]
+    twice_b: Float[np.ndarray, " components"]
+    stability: Float[np.ndarray, " components"]
+    versions: Float[np.ndarray, "2 components train"]
+    unit: float
+
+    def variance(self, weights: Float[np.ndarray, " columns"]) -> float:
+        """Return the variance of a weighted sum of the directions' differences and, last, the total."""
+        return max(0.0, float(np.square(self.influence @ weights).sum() - np.square(weights) @ self.twice))
+
+    def difference(self, index: int, level: float = 0.95) -> Estimate:
+        """Return the difference along a direction with its interval."""
+        return self.explained([index], level)
+
+    def explained(self, chosen: list[int], level: float = 0.95) -> Estimate:
+        """Return what some directions together hold of the difference."""
+        weights = np.zeros(self.influence.shape[1])
+        weights[chosen] = 1
+        return Estimate.normal(float(self.contrast[chosen].sum()), self.variance(weights), level)
+
+    def all_that_differs(self, level: float = 0.95) -> Estimate:
+        """Return the total with its interval."""
+        weights = np.zeros(self.influence.shape[1])
+        weights[-1] = 1
+        return Estimate.normal(self.total, self.variance(weights), level)
+
+    def share(self, chosen: list[int], level: float = 0.95) -> Estimate | None:
+        """Return the share of all that differs which some directions explain; None where the total may be zero.
+
+        Fieller's interval of the quotient Σq/D: all s for which Σq − s·D is not significantly different from 0.
+        """
+        top, bottom = self.explained(chosen).value, self.total
+        weights = np.zeros(self.influence.shape[1])
+        weights[chosen] = 1
+        last = np.zeros_like(weights)
+        last[-1] = 1
+        both = (self.variance(weights + last) - self.variance(weights) - self.variance(last)) / 2
+        return fieller(top, bottom, (self.variance(weights), both, self.variance(last)), level)
+
+    def under(self, which: str, index: int, level: float = 0.95) -> Estimate:
+        """Return the variance along a direction under A ('a') or B ('b') with its interval."""
+        values, influence, twice = (
+            (self.under_a, self.influence_a, self.twice_a)
+            if which == "a"
+            else (self.under_b, self.influence_b, self.twice_b)
+        )
+        variance = float(np.square(influence[:, index]).sum() - twice[index])
+        return Estimate.normal(float(values[index]), variance, level)
+
+    def ratio(self, index: int, level: float = 0.95) -> Estimate | None:
+        """Return the larger of the variances under A and B over the smaller, by Fieller.
+
+        The end of the interval is infinite where the smaller may be zero; None where the larger may be, too.
+        """
+        a, b = float(self.under_a[index]), float(self.under_b[index])
+        i_a, i_b = self.influence_a[:, index], self.influence_b[:, index]
+        v_a, v_b = i_a @ i_a - self.twice_a[index], i_b @ i_b - self.twice_b[index]
+        both = float(i_a @ i_b)
+        if a >= b:
+            return fieller(a, b, (v_a, both, v_b), level, unbounded=True)
+        return fieller(b, a, (v_b, both, v_a), level, unbounded=True)
+
+
+def fieller(
+    top: float, bottom: float, covariance: tuple[float, float, float], level: float, *, unbounded: bool = False
+) -> Estimate | None:
+    """Return top/bottom with Fieller's interval.
+
+    Args:
+        top: Numerator.
+        bottom: Denominator.
+        covariance: Of the numerator, of both, of the denominator.
+        level: Of the interval.
+        unbounded: Give an infinite end where the denominator may be zero but the numerator may not; else None.
+    """
+    v_top, both, v_bottom = covariance
+    g = float(norm.ppf((1 + level) / 2)) ** 2
+    square, linear, constant = bottom**2 - g * v_bottom, top * bottom - g * both, top**2 - g * v_top
+    if square > 0 and bottom > 0:
+        inside = max(linear**2 - square * constant, 0.0) ** 0.5
+        return Estimate(top / bottom, (linear - inside) / square, (linear + inside) / square)
+    if not unbounded or constant <= 0 or top <= 0:
+        return None
+    # All s ≥ 0 with (top − s·bottom)² ≤ g·variance: beyond the smaller root where there is no larger one.
+    inside = max(linear**2 - square * constant, 0.0) ** 0.5
+    low = constant / (linear + inside) if linear + inside > 0 else 0.0
+    return Estimate(top / bottom if bottom > 0 else np.inf, max(low, 0.0), np.inf)
+
+
+def effect_sizes(sample: Sample, fits: Fits, contrast: Contrast, found: Found) -> EffectSizes:
+    """Return the sizes of a contrast's directions.
+
+    Args:
+        sample: The margins.
+        fits: Their datamodels.
+        contrast: Without directions removed.
+        found: Its directions, which those of each half are matched to.
+    """
+    count = len(found.directions)
+    models = len(sample.a) if sample.paired else len(sample.a) + len(sample.b)
+    unit = squared_length(fits, contrast, found.angles) / 2
+    values = np.zeros((3, count))
+    influences, twice = np.zeros((3, models, count)), np.zeros((3, count))
+    versions = []
+    for half in (0, 1):
+        own = find_contrast(contrast, sample.fits_within(half), count).directions
+        own = own[matched(found.directions, own)]
+        own = own * np.where(np.einsum("ij,ij->i", own, found.directions) < 0, -1, 1)[:, None].astype(own.dtype)
+        versions.append(own)
+        measured = _along(sample, fits, contrast, own, 1 - half)
+        for which, (value, influence, counted, rows) in enumerate(measured):
+            values[which] += value / (2 * unit)
+            influences[which][rows] += influence.T / (2 * unit)
+            twice[which] += counted / (2 * unit) ** 2
+    total, of_total, total_twice = _total(sample, fits, contrast, versions)
+    return EffectSizes(
+        contrast=values[0],
+        under_a=values[1],
+        under_b=values[2],
+        total=total / unit,
+        influence=np.column_stack([influences[0], of_total / unit]),
+        twice=np.append(twice[0], total_twice / unit**2),
+        influence_a=influences[1],
+        influence_b=influences[2],
+        twice_a=twice[1],
+        twice_b=twice[2],
+        stability=np.einsum("ij,ij->i", *versions),
+        versions=np.stack(versions),
+        unit=unit,
+    )
+
+
+def squared_length(fits: Fits, contrast: Contrast, angles: Float[np.ndarray, " targets"]) -> float:
+    """Return Σ_t w_t²·(cos² φ_t·‖θ_A,t‖² + sin² φ_t·‖θ_B,t‖²) from products between the halves."""
+    aa, bb = (np.einsum("ij,ij->i", *pair) for pair in (fits.a, fits.b))
+    length = float(np.square(contrast.weights) @ (np.cos(angles) ** 2 * aa + np.sin(angles) ** 2 * bb))
+    return max(length, float(np.finfo(np.float64).tiny))
+
+
+Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Values [components], influences [components, models], what they count twice [components], and which models."""
+
+
+def _along(
+    sample: Sample, fits: Fits, contrast: Contrast, directions: Float[np.ndarray, "components train"], half: int
+) -> list[Measured]:
+    """Return q of the contrast, of A and of B along some directions on the models of a half.
+
+    One factor of each product has the slopes of this half, the other those of the half that chose the
+    directions: with the same slopes in both the square of their error would remain.
+    """
+    angles = [
+        contrast.fixed if contrast.fixed is not None else slope_angles(*fits.products(h, directions.T)) for h in (0, 1)
+    ]
+    shift = 0 if sample.paired else len(sample.a)
+    (u_a, a, off_a), (u_b, b, off_b) = (
+        _side(sample, which, half, directions, [contrast.weights * f(angle) for angle in angles])
+        for which, f in enumerate((np.cos, np.sin))
+    )
+    rows_a, rows_b = (operator.rows[half] for operator in sample.halves)
+    if sample.paired:
+        z, off = ((x[0] - y[0], x[1] - y[1]) for x, y in ((a, b), (off_a, off_b)))
+        both: Measured = (*pair_sums(u_a, z, off), rows_a)
+    else:
+        z, off = ((np.vstack([x[0], y[0]]), np.vstack([x[1], y[1]])) for x, y in ((a, b), (off_a, off_b)))
+        both = (*pair_sums(np.hstack([u_a, -u_b]), z, off), np.concatenate([rows_a, rows_b + shift]))
+    return [both, (*pair_sums(u_a, a, off_a), rows_a), (*pair_sums(u_b, b, off_b), rows_b + shift)]
+
+
+Twofold = tuple[np.ndarray, np.ndarray]
+"""Margins [models, targets] at the slopes of half 0 and of half 1."""
+
+
+def _side(
+    sample: Sample,
+    which: int,
+    half: int,
+    directions: Float[np.ndarray, "components train"],
+    factors: list[Float[np.ndarray, " targets"]],
+) -> tuple[Float[np.ndarray, "components models"], Twofold, Twofold]:
+    """Return u, weighted margins and what they are off the fit of all other models, of one algorithm in a half."""
+    operator = sample.halves[which]
+    rows, columns = operator.rows[half], operator.columns[half]
+    margins = (sample.a, sample.b)[which][rows]
+    off = left_out(sample.masks[which][rows], margins, columns)
+    weighted, apart = (
+        tuple(_centered(values * factor.astype(np.float32)) for factor in factors) for values in (margins, off)
+    )
+    return directions @ columns, (weighted[0], weighted[1]), (apart[0], apart[1])
+
+
+def _centered(margins: Float[np.ndarray, "models targets"]) -> Float[np.ndarray, "models targets"]:
+    """Return margins around their mean over models and over targets, as the contrast's rows are."""
+    margins = margins - margins.mean(0)
+    return np.asarray(margins - margins.mean(1, keepdims=True))
+
+
+def pair_sums(
+    u: Float[np.ndarray, "components models"], z: Twofold, off: Twofold
+) -> tuple[Float[np.ndarray, " components"], Float[np.ndarray, "components models"], Float[np.ndarray, " components"]]:
+    """Return ⟨Σ_i u_i·z_i, Σ_i u_i·z'_i⟩ − Σ_i u_i²·⟨z_i, e'_i⟩ of each row of u, influences, what they count twice.
+
+    Args:
+        u: What each model adds to a direction.
+        z: Margins z and z', which differ in their slopes.
+        off: e and e', what they are off the fit of all other models.
+    """
+    first, second = (u @ each for each in z)
+    weights = np.square(u.astype(np.float64))
+    own = (np.einsum("ij,ij->i", z[0], off[1]) + np.einsum("ij,ij->i", z[1], off[0])).astype(np.float64) / 2
+    value = np.einsum("ij,ij->i", first, second).astype(np.float64) - weights @ own
+    influence = u * (first @ off[1].T + second @ off[0].T) - 2 * weights * own
+    squares = np.square(((off[0] + off[1]) / 2) @ ((off[0] + off[1]) / 2).T)
+    squares[np.diag_indices(len(squares))] = 0
+    twice = 2 * np.einsum("ij,ij->i", weights @ squares, weights)
+    return value, influence, twice
+
+
+def _total(
+    sample: Sample, fits: Fits, contrast: Contrast, versions: list[np.ndarray]
+) -> tuple[float, np.ndarray, float]:
+    """Return the trace of S, the influence of every model on it, and what the influences count twice.
+
+    Slopes of a half are those outside its own version of the directions, so that nothing in it stems from the
+    other half.
+    """
+    angles = [
+        contrast.fixed if contrast.fixed is not None else slope_angles(*fits.products(half, versions[half].T))
+        for half in (0, 1)
+    ]
+    r = centered(contrast.rows_at(fits, (angles[0], angles[1])))
+    influence = np.zeros(len(sample.a) if sample.paired else len(sample.a) + len(sample.b))
+    parts = []
+    for half in (0, 1):
+        sides = []
+        for which, (operator, margins, f) in enumerate(
+            zip(sample.halves, (sample.a, sample.b), (np.cos, np.sin), strict=True)
+        ):
+            own = operator.rows[half]
+            z = _centered(margins[own] * (contrast.weights * f(angles[half])).astype(np.float32))
+            z = left_out(sample.masks[which][own], -z if which else z, operator.columns[half])
+            sides.append((operator.columns[half], z, own + (len(sample.a) if which and not sample.paired else 0)))
+        if sample.paired:
+            sides = [(sides[0][0], sides[0][1] + sides[1][1], sides[0][2])]
+        for columns, z, place in sides:
+            influence[place] += np.einsum("ij,ji->i", z @ r[1 - half], columns)
+        parts.append((np.hstack([s[0] for s in sides]), np.vstack([s[1] for s in sides])))
+    (k0, z0), (k1, z1) = parts
+    twice = float(np.square((k0.T @ k1) * (z0 @ z1.T)).sum())
+    return float(np.einsum("ij,ij->", *r)), influence, twice
