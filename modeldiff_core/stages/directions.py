@@ -20,6 +20,7 @@ from modeldiff_core.comparison import (
     similarity,
     subpopulation_overlap,
 )
+from modeldiff_core.comparison.contrast import Hypothesis
 from modeldiff_core.comparison.groups import joined
 from modeldiff_core.comparison.residuals import explained
 from modeldiff_core.datamodels import FromMasks
@@ -32,6 +33,8 @@ from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_
 from modeldiff_core.study.config import ComparisonConfig
 
 VERSION = 4
+CONTRAST_VERSION = 1
+"""Raised by hand when a change of the code changes what a contrast gives."""
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
 """Draws in one object of the null."""
@@ -48,23 +51,24 @@ class Pair:
     method: 'pca' of the residuals of all models, or 'crossfit': from the cross-covariance of the halves' residuals.
     normalize: rows to unit length before residuals are taken. top: targets at each end of a direction.
     null_from: what directions are tested against, exchanges of A and B or disjoint parts of either.
+    A method of 'contrast' has stages of its own (stages.contrast) and rests on the margins alone.
     """
 
     a: Fits
     b: Fits
     components: int
     seed: int
-    method: Method
+    method: Literal["contrast", "pca", "crossfit"]
     normalize: bool
     top: int
     null_from: Null
+    hypothesis: Hypothesis = "identical"
 
     @classmethod
     def of(cls, a: Fits, b: Fits, settings: ComparisonConfig) -> "Pair":
         """Return the pair under a study's settings."""
-        return cls(
-            a, b, **settings.model_dump(include={"components", "seed", "method", "normalize", "top", "null_from"})
-        )
+        names = ("components", "seed", "method", "normalize", "top", "null_from", "hypothesis")
+        return cls(a, b, **{name: getattr(settings, name) for name in names})
 
     @property
     def digests(self) -> dict[str, list[str]]:
@@ -74,6 +78,8 @@ class Pair:
     @property
     def directions(self) -> Reference:
         """Where the directions stand."""
+        if self.method == "contrast":
+            return refer(FOLDER, "contrast", self.contrasted, record="{key}.safetensors")
         identity = {"version": VERSION, **self.digests, **self._way, "top": self.top}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
@@ -83,6 +89,19 @@ class Pair:
         identity = {"version": VERSION, **halves, **self._way, "seed": self.seed}
         identity |= {} if self.null_from == "exchange" else {"null_from": self.null_from}
         return refer(FOLDER, "null", identity, record=f"{{key}}/{block:05d}.safetensors")
+
+    @property
+    def contrasted(self) -> dict[str, Any]:
+        """What a contrast depends on: the margins behind both algorithms' datamodels."""
+        return {
+            "version": CONTRAST_VERSION,
+            "a": self.a[0].reference.digest,
+            "b": self.b[0].reference.digest,
+            "hypothesis": self.hypothesis,
+            "components": self.components,
+            "top": self.top,
+            "seed": self.seed,
+        }
 
     @property
     def _way(self) -> dict[str, Any]:
@@ -115,6 +134,13 @@ class NullBlock:
         needs = tuple(fit.reference for fit in (*self.pair.a[1:], *self.pair.b[1:]))
         fit = self.pair.a[0]
         return Step(name, made, null_block, self, needs, label, Cost(4e-8 * NULL_BLOCK * fit.targets * fit.units))
+
+
+def residual_method(pair: Pair) -> Method:
+    """Return how residuals give directions; raises ValueError for a contrast, which takes none."""
+    if pair.method == "contrast":
+        raise ValueError("a contrast takes no residuals")
+    return pair.method
 
 
 def find_directions(store: ObjectStore, spec: Pair) -> None:
@@ -180,7 +206,7 @@ def null_block(store: ObjectStore, spec: NullBlock) -> None:
     halves = (_pairs(store, pair, 1), _pairs(store, pair, 2))
     draws = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
     by_chance = permuted_differences if pair.null_from == "exchange" else part_differences
-    differences = by_chance(halves, pair.components, draws, pair.seed, method=pair.method, normalize=pair.normalize)
+    differences = by_chance(halves, pair.components, draws, pair.seed, method=residual_method(pair), normalize=pair.normalize)
     arrays = {"differences": differences}
     write_tensors(store, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
 
@@ -188,7 +214,7 @@ def null_block(store: ObjectStore, spec: NullBlock) -> None:
 def _common(objects: ObjectStore, spec: Pair) -> CommonFits:
     """Datamodels of both halves, fitted alike where they come from masks and margins, else as they are."""
     if isinstance(spec.a[0].estimator, FromMasks):
-        return common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2)), method=spec.method)
+        return common_fits((_pairs(objects, spec, 1), _pairs(objects, spec, 2)), method=residual_method(spec))
     (a0, a1), (b0, b1) = ([read_datamodels(objects, fit).weights for fit in fits[1:]] for fits in (spec.a, spec.b))
     return CommonFits((a0, a1), (b0, b1), ((a0,), (a1,)), ((b0,), (b1,)))
 

@@ -9,6 +9,9 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -163,16 +166,24 @@ class RegressionConfig(Settings):
 class ComparisonConfig(Settings):
     """Directions: how many a side, and when one counts as real.
 
-    method: 'pca' of the residual datamodels of all models, as published, or 'crossfit': eigenvectors of the
-    cross-covariance of the residuals of two disjoint halves of the models, in which estimation noise cancels.
+    method: 'contrast', one symmetric contrast of A and B (comparison.contrast); or two residual analyses, of A on B and of
+    B on A: 'pca' of the residual datamodels of all models, as published ('residual' is another word for it), or
+    'crossfit': eigenvectors of the cross-covariance of the residuals of two disjoint halves of the models, in which
+    estimation noise cancels. A study that names none has 'pca', as before there was a contrast; the configurations that
+    ship ask for the contrast.
+    hypothesis: what is tested. 'reliance': for every target E[θ_B,t] = c_t·E[θ_A,t] with a c_t > 0 of its own; 'identical': c_t =
+    1. A contrast tests either, residuals the second; without one a contrast tests reliance.
     normalize: rows to unit length first, as published; without it, as in the public package, test images count by how
     strongly they depend on the training images, which finds more (docs/calibration.md).
     null_from: 'exchange' of A's and B's margins, or disjoint 'parts' of A's models and of B's, which is stricter.
     permutations: random exchanges, or partings, behind the p-values; 0 leaves every direction untested (p = 1).
+    draws: most draws of a contrast's null for each direction that is tested; they end early where p is clearly large.
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
-    method: Literal["pca", "crossfit"] = "pca"
+    method: Literal["contrast", "pca", "crossfit"] = "pca"
+    hypothesis: Literal["reliance", "identical"] | None = None
+    draws: Annotated[int, Field(ge=0)] = 99
     normalize: bool = False
     components: Annotated[int, Field(ge=1)] = 8
     null_from: Literal["exchange", "parts"] = "exchange"
@@ -180,6 +191,50 @@ class ComparisonConfig(Settings):
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     top: Annotated[int, Field(ge=1)] = 12
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, content: Any) -> Any:
+        """Take 'residual' for the residual analysis that it stands for."""
+        if isinstance(content, Mapping) and content.get("method") == "residual":
+            return {**content, "method": "pca"}
+        return content
+
+    @model_validator(mode="after")
+    def _fits_the_method(self) -> "ComparisonConfig":
+        if self.hypothesis is None:
+            object.__setattr__(self, "hypothesis", "reliance" if self.method == "contrast" else "identical")
+        if self.hypothesis == "reliance" and self.method != "contrast":
+            hint = "Residuals are tested against exchanges of A and B; reliance needs comparison.method=contrast"
+            raise ConfigError("comparison.hypothesis", f"identical, with method={self.method}", "reliance", hint)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what residual analyses have no use for: such a study is written as before there was a contrast."""
+        content: dict[str, Any] = handler(self)
+        return content if self.method == "contrast" else {k: v for k, v in content.items() if k not in OF_CONTRASTS}
+
+
+OF_CONTRASTS = "hypothesis", "draws"
+"""Settings that only a contrast has."""
+
+
+class VerdictConfig(Settings):
+    """When a comparison as a whole is different, equivalent or undecided, and what the command makes of it.
+
+    margin: share of a datamodel's squared length (comparison.verdict) that all differences together must stay below to be
+    equivalent, or exceed to be different; 0 for none: then a significant direction is enough.
+    fail_on: verdicts that end `modeldiff compare` with exit code 3.
+    """
+
+    margin: Annotated[float, Field(ge=0, lt=2)] = 0.0
+    fail_on: tuple[Literal["different", "equivalent", "undecided"], ...] = ()
+
+    @field_validator("fail_on", mode="before")
+    @classmethod
+    def _one_word(cls, content: Any) -> Any:
+        return (content,) if isinstance(content, str) else content
 
 
 class StudyConfig(Settings):
@@ -202,6 +257,7 @@ class StudyConfig(Settings):
     comparison: ComparisonConfig = ComparisonConfig()
     effects: EffectSettings = EffectSettings()
     search: SearchSettings = SearchSettings()
+    verdict: VerdictConfig = VerdictConfig()
     transformations: tuple[TransformationTest, ...] = ()
 
     @classmethod

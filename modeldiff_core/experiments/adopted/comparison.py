@@ -100,6 +100,11 @@ class AdoptedComparison(Compared):
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     @property
+    def contrasted(self) -> bool:
+        """Whether the directions are those of a contrast, which takes margins."""
+        return self.a.kind == "margins" and super().contrasted
+
+    @property
     def permutations(self) -> int:
         """Draws of the null; ready attributions have none."""
         return super().permutations if self.a.kind == "margins" else 0

@@ -69,10 +69,12 @@ class CompareAdopted(TwoSides):
                 for (which, kind), fit in comparison.scored().items()
             )
             yield Wave("directions and null", (*scores, *self._directions()))
+            yield from comparison.null_waves(store)
         else:
             yield Wave("directions", tuple(self._directions()))
         yield later("subpopulations", "directions and their null are there", lambda: self._described(store))
-        yield from self.ending(tuple(step.reference for step in self._directions()))
+        needs = tuple(step.reference for step in self._directions())
+        yield from self.ending((*needs, *comparison.null_references(store)))
 
     def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
         summary = build_adopted_summary(store, self.comparison)

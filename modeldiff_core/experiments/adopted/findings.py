@@ -14,6 +14,8 @@ from modeldiff_core.experiments.compare.findings import (
     read_descriptions,
     read_directions,
 )
+from modeldiff_core.experiments.compare.contrasts import read_contrast
+from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores, read_directions
 from modeldiff_core.experiments.compare.noticed import about_matrices, about_opposed, about_own_class
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.regress import read_blocks
@@ -54,7 +56,9 @@ def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:
     config, fits = comparison.study.regression, comparison.scored()
     scores = {name: read_record(store, Score(fit).reference.record) for name, fit in fits.items()}
     own = scores["a", config.estimator], scores["b", config.estimator]
-    return Findings(directions, null, own, (), estimator_scores(store, config, fits, scores))
+    contrast = read_contrast(store, comparison) if comparison.contrasted else None
+    also = estimator_scores(store, config, fits, scores)
+    return Findings(directions, null, own, estimators=also, contrast=contrast)
 
 
 def direction_entries(store: ObjectStore, comparison: AdoptedComparison) -> list[dict[str, Any]]:

@@ -8,8 +8,14 @@ import numpy as np
 
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.findings import entries_of, read_adopted_findings
+from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
 from modeldiff_core.experiments.compare.sentences import about_datamodels, about_directions
-from modeldiff_core.experiments.compare.summary import estimator_entries, lds_entry, subpopulation_entry
+from modeldiff_core.experiments.compare.summary import (
+    contrast_summary,
+    estimator_entries,
+    lds_entry,
+    subpopulation_entry,
+)
 from modeldiff_core.store import ObjectStore
 
 TABLE = "directions.csv"
@@ -25,7 +31,13 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
     if comparison.behind.fingerprint:
         for entry in entries:
             entry["subpopulations"] = subpopulation_entry(findings, entry)
-    if comparison.a.kind == "margins":
+    contrast = contrast_summary(study.comparison, findings, entries, [], 0.0)
+    if contrast:
+        facts = {**contrast, "directions": entries, "found": []}
+        labels, classes = comparison.behind.targets.labels, comparison.behind.classes
+        said = contrast_sentences(facts, comparison.names, labels, classes, comparison.permutations > 0)
+        said.append(about_datamodels(findings, a, b))
+    elif comparison.a.kind == "margins":
         tested = about_directions(study.comparison, entries, a, b, study.comparison.permutations)
         said = [tested, about_datamodels(findings, a, b)]
     else:
@@ -54,6 +66,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
         "similarity": float(directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(directions.arrays["excluded"]).tolist(),
         "directions": entries,
+        **contrast,
         "transformations": [],
         "findings": [said[0], no_models, *said[1:], *findings.noticed],
     }

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.experiments.experiment import Summarized
 from modeldiff_core.experiments.reported import Reported
-from modeldiff_core.plan import Label, Reference, Step
+from modeldiff_core.plan import Label, Reference, Step, Wave
+from modeldiff_core.stages.contrast import contrast_step, null_references, null_waves
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, NullBlock, Pair
 from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.stages.regression import Checkpoints, Regression
+from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import build_estimator
 
 HALVES = (None, 0, 1)
@@ -86,14 +88,14 @@ class Compared(Summarized):
     def regressions(self) -> dict[tuple[str, str], Regression]:
         """Return all regressions by side (a or b) and what a person would call them.
 
-        Both sides on all models and on both halves, and every other estimator on all models.
+        Both sides on all models and, where residuals are compared, on both halves; every other estimator on all models.
         """
         also = self.study.regression.also
         return {
             (which, name): fit
             for which, side in self.sides.items()
             for name, fit in [
-                *((PARTS[half], self.regression(side, half)) for half in HALVES),
+                *((PARTS[half], self.regression(side, half)) for half in ((None,) if self.contrasted else HALVES)),
                 *((kind, self.regression(side, None, kind)) for kind in also),
             ]
         }
@@ -119,8 +121,18 @@ class Compared(Summarized):
         return self.pair.directions
 
     @property
+    def contrasted(self) -> bool:
+        """Whether the directions are those of a contrast, which rests on the margins alone."""
+        return bool(self.study.comparison.method == "contrast")
+
+    @property
     def permutations(self) -> int:
-        """Draws of the null; none where the estimator takes no masks and margins that could be fitted anew."""
+        """Draws of the null; none where the estimator takes no masks and margins that could be fitted anew.
+
+        Of a contrast the most for each direction.
+        """
+        if self.contrasted:
+            return int(self.study.comparison.draws)
         config = self.study.regression
         exchangeable = isinstance(build_estimator(config, config.estimator), FromMasks)
         return int(self.study.comparison.permutations) if exchangeable else 0
@@ -131,12 +143,29 @@ class Compared(Summarized):
         return range(-(-self.permutations // NULL_BLOCK))
 
     def direction_steps(self) -> Iterator[Step]:
-        """Yield the steps that find the directions and draw their null."""
+        """Yield the steps that find the directions and draw their null, but for a contrast's (``null_waves``)."""
         name, label = self.study.name, Label("directions", "directions", ("comparison",))
+        if self.contrasted:
+            yield contrast_step(self.pair, f"{name} contrast", label)
+            return
         yield self.pair.step(f"{name} residual directions", label)
         for block in self.null_blocks:
             null = Label("blocks of the null", "null", ("comparison",))
             yield NullBlock(self.pair, block).step(f"{name} null block {block}", null)
+
+
+    def null_waves(self, store: ObjectStore) -> Iterator[Wave]:
+        """Yield the draws of the null that depend on stored results: those of a contrast."""
+        if self.contrasted:
+            settings = self.study.comparison
+            yield from null_waves(store, self.pair, settings.draws, settings.significance)
+
+    def null_references(self, store: ObjectStore) -> tuple[Reference, ...]:
+        """Return where the draws of the null stand that depend on stored results."""
+        settings = self.study.comparison
+        return (
+            null_references(store, self.pair, settings.draws, settings.significance) if self.contrasted else ()
+        )
 
 
 class TwoSides(Reported):

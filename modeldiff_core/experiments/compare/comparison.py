@@ -109,6 +109,10 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
         settings = {**settings, "subsets": subsets}
     if settings.get("output") == "margin":
         settings = {name: value for name, value in settings.items() if name != "output"}
+    if "verdict" in settings:
+        margin = settings["verdict"]["margin"]
+        settings = {name: value for name, value in settings.items() if name != "verdict"}
+        settings |= {"verdict": {"margin": margin}} if margin else {}
     if settings["comparison"]["null_from"] == "exchange":
         tested = {name: value for name, value in settings["comparison"].items() if name != "null_from"}
         settings = {**settings, "comparison": tested}

@@ -56,14 +56,14 @@ class Compare(TwoSides):
         settled = self.now(store)
         plan = ComparisonPlan(settled.comparison)
         yield from plan.waves(store)
-        yield from settled.ending(plan.results())
+        yield from settled.ending(plan.results(store))
 
     def advice(self, store: ObjectStore) -> list[str]:
         return learned(self.now(store).comparison, store)
 
     def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
         comparison, findings = self.comparison, read_findings(store, self.comparison)
-        beside: dict[str, Content] = {"study.json": study_record(comparison), TABLE: effects_table(findings)}
+        beside: dict[str, Content] = {"study.json": study_record(comparison, findings), TABLE: effects_table(findings)}
         return build_summary(comparison, findings), beside
 
     def check_beside(self, store: ObjectStore, name: str, expected: Content) -> None:

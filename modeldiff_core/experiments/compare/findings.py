@@ -10,6 +10,7 @@ from jaxtyping import Float
 from modeldiff_core.comparison import extremes, models_needed
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.contrasts import ContrastFindings, contrast_entries, read_contrast
 from modeldiff_core.experiments.compare.noticed import about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
@@ -46,6 +47,7 @@ class Findings:
     undefined: training examples that every model has, or none: what they matter cannot be told. plain: what the
     full-data models differ in before any direction. spread: the leading direction of differences in spread; None where
     it was not looked for.
+    contrast: what a contrast found; None for residual analyses.
     """
 
     directions: TensorObject
@@ -59,6 +61,7 @@ class Findings:
     plain: Mapping[str, Any] | None = None
     spread: FoundSpread | None = None
     undefined: tuple[int, ...] = ()
+    contrast: ContrastFindings | None = None
 
     def side(self, side: str, name: str) -> np.ndarray:
         """Return one array of a side's directions."""
@@ -86,6 +89,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         tuple(_noticed(store, comparison)),
         read_plain(store, comparison.plain),
         None if comparison.spread is None else read_spread(store, comparison.spread),
+        read_contrast(store, comparison) if comparison.contrasted else None,
     )
 
 
@@ -120,7 +124,10 @@ def _put_to_the_test(store: ObjectStore, along: Sequence[Search]) -> tuple[list[
 
 
 def read_directions(store: ObjectStore, comparison: Compared) -> tuple[TensorObject, Float[np.ndarray, " draws"]]:
-    """Return the directions' arrays, and the pooled null."""
+    """Return the directions' arrays, and the pooled null; of a contrast that of its largest direction."""
+    if comparison.contrasted:
+        contrast = read_contrast(store, comparison)
+        return contrast.content, contrast.tested.draws[0] if contrast.tested.draws else np.empty(0)
     found = comparison.directions
     directions = read_tensors(store, found.record, {"directions": found.digest})
     blocks = [comparison.pair.null_block(i) for i in comparison.null_blocks]
@@ -149,6 +156,9 @@ def estimator_scores(
 
 def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict[str, Any]]:
     """Return the significant ones of the ``directions`` of summary.json."""
+    if comparison.contrasted:
+        entries = contrast_entries(comparison.study.comparison, read_contrast(store, comparison))
+        return [entry for entry in entries if entry["significant"]]
     found = Findings(*read_directions(store, comparison), ({}, {}))
     return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
 
@@ -229,6 +239,8 @@ def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[d
     That is how many models would make a direction that is not significant stand out in 80 % of repetitions, None where
     it cannot be told (see ``comparison.power``).
     """
+    if findings.contrast is not None:
+        return contrast_entries(settings, findings.contrast)
     entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)
     for entry in entries:

@@ -1,29 +1,36 @@
 """What a comparison found, in a few sentences."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
 from modeldiff_core.experiments.compare.findings import Findings
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.study.config import ComparisonConfig
 
 
-def sentences(
-    comparison: Comparison,
-    findings: Findings,
-    directions: list[dict[str, Any]],
-    effects: list[dict[str, Any]],
-    found: list[dict[str, Any]],
-) -> list[str]:
-    """Return what was found, a line each: directions, transformations, the search, and how far they can be relied
-    on.
+def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, Any]) -> list[str]:
+    """Return what was found, a line each: directions, transformations, the search, and how far they can be relied on.
+
+    summary: everything else of summary.json.
     """
-    a, b = comparison.study.algorithm_a.name, comparison.study.algorithm_b.name
+    names, directions = comparison.names, summary["directions"]
+    a, b = names.values()
+    if findings.contrast is not None:
+        labels, tested = comparison.trainings[0].task().targets.labels, comparison.permutations > 0
+        first = contrast_sentences(summary, names, labels, load_classes(comparison), tested)
+    else:
+        settings, drawn = comparison.study.comparison, comparison.permutations
+        first = [about_directions(settings, directions, a, b, drawn)]
     return [
         about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
         _about_transformations(comparison, effects, a, b),
         *about_search(comparison, directions, found, a, b),
         *about_undecided([*effects, *found]),
+        *first,
+        _about_transformations(comparison, summary["transformations"], a, b),
+        *about_search(comparison, directions, summary["found"], a, b),
         about_datamodels(findings, a, b),
     ]
 

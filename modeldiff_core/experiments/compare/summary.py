@@ -8,9 +8,17 @@ import numpy as np
 
 from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.contrasts import (
+    difference_entries,
+    estimate,
+    slope_entry,
+    total_entry,
+    verdict_of,
+)
 from modeldiff_core.experiments.compare.findings import Findings, entries_with_power
 from modeldiff_core.experiments.compare.sentences import sentences
 from modeldiff_core.identity import plain
+from modeldiff_core.stages.contrast import BLOCK, ContrastNull
 from modeldiff_core.stages.directions import NULL_BLOCK
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
 from modeldiff_core.statistics import participation
@@ -196,7 +204,7 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         entry["subpopulations"] = subpopulation_entry(findings, entry)
     effects, found = transformation_entries(findings.effects), found_entries(findings)
     a, b = findings.scores
-    return {
+    summary: dict[str, Any] = {
         "study": comparison.study.name,
         "digest": comparison.digest,
         "algorithms": {
@@ -220,26 +228,68 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
         "directions": directions,
+        **contrast_summary(comparison.study.comparison, findings, directions, found, comparison.study.verdict.margin),
         "transformations": effects,
         "found": found,
-        "findings": [*sentences(comparison, findings, directions, effects, found), *findings.noticed],
+    }
+    return {**summary, "findings": [*sentences(comparison, findings, summary), *findings.noticed]}
+
+
+def contrast_summary(
+    settings: ComparisonConfig,
+    findings: Findings,
+    directions: list[dict[str, Any]],
+    found: list[dict[str, Any]],
+    margin: float,
+) -> dict[str, Any]:
+    """Return what summary.json has of a contrast beside its directions; nothing for residual analyses.
+
+    ``hypothesis``; ``differences``, directions that are one difference together; ``total``, all that differs; ``reaction``, how
+    strongly margins react; ``verdict``.
+    """
+    if findings.contrast is None:
+        return {}
+    moved: dict[tuple[str, int], set[str]] = {}
+    for one in found:
+        for along in one["along"] if one["distinguishing"] else ():
+            moved.setdefault((along["side"], along["index"]), set()).add(one["name"])
+    said = verdict_of(findings.contrast, settings, margin)
+    return {
+        "hypothesis": settings.hypothesis,
+        "differences": difference_entries(directions, moved, findings.contrast),
+        "total": total_entry(findings.contrast, findings.contrast.significant(settings)),
+        "reaction": slope_entry(findings.contrast),
+        "verdict": {
+            "answer": said.answer,
+            "margin": said.margin,
+            "total": estimate(said.total),
+            "models_needed": said.models,
+        },
     }
 
 
-def study_record(comparison: Comparison) -> dict[str, Any]:
+def study_record(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     """Return the content of study.json: the study, and the keys of everything that it is made of."""
-    pair = comparison.pair
+    pair, contrast = comparison.pair, findings.contrast
+    null = {pair.null_block(i).key for i in comparison.null_blocks}
+    if contrast is not None:
+        null = {ContrastNull(pair, rank, 0).reference.key for rank in range(len(contrast.tested.draws))}
     return {
         "study": comparison.study.model_dump(mode="json"),
         "digest": comparison.digest,
         "trainings": {which: training.prefix for which, training in comparison.sides.items()},
-        "datamodels": {name: [r.reference.key for r in fits] for name, fits in (("a", pair.a), ("b", pair.b))},
+        "datamodels": {
+            name: [r.reference.key for r in (fits if contrast is None else fits[:1])]
+            for name, fits in (("a", pair.a), ("b", pair.b))
+        },
         **_others(comparison),
         "directions": pair.directions.key,
         "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
         "null_block": NULL_BLOCK,
         "plain": comparison.plain.reference.key,
         "spread": None if comparison.spread is None else comparison.spread.reference.key,
+        "null": sorted(null),
+        "null_block": NULL_BLOCK if contrast is None else BLOCK,
         "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
     }
 

@@ -1,0 +1,169 @@
+"""What a contrast found: its directions with sizes, intervals and p, all that differs, and the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modeldiff_core.comparison import extremes
+from modeldiff_core.comparison.effect_sizes import EffectSizes, Estimate
+from modeldiff_core.comparison.grouping import Traits, grouped
+from modeldiff_core.comparison.slope_test import SlopeTest
+from modeldiff_core.comparison.verdict import Verdict, models_needed, verdict
+from modeldiff_core.experiments.compare.compared import Compared
+from modeldiff_core.stages.contrast import Tested, ranked, read_null, sizes_in, slopes_in
+from modeldiff_core.store import ObjectStore, TensorObject, read_tensors
+from modeldiff_core.study.config import ComparisonConfig
+
+
+@dataclass(frozen=True)
+class ContrastFindings:
+    """A contrast read back from the store.
+
+    Attributes:
+        content: The stored directions.
+        sizes: Of the directions.
+        slopes: How strongly targets react.
+        tested: The draws of the null.
+
+    """
+
+    content: TensorObject
+    sizes: EffectSizes
+    slopes: SlopeTest
+    tested: Tested
+
+    @property
+    def models(self) -> int:
+        """Replicates of each algorithm that were fitted."""
+        return int(self.content.facts["models"])
+
+    def significant(self, settings: ComparisonConfig) -> list[int]:
+        """Return the ranks of the significant directions."""
+        _, adjusted = self.tested.p(self.content.arrays["eigenvalues"])
+        return np.flatnonzero(adjusted <= settings.significance).tolist()
+
+
+def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
+    """Return the contrast of a comparison; raises FileNotFoundError as long as its tests ask for more draws."""
+    found, settings = comparison.directions, comparison.study.comparison
+    content = read_tensors(store, found.record, {"directions": found.digest})
+    tested = read_null(store, comparison.pair, settings.draws, settings.significance)
+    if not tested.complete:
+        raise FileNotFoundError(f"{store.url(found.record)}: draws of its null are missing")
+    return ContrastFindings(content, sizes_in(content), slopes_in(content), tested)
+
+
+def contrast_entries(settings: ComparisonConfig, found: ContrastFindings) -> list[dict[str, Any]]:
+    """Return the ``directions`` of summary.json of a contrast, the largest difference first.
+
+    Those of residual analyses, and: ``difference`` and ``explained_variance_ci``, intervals of 95 %; ``ratio`` of the larger variance
+    to the smaller; ``share`` of all that differs (None where a quotient cannot be told); ``models_needed`` as an interval.
+    """
+    arrays, sizes = found.content.arrays, found.sizes
+    p, adjusted = found.tested.p(arrays["eigenvalues"])
+    entries = []
+    for rank, (side, index) in enumerate(ranked(found.content)):
+        most, least = extremes(arrays[f"{side}.projections"][:, index], settings.top)
+        train, _ = extremes(arrays[f"{side}.directions"][index], settings.top)
+        under = {name: sizes.under(name, rank) for name in ("a", "b")}
+        significant = bool(adjusted[rank] <= settings.significance)
+        needed = None
+        if not significant and found.tested.draws:
+            null = found.tested.draws[min(rank, len(found.tested.draws) - 1)]
+            needed = models_needed(sizes.difference(rank), null, found.models, settings.significance)
+        entries.append(
+            {
+                "side": side,
+                "index": index,
+                "rank": rank,
+                "explained_variance": {name: one.value for name, one in under.items()},
+                "explained_variance_ci": {name: ends(one) for name, one in under.items()},
+                "difference": estimate(sizes.difference(rank)),
+                "ratio": estimate(sizes.ratio(rank)),
+                "share": estimate(sizes.share([rank])),
+                "explained_variance_in_sample": {"a": None, "b": None},
+                "in_sample_difference": float(arrays["eigenvalues"][rank]),
+                "null_p": float(p[rank]),
+                "p_adjusted": float(adjusted[rank]),
+                "significant": significant,
+                "stability": float(arrays["stability"][rank]),
+                "overlap": float(arrays["overlap"][rank]),
+                "models_needed": None if needed is None else needed[1],
+                "models_needed_interval": None if needed is None else list(needed),
+                "top_targets": most.tolist(),
+                "bottom_targets": least.tolist(),
+                "top_train": train.tolist(),
+            }
+        )
+    return entries
+
+
+def estimate(one: Estimate | None) -> dict[str, float | None] | None:
+    """Return a number with its interval as JSON; an end that is not finite is null."""
+    return None if one is None else {"value": _finite(one.value), "low": _finite(one.low), "high": _finite(one.high)}
+
+
+def ends(one: Estimate) -> list[float | None]:
+    """Return the ends of an interval as JSON."""
+    return [_finite(one.low), _finite(one.high)]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def difference_entries(
+    entries: Sequence[dict[str, Any]], moved: dict[tuple[str, int], set[str]], found: ContrastFindings
+) -> list[dict[str, Any]]:
+    """Return the ``differences`` of summary.json: significant directions that are one difference, together.
+
+    Args:
+        entries: The ``directions``.
+        moved: Names of confirmed transformations by the direction that they were found along.
+        found: The contrast.
+    """
+    significant = [entry for entry in entries if entry["significant"]]
+    traits = [
+        Traits(
+            entry["side"],
+            frozenset([*entry["top_targets"], *entry["bottom_targets"]]),
+            frozenset(entry["top_train"]),
+            frozenset(moved.get((entry["side"], entry["index"]), ())),
+        )
+        for entry in significant
+    ]
+    result = []
+    for group in grouped(traits):
+        members = [significant[at] for at in group]
+        ranks = [entry["rank"] for entry in members]
+        result.append(
+            {
+                "side": members[0]["side"],
+                "directions": [entry["index"] for entry in members],
+                "difference": estimate(found.sizes.explained(ranks)),
+                "share": estimate(found.sizes.share(ranks)),
+                "p_adjusted": min(entry["p_adjusted"] for entry in members),
+                "transformations": sorted(set().union(*(traits[at].moved_by for at in group))),
+            }
+        )
+    return result
+
+
+def verdict_of(found: ContrastFindings, settings: ComparisonConfig, margin: float) -> Verdict:
+    """Return the verdict on a comparison."""
+    return verdict(found.sizes, found.significant(settings), found.models, margin, settings.significance)
+
+
+def total_entry(found: ContrastFindings, significant: list[int]) -> dict[str, Any]:
+    """Return the ``total`` of summary.json: all that differs, and what the significant directions explain of it."""
+    return {
+        **(estimate(found.sizes.all_that_differs()) or {}),
+        "explained": estimate(found.sizes.share(significant)) if significant else None,
+    }
+
+
+def slope_entry(found: ContrastFindings) -> dict[str, float]:
+    """Return the ``reaction`` of summary.json: how strongly targets react under A relative to B."""
+    return {"middle": found.slopes.middle, "spread": found.slopes.spread, "p": found.slopes.p}

@@ -1,0 +1,264 @@
+"""Stages: the contrast of two algorithms with sizes and slopes, and its null, one direction after another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.comparison.contrast import Sample, centered, contrast_of, find_contrast, leading_pair, sample_of
+from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from modeldiff_core.comparison.effect_sizes import EffectSizes, effect_sizes
+from modeldiff_core.comparison.residuals import similarity
+from modeldiff_core.comparison.slope_test import SlopeTest, slope_test
+from modeldiff_core.comparison.subpopulations import shared_extremes
+from modeldiff_core.errors import DamagedObject
+from modeldiff_core.plan import Array, Cost, Label, Reference, Step, Tensors, Wave, refer
+from modeldiff_core.stages.directions import CONTRAST_VERSION, FOLDER, SIDES, Pair
+from modeldiff_core.stages.regress import read_datamodels
+from modeldiff_core.stages.regression import replicates_of, rows_used
+from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_tensors
+
+BLOCK = 10
+"""Draws in one object of a contrast's null."""
+SIZES = ("contrast", "under_a", "under_b", "influence", "twice", "influence_a", "influence_b", "twice_a", "twice_b")
+"""Arrays of effect sizes that are stored under their own names."""
+
+
+def contrast_step(pair: Pair, name: str, label: Label) -> Step:
+    """Return the step that finds a contrast's directions."""
+    targets, units = pair.a[0].targets, pair.a[0].units
+    arrays = [Array("similarity", {"targets": targets})]
+    for side in SIDES:
+        arrays.append(Array(f"{side}.directions", {"components": pair.components, "train": units}))
+        arrays.append(Array(f"{side}.projections", {"targets": targets, "components": pair.components}))
+    arrays += [Array("log_slopes", {"halves": 2, "targets": targets}, finite=False)]
+    made = Tensors(pair.directions, {"directions": pair.directions.digest}, tuple(arrays))
+    needs = (pair.a[0].reference, pair.b[0].reference)
+    return Step(name, made, find_contrasts, pair, needs, label, Cost(1e-7 * targets * units))
+
+
+def find_contrasts(store: ObjectStore, spec: Pair) -> None:
+    """Store the directions of a contrast by side, their sizes, and how strongly targets react.
+
+    Directions of a side stand in its rows, the largest difference first; rows that are left are zero. `rank` tells the
+    place of each among all.
+    """
+    sample = read_sample(store, spec)
+    fits = sample.fits()
+    contrast = contrast_of(sample, fits, spec.hypothesis)
+    found = find_contrast(contrast, fits, spec.components)
+    sizes = effect_sizes(sample, fits, contrast, found)
+    reaction = slope_test(sample, fits, contrast, found.directions[:1].T, spec.seed)
+    theta_a, theta_b = (read_datamodels(store, fit[0]).weights for fit in (spec.a, spec.b))
+    rows = centered(contrast.rows(fits)[0])
+    versions = sizes.versions.transpose(1, 0, 2)
+    overlap = [shared_extremes(rows[0] @ one, rows[1] @ other, spec.top) for one, other in versions]
+    arrays: dict[str, np.ndarray] = {
+        "similarity": similarity(theta_a, theta_b),
+        "excluded": contrast.weights == 0,
+        "eigenvalues": found.eigenvalues / sizes.unit,
+        "stability": np.abs(sizes.stability),
+        "overlap": np.array(overlap),
+        "weights": contrast.weights,
+        "log_slopes": reaction.log_slopes,
+        **{name: getattr(sizes, name) for name in SIZES},
+    }
+    of_a = sizes.under_a >= sizes.under_b
+    for side, own in zip(SIDES, (np.flatnonzero(of_a), np.flatnonzero(~of_a)), strict=True):
+        directions, projections = np.zeros_like(found.directions), np.zeros_like(found.projections)
+        directions[: len(own)], projections[:, : len(own)] = found.directions[own], found.projections[:, own]
+        rank = np.full(spec.components, -1)
+        rank[: len(own)] = own
+        arrays |= {f"{side}.directions": directions, f"{side}.projections": projections, f"{side}.rank": rank}
+    facts = {
+        "components": spec.components,
+        "unit": sizes.unit,
+        "total": sizes.total,
+        "share": sample.share,
+        "paired": sample.paired,
+        "slopes": {"middle": reaction.middle, "spread": reaction.spread, "p": reaction.p},
+        "models": int(min(len(sample.a), len(sample.b))),
+    }
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_tensors(store, spec.directions.record, TensorObject(plain, {"directions": spec.directions.digest}, facts))
+
+
+def read_sample(store: ObjectStore, pair: Pair) -> Sample:
+    """Return the margins of both algorithms' fitted models; where masks repeat, each is one replicate.
+
+    With equal masks models count whose partner did not diverge either.
+    """
+    matrices = [MarginMatrix.open(store, fit[0].matrix.key) for fit in (pair.a, pair.b)]
+    used = [rows_used(m, fit[0].first, None) for m, fit in zip(matrices, (pair.a, pair.b), strict=True)]
+    masks = [matrix.masks() for matrix in matrices]
+    if masks[0].shape == masks[1].shape and np.array_equal(*masks):
+        used = [np.logical_and(*used)] * 2
+    groups = [replicates_of(m).groups[keep] for m, keep in zip(matrices, used, strict=True)]
+    repeated = any(len(np.unique(group)) < len(group) for group in groups)
+    return sample_of(
+        (masks[0][used[0]], masks[1][used[1]]),
+        (matrices[0].margins()[used[0]], matrices[1].margins()[used[1]]),
+        groups=(groups[0], groups[1]) if repeated else None,
+    )
+
+
+def sizes_in(content: TensorObject) -> EffectSizes:
+    """Return the stored effect sizes of a contrast."""
+    arrays = {name: content.arrays[name] for name in SIZES}
+    facts, none = content.facts, np.zeros((2, 0, 0), np.float32)
+    stability = content.arrays["stability"]
+    return EffectSizes(**arrays, total=facts["total"], unit=facts["unit"], stability=stability, versions=none)
+
+
+def slopes_in(content: TensorObject) -> SlopeTest:
+    """Return the stored test of a contrast's slopes."""
+    told = content.facts["slopes"]
+    return SlopeTest(told["middle"], told["spread"], told["p"], content.arrays["log_slopes"])
+
+
+def ranked(content: TensorObject) -> list[tuple[str, int]]:
+    """Return side and index of each of a contrast's directions, the largest difference first."""
+    places = {
+        int(rank): (side, index) for side in SIDES for index, rank in enumerate(content.arrays[f"{side}.rank"]) if rank >= 0
+    }
+    return [places[rank] for rank in sorted(places)]
+
+
+@dataclass(frozen=True)
+class ContrastNull:
+    """A block of draws of the null of a contrast's direction number `rank`, the ones before it taken out."""
+
+    pair: Pair
+    rank: int
+    block: int
+
+    @property
+    def reference(self) -> Reference:
+        """Where the block stands."""
+        identity = {"version": CONTRAST_VERSION, "contrast": self.pair.contrasted, "rank": self.rank}
+        return refer(FOLDER, "null", identity, record=f"{{key}}/{self.block:05d}.safetensors")
+
+    def step(self, name: str, label: Label) -> Step:
+        """Return the step that draws it."""
+        made = Tensors(self.reference, {"null": self.reference.digest}, (Array("largest", {"draws": BLOCK}),))
+        fit = self.pair.a[0]
+        cost = Cost(1e-6 * BLOCK * fit.targets * fit.units)
+        return Step(name, made, draw_contrasts, self, (self.pair.directions,), label, cost)
+
+
+def draw_contrasts(store: ObjectStore, spec: ContrastNull) -> None:
+    """Store the largest eigenvalues of one block of draws, and of the contrast itself, in units of a squared length."""
+    pair = spec.pair
+    stored = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest})
+    places = ranked(stored)[: spec.rank]
+    sample = read_sample(store, pair)
+    fits = sample.fits()
+    removed = [stored.arrays[f"{side}.directions"][index] for side, index in places]
+    contrast = contrast_of(sample, fits, pair.hypothesis)
+    if removed:
+        contrast = contrast.without(np.stack(removed))
+    value = leading_pair(*centered(contrast.rows(fits)[0]))[0]
+    angles = find_contrast(contrast, fits, 1).angles
+    draws = range(spec.block * BLOCK, (spec.block + 1) * BLOCK)
+    largest = null_sample(sample, contrast, angles).largest(draws, pair.seed) / stored.facts["unit"]
+    facts = {"rank": spec.rank, "block": spec.block, "value": value / stored.facts["unit"]}
+    write_tensors(
+        store, spec.reference.record, TensorObject({"largest": largest}, {"null": spec.reference.digest}, facts)
+    )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Draws of the null of one direction after another, as far as they were made.
+
+    Attributes:
+        values: Largest eigenvalue of the contrast of each rank.
+        draws: Of the null of each rank.
+        complete: Whether no further draw is needed for any.
+        begun: Whether some but not all draws that the next direction needs were made.
+
+    """
+
+    values: tuple[float, ...]
+    draws: tuple[Float[np.ndarray, " draws"], ...]
+    complete: bool
+    begun: bool = False
+
+    def p(self, eigenvalues: Float[np.ndarray, " components"]) -> tuple[np.ndarray, np.ndarray]:
+        """Return p and adjusted p of every direction.
+
+        A direction that was not tested by itself is tested as the largest one of the last null, which holds for any; an
+        adjusted p is at least as large as those before it.
+        """
+        found = np.ones(len(eigenvalues))
+        for rank, value in enumerate(eigenvalues if self.draws else ()):
+            tested = rank < len(self.draws)
+            own = self.draws[rank] if tested else self.draws[-1]
+            found[rank] = sequential_p(self.values[rank] if tested else float(value), own)
+        return found, np.maximum.accumulate(found)
+
+
+def read_null(store: ObjectStore, pair: Pair, draws: int, significance: float) -> Tested:
+    """Return the draws that are in the store, rank by rank, up to the first direction that is not significant."""
+    values, found = [], []
+    for rank in range(pair.components if draws else 0):
+        value, own = 0.0, np.empty(0)
+        for block in range(-(-draws // BLOCK)):
+            reference = ContrastNull(pair, rank, block).reference
+            try:
+                content = read_tensors(store, reference.record, {"null": reference.digest})
+            except FileNotFoundError:
+                return Tested(tuple(values), tuple(found), complete=False, begun=bool(len(own)))
+            value, own = float(content.facts["value"]), np.append(own, content.arrays["largest"])[:draws]
+            if block == 0 and decided(value, own, draws):
+                break
+        values.append(value)
+        found.append(own)
+        if sequential_p(value, own) > significance:
+            break
+    return Tested(tuple(values), tuple(found), complete=True)
+
+
+def null_waves(store: ObjectStore, pair: Pair, draws: int, significance: float) -> Iterator[Wave]:
+    """Yield the draws of the null of one direction after another, until one is not significant.
+
+    For each first one block, then, unless that tells that p is large, the others at once: several workers share them.
+    """
+    blocks = -(-draws // BLOCK)
+    for rank in range(pair.components if draws else 0):
+        title = f"null of direction {rank + 1}"
+        yield Wave(title, (_null_step(pair, rank, 0),))
+        try:
+            tested = read_null(store, pair, draws, significance)
+            if len(tested.draws) == rank and tested.begun:
+                yield Wave(title, tuple(_null_step(pair, rank, block) for block in range(1, blocks)))
+                tested = read_null(store, pair, draws, significance)
+            elif len(tested.draws) > rank and len(tested.draws[rank]) > BLOCK:
+                yield Wave(title, tuple(_null_step(pair, rank, block) for block in range(1, blocks)))
+        except DamagedObject as error:
+            yield Wave(title, (), AWAITS, damage=error)
+            return
+        if len(tested.draws) <= rank:
+            yield Wave(title, (), AWAITS)
+            return
+        if len(tested.draws) == rank + 1 and tested.complete:
+            return
+
+
+AWAITS = "the draws before them are there"
+
+
+def _null_step(pair: Pair, rank: int, block: int) -> Step:
+    label = Label("blocks of the null", "null", ("comparison",))
+    return ContrastNull(pair, rank, block).step(f"null of direction {rank + 1}, block {block}", label)
+
+
+def null_references(store: ObjectStore, pair: Pair, draws: int, significance: float) -> tuple[Reference, ...]:
+    """Return where the draws stand that the tests rest on."""
+    tested = read_null(store, pair, draws, significance)
+    return tuple(
+        ContrastNull(pair, rank, block).reference
+        for rank, own in enumerate(tested.draws)
+        for block in range(-(-len(own) // BLOCK))
+    )
