@@ -38,10 +38,10 @@ WHOLE = "digits_watermark", "digits_null"
 
 
 def whole(name: str) -> Callable[[Checkout, Path], None]:
-    """Return the run of a study with the settings of conf/."""
+    """Return the run of a study with the settings of conf/ and residual analyses, which the files hold."""
 
     def run(checkout: Checkout, folder: Path) -> None:
-        checkout.modeldiff("compare", f"study={name}", f"store.root={folder / name}", *LOCAL)
+        checkout.modeldiff("compare", f"study={name}", "comparison=residual", f"store.root={folder / name}", *LOCAL)
 
     return run
 

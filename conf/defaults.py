@@ -18,6 +18,7 @@ from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study.config import CHOICES, ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
+from modeldiff_core.study.config import ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig, VerdictConfig
 from modeldiff_core.study.counterfactual import CounterfactualConfig
 from modeldiff_core.study.preview import PreviewConfig
 from modeldiff_core.transformations import EffectSettings, SearchSettings
@@ -47,6 +48,7 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "effects": defaults_of(EffectSettings),
         "search": defaults_of(SearchSettings),
         "preview": PreviewConfig().model_dump(mode="json"),
+        "verdict": VerdictConfig().model_dump(mode="json"),
         "counterfactual": CounterfactualConfig().model_dump(mode="json"),
         "ablation": AblationConfig().model_dump(mode="json"),
         "fit": FitConfig().model_dump(mode="json"),

@@ -43,8 +43,8 @@ UNLISTED = re.compile(r"/shards/|/targets-|/report/|^grams/")
 
 
 def composed(name: str) -> dict[str, Any]:
-    """Return all settings of the study of that name in conf/, as plain values."""
-    return request([f"study={name}"]).study.model_dump(mode="json")
+    """Return all settings of the study of that name in conf/ with residual analyses, as plain values."""
+    return request([f"study={name}", "comparison=residual"]).study.model_dump(mode="json")
 
 
 def static_keys(golden: Golden) -> list[str]:

@@ -50,7 +50,7 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
         print(line)
     for words, url in result["links"].items():
         print(f"{words}: {url}")
-    return 0
+    return int(result.get("exit_code", 0))
 
 
 def plan(overrides: Sequence[str], kind: str = "") -> int:
@@ -105,6 +105,8 @@ def status(overrides: Sequence[str], kind: str = "") -> int:
     """Say what the store holds, from one listing of each folder that the study uses."""
     _, experiment, store = so_far(overrides, kind)
     print(headline(experiment, store))
+    for line in experiment.remarks():
+        print(line)
     found = survey(experiment, store)
     for group, known in found.groups().items():
         done = sum(one.state != "missing" for one in known)

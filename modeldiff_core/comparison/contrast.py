@@ -7,12 +7,13 @@ the same training examples, up to how strongly the margin reacts. Seed noise, su
 **Contrast.** Margins are standardized for each target and algorithm. From each half h of the models, with datamodels
 θ̂⁽ʰ⁾ (comparison.split_ridge) and a slope of its own c_t = tan φ_t (comparison.slopes),
 
-    R_t⁽ʰ⁾ = w_t·(cos φ_t⁽ʰ⁾·θ̂_A,t⁽ʰ⁾ − sin φ_t⁽ʰ⁾·θ̂_B,t⁽ʰ⁾),    centered over targets,
+    R_t⁽ʰ⁾ = cos φ_t⁽ʰ⁾·θ̂_A,t⁽ʰ⁾ − sin φ_t⁽ʰ⁾·θ̂_B,t⁽ʰ⁾,    centered over targets.
 
-w_t = 1/sd of cos φ_t·y_A,t − sin φ_t·y_B,t with the slope of all models, which under the hypothesis is the
-noise's. Directions are leading eigenvectors of S = (R⁽⁰⁾ᵀR⁽¹⁾ + R⁽¹⁾ᵀR⁽⁰⁾)/2. Its halves share no model, so an
-eigenvalue holds no noise in expectation; slopes are of one half each for the same reason: the square of a
-common slope's error would stay in S.
+Directions are leading eigenvectors of S = (R⁽⁰⁾ᵀR⁽¹⁾ + R⁽¹⁾ᵀR⁽⁰⁾)/2. Its halves share no model, so an eigenvalue
+holds no noise in expectation; slopes are of one half each for the same reason: the square of a common slope's
+error would stay in S. In units of their margins' deviations targets count alike. (Weights of 1/sd of
+cos φ_t·y_A,t − sin φ_t·y_B,t hide real differences: where A and B share seeds that is small for targets on which
+nothing happens, and large for those that the difference moves.)
 
 A difference along v bends its targets' slopes towards itself, and the rest of the datamodel then appears as a
 difference too. So slopes are estimated again in the complement of the leading direction, REFINED times.
@@ -38,6 +39,8 @@ SMALL = 300
 """Up to this many training examples the leading eigenvector is taken of the matrix itself."""
 LANCZOS, CLOSE = 60, 1e-3
 """Most steps of Lanczos for one eigenvector, and what may be left of it, relative to its eigenvalue."""
+EXACT = 1e-5
+"""Deviation, of margins with a deviation of 1, below which two of them are one."""
 LEAST_MODELS = 16
 Rows = Float[np.ndarray, "targets train"]
 Noise = Callable[[int, Float[np.ndarray, "train directions"] | None], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -221,7 +224,7 @@ class Contrast:
     """How the rows of a contrast are made.
 
     Attributes:
-        weights: w_t of each target; 0 for targets that are left out.
+        weights: Of each target, by which rows are multiplied; 0 for targets that are left out.
         fixed: φ_t for the hypothesis 'identical'; None where slopes are estimated.
         removed: Orthonormal directions in whose complement differences are sought [train, directions].
     """
@@ -267,23 +270,19 @@ def centered(rows: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
 
 
 def contrast_of(sample: Sample, fits: Fits, hypothesis: Hypothesis = "reliance") -> Contrast:
-    """Return the contrast of a sample: weights from the noise of its slopes on all models."""
+    """Return the contrast of a sample; targets on which A and B move together exactly are left out."""
     if hypothesis == "identical":
         # In units of A's and B's deviations, margins are equal where tan φ = unit_B / unit_A.
         fixed = np.arctan2(sample.units[1], sample.units[0])
-        return Contrast(noise_weights(sample, fixed), fixed)
-    return Contrast(noise_weights(sample, slope_angles(*fits.pooled())))
+        return Contrast(_counted(sample, fixed), fixed)
+    return Contrast(_counted(sample, slope_angles(*fits.pooled())))
 
 
-def noise_weights(sample: Sample, angles: Float[np.ndarray, " targets"]) -> Float[np.ndarray, " targets"]:
-    """Return w_t = 1/sd(cos φ_t·y_A,t − sin φ_t·y_B,t); 0 for targets where that does not vary."""
-    c, s = np.cos(angles), np.sin(angles)
-    if sample.paired:
-        spread = (c.astype(np.float32) * sample.a - s.astype(np.float32) * sample.b).std(0)
-    else:
-        spread = np.sqrt(c**2 * np.square(sample.a).mean(0) + s**2 * np.square(sample.b).mean(0))
-    kept = sample.kept & (spread > 1e-5)
-    return np.asarray(np.divide(1.0, spread, out=np.zeros_like(spread, dtype=np.float64), where=kept))
+def _counted(sample: Sample, angles: Float[np.ndarray, " targets"]) -> Float[np.ndarray, " targets"]:
+    """Return 1 for targets where cos φ_t·y_A,t − sin φ_t·y_B,t varies over models, else 0."""
+    c, s = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    varies = (c * sample.a - s * sample.b).std(0) > EXACT if sample.paired else True
+    return np.asarray(sample.kept & varies, np.float64)
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,14 @@ class Experiment(Summarized):
         """Return what the store says of more models, a sentence each."""
         return []
 
+    def remarks(self) -> list[str]:
+        """Return which of its settings mean something else than those of new studies, a sentence each."""
+        return []
+
+    def exit_code(self, store: ObjectStore) -> int:
+        """Return what the command ends with once it is complete: 0, or 3 where what was found is to fail it."""
+        return 0
+
     @abstractmethod
     def redraw(self, store: ObjectStore) -> None:
         """Write the summary and the report again from the stored results."""

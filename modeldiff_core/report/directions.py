@@ -47,6 +47,7 @@ class DirectionView:
     in_sample_a: str
     in_sample_b: str
     difference: str
+    share: str
     bar_a: str
     bar_b: str
     null_p: str
@@ -93,11 +94,12 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         name=direction_name(direction.side, direction.index),
         side=direction.side,
         significant=direction.significant,
-        variance_a=variance(own),
-        variance_b=variance(other),
+        variance_a=_spanned(direction, "a") or variance(own),
+        variance_b=_spanned(direction, "b") or variance(other),
         in_sample_a=variance(direction.in_sample_a),
         in_sample_b=variance(direction.in_sample_b),
-        difference=number(more - less, 4, signed=True),
+        difference=_spanned(direction, "difference") or number(more - less, 4, signed=True),
+        share=_spanned(direction, "share"),
         bar_a=_bar(own, widest),
         bar_b=_bar(other, widest),
         null_p=probability(direction.null_p) if facts.calibrated else ABSENT,
@@ -113,6 +115,16 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
         train=_ends(direction, facts, "train") if shown else [],
         shown=shown,
     )
+
+
+def _spanned(direction: DirectionFacts, name: str) -> str:
+    """Return a number with its interval, a share in per cent; '' where there are no intervals."""
+    if name not in direction.intervals:
+        return ""
+    scale, places = (100, 0) if name == "share" else (1, 4)
+    value, low, high = (number(one, places, scale=scale) for one in direction.intervals[name])
+    unit = "\u00a0%" if name == "share" and value != ABSENT else ""
+    return value if ABSENT in (low, high) else f"{value}{unit} [{low}, {high}]"
 
 
 def _bar(value: float, widest: float) -> str:

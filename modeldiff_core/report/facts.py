@@ -89,6 +89,9 @@ class DirectionFacts:
     that is not significant would stand out in 80 % of repetitions, None where that cannot be told. carried_targets,
     carried_train: how many examples carry it (participation numbers). copies: sentences about the furthest training
     examples that are copies of test images.
+    that just misses would stand out.
+    intervals: of a contrast, value and ends of the variance under A ("a"), under B ("b"), of the difference, and of the
+    share of all that differs; NaN where a number cannot be told.
     """
 
     side: Side
@@ -109,6 +112,7 @@ class DirectionFacts:
     carried_targets: float = math.nan
     carried_train: float = math.nan
     copies: tuple[str, ...] = ()
+    intervals: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -243,6 +247,28 @@ class LearningFacts:
 
 
 @dataclass(frozen=True)
+class ContrastFacts:
+    """A contrast as a whole.
+
+    Attributes:
+        hypothesis: 'reliance' or 'identical'.
+        middle: c_t in the mean over targets.
+        spread: Deviation of log c_t over targets beyond noise.
+        p: Of the spread.
+        log_slopes: log c_t from each half of the models; NaN where it cannot be told.
+        draws: Draws of the null that were made, over all directions that were tested.
+
+    """
+
+    hypothesis: str
+    middle: float
+    spread: float
+    p: float
+    log_slopes: Float[np.ndarray, "2 targets"]
+    draws: int
+
+
+@dataclass(frozen=True)
 class ReportFacts:
     """A whole comparison.
 
@@ -277,6 +303,7 @@ class ReportFacts:
     inventory: Inventory | None = None
     plain: PlainFacts | None = None
     spread: SpreadFacts | None = None
+    contrast: ContrastFacts | None = None
 
     @property
     def tested(self) -> bool:

@@ -93,7 +93,7 @@ def noise_floor(facts: ReportFacts) -> float:
 
 def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Plot:
     """Variance of each direction under B against under A, cross-fitted and in-sample, around the line of equality."""
-    floor = noise_floor(facts)
+    floor = math.nan if facts.contrast else noise_floor(facts)
     values = [v for d in facts.directions for v in (d.variance_a, d.variance_b, d.in_sample_a, d.in_sample_b)]
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     top = max(max(finite), 1e-6) * 1.12
@@ -153,7 +153,11 @@ def _marker(direction: DirectionFacts) -> str:
 def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
     colour, shown = _colour(direction, theme), direction.significant
     x, y = direction.variance_a, direction.variance_b
-    if shown:
+    if direction.intervals:
+        (_, *of_a), (_, *of_b) = (direction.intervals[which] for which in ("a", "b"))
+        for across, up in ((of_a, (y, y)), ((x, x), of_b)):
+            axes.plot(across, up, color=colour, alpha=0.6, lw=1.1, zorder=2)
+    elif shown:
         axes.plot([direction.in_sample_a, x], [direction.in_sample_b, y], color=colour, alpha=0.25, lw=0.7, zorder=2)
     axes.plot(
         direction.in_sample_a,
@@ -209,6 +213,8 @@ def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
     if any(not one.significant for one in facts.directions):
         grey = "not significant" if facts.calibrated else "not tested"
         keys += [key(f"{side_name(side)}, {grey}", marker, theme.faint, 5.5, theme.faint) for side, marker, _ in sides]
+    if facts.contrast:
+        return keys
     keys.append(key("in-sample", "o", theme.muted, 4.5, "none"))
     if facts.calibrated:
         keys.append(Patch(color=theme.ink, alpha=0.1, linewidth=0, label="noise floor"))

@@ -23,6 +23,7 @@ from modeldiff_core.report.methods import steps
 from modeldiff_core.report.plain import plain_view
 from modeldiff_core.report.settings import asked, confidence, measures, settings
 from modeldiff_core.report.spread import spread_view
+from modeldiff_core.report.slopes import slope_plot, slope_words
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import SIDES, flat, number, variance
@@ -45,7 +46,10 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
     effects, found = effect_views(facts.effects), effect_views(facts.found)
     learning = learning_plot(facts.learning) if facts.learning else None
+    slopes = slope_plot(facts.contrast) if facts.contrast else None
     plots = {"variance": wide} if wide else {}
+    if slopes:
+        plots["reaction"] = slopes
     if learning:
         plots["learning-curve"] = learning
     for stem, drawn in (plots | {view.stem: view.plot for view in (*effects, *found) if view.plot}).items():
@@ -108,6 +112,8 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),
+        slopes=slopes,
+        slopes_said=slope_words(facts.contrast) if facts.contrast else "",
         learning=learning,
         learned=learned(facts),
     )

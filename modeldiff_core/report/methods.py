@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.report.facts import ReportFacts
+from modeldiff_core.report.contrast_methods import (
+    CONTRAST_SIZES,
+    contrast_directions,
+    contrast_significance,
+    hypothesis_words,
+)
 from modeldiff_core.report.settings import confidence, fraction, part
 from modeldiff_core.report.words import number, percent
 from modeldiff_core.subpopulations.shared import DRAWS, FIRST_DRAWS
@@ -36,6 +42,16 @@ def steps(facts: ReportFacts) -> tuple[Step, ...]:
             Step("Attributions", _attributions(facts)),
             Step("Directions", _directions({**comparison, "method": "pca"}, "the attributions")),
             Step("Significance", UNTESTED),
+            *last,
+        )
+    if facts.contrast is not None:
+        return (
+            Step("Subset models", _subset_models(facts)),
+            Step("Datamodels", _datamodels(facts)),
+            Step("Hypothesis", hypothesis_words(facts.contrast)),
+            Step("Directions", contrast_directions(comparison)),
+            Step("Sizes", CONTRAST_SIZES),
+            Step("Significance", contrast_significance(comparison, facts.contrast)),
             *last,
         )
     exchanged = facts.origin == "margins" or not subsets.get("paired", True)

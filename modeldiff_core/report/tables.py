@@ -67,6 +67,11 @@ def _direction(one: DirectionFacts) -> dict[str, object]:
         "models_needed": one.models_needed,
         "carried_by_targets": one.carried_targets,
         "carried_by_train": one.carried_train,
+        **{
+            f"{name}{suffix}": value
+            for name, values in one.intervals.items()
+            for suffix, value in zip(("", "_low", "_high"), values, strict=True)
+        },
     }
 
 

@@ -171,7 +171,7 @@ class ComparisonConfig(Settings):
     'crossfit': eigenvectors of the cross-covariance of the residuals of two disjoint halves of the models, in which
     estimation noise cancels. A study that names none has 'pca', as before there was a contrast; the configurations that
     ship ask for the contrast.
-    hypothesis: what is tested. 'reliance': for every target E[θ_B,t] = c_t·E[θ_A,t] with a c_t > 0 of its own; 'identical': c_t =
+    hypothesis: what is tested. 'reliance': for every target E[θ_A,t] = c_t·E[θ_B,t] with a c_t > 0 of its own; 'identical': c_t =
     1. A contrast tests either, residuals the second; without one a contrast tests reliance.
     normalize: rows to unit length first, as published; without it, as in the public package, test images count by how
     strongly they depend on the training images, which finds more (docs/calibration.md).
@@ -210,9 +210,9 @@ class ComparisonConfig(Settings):
         return self
 
     @model_serializer(mode="wrap")
-    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _as_before(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Leave out what residual analyses have no use for: such a study is written as before there was a contrast."""
-        content: dict[str, Any] = handler(self)
+        content = handler(self)
         return content if self.method == "contrast" else {k: v for k, v in content.items() if k not in OF_CONTRASTS}
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from modeldiff_core.comparison.contrast import LEAST_MODELS
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins import OUTPUTS
@@ -99,6 +100,11 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     _check_algorithms(data, trainings, (sampler.size, len(data.train)))
     check_estimators(study.regression, trainings, len(data.train))
     settings = study.comparison
+    if settings.method == "contrast":
+        return [*warnings, *_check_contrast(study), *_same(study, trainings)]
+    if study.verdict.margin or study.verdict.fail_on:
+        hint = "A verdict rests on a contrast: comparison.method=contrast"
+        raise ConfigError("verdict", "no margin and nothing to fail on, where residuals are compared", settings.method, hint)
     tests = 2 * settings.components
     least = tests / (tests * settings.permutations + 1)
     if settings.permutations and least > settings.significance:
@@ -106,13 +112,32 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
             f"comparison.permutations ({settings.permutations}): no direction can be significant, since the smallest p "
             f"adjusted over {tests} directions is {least:.2g}"
         )
+    return [*warnings, *_same(study, trainings)]
+
+
+def _same(study: StudyConfig, trainings: tuple[Training, Training]) -> list[str]:
+    """Return a warning about algorithms that are the same but for their names."""
     a, b = trainings
-    if a.identity["algorithm"] == b.identity["algorithm"]:
-        warnings.append(
-            f"algorithm_a ({study.algorithm_a.name}) and algorithm_b ({study.algorithm_b.name}) are the same algorithm "
-            "with the same seed under two names: every difference will be zero"
-        )
-    return warnings
+    if a.identity["algorithm"] != b.identity["algorithm"]:
+        return []
+    return [
+        f"algorithm_a ({study.algorithm_a.name}) and algorithm_b ({study.algorithm_b.name}) are the same algorithm "
+        "with the same seed under two names: every difference will be zero"
+    ]
+
+
+def _check_contrast(study: StudyConfig) -> list[str]:
+    """Return warnings about a contrast; raises ConfigError for too few models."""
+    fitted = (study.subsets.models - study.subsets.evaluation_models) // study.subsets.seeds
+    if fitted < LEAST_MODELS:
+        most = f"at least {LEAST_MODELS} masks more than those of the evaluation models"
+        raise ConfigError("subsets.models", most, study.subsets.models)
+    draws, significance = study.comparison.draws, study.comparison.significance
+    if draws and 1 / (draws + 1) > significance:
+        return [
+            f"comparison.draws ({draws}): no direction can be significant, since the smallest p is {1 / (draws + 1):.2g}"
+        ]
+    return []
 
 
 def _check_sizes(study: StudyConfig, data: Dataset) -> None:

@@ -21,8 +21,11 @@ from modeldiff_core.experiments.reported import Content
 from modeldiff_core.plan import Wave
 from modeldiff_core.report import render
 from modeldiff_core.report.recheck import check_table
-from modeldiff_core.store import ObjectStore
+from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import StudyConfig, load_dataset
+
+FAILED_BY_VERDICT = 3
+"""Exit code of a comparison whose verdict is one of verdict.fail_on."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,22 @@ class Compare(TwoSides):
 
     def advice(self, store: ObjectStore) -> list[str]:
         return learned(self.now(store).comparison, store)
+
+    def remarks(self) -> list[str]:
+        if self.comparison.contrasted:
+            return []
+        method = self.study.comparison.method
+        return [
+            f"This study compares residuals (comparison.method={method}, hypothesis=identical); new studies test with a "
+            "contrast whether both algorithms rely on the same training examples (method=contrast, hypothesis=reliance)."
+        ]
+
+    def exit_code(self, store: ObjectStore) -> int:
+        fail_on = self.study.verdict.fail_on
+        if not fail_on:
+            return 0
+        answer = read_record(store, self.now(store).summary.record)["verdict"]["answer"]
+        return FAILED_BY_VERDICT if answer in fail_on else 0
 
     def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
         comparison, findings = self.comparison, read_findings(store, self.comparison)

@@ -16,6 +16,7 @@ from modeldiff_core.experiments.compare.findings import EstimatorScores, Finding
 from modeldiff_core.identity import plain
 from modeldiff_core.report.facts import (
     AlgorithmFacts,
+    ContrastFacts,
     CurveFacts,
     DirectionFacts,
     EffectFacts,
@@ -97,6 +98,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         plain=plain_facts(findings.plain),
         spread=_spread(summary["spread"], findings.spread),
         estimators=_estimators(comparison, findings),
+        contrast=contrast_facts(study.comparison.hypothesis, findings),
         found=tuple(
             _effect(
                 comparison,
@@ -191,9 +193,34 @@ def direction_facts(
             carried_targets=entry["carried_by"]["targets"],
             carried_train=entry["carried_by"]["train"],
             copies=copied(entry),
+            intervals=_intervals(entry),
         )
         for entry in entries
     )
+
+
+def _intervals(entry: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """Return value and ends of what a contrast's direction has an interval of; nothing of residual analyses."""
+    if "difference" not in entry:
+        return {}
+    under = {
+        which: (entry["explained_variance"][which], *map(_measured, entry["explained_variance_ci"][which]))
+        for which in ("a", "b")
+    }
+    named = {name: entry[name] or {} for name in ("difference", "share")}
+    return under | {
+        name: (_measured(one.get("value")), _measured(one.get("low")), _measured(one.get("high")))
+        for name, one in named.items()
+    }
+
+
+def contrast_facts(hypothesis: str | None, findings: Findings) -> ContrastFacts | None:
+    """Return what the report shows of a contrast as a whole; None for residual analyses."""
+    found = findings.contrast
+    if found is None:
+        return None
+    slopes, draws = found.slopes, sum(map(len, found.tested.draws))
+    return ContrastFacts(str(hypothesis), slopes.middle, slopes.spread, slopes.p, slopes.log_slopes, draws)
 
 
 def _measured(value: float | None) -> float:
