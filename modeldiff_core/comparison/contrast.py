@@ -33,7 +33,7 @@ from modeldiff_core.comparison.split_ridge import SplitRidge, explained_share, s
 from modeldiff_core.errors import ConfigError
 
 Hypothesis = Literal["reliance", "identical"]
-REFINED = 2
+REFINED = 1
 """Times that slopes are estimated again outside the leading direction."""
 SMALL = 300
 """Up to this many training examples the leading eigenvector is taken of the matrix itself."""

@@ -1,4 +1,4 @@
-"""Directions that are one difference: of one side, with the same images, examples or transformation behind them."""
+"""Directions that are one difference: moved by one transformation, or of one side and with the same examples."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,15 @@ class Traits:
     moved_by: frozenset[Hashable] = frozenset()
 
     def alike(self, other: "Traits") -> bool:
-        """Return whether both are of one side and share a transformation, or half of their images or examples."""
-        return self.side == other.side and (
-            bool(self.moved_by & other.moved_by)
-            or common(self.targets, other.targets) >= SHARED
-            or common(self.train, other.train) >= SHARED
-        )
+        """Return whether a transformation moves both, or both are of one side and share half of images or examples.
+
+        What one transformation explains is one difference on either side: an algorithm that uses a cue relies less on
+        what the other uses in its place.
+        """
+        if self.moved_by & other.moved_by:
+            return True
+        near = max(common(self.targets, other.targets), common(self.train, other.train))
+        return self.side == other.side and near >= SHARED
 
 
 def common(one: frozenset[int], other: frozenset[int]) -> float:

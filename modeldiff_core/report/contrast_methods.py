@@ -52,11 +52,15 @@ def contrast_significance(comparison: Mapping[str, object], facts: ContrastFacts
     if not facts.draws:
         return "Directions were not set against chance."
     level = comparison.get("significance")
-    least = f" It is significant if p is at most {number(level)}." if isinstance(level, float) else ""
+    tested = (
+        " A significant direction is taken out and the next one tested in the same way, until one is not significant."
+        if comparison.get("one_by_one")
+        else ""
+    )
+    least = f" A direction is significant if p is at most {number(level)}." if isinstance(level, float) else ""
     return (
-        "For the null, what A’s margins differ from B’s at the slopes of all models was put to other models’ masks at random, within "
-        "each half, all test images together, and the largest eigenvalue taken as before. p of the largest difference is the "
-        "share of draws that reach it; draws end early where p is clearly large. A significant direction is taken out "
-        "and the next one tested in the same way, until one is not significant: adjusted p is the largest so far. "
+        "For the null, what A’s margins differ from B’s at the slopes of all models was put to other models’ masks at random, "
+        "within each half, all test images together, and the largest eigenvalue taken as before. p of a direction is the "
+        f"share of draws that reach its own; draws end early where p is clearly large.{tested} "
         f"{facts.draws:,} draws were made in all.{least}"
     )

@@ -18,6 +18,7 @@ from modeldiff_core.stages.directions import CONTRAST_VERSION, FOLDER, SIDES, Pa
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.stages.regression import replicates_of, rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_tensors
+from modeldiff_core.study.config import ComparisonConfig
 
 BLOCK = 10
 """Draws in one object of a contrast's null."""
@@ -170,7 +171,7 @@ def draw_contrasts(store: ObjectStore, spec: ContrastNull) -> None:
 
 @dataclass(frozen=True)
 class Tested:
-    """Draws of the null of one direction after another, as far as they were made.
+    """Draws of the null of the largest direction, and of those after it, as far as they were made.
 
     Attributes:
         values: Largest eigenvalue of the contrast of each rank.
@@ -199,12 +200,42 @@ class Tested:
         return found, np.maximum.accumulate(found)
 
 
-def read_null(store: ObjectStore, pair: Pair, draws: int, significance: float) -> Tested:
+@dataclass(frozen=True)
+class NullSettings:
+    """How far the null of a contrast is drawn.
+
+    Attributes:
+        draws: Most draws for a direction.
+        significance: Largest p of a direction that counts.
+        one_by_one: Whether each direction after a significant one has draws of its own.
+
+    """
+
+    draws: int
+    significance: float
+    one_by_one: bool
+
+    @classmethod
+    def of(cls, settings: ComparisonConfig) -> "NullSettings":
+        """Return those of a study."""
+        return cls(settings.draws, settings.significance, settings.one_by_one)
+
+    def ranks(self, pair: Pair) -> range:
+        """Return the directions that may have draws of their own."""
+        return range((pair.components if self.one_by_one else 1) if self.draws else 0)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all draws of a direction."""
+        return -(-self.draws // BLOCK)
+
+
+def read_null(store: ObjectStore, pair: Pair, settings: NullSettings) -> Tested:
     """Return the draws that are in the store, rank by rank, up to the first direction that is not significant."""
-    values, found = [], []
-    for rank in range(pair.components if draws else 0):
+    draws, values, found = settings.draws, [], []
+    for rank in settings.ranks(pair):
         value, own = 0.0, np.empty(0)
-        for block in range(-(-draws // BLOCK)):
+        for block in range(settings.blocks):
             reference = ContrastNull(pair, rank, block).reference
             try:
                 content = read_tensors(store, reference.record, {"null": reference.digest})
@@ -215,25 +246,25 @@ def read_null(store: ObjectStore, pair: Pair, draws: int, significance: float) -
                 break
         values.append(value)
         found.append(own)
-        if sequential_p(value, own) > significance:
+        if sequential_p(value, own) > settings.significance:
             break
     return Tested(tuple(values), tuple(found), complete=True)
 
 
-def null_waves(store: ObjectStore, pair: Pair, draws: int, significance: float) -> Iterator[Wave]:
-    """Yield the draws of the null of one direction after another, until one is not significant.
+def null_waves(store: ObjectStore, pair: Pair, settings: NullSettings) -> Iterator[Wave]:
+    """Yield the draws of the null of the largest direction, and of one after another if they have draws of their own.
 
     For each first one block, then, unless that tells that p is large, the others at once: several workers share them.
     """
-    blocks = -(-draws // BLOCK)
-    for rank in range(pair.components if draws else 0):
+    blocks = settings.blocks
+    for rank in settings.ranks(pair):
         title = f"null of direction {rank + 1}"
         yield Wave(title, (_null_step(pair, rank, 0),))
         try:
-            tested = read_null(store, pair, draws, significance)
+            tested = read_null(store, pair, settings)
             if len(tested.draws) == rank and tested.begun:
                 yield Wave(title, tuple(_null_step(pair, rank, block) for block in range(1, blocks)))
-                tested = read_null(store, pair, draws, significance)
+                tested = read_null(store, pair, settings)
             elif len(tested.draws) > rank and len(tested.draws[rank]) > BLOCK:
                 yield Wave(title, tuple(_null_step(pair, rank, block) for block in range(1, blocks)))
         except DamagedObject as error:
@@ -254,9 +285,9 @@ def _null_step(pair: Pair, rank: int, block: int) -> Step:
     return ContrastNull(pair, rank, block).step(f"null of direction {rank + 1}, block {block}", label)
 
 
-def null_references(store: ObjectStore, pair: Pair, draws: int, significance: float) -> tuple[Reference, ...]:
+def null_references(store: ObjectStore, pair: Pair, settings: NullSettings) -> tuple[Reference, ...]:
     """Return where the draws stand that the tests rest on."""
-    tested = read_null(store, pair, draws, significance)
+    tested = read_null(store, pair, settings)
     return tuple(
         ContrastNull(pair, rank, block).reference
         for rank, own in enumerate(tested.draws)

@@ -177,13 +177,16 @@ class ComparisonConfig(Settings):
     strongly they depend on the training images, which finds more (docs/calibration.md).
     null_from: 'exchange' of A's and B's margins, or disjoint 'parts' of A's models and of B's, which is stricter.
     permutations: random exchanges, or partings, behind the p-values; 0 leaves every direction untested (p = 1).
-    draws: most draws of a contrast's null for each direction that is tested; they end early where p is clearly large.
+    draws: most draws of a contrast's null; they end early where p is clearly large.
+    one_by_one: take a significant direction of a contrast out before the next is tested, against draws of its own. Finds weaker
+    directions, and the lesser parts of one difference; without it all are tested against the draws of the largest.
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
     method: Literal["contrast", "pca", "crossfit"] = "pca"
     hypothesis: Literal["reliance", "identical"] | None = None
     draws: Annotated[int, Field(ge=0)] = 99
+    one_by_one: bool = False
     normalize: bool = False
     components: Annotated[int, Field(ge=1)] = 8
     null_from: Literal["exchange", "parts"] = "exchange"
@@ -216,7 +219,7 @@ class ComparisonConfig(Settings):
         return content if self.method == "contrast" else {k: v for k, v in content.items() if k not in OF_CONTRASTS}
 
 
-OF_CONTRASTS = "hypothesis", "draws"
+OF_CONTRASTS = "hypothesis", "draws", "one_by_one"
 """Settings that only a contrast has."""
 
 

@@ -10,7 +10,7 @@ from modeldiff_core.datamodels import FromMasks
 from modeldiff_core.experiments.experiment import Summarized
 from modeldiff_core.experiments.reported import Reported
 from modeldiff_core.plan import Label, Reference, Step, Wave
-from modeldiff_core.stages.contrast import contrast_step, null_references, null_waves
+from modeldiff_core.stages.contrast import NullSettings, contrast_step, null_references, null_waves
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, NullBlock, Pair
 from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.stages.regression import Checkpoints, Regression
@@ -157,15 +157,12 @@ class Compared(Summarized):
     def null_waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield the draws of the null that depend on stored results: those of a contrast."""
         if self.contrasted:
-            settings = self.study.comparison
-            yield from null_waves(store, self.pair, settings.draws, settings.significance)
+            yield from null_waves(store, self.pair, NullSettings.of(self.study.comparison))
 
     def null_references(self, store: ObjectStore) -> tuple[Reference, ...]:
         """Return where the draws of the null stand that depend on stored results."""
-        settings = self.study.comparison
-        return (
-            null_references(store, self.pair, settings.draws, settings.significance) if self.contrasted else ()
-        )
+        settings = NullSettings.of(self.study.comparison)
+        return null_references(store, self.pair, settings) if self.contrasted else ()
 
 
 class TwoSides(Reported):

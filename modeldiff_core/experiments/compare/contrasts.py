@@ -12,7 +12,7 @@ from modeldiff_core.comparison.grouping import Traits, grouped
 from modeldiff_core.comparison.slope_test import SlopeTest
 from modeldiff_core.comparison.verdict import Verdict, models_needed, verdict
 from modeldiff_core.experiments.compare.compared import Compared
-from modeldiff_core.stages.contrast import Tested, ranked, read_null, sizes_in, slopes_in
+from modeldiff_core.stages.contrast import NullSettings, Tested, ranked, read_null, sizes_in, slopes_in
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors
 from modeldiff_core.study.config import ComparisonConfig
 
@@ -47,9 +47,9 @@ class ContrastFindings:
 
 def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
     """Return the contrast of a comparison; raises FileNotFoundError as long as its tests ask for more draws."""
-    found, settings = comparison.directions, comparison.study.comparison
+    found, settings = comparison.directions, NullSettings.of(comparison.study.comparison)
     content = read_tensors(store, found.record, {"directions": found.digest})
-    tested = read_null(store, comparison.pair, settings.draws, settings.significance)
+    tested = read_null(store, comparison.pair, settings)
     if not tested.complete:
         raise FileNotFoundError(f"{store.url(found.record)}: draws of its null are missing")
     return ContrastFindings(content, sizes_in(content), slopes_in(content), tested)

@@ -149,4 +149,5 @@ def test_directions_that_share_images_examples_or_a_transformation_are_one_diffe
     assert grouped([first, traits("b-a", range(10), range(20))]) == [[0], [1]]
     chain = traits("a-b", range(90, 95), range(200, 210), "patch")
     assert grouped([first, other, chain, traits("a-b", range(5), range(60, 70), "patch")]) == [[0, 1, 2, 3]]
+    assert grouped([chain, traits("b-a", range(300, 310), range(9, 12), "patch")]) == [[0, 1]]
     assert common(frozenset(), frozenset({1})) == 0

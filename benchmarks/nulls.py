@@ -1,0 +1,285 @@
+"""Run null studies and planted ones through the contrast: how often it says "different", row by row.
+
+    python -m benchmarks.nulls [--rows ROW ...] [--studies 300] [--out FILE] [--seconds S] [--table]
+
+The rules, fixed before any run: a *false alarm* is a null study in which the largest direction has p ≤ 0.05. A row of 300
+studies passes with at most 23 alarms (a test of exactly 5 % fails that with probability .02), all null rows together with
+at most 6 %. A row of fewer studies is reported with the probability of as many alarms, or more, at exactly 5 %. A plant is
+*found* if the largest direction has p ≤ 0.05 and a |cosine| of at least 0.5 with the planted one. The direction's variance
+under the contrast and all that differs are *covered* if their 95 % intervals hold what margins without noise give at the
+same directions and slopes.
+
+Studies are simulated: SIZE examples, targets and models, halves of the examples as masks, datamodels of class structure,
+four shared factors and entries of their own, strengths that vary between targets, margins of which masks explain 40 %. 99
+draws of the null. Seeds: (row, study number), not looked at before. One JSON line per finished study is appended to --out; studies
+in that file are not computed again, so a run that was stopped goes on where it was. --seconds: end after so many seconds of
+processor time.
+
+Rows that train models, 2,000 targets, unequal numbers of models by adoption, and the planted battery are not here yet.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+from threadpoolctl import threadpool_limits
+
+from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, contrast_of, find_contrast, sample_of
+from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from modeldiff_core.comparison.effect_sizes import EffectSizes, effect_sizes
+from modeldiff_core.comparison.slopes import slope_angles
+
+LEVEL, DRAWS, BLOCK = 0.05, 99, 10
+SIZE = 150, 100, 800
+"""Training examples, targets, models."""
+EXPLAINED = 0.4
+STRICT = 23
+"""Most alarms of a row of 300."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """How A's and B's margins of a study are made.
+
+    Attributes:
+        noise: Deviation of B's noise in units of A's.
+        means: Models a mask whose mean A's margin is, and B's; they have the same expectation.
+        scale: Factor of all of B's margins.
+        spread: Deviation of log c_t over targets.
+        shared: Part of the noise variance that A and B have in common.
+        saturated: Deviations of A's margins at which they saturate; 0 for never.
+        paired: Whether B has A's masks.
+        models: B's models, of A's.
+        targets: Targets, if not SIZE's.
+        plant: Strength of a planted direction, in units of the rms length of a datamodel spread over all targets.
+        side: Who has it.
+
+    """
+
+    noise: float = 1.0
+    means: tuple[int, int] = (1, 1)
+    scale: float = 1.0
+    spread: float = 0.0
+    shared: float = 0.0
+    saturated: float = 0.0
+    paired: bool = True
+    models: float = 1.0
+    targets: int = SIZE[1]
+    plant: float = 0.0
+    side: str = "a"
+
+
+ROWS = {
+    "identical": Row(),
+    "identical, half of the noise shared": Row(shared=0.5),
+    "noise x 1.5": Row(noise=1.5),
+    "noise x 2": Row(noise=2.0),
+    "mean of 4 against 1": Row(means=(4, 1)),
+    "mean of 9 against 4": Row(means=(9, 4)),
+    "margins x 1.5": Row(scale=1.5),
+    "margins x 2": Row(scale=2.0),
+    "tempered, own c": Row(spread=0.3),
+    "tempered, own c, noise x 2": Row(spread=0.3, noise=2.0),
+    "A saturated": Row(saturated=2.0),
+    "masks of their own": Row(paired=False),
+    "masks of their own, half as many models of B": Row(paired=False, models=0.5),
+    "50 targets": Row(targets=50),
+    "planted in A, 0.15": Row(plant=0.15),
+    "planted in B, 0.15": Row(plant=0.15, side="b"),
+    "planted in A, 0.3, noise x 1.5": Row(plant=0.3, noise=1.5),
+    "planted in B, 0.3, noise x 1.5": Row(plant=0.3, noise=1.5, side="b"),
+}
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A study: masks, margins, margins without noise, and the planted direction."""
+
+    masks: tuple[np.ndarray, np.ndarray]
+    margins: tuple[np.ndarray, np.ndarray]
+    expected: tuple[np.ndarray, np.ndarray]
+    direction: np.ndarray
+
+
+def simulated(name: str, number: int) -> Simulated:
+    """Return study `number` of a row."""
+    row, rng = ROWS[name], np.random.default_rng([*name.encode(), number])
+    train, targets, models = SIZE[0], row.targets, SIZE[2]
+    class_of_target, class_of_example = rng.integers(10, size=targets), rng.integers(10, size=train)
+    factors = rng.normal(size=(targets, 4)) @ rng.normal(size=(4, train))
+    theta = (class_of_target[:, None] == class_of_example) + 0.15 * factors + 0.4 * rng.normal(size=(targets, train))
+    theta *= np.exp(0.5 * rng.normal(size=(targets, 1)))
+    of_class = np.flatnonzero(class_of_example == class_of_example[0])
+    direction = np.zeros(train)
+    direction[of_class] = rng.random(len(of_class)) < 0.6
+    direction[of_class[0]] = 1
+    direction /= np.linalg.norm(direction)
+    moved = (class_of_target == class_of_example[0]) & (rng.random(targets) < 0.6)
+    moved[:3] |= moved.sum() < 3
+    length = np.sqrt(np.square(theta).sum(1).mean() * targets / moved.sum())
+    block = row.plant * length * moved[:, None] * direction
+    slopes = np.exp(row.spread * rng.normal(size=(targets, 1)))
+    of_a, of_b = theta + block * (row.side == "a"), (theta + block * (row.side == "b")) * slopes
+    masks_a = np.argsort(rng.random((models, train)), 1) < train // 2
+    masks_b = masks_a
+    if not row.paired:
+        masks_b = np.argsort(rng.random((round(models * row.models), train)), 1) < train // 2
+    deviation = np.sqrt(0.25 * np.square(theta).sum(1) * (1 - EXPLAINED) / EXPLAINED)
+    common = rng.normal(size=(models, targets)) * np.sqrt(row.shared)
+
+    def noise(count: int, means: int) -> np.ndarray:
+        own = rng.normal(size=(count, targets)) * np.sqrt((1 - row.shared) / means)
+        return own + (common[:count] if row.shared else 0)
+
+    expected = masks_a @ of_a.T, row.scale * (masks_b @ of_b.T)
+    a = expected[0] + deviation * noise(len(masks_a), row.means[0])
+    b = expected[1] + row.scale * slopes[:, 0] * row.noise * deviation * noise(len(masks_b), row.means[1])
+    if row.saturated:
+        unit = row.saturated * a.std(0)
+        a = unit * np.tanh((a - a.mean(0)) / unit)
+    return Simulated((masks_a, masks_b), (a.astype(np.float32), b.astype(np.float32)), expected, direction)
+
+
+def study(name: str, number: int) -> dict[str, Any]:
+    """Return the record of one study."""
+    made, began = simulated(name, number), time.process_time()
+    sample = sample_of(made.masks, made.margins)
+    fits = sample.fits()
+    contrast = contrast_of(sample, fits)
+    found = find_contrast(contrast, fits, 3)
+    sizes = effect_sizes(sample, fits, contrast, found)
+    null = null_sample(sample, contrast, found.angles)
+    value, drawn = float(found.eigenvalues[0]), np.empty(0)
+    while not decided(value, drawn, DRAWS):
+        drawn = np.append(drawn, null.largest(range(len(drawn), min(len(drawn) + BLOCK, DRAWS)), number))
+    record = {
+        "row": name,
+        "study": number,
+        "p": sequential_p(value, drawn),
+        "draws": len(drawn),
+        "significant": sum(sequential_p(float(v), drawn) <= LEVEL for v in found.eigenvalues),
+        "cosine": round(float(abs(found.directions[0] @ made.direction)), 3),
+        "total": round(sizes.total, 5),
+    }
+    if ROWS[name].paired and not ROWS[name].saturated:
+        record |= covered(made, Computed(sample, fits, contrast, found, sizes))
+    return {**record, "seconds": round(time.process_time() - began, 2)}
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What was computed of a study."""
+
+    sample: Sample
+    fits: Fits
+    contrast: Contrast
+    found: Found
+    sizes: EffectSizes
+
+
+def covered(made: Simulated, done: Computed) -> dict[str, Any]:
+    """Return whether intervals hold what margins without noise give at the same directions and slopes."""
+    sizes, operator, units = done.sizes, done.sample.halves[0], done.sample.units
+    clean = [
+        [(operator.columns[h] @ (y[operator.rows[h]] / unit - (y[operator.rows[h]] / unit).mean(0))).T for h in (0, 1)]
+        for y, unit in zip(made.expected, units, strict=True)
+    ]
+
+    def rows(half: int, angles: np.ndarray) -> np.ndarray:
+        r = np.cos(angles)[:, None] * clean[0][half] - np.sin(angles)[:, None] * clean[1][half]
+        r = done.contrast.weights[:, None] * r
+        return np.asarray(r - r.mean(0))
+
+    along, ends = [], []
+    for half in (0, 1):
+        directions = sizes.versions[half]
+        angles = [slope_angles(*done.fits.products(h, directions.T)) for h in (0, 1)]
+        first, second = (rows(1 - half, angle) @ directions[0] for angle in angles)
+        along.append(first @ second)
+        ends.append(rows(half, angles[half]))
+    truth = {"difference": float(np.mean(along)) / sizes.unit, "total": float((ends[0] * ends[1]).sum()) / sizes.unit}
+    intervals = {"difference": sizes.difference(0), "total": sizes.all_that_differs()}
+    return {
+        f"{name} covered": bool(intervals[name].low <= value <= intervals[name].high) for name, value in truth.items()
+    }
+
+
+def run(rows: list[str], studies: int, out: Path, seconds: float) -> None:
+    """Append what is missing, all rows in turn, so that a run that ends early has as many studies of each."""
+    done = {(one["row"], one["study"]) for one in records(out)}
+    began = time.process_time()
+    for number in range(studies):
+        for name in rows:
+            if (name, number) in done:
+                continue
+            if time.process_time() - began > seconds:
+                return
+            line = json.dumps(study(name, number))
+            with out.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+
+def records(out: Path) -> Iterator[dict[str, Any]]:
+    """Yield the finished studies; a last line that was cut off is left out."""
+    for line in out.read_text("utf-8").splitlines() if out.exists() else ():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def table(out: Path) -> str:
+    """Return every row: studies, alarms or plants found, directions named, and coverage."""
+    lines = [
+        "| row | studies | p ≤ .05 | chance of as many at exactly 5 % | found | directions where any | covered: difference | covered: total |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    found = list(records(out))
+    alarms, nulls = 0, 0
+    for name, row in ROWS.items():
+        own = [one for one in found if one["row"] == name]
+        if not own:
+            continue
+        hits = sum(one["p"] <= LEVEL for one in own)
+        named = [one["significant"] for one in own if one["significant"]]
+        if row.plant:
+            plants = sum(one["p"] <= LEVEL and one["cosine"] >= 0.5 for one in own)
+            chance, share = "", f"{plants / len(own):.2f}"
+        else:
+            chance, share = f"{binom.sf(hits - 1, len(own), LEVEL):.2f}", ""
+            alarms, nulls = alarms + hits, nulls + len(own)
+        mean = f"{np.mean(named):.2f}" if named else ""
+        cover = [_share(own, f"{what} covered") for what in ("difference", "total")]
+        lines.append(f"| {name} | {len(own)} | {hits} | {chance} | {share} | {mean} | {cover[0]} | {cover[1]} |")
+    lines.append(f"| all null rows | {nulls} | {alarms} ({100 * alarms / max(1, nulls):.1f} %) | | | | | |")
+    return "\n".join(lines)
+
+
+def _share(own: list[dict[str, Any]], name: str) -> str:
+    values = [one[name] for one in own if name in one]
+    return f"{np.mean(values):.3f}" if values else ""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run, or print the table of what was run."""
+    parser = argparse.ArgumentParser(description="Null studies and planted ones, simulated.")
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--studies", type=int, default=300)
+    parser.add_argument("--out", type=Path, default=Path("nulls.jsonl"))
+    parser.add_argument("--seconds", type=float, default=np.inf)
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args(arguments)
+    if not asked.table:
+        with threadpool_limits(1):
+            run(asked.rows, asked.studies, asked.out, asked.seconds)
+    print(table(asked.out))
+
+
+if __name__ == "__main__":
+    main()
