@@ -2,18 +2,18 @@
 
     python -m benchmarks.nulls [--rows ROW ...] [--studies 300] [--out FILE] [--seconds S] [--table]
 
-The rules, fixed before any run: a *false alarm* is a null study in which the largest direction has p ≤ 0.05. A row of 300
-studies passes with at most 23 alarms (a test of exactly 5 % fails that with probability .02), all null rows together with
-at most 6 %. A row of fewer studies is reported with the probability of as many alarms, or more, at exactly 5 %. A plant is
-*found* if the largest direction has p ≤ 0.05 and a |cosine| of at least 0.5 with the planted one. The direction's variance
-under the contrast and all that differs are *covered* if their 95 % intervals hold what margins without noise give at the
-same directions and slopes.
+The rules, fixed before any run: a *false alarm* is a null study in which the largest direction has p ≤ 0.05. A row
+of 300 studies passes with at most 23 alarms (a test of exactly 5 % fails that with probability .02), all null rows
+together with at most 6 %. A row of fewer studies is reported with the probability of as many alarms, or more, at
+exactly 5 %. A plant is *found* if the largest direction has p ≤ 0.05 and a |cosine| of at least 0.5 with the planted
+one. The direction's variance under the contrast and all that differs are *covered* if their 95 % intervals hold what
+margins without noise give at the same directions and slopes.
 
-Studies are simulated: SIZE examples, targets and models, halves of the examples as masks, datamodels of class structure,
-four shared factors and entries of their own, strengths that vary between targets, margins of which masks explain 40 %. 99
-draws of the null. Seeds: (row, study number), not looked at before. One JSON line per finished study is appended to --out; studies
-in that file are not computed again, so a run that was stopped goes on where it was. --seconds: end after so many seconds of
-processor time.
+Studies are simulated: SIZE examples, targets and models, halves of the examples as masks, datamodels of class
+structure, four shared factors and entries of their own, strengths that vary between targets, margins of which masks
+explain 40 %. 99 draws of the null. Seeds: (row, study number), not looked at before. One JSON line per finished
+study is appended to --out; studies in that file are not computed again, so a run that was stopped goes on where it
+was. --seconds: end after so many seconds of processor time.
 
 Rows that train models, 2,000 targets, unequal numbers of models by adoption, and the planted battery are not here yet.
 """
@@ -237,7 +237,8 @@ def records(out: Path) -> Iterator[dict[str, Any]]:
 def table(out: Path) -> str:
     """Return every row: studies, alarms or plants found, directions named, and coverage."""
     lines = [
-        "| row | studies | p ≤ .05 | chance of as many at exactly 5 % | found | directions where any | covered: difference | covered: total |",
+        "| row | studies | p ≤ .05 | chance of as many at exactly 5 % | found | directions where any | covered: "
+        "difference | covered: total |",
         "|---|---|---|---|---|---|---|---|",
     ]
     found = list(records(out))

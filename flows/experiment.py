@@ -101,4 +101,9 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
         progress.note(f"{done.name}: the report is drawn again, since settings that it shows have changed", warn=False)
     shown = done.shown(store)
     patiently(partial(publish, done.name, shown, store))
-    return {"summary": done.summary.record, "findings": list(shown.findings), "links": dict(shown.links), "exit_code": done.exit_code(store)}
+    return {
+        "summary": done.summary.record,
+        "findings": list(shown.findings),
+        "links": dict(shown.links),
+        "exit_code": done.exit_code(store),
+    }

@@ -51,7 +51,8 @@ Noise = Callable[[int, Float[np.ndarray, "train directions"] | None], tuple[np.n
 @dataclass(frozen=True)
 class Fits:
     """A's and B's datamodels of two disjoint halves of the models, and what noise adds to their products in a
-    half."""
+    half.
+    """
 
     a: tuple[Rows, Rows]
     b: tuple[Rows, Rows]

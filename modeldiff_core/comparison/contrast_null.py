@@ -13,9 +13,9 @@ and B up to their slopes, and of the residuals of each half's fit, scaled to the
 permuted for A and for B apart: with other masks a ridge shrinks the common datamodel otherwise, which such
 margins show and residuals alone do not.
 
-**Which directions.** p of a direction is the share of draws whose largest eigenvalue reaches its own (a maximum statistic,
-Westfall and Young), so the chance of any false direction is at most the level where nothing differs. One by one, a
-significant direction is taken out of the contrast and of z and the next is tested by what is then the largest
+**Which directions.** p of a direction is the share of draws whose largest eigenvalue reaches its own (a maximum
+statistic, Westfall and Young), so the chance of any false direction is at most the level where nothing differs. One
+by one, a significant direction is taken out of the contrast and of z and the next is tested by what is then the largest
 eigenvalue: that finds weaker directions beside a strong one, and also the lesser parts of a strong difference.
 """
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.report.facts import ReportFacts
+from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks
 from modeldiff_core.report.contrast_methods import (
     CONTRAST_SIZES,
     contrast_directions,
     contrast_significance,
     hypothesis_words,
 )
+from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
 from modeldiff_core.report.words import number, percent
 from modeldiff_core.subpopulations.shared import DRAWS, FIRST_DRAWS

@@ -107,8 +107,8 @@ def read_sample(store: ObjectStore, pair: Pair) -> Sample:
 def sizes_in(content: TensorObject) -> EffectSizes:
     """Return the stored effect sizes of a contrast."""
     arrays = {name: content.arrays[name] for name in SIZES}
-    facts, none = content.facts, np.zeros((2, 0, 0), np.float32)
-    stability = content.arrays["stability"]
+    facts, stability = content.facts, content.arrays["stability"]
+    none = np.zeros((2, len(stability), 0), np.float32)
     return EffectSizes(**arrays, total=facts["total"], unit=facts["unit"], stability=stability, versions=none)
 
 
@@ -121,7 +121,10 @@ def slopes_in(content: TensorObject) -> SlopeTest:
 def ranked(content: TensorObject) -> list[tuple[str, int]]:
     """Return side and index of each of a contrast's directions, the largest difference first."""
     places = {
-        int(rank): (side, index) for side in SIDES for index, rank in enumerate(content.arrays[f"{side}.rank"]) if rank >= 0
+        int(rank): (side, index)
+        for side in SIDES
+        for index, rank in enumerate(content.arrays[f"{side}.rank"])
+        if rank >= 0
     }
     return [places[rank] for rank in sorted(places)]
 

@@ -206,7 +206,9 @@ def null_block(store: ObjectStore, spec: NullBlock) -> None:
     halves = (_pairs(store, pair, 1), _pairs(store, pair, 2))
     draws = range(block * NULL_BLOCK, (block + 1) * NULL_BLOCK)
     by_chance = permuted_differences if pair.null_from == "exchange" else part_differences
-    differences = by_chance(halves, pair.components, draws, pair.seed, method=residual_method(pair), normalize=pair.normalize)
+    differences = by_chance(
+        halves, pair.components, draws, pair.seed, method=residual_method(pair), normalize=pair.normalize
+    )
     arrays = {"differences": differences}
     write_tensors(store, reference.record, TensorObject(arrays, {"null": reference.digest}, {"block": block}))
 

@@ -166,20 +166,21 @@ class RegressionConfig(Settings):
 class ComparisonConfig(Settings):
     """Directions: how many a side, and when one counts as real.
 
-    method: 'contrast', one symmetric contrast of A and B (comparison.contrast); or two residual analyses, of A on B and of
-    B on A: 'pca' of the residual datamodels of all models, as published ('residual' is another word for it), or
+    method: 'contrast', one symmetric contrast of A and B (comparison.contrast); or two residual analyses, of A on B
+    and of B on A: 'pca' of the residual datamodels of all models, as published ('residual' is another word for it), or
     'crossfit': eigenvectors of the cross-covariance of the residuals of two disjoint halves of the models, in which
     estimation noise cancels. A study that names none has 'pca', as before there was a contrast; the configurations that
     ship ask for the contrast.
-    hypothesis: what is tested. 'reliance': for every target E[θ_A,t] = c_t·E[θ_B,t] with a c_t > 0 of its own; 'identical': c_t =
-    1. A contrast tests either, residuals the second; without one a contrast tests reliance.
+    hypothesis: what is tested. 'reliance': for every target E[θ_A,t] = c_t·E[θ_B,t] with a c_t > 0 of its own;
+    'identical': c_t = 1. A contrast tests either, residuals the second; without one a contrast tests reliance.
     normalize: rows to unit length first, as published; without it, as in the public package, test images count by how
     strongly they depend on the training images, which finds more (docs/calibration.md).
     null_from: 'exchange' of A's and B's margins, or disjoint 'parts' of A's models and of B's, which is stricter.
     permutations: random exchanges, or partings, behind the p-values; 0 leaves every direction untested (p = 1).
     draws: most draws of a contrast's null; they end early where p is clearly large.
-    one_by_one: take a significant direction of a contrast out before the next is tested, against draws of its own. Finds weaker
-    directions, and the lesser parts of one difference; without it all are tested against the draws of the largest.
+    one_by_one: take a significant direction of a contrast out before the next is tested, against draws of its own.
+    Finds weaker directions, and the lesser parts of one difference; without it all are tested against the draws of
+    the largest.
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
@@ -226,8 +227,8 @@ OF_CONTRASTS = "hypothesis", "draws", "one_by_one"
 class VerdictConfig(Settings):
     """When a comparison as a whole is different, equivalent or undecided, and what the command makes of it.
 
-    margin: share of a datamodel's squared length (comparison.verdict) that all differences together must stay below to be
-    equivalent, or exceed to be different; 0 for none: then a significant direction is enough.
+    margin: share of a datamodel's squared length (comparison.verdict) that all differences together must stay below
+    to be equivalent, or exceed to be different; 0 for none: then a significant direction is enough.
     fail_on: verdicts that end `modeldiff compare` with exit code 3.
     """
 

@@ -104,7 +104,9 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         return [*warnings, *_check_contrast(study), *_same(study, trainings)]
     if study.verdict.margin or study.verdict.fail_on:
         hint = "A verdict rests on a contrast: comparison.method=contrast"
-        raise ConfigError("verdict", "no margin and nothing to fail on, where residuals are compared", settings.method, hint)
+        raise ConfigError(
+            "verdict", "no margin and nothing to fail on, where residuals are compared", settings.method, hint
+        )
     tests = 2 * settings.components
     least = tests / (tests * settings.permutations + 1)
     if settings.permutations and least > settings.significance:
@@ -134,9 +136,8 @@ def _check_contrast(study: StudyConfig) -> list[str]:
         raise ConfigError("subsets.models", most, study.subsets.models)
     draws, significance = study.comparison.draws, study.comparison.significance
     if draws and 1 / (draws + 1) > significance:
-        return [
-            f"comparison.draws ({draws}): no direction can be significant, since the smallest p is {1 / (draws + 1):.2g}"
-        ]
+        least = f"{1 / (draws + 1):.2g}"
+        return [f"comparison.draws ({draws}): no direction can be significant, since the smallest p is {least}"]
     return []
 
 

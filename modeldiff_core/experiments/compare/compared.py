@@ -153,7 +153,6 @@ class Compared(Summarized):
             null = Label("blocks of the null", "null", ("comparison",))
             yield NullBlock(self.pair, block).step(f"{name} null block {block}", null)
 
-
     def null_waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield the draws of the null that depend on stored results: those of a contrast."""
         if self.contrasted:

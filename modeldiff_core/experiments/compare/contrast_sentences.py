@@ -78,9 +78,7 @@ def _images(entry: Mapping[str, Any], targets: Int[np.ndarray, " targets"] | Non
     return f"; it shows on test images of class {classes[number]} ({count} of the {size} furthest out)"
 
 
-def _shown(
-    one: Mapping[str, Any], summary: Mapping[str, Any], names: Mapping[str, str], classes: Sequence[str]
-) -> str:
+def _shown(one: Mapping[str, Any], summary: Mapping[str, Any], names: Mapping[str, str], classes: Sequence[str]) -> str:
     confirmed = [
         found
         for found in summary["found"]
@@ -106,7 +104,8 @@ def _explained(summary: Mapping[str, Any]) -> str:
         return f"All that differs amounts to {_share(total)} of a datamodel; how much of it is named cannot be told."
     rest = max(0.0, 1 - min(1.0, explained["value"]))
     return (
-        f"{named} {_share(explained, most=True)} of all that differs, which amounts to {_share(total)} of a datamodel; the "
+        f"{named} {_share(explained, most=True)} of all that differs, which amounts to {_share(total)} of a "
+        "datamodel; the "
         f"remaining {100 * rest:.0f} % is in no direction that stands out from chance."
     )
 
@@ -117,7 +116,8 @@ def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
     if p > 0.05 or spread <= 0:
         return f"{on_average}, on all images alike as far as can be told (p = {p:.2g})."
     return (
-        f"{on_average}; from image to image that varies by a factor of {np.exp(spread):.2g} beyond noise (p = {p:.2g}), "
+        f"{on_average}; from image to image that varies by a factor of {np.exp(spread):.2g} beyond noise (p = "
+        f"{p:.2g}), "
         "which is no difference in what they rely on."
     )
 

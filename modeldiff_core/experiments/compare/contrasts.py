@@ -58,8 +58,9 @@ def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
 def contrast_entries(settings: ComparisonConfig, found: ContrastFindings) -> list[dict[str, Any]]:
     """Return the ``directions`` of summary.json of a contrast, the largest difference first.
 
-    Those of residual analyses, and: ``difference`` and ``explained_variance_ci``, intervals of 95 %; ``ratio`` of the larger variance
-    to the smaller; ``share`` of all that differs (None where a quotient cannot be told); ``models_needed`` as an interval.
+    Those of residual analyses, and: ``difference`` and ``explained_variance_ci``, intervals of 95 %; ``ratio`` of
+    the larger variance to the smaller; ``share`` of all that differs (None where a quotient cannot be told);
+    ``models_needed`` as an interval.
     """
     arrays, sizes = found.content.arrays, found.sizes
     p, adjusted = found.tested.p(arrays["eigenvalues"])

@@ -69,8 +69,10 @@ class Compare(TwoSides):
             return []
         method = self.study.comparison.method
         return [
-            f"This study compares residuals (comparison.method={method}, hypothesis=identical); new studies test with a "
-            "contrast whether both algorithms rely on the same training examples (method=contrast, hypothesis=reliance)."
+            f"This study compares residuals (comparison.method={method}, hypothesis=identical); new studies test "
+            "with a "
+            "contrast whether both algorithms rely on the same training examples (method=contrast, "
+            "hypothesis=reliance)."
         ]
 
     def exit_code(self, store: ObjectStore) -> int:

@@ -244,8 +244,8 @@ def contrast_summary(
 ) -> dict[str, Any]:
     """Return what summary.json has of a contrast beside its directions; nothing for residual analyses.
 
-    ``hypothesis``; ``differences``, directions that are one difference together; ``total``, all that differs; ``reaction``, how
-    strongly margins react; ``verdict``.
+    ``hypothesis``; ``differences``, directions that are one difference together; ``total``, all that differs;
+    ``reaction``, how strongly margins react; ``verdict``.
     """
     if findings.contrast is None:
         return {}

@@ -1,0 +1,165 @@
+"""A comparison by a contrast: from margins to the summary and the report, and studies from before there was one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
+from modeldiff_core.plan import survey, verify
+from modeldiff_core.stages.contrast import BLOCK, ContrastNull, NullSettings, read_null
+from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study import parse_study
+from modeldiff_core.study.config import ComparisonConfig
+from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
+
+SETTINGS = {"method": "contrast", "components": 3, "draws": 19, "top": 5}
+DIGITS = {"kind": "digits", "n_train": 400, "n_test": 40, "seed": 0, "plant": None}
+"""Enough examples that no class is missed by chance."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, Comparison]:
+    store, comparison = local(tmp_path_factory.mktemp("contrast")), tiny(comparison=SETTINGS)
+    run(store, comparison)
+    return store, comparison
+
+
+def test_a_finished_contrast_lacks_nothing_and_is_sound(finished: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = finished
+    found = survey(Compare(comparison), store)
+    assert not found.missing
+    assert not found.awaits
+    assert any(step.step.name.startswith("null of direction 1") for known in found.groups().values() for step in known)
+    assert not any("half" in str(key) or "even models" in str(key) for key in found.keys)
+    assert verify(Compare(comparison), store) == []
+
+
+def test_the_summary_says_how_much_differs_and_how_sure(finished: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = finished
+    summary = read_record(store, comparison.summary.record)
+    assert summary["hypothesis"] == "reliance"
+    assert [entry["rank"] for entry in summary["directions"]] == [0, 1, 2]
+    for entry in summary["directions"]:
+        difference = entry["difference"]
+        assert difference["low"] < difference["value"] < difference["high"]
+        assert 0 < entry["null_p"] <= entry["p_adjusted"] <= 1
+    assert summary["total"]["low"] < summary["total"]["value"] < summary["total"]["high"]
+    assert summary["verdict"]["answer"] == "undecided"
+    assert summary["reaction"]["middle"] > 0
+    assert summary["differences"] == []
+    assert summary["findings"][0].startswith("No sign that short and long rely on different training examples")
+
+
+def test_the_report_shows_the_hypothesis_and_the_slopes(finished: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = finished
+    page = store.read(comparison.report.record).decode()
+    methods = store.read(f"{comparison.folder}/report/methods.html").decode()
+    assert "How strongly margins react" in page
+    assert "share of all that differs" in page
+    assert "E[θ_A,t] = c_t·E[θ_B,t]" in methods
+    assert "exchanged at random" not in methods
+    assert store.read(f"{comparison.folder}/report/figures/reaction.svg")
+
+
+def test_draws_that_say_enough_end_early(finished: tuple[ObjectStore, Comparison]) -> None:
+    store, comparison = finished
+    pair, settings = comparison.pair, NullSettings.of(comparison.study.comparison)
+    tested = read_null(store, pair, settings)
+    assert tested.complete
+    assert len(tested.draws) == 1
+    assert len(tested.draws[0]) in (BLOCK, 19)
+    more = NullSettings(settings.draws, settings.significance, one_by_one=True)
+    assert ContrastNull(pair, 1, 0).reference != ContrastNull(pair, 0, 0).reference
+    assert read_null(store, pair, more).complete
+    assert not read_null(local("memory://nothing"), pair, settings).complete
+
+
+def test_a_verdict_can_fail_the_command(finished: tuple[ObjectStore, Comparison]) -> None:
+    store, _ = finished
+    for fail_on, code in ((["undecided"], 3), ("different", 0), ([], 0)):
+        asked = tiny(comparison=SETTINGS, verdict={"fail_on": fail_on})
+        assert asked.digest == finished[1].digest
+        assert Compare(asked).exit_code(store) == code
+    assert tiny(comparison=SETTINGS, verdict={"margin": 0.1}).digest != finished[1].digest
+    with pytest.raises(ConfigError, match=r"verdict.*contrast"):
+        Compare(tiny(dataset=DIGITS, verdict={"margin": 0.1})).check()
+
+
+def test_a_study_without_a_method_means_what_it_meant() -> None:
+    before = parse_study(TINY)
+    assert before.comparison.method == "pca"
+    assert before.comparison.hypothesis == "identical"
+    written = before.model_dump(mode="json")["comparison"]
+    assert "hypothesis" not in written
+    assert parse_study(before.model_dump(mode="json")) == before
+    assert ComparisonConfig.model_validate({"method": "residual"}) == ComparisonConfig()
+    assert "residuals" in Compare(tiny()).remarks()[0]
+    assert Compare(tiny(comparison=SETTINGS)).remarks() == []
+
+
+def test_the_hypothesis_follows_the_method_and_has_to_fit_it() -> None:
+    new = ComparisonConfig(method="contrast")
+    assert new.hypothesis == "reliance"
+    assert ComparisonConfig.model_validate(new.model_dump()) == new
+    assert ComparisonConfig(method="contrast", hypothesis="identical").hypothesis == "identical"
+    with pytest.raises(ValidationError, match=r"comparison.hypothesis.*contrast"):
+        ComparisonConfig(method="pca", hypothesis="reliance")
+    with pytest.raises(ConfigError, match=r"comparison.hypothesis"):
+        parse_study({**TINY, "comparison": {"method": "residual", "hypothesis": "reliance"}})
+
+
+def test_too_few_models_and_draws_are_said_before_training() -> None:
+    subsets = {"models": 40, "evaluation_models": 10, "seeds": 2, "shard_size": 20}
+    with pytest.raises(ConfigError, match=r"subsets.models"):
+        Compare(tiny(dataset=DIGITS, comparison=SETTINGS, subsets=subsets)).check()
+    few = tiny(dataset=DIGITS, comparison={**SETTINGS, "draws": 5})
+    assert any("comparison.draws" in said for said in Compare(few).check())
+
+
+def told(**changes: Any) -> list[str]:
+    """Sentences on a summary with one difference."""
+    number = {"value": 0.09, "low": 0.07, "high": 0.1}
+    summary: dict[str, Any] = {
+        "directions": [
+            {
+                "side": "a-b",
+                "index": 0,
+                "ratio": {"value": 4.0, "low": 3.0, "high": None},
+                "top_targets": [0, 1],
+                "bottom_targets": [2, 3],
+            }
+        ],
+        "differences": [{"side": "a-b", "directions": [0], "share": number, "p_adjusted": 0.01, "transformations": []}],
+        "total": {**number, "explained": number},
+        "reaction": {"middle": 2.0, "spread": 0.0, "p": 0.4},
+        "verdict": {"answer": "different", "margin": 0.05, "models_needed": None},
+        "found": [
+            {
+                "name": "patch",
+                "distinguishing": True,
+                "class": 1,
+                "difference": 0.4,
+                "effect": {"a": 0.4, "b": 0.0},
+                "along": [{"side": "a-b", "index": 0}],
+            }
+        ],
+    }
+    return contrast_sentences(
+        {**summary, **changes}, {"a": "one", "b": "two"}, np.array([1, 1, 0, 1]), ("no", "yes"), True
+    )
+
+
+def test_the_first_sentence_says_who_relies_on_what_where_how_much_and_how_sure() -> None:
+    first, explained, reaction, verdict = told()
+    for part in ("one relies at least 3.0 times more than two", "9 % [7, 10]", "p = 0.01", "class yes", "+40.0 points"):
+        assert part in first
+    assert "remaining 91 %" in explained
+    assert "2 times as strongly" in reaction
+    assert verdict == "Different: what differs was shown to be above 5 % of a datamodel."
+    undecided = {"answer": "undecided", "margin": 0.05, "models_needed": 1234}
+    assert "1,234 models" in told(verdict=undecided)[-1]
+    assert told(differences=[])[0].startswith("No sign that one and two rely on different training examples")
