@@ -11,6 +11,7 @@ from benchmarks.checkout import Checkout
 
 SMALL = (
     "study=digits_watermark",
+    "comparison=residual",
     "dataset.n_train=200",
     "targets=30",
     "algorithm_a.recipe.epochs=4",

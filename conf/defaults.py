@@ -44,7 +44,7 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "subsets": SubsetConfig().model_dump(mode="json"),
         "ensemble": EnsembleConfig().model_dump(mode="json"),
         "regression": RegressionConfig(settings=estimators).model_dump(mode="json"),
-        "comparison": ComparisonConfig().model_dump(mode="json"),
+        "comparison": {name: field.default for name, field in ComparisonConfig.model_fields.items()},
         "effects": defaults_of(EffectSettings),
         "search": defaults_of(SearchSettings),
         "preview": PreviewConfig().model_dump(mode="json"),

@@ -2,6 +2,7 @@
 
 SMALL = (
     "study=digits_watermark",
+    "comparison=residual",
     "dataset.n_train=300",
     "targets=100",
     "subsets.models=240",
@@ -16,6 +17,7 @@ SMALL = (
 """A whole comparison in seconds; too few models to find much."""
 TINY = (
     "study=digits_watermark",
+    "comparison=residual",
     "transformation@transformations=digits_watermark",
     "dataset.n_train=200",
     "targets=40",
@@ -36,6 +38,7 @@ UNTESTED = (*TINY, "transformations=null", "search.directions=0")
 """TINY without effects of transformations and without a search, for tests of what is around a study."""
 ADAPTIVE = (
     "study=digits_watermark",
+    "comparison=residual",
     "dataset.n_train=200",
     "targets=60",
     "subsets.models=400",
@@ -54,6 +57,7 @@ ADAPTIVE = (
 """Rounds that end as soon as the law of the learning curve can be fitted."""
 DRILLED = (
     "study=digits_watermark",
+    "comparison=residual",
     "dataset.n_train=200",
     "targets=60",
     "subsets.models=400",

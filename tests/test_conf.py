@@ -25,6 +25,8 @@ PARTS = (
     "search",
     "counterfactual",
     "preview",
+    "verdict",
+    "counterfactual",
     "store",
     "dataset",
 )
@@ -51,6 +53,7 @@ def overrides(part: str, name: str) -> list[str]:
 
 def test_all_parts_are_looked_at() -> None:
     assert len(FILES) == 21
+    assert len(FILES) == 22
     assert {name.split("/")[0] for name in FILES} == set(PARTS)
     assert len(STUDIES) >= 7
 

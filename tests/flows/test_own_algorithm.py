@@ -41,7 +41,9 @@ def with_example(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.nightly
 def test_the_example_finds_its_stripe(with_example: Commands, tmp_path: Path) -> None:
     search = f"hydra.searchpath=[file://{EXAMPLE}/conf]"
-    done = with_example.run("compare", search, "study=stripes", f"store.root={tmp_path}", "comparison.permutations=6")
+    done = with_example.run(
+        "compare", search, "study=stripes", f"store.root={tmp_path}", "comparison=residual", "comparison.permutations=6"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.glob("comparisons/stripes-*/summary.json")
     found = json.loads(path.read_text())

@@ -20,6 +20,7 @@ def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
     asked = grid(
         [
             "study=digits_watermark",
+            "comparison=residual",
             "+sweep.subsets.fraction=[0.3,0.5]",
             "+sweep.algorithm@algorithm_b=[mlp,cnn]",
             "+sweep.algorithm_a.name=['a, b']",

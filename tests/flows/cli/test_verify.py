@@ -15,6 +15,7 @@ from tests.modeldiff_core.stages.studies import run
 
 TINY = (
     "study=digits_watermark",
+    "comparison=residual",
     "dataset.n_train=100",
     "dataset.n_test=40",
     "subsets.models=40",
