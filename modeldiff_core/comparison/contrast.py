@@ -341,7 +341,7 @@ def leading_pair(x: Rows, y: Rows) -> tuple[float, Float[np.ndarray, " train"]]:
         product = x.T @ y
         values, vectors = np.linalg.eigh((product + product.T) / 2)
         return float(values[-1]), np.asarray(vectors[:, -1], np.float32)
-    start = np.random.Generator(np.random.Philox(key=0)).standard_normal(train).astype(np.float32)
+    start = np.random.Generator(np.random.Philox(key=0)).standard_normal((train,)).astype(np.float32)
     steps = min(LANCZOS, train - 1)
     basis = np.empty((steps, train), np.float32)
     diagonal, beside = np.empty(steps), np.empty(steps)

@@ -1,6 +1,6 @@
 """Directions that are one difference: moved by one transformation, or of one side and with the same examples."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHARED = 0.5
@@ -21,7 +21,7 @@ class Traits:
     side: str
     targets: frozenset[int]
     train: frozenset[int]
-    moved_by: frozenset[Hashable] = frozenset()
+    moved_by: frozenset[str] = frozenset()
 
     def alike(self, other: "Traits") -> bool:
         """Return whether a transformation moves both, or both are of one side and share half of images or examples.

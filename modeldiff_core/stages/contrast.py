@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -93,7 +94,7 @@ def read_sample(store: ObjectStore, pair: Pair) -> Sample:
     matrices = [MarginMatrix.open(store, fit[0].matrix.key) for fit in (pair.a, pair.b)]
     used = [rows_used(m, fit[0].first, None) for m, fit in zip(matrices, (pair.a, pair.b), strict=True)]
     masks = [matrix.masks() for matrix in matrices]
-    if masks[0].shape == masks[1].shape and np.array_equal(*masks):
+    if masks[0].shape == masks[1].shape and np.array_equal(masks[0], masks[1]):
         used = [np.logical_and(*used)] * 2
     groups = [replicates_of(m).groups[keep] for m, keep in zip(matrices, used, strict=True)]
     repeated = any(len(np.unique(group)) < len(group) for group in groups)
@@ -107,14 +108,15 @@ def read_sample(store: ObjectStore, pair: Pair) -> Sample:
 def sizes_in(content: TensorObject) -> EffectSizes:
     """Return the stored effect sizes of a contrast."""
     arrays = {name: content.arrays[name] for name in SIZES}
-    facts, stability = content.facts, content.arrays["stability"]
+    facts: dict[str, Any] = dict(content.facts)
+    stability = content.arrays["stability"]
     none = np.zeros((2, len(stability), 0), np.float32)
     return EffectSizes(**arrays, total=facts["total"], unit=facts["unit"], stability=stability, versions=none)
 
 
 def slopes_in(content: TensorObject) -> SlopeTest:
     """Return the stored test of a contrast's slopes."""
-    told = content.facts["slopes"]
+    told: Any = content.facts["slopes"]
     return SlopeTest(told["middle"], told["spread"], told["p"], content.arrays["log_slopes"])
 
 
@@ -165,8 +167,9 @@ def draw_contrasts(store: ObjectStore, spec: ContrastNull) -> None:
     value = leading_pair(*centered(contrast.rows(fits)[0]))[0]
     angles = find_contrast(contrast, fits, 1).angles
     draws = range(spec.block * BLOCK, (spec.block + 1) * BLOCK)
-    largest = null_sample(sample, contrast, angles).largest(draws, pair.seed) / stored.facts["unit"]
-    facts = {"rank": spec.rank, "block": spec.block, "value": value / stored.facts["unit"]}
+    unit: Any = stored.facts["unit"]
+    largest = null_sample(sample, contrast, angles).largest(draws, pair.seed) / unit
+    facts = {"rank": spec.rank, "block": spec.block, "value": value / unit}
     write_tensors(
         store, spec.reference.record, TensorObject({"largest": largest}, {"null": spec.reference.digest}, facts)
     )
@@ -235,7 +238,9 @@ class NullSettings:
 
 def read_null(store: ObjectStore, pair: Pair, settings: NullSettings) -> Tested:
     """Return the draws that are in the store, rank by rank, up to the first direction that is not significant."""
-    draws, values, found = settings.draws, [], []
+    draws = settings.draws
+    values: list[float] = []
+    found: list[np.ndarray] = []
     for rank in settings.ranks(pair):
         value, own = 0.0, np.empty(0)
         for block in range(settings.blocks):
@@ -244,7 +249,8 @@ def read_null(store: ObjectStore, pair: Pair, settings: NullSettings) -> Tested:
                 content = read_tensors(store, reference.record, {"null": reference.digest})
             except FileNotFoundError:
                 return Tested(tuple(values), tuple(found), complete=False, begun=bool(len(own)))
-            value, own = float(content.facts["value"]), np.append(own, content.arrays["largest"])[:draws]
+            told: Any = content.facts["value"]
+            value, own = float(told), np.append(own, content.arrays["largest"])[:draws]
             if block == 0 and decided(value, own, draws):
                 break
         values.append(value)

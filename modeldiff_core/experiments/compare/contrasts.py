@@ -37,7 +37,8 @@ class ContrastFindings:
     @property
     def models(self) -> int:
         """Replicates of each algorithm that were fitted."""
-        return int(self.content.facts["models"])
+        fitted: Any = self.content.facts["models"]
+        return int(fitted)
 
     def significant(self, settings: ComparisonConfig) -> list[int]:
         """Return the ranks of the significant directions."""
