@@ -17,8 +17,14 @@ from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
 from modeldiff_core.store import StoreSettings
-from modeldiff_core.study.config import CHOICES, ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig
-from modeldiff_core.study.config import ComparisonConfig, EnsembleConfig, RegressionConfig, SubsetConfig, VerdictConfig
+from modeldiff_core.study.config import (
+    CHOICES,
+    ComparisonConfig,
+    EnsembleConfig,
+    RegressionConfig,
+    SubsetConfig,
+    VerdictConfig,
+)
 from modeldiff_core.study.counterfactual import CounterfactualConfig
 from modeldiff_core.study.preview import PreviewConfig
 from modeldiff_core.transformations import EffectSettings, SearchSettings

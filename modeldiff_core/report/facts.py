@@ -89,7 +89,6 @@ class DirectionFacts:
     that is not significant would stand out in 80 % of repetitions, None where that cannot be told. carried_targets,
     carried_train: how many examples carry it (participation numbers). copies: sentences about the furthest training
     examples that are copies of test images.
-    that just misses would stand out.
     intervals: of a contrast, value and ends of the variance under A ("a"), under B ("b"), of the difference, and of the
     share of all that differs; NaN where a number cannot be told.
     """

@@ -22,8 +22,8 @@ from modeldiff_core.report.learning import learned, learning_plot
 from modeldiff_core.report.methods import steps
 from modeldiff_core.report.plain import plain_view
 from modeldiff_core.report.settings import asked, confidence, measures, settings
-from modeldiff_core.report.spread import spread_view
 from modeldiff_core.report.slopes import slope_plot, slope_words
+from modeldiff_core.report.spread import spread_view
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import SIDES, flat, number, variance

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks, FromTrainings
-from modeldiff_core.report.facts import ReportFacts
-from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks
 from modeldiff_core.report.contrast_methods import (
     CONTRAST_SIZES,
     contrast_directions,

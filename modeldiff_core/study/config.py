@@ -9,8 +9,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
-    SerializerFunctionWrapHandler,
-    ValidationError,
     field_validator,
     model_serializer,
     model_validator,

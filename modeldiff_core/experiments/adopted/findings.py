@@ -6,6 +6,7 @@ from typing import Any
 
 from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
+from modeldiff_core.experiments.compare.contrasts import read_contrast
 from modeldiff_core.experiments.compare.findings import (
     Findings,
     carriers,
@@ -14,8 +15,6 @@ from modeldiff_core.experiments.compare.findings import (
     read_descriptions,
     read_directions,
 )
-from modeldiff_core.experiments.compare.contrasts import read_contrast
-from modeldiff_core.experiments.compare.findings import Findings, entries_with_power, estimator_scores, read_directions
 from modeldiff_core.experiments.compare.noticed import about_matrices, about_opposed, about_own_class
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.regress import read_blocks

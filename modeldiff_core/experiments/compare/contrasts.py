@@ -13,6 +13,7 @@ from modeldiff_core.comparison.slope_test import SlopeTest
 from modeldiff_core.comparison.verdict import Verdict, models_needed, verdict
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.stages.contrast import NullSettings, Tested, ranked, read_null, sizes_in, slopes_in
+from modeldiff_core.statistics import participation
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors
 from modeldiff_core.study.config import ComparisonConfig
 
@@ -97,6 +98,10 @@ def contrast_entries(settings: ComparisonConfig, found: ContrastFindings) -> lis
                 "top_targets": most.tolist(),
                 "bottom_targets": least.tolist(),
                 "top_train": train.tolist(),
+                "carried_by": {
+                    "targets": participation(arrays[f"{side}.projections"][:, index]),
+                    "train": participation(arrays[f"{side}.directions"][index]),
+                },
             }
         )
     return entries

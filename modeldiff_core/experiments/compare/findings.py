@@ -89,7 +89,7 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
         tuple(_noticed(store, comparison)),
         read_plain(store, comparison.plain),
         None if comparison.spread is None else read_spread(store, comparison.spread),
-        read_contrast(store, comparison) if comparison.contrasted else None,
+        contrast=read_contrast(store, comparison) if comparison.contrasted else None,
     )
 
 

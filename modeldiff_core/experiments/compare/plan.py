@@ -34,22 +34,17 @@ class ComparisonPlan:
         fits = {f"{self._words(which)} {name}": fit for (which, name), fit in self.comparison.regressions().items()}
         yield from self.datamodels(store, fits, self._effects())
         yield Wave("directions and null", (*self._beside(), *self._scores(), *self.comparison.direction_steps()))
-        yield Wave("directions and null", (*self._scores(), *self.comparison.direction_steps()))
         yield from self.comparison.null_waves(store)
         yield later("subpopulations", "directions and their null are there", lambda: self._along(store))
         yield later("search", "directions and their null are there", lambda: self._ranked(store))
         yield later("confirmation", "directions and their null are there", lambda: self._confirmed(store))
 
-    def results(self) -> tuple[Reference, ...]:
-        """Return what the summary is made from, but for what follows from significant directions."""
-        steps = chain(self._beside(), self.comparison.direction_steps(), self._scores(), self._effects())
-        return tuple(step.reference for step in steps)
     def results(self, store: ObjectStore) -> tuple[Reference, ...]:
         """Return what the summary is made from, but for what follows from significant directions.
 
         Draws of a null that are made one after another are named as far as they are there.
         """
-        steps = chain(self.comparison.direction_steps(), self._scores(), self._effects())
+        steps = chain(self._beside(), self.comparison.direction_steps(), self._scores(), self._effects())
         return (*(step.reference for step in steps), *self.comparison.null_references(store))
 
     def training(self) -> Wave:

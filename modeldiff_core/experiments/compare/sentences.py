@@ -24,13 +24,10 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
         settings, drawn = comparison.study.comparison, comparison.permutations
         first = [about_directions(settings, directions, a, b, drawn)]
     return [
-        about_directions(comparison.study.comparison, directions, a, b, comparison.permutations),
-        _about_transformations(comparison, effects, a, b),
-        *about_search(comparison, directions, found, a, b),
-        *about_undecided([*effects, *found]),
         *first,
         _about_transformations(comparison, summary["transformations"], a, b),
         *about_search(comparison, directions, summary["found"], a, b),
+        *about_undecided([*summary["transformations"], *summary["found"]]),
         about_datamodels(findings, a, b),
     ]
 

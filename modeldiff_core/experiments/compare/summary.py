@@ -284,8 +284,6 @@ def study_record(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         },
         **_others(comparison),
         "directions": pair.directions.key,
-        "null": sorted({pair.null_block(i).key for i in comparison.null_blocks}),
-        "null_block": NULL_BLOCK,
         "plain": comparison.plain.reference.key,
         "spread": None if comparison.spread is None else comparison.spread.reference.key,
         "null": sorted(null),
