@@ -9,6 +9,7 @@ import posixpath
 import uuid
 from collections.abc import Callable, Mapping
 from copy import copy
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -224,11 +225,18 @@ class ObjectStore:
             raise ConfigError("store.root", "a place that can be written", self.settings.root, str(error)) from error
 
     def check(self) -> None:
-        """Raise ConfigError, within seconds, if no server answers or if there is no such bucket.
+        """Raise ConfigError, within seconds, if no server answers, or if there is no such bucket or can be no such folder.
 
         A listing of one that is not there is empty, as is that of a store in which nothing has been begun. Whether
         objects can be written is for `probe` to say; a folder need not be there yet.
         """
+        if self.settings.url.startswith("file://"):
+            path = Path(self.settings.url.removeprefix("file://"))
+            with suppress(PermissionError):  # what may not be looked into is for `probe` to say
+                there = next(one for one in (path, *path.parents) if one.exists())
+                if not there.is_dir():
+                    hint = f"NotADirectoryError: {there} is a file"
+                    raise ConfigError("store.root", "a folder", self.settings.root, hint)
         if not self.settings.url.startswith("s3://"):
             return
         impatient, bucket = self._impatient(), self._root.split("/")[0]
