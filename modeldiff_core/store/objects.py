@@ -8,8 +8,8 @@ import os
 import posixpath
 import uuid
 from collections.abc import Callable, Mapping
-from copy import copy
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -225,7 +225,7 @@ class ObjectStore:
             raise ConfigError("store.root", "a place that can be written", self.settings.root, str(error)) from error
 
     def check(self) -> None:
-        """Raise ConfigError, within seconds, if no server answers, or if there is no such bucket or can be no such folder.
+        """Raise ConfigError, within seconds, if no server answers or the root can be no bucket or folder.
 
         A listing of one that is not there is empty, as is that of a store in which nothing has been begun. Whether
         objects can be written is for `probe` to say; a folder need not be there yet.

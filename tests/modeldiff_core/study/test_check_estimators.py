@@ -18,6 +18,8 @@ from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import RegressionConfig
 
 Planned = Callable[..., Any]
+WIDE = {"effects.epsilon": 0.1, "effects.delta": 0.2}
+"""Margins that few images can show to be kept."""
 SKLEARN = {"algorithm_b": {"name": "forest", "kind": "sklearn", "recipe": {}}}
 
 
@@ -64,7 +66,7 @@ def test_a_request_that_cannot_be_met(planned: Planned, changes: dict[str, objec
 
 @pytest.mark.parametrize("estimator", ["lasso", "ridge", "least_squares", "difference_in_means", "trak"])
 def test_each_of_them_can_be_asked_for(planned: Planned, estimator: str) -> None:
-    assert check_study(*planned({"regression.estimator": estimator, "effects.epsilon": 0.1, "effects.delta": 0.2})) == []
+    assert check_study(*planned({"regression.estimator": estimator, **WIDE})) == []
 
 
 def test_the_lasso_is_set_like_all_others_or_where_it_has_always_stood(planned: Planned) -> None:
@@ -92,7 +94,7 @@ def test_the_defaults_of_the_lasso_stand_in_its_class() -> None:
 
 def test_a_package_that_is_not_installed(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trak", None)
-    assert check_study(*planned({"regression.also": ["ridge"], "effects.epsilon": 0.1, "effects.delta": 0.2})) == []
+    assert check_study(*planned({"regression.also": ["ridge"], **WIDE})) == []
     with pytest.raises(ConfigError, match=r"pip install 'modeldiff\[trak\]'") as caught:
         check_study(*planned({"regression.also": ["ridge", "trak"]}))
     assert caught.value.key == "regression.also"
