@@ -50,7 +50,7 @@ def test_a_planted_difference_has_a_side_a_size_and_a_share(in_b: bool) -> None:
     sizes = sizes_of(planted(0, 0.4, in_b=in_b, shape=(600, 60, 40)))
     under = sizes.under("a", 0), sizes.under("b", 0)
     more, less = reversed(under) if in_b else under
-    assert more.low > 3 * less.high
+    assert more.low > 2 * less.high
     difference, total = sizes.difference(0), sizes.all_that_differs()
     assert 0 < difference.low < difference.value < difference.high
     assert total.low > 0
@@ -60,7 +60,7 @@ def test_a_planted_difference_has_a_side_a_size_and_a_share(in_b: bool) -> None:
     assert share.high < 1.4
     ratio = sizes.ratio(0)
     assert ratio is not None
-    assert ratio.low > 3
+    assert ratio.low > 2
     assert sizes.stability[0] > 0.7
 
 
