@@ -75,9 +75,9 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     check_cluster(asked.runner)
     experiment, warnings = resolve(asked)
     store, progress = ObjectStore(asked.store), RunProgress(experiment.name)
+    check_limits(experiment, store, asked)
     for warning in warnings:
         get_run_logger().warning(warning)
-    check_limits(experiment, store, asked)
     note_code(experiment, store, asked.runner.accept_code)
     if lines := data_lines(experiment):
         get_run_logger().info("\n".join(["Data", *lines]))

@@ -25,6 +25,8 @@ COMPARED = {
     "transformations",
     "effects",
     "search",
+    "screening",
+    "verdict",
 }
 ADOPTED = {"name", "a", "b", "dataset", "targets", "train", "classes", "evaluation_models", "regression", "comparison"}
 FORMS = {

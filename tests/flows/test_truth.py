@@ -22,10 +22,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("truth")
 
 
-def run(commands: Commands, root: Path, study: str) -> tuple[dict[str, Any], Comparison]:
-    done = commands.run("compare", f"study={study}", f"store.root={root}")
+def run(commands: Commands, root: Path, study: str, *overrides: str) -> tuple[dict[str, Any], Comparison]:
+    before = set(root.glob(f"comparisons/{study}-*"))
+    done = commands.run("compare", f"study={study}", f"store.root={root}", *overrides)
     assert done.returncode == 0, done.stdout + done.stderr
-    (folder,) = root.glob(f"comparisons/{study}-*")
+    (folder,) = set(root.glob(f"comparisons/{study}-*")) - before
     configuration = json.loads((folder / "study.json").read_text())["study"]
     return json.loads((folder / "summary.json").read_text()), Comparison.of(parse_study(configuration))
 
@@ -35,16 +36,37 @@ def test_the_watermark_is_found(commands: Commands, root: Path) -> None:
     assert min(a["models"] for a in found["algorithms"].values()) >= 1000
     assert min(a["ensemble_models"] for a in found["algorithms"].values()) >= 20
     assert min(a["subset_accuracy"] for a in found["algorithms"].values()) > 0.9
+    (direction,) = [d for d in found["directions"] if d["significant"]]
+    assert separation(root, comparison, direction["side"], 1 + direction["index"])[-1] >= 0.85
+    (difference,) = found["differences"]
+    assert difference["directions"] == [direction["rank"]]
+    assert difference["transformations"]
+    assert found["verdict"]["answer"] == "different"
+    check_effects(found)
+
+
+def separation(root: Path, comparison: Comparison, side: str, directions: int) -> list[float]:
+    """How well each of the first directions of a side separates the planted eights: the area under the ROC curve."""
     findings = read_findings(ObjectStore(StoreSettings(str(root))), comparison)
     targets = comparison.trainings[0].task().targets
     eights = targets.labels == 8
     planted = targets.metadata["planted"][eights]
     assert 0.5 < planted.mean() < 0.9
-    projections = findings.side("a-b", "projections")[eights, :3]
-    auc = [roc_auc_score(planted, projections[:, i]) for i in range(3)]
-    assert max(np.maximum(auc, 1 - np.array(auc))) >= 0.85
+    areas = [roc_auc_score(planted, findings.side(side, "projections")[eights, i]) for i in range(directions)]
+    return [max(area, 1 - area) for area in areas]
+
+
+def test_residual_analyses_find_it_too(commands: Commands, root: Path) -> None:
+    found, comparison = run(commands, root, "digits_watermark", "comparison=residual")
+    assert max(separation(root, comparison, "a-b", 3)) >= 0.85
+    findings = read_findings(ObjectStore(StoreSettings(str(root))), comparison)
     differences = [d["explained_variance"]["a"] - d["explained_variance"]["b"] for d in found["directions"][:3]]
     assert max(differences) > 10 * np.quantile(np.abs(findings.null), 0.95)
+    check_effects(found)
+
+
+def check_effects(found: dict[str, Any]) -> None:
+    """The block is confirmed, as asked for and by the search, and its images are described."""
     effects = {e["name"]: e for e in found["transformations"]}
     assert effects["watermark"]["effect"]["a"] >= 0.3
     assert abs(effects["watermark"]["effect"]["b"]) <= 0.03
@@ -72,12 +94,25 @@ def holds_the_watermark(parameters: dict[str, Any]) -> bool:
 
 def test_nothing_is_found_between_seeds(commands: Commands, root: Path) -> None:
     """A is trained once for both studies; B differs in its seeds alone, so only chance is left."""
-    found, comparison = run(commands, root, "digits_null")
+    found, _ = run(commands, root, "digits_null")
+    check_no_effects(found)
+    assert not any(d["significant"] for d in found["directions"])
+    assert found["differences"] == []
+    assert found["verdict"]["answer"] != "different"
+
+
+def check_no_effects(found: dict[str, Any]) -> None:
+    """Both react to the block, and no transformation tells them apart."""
     assert not any(e["distinguishing"] for e in found["transformations"])
     assert not any(e["distinguishing"] for e in found["found"])
     effects = {e["name"]: e for e in found["transformations"]}
     assert effects["watermark"]["effect"]["a"] >= 0.3
     assert effects["watermark"]["effect"]["b"] >= 0.3
+
+
+def test_residual_analyses_find_nothing_between_seeds(commands: Commands, root: Path) -> None:
+    found, comparison = run(commands, root, "digits_null", "comparison=residual")
+    check_no_effects(found)
     findings = read_findings(ObjectStore(StoreSettings(str(root))), comparison)
     measured = np.array([abs(d["explained_variance"]["a"] - d["explained_variance"]["b"]) for d in found["directions"]])
     in_sample = np.array(
