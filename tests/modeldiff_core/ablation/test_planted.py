@@ -103,7 +103,7 @@ def test_as_many_ablations_as_components_trap_least_squares_and_not_ridge(digits
     outputs, others = (ablated_outputs(subject, asked, some) for some in (masks, fresh))
 
     def rho(fit: Datamodels) -> float:
-        return scores_with_intervals(fit.weights, fit.bias, fresh, others, draws=2).pearson.mean
+        return scores_with_intervals(fit.weights, fit.bias, fresh, others).pearson.mean
 
     few = masks[:units], outputs[:units]
     trapped, ridge = rho(fit_least_squares(*few)), rho(fit_ridge(*few, penalties=PENALTIES))

@@ -196,7 +196,7 @@ def test_the_spec_of_every_step_of_a_comparison_travels(tmp_path: Path) -> None:
     steps = [step for wave in Compare(comparison).waves(store) for step in wave.steps]
     stages = {step.stage.__name__ for step in steps}
     assert {"make_shard", "regress_block", "describe", "measure_finalists", "write_report"} <= stages
-    assert len(stages) == 16 + 1, "one kind of step for each stage, and the record of a training"
+    assert len(stages) == 18 + 1, "one kind of step for each stage, and the record of a training"
     for step in steps:
         stage, spec = stage_of(json.loads(json.dumps(step.work())))
         assert stage is step.stage

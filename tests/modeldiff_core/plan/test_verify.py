@@ -105,7 +105,7 @@ def test_a_whole_study_is_sound_and_every_object_is_read(whole: tuple[Path, Comp
     told: list[tuple[int, int]] = []
     found = plan.verify(Compare(whole[1]), local(whole[0]), lambda done, total: told.append((done, total)))
     assert found == ()
-    trained, fitted, compared = 2 * (1 + 3 + 2 + 1 + 1 + 1), 3 + 6 * (2 + 1) + 2, 1 + 2 + 1 + 1
+    trained, fitted, compared = 2 * (1 + 3 + 2 + 1 + 1 + 1), 3 + 6 * (2 + 1) + 2, 1 + 2 + 2 + 1 + 1
     total = trained + fitted + compared
     assert told == [(i, total) for i in range(1, total + 1)]
 
@@ -330,7 +330,7 @@ def test_a_fault_of_the_store_is_no_damage(
 def test_nothing_is_found_sound_in_an_empty_store(tmp_path: Path) -> None:
     found = verify(local(tmp_path), tiny())
     assert {f.kind for f in found} == {"missing"}
-    assert len(found) == 2 * (1 + 3 + 2 + 1 + 1 + 3 * (2 + 1) + 1 + 1) + 1 + 2 + 1 + 1
+    assert len(found) == 2 * (1 + 3 + 2 + 1 + 1 + 3 * (2 + 1) + 1 + 1) + 1 + 2 + 2 + 1 + 1
     assert repair(local(tmp_path), found) == []
 
 

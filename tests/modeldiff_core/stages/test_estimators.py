@@ -62,7 +62,7 @@ def test_the_lasso_alone_is_what_it_was_before_there_were_others() -> None:
     del asked["subsets"]["adaptive"], asked["subsets"]["rounds"]  # how the models came to be trained
     del asked["comparison"]["null_from"], asked["output"]  # the usual ones
     trainings = [training.identity for training in study.trainings]
-    assert study.digest == digest({"version": 3, "trainings": trainings, "settings": asked})
+    assert study.digest == digest({"version": 4, "trainings": trainings, "settings": asked})
     unused = tiny(regression={**REGRESSION, "block_size": 7, "memory_budget_mb": 1})
     assert unused.digest == study.digest
     stricter = tiny(comparison={**study.study.comparison.model_dump(), "null_from": "parts"})

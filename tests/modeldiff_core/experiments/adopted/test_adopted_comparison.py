@@ -194,7 +194,7 @@ def test_exported_and_adopted_margins_give_the_numbers_of_the_study(tmp_path: Pa
     ]
     assert draws[0].tobytes() == draws[1].tobytes()
     scored = score_datamodels(store, study.pair.b[0])["lds"]
-    assert summary["lds"]["b"] == {name: scored[name] for name in ("mean", "ci_low", "ci_high")}
+    assert summary["lds"]["b"] == {name: scored[name] for name in ("mean", "ci_low", "ci_high", "corrected")}
     direct, same, _ = compared(store, a=study.pair.a[0].matrix.key, b=study.pair.b[0].matrix.key, **asked)
     assert direct.pair.directions == study.pair.directions, "a trained matrix needs no adoption"
     assert same["directions"] == summary["directions"]
