@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
 
 from modeldiff_core.data.digits import Digits
 from modeldiff_core.data.examples import Dataset, Examples
@@ -88,6 +87,8 @@ def stamped(images: Images) -> Images:
 
 def captioned(images: Images, words: list[str]) -> UInt8[np.ndarray, "images taller wider channels"]:
     """Return the images enlarged, with a strip below that holds a word each."""
+    from PIL import Image, ImageDraw, ImageFont  # a bare GPU machine, which imports this module too, has none
+
     font = ImageFont.load_default(size=10)
     found = []
     for image, word in zip(images, words, strict=True):
