@@ -1,7 +1,7 @@
 """From a request to an experiment, after everything that can be wrong with it has been looked for."""
 
 from flows.request import Request
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import ConfigError, DamagedObject, StoreError
 from modeldiff_core.experiments.experiment import Experiment, experiments
 from modeldiff_core.stages.own_code import check_code
 from modeldiff_core.store import ObjectStore
@@ -20,8 +20,13 @@ def resolve(asked: Request) -> tuple[Experiment, list[str]]:
         available_device(device)
     check_workers(asked.runner.ffcv_workers)
     ObjectStore(asked.store).check()
-    experiment = experiment_of(asked)
-    warnings = [*experiment.check(), *check_code(experiment, ObjectStore(asked.store), asked.runner.accept_code)]
+    try:
+        experiment = experiment_of(asked)
+        warnings = [*experiment.check(), *check_code(experiment, ObjectStore(asked.store), asked.runner.accept_code)]
+    except DamagedObject:
+        raise
+    except StoreError as error:
+        raise ConfigError("store.root", "a place that can be read", asked.store.root, str(error)) from error
     if asked.store.url.startswith("memory://"):
         raise ConfigError("store.root", "a store that worker processes share", asked.store.root)
     ObjectStore(asked.store).probe()

@@ -22,6 +22,7 @@ import pytest
 from flows.prefect_api.configured import ui_url
 from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
+from flows.prefect_api.surroundings import VARIABLES
 from harness.commands import wait_for
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
@@ -358,6 +359,9 @@ def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:password")
     monkeypatch.delenv("PREFECT_UI_URL", raising=False)
+    for name in VARIABLES:  # with proxies there would be more to set
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
     with answering({"/api/health": HEALTHY, "/api/admin/version": VERSION}) as server:
         monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
         before = dict(os.environ)
