@@ -62,7 +62,7 @@ def test_residual_analyses_find_it_too(commands: Commands, root: Path) -> None:
     findings = read_findings(ObjectStore(StoreSettings(str(root))), comparison)
     differences = [d["explained_variance"]["a"] - d["explained_variance"]["b"] for d in found["directions"][:3]]
     assert max(differences) > 10 * np.quantile(np.abs(findings.null), 0.95)
-    check_effects(found, first=2)  # tested within classes the largest says nothing, the second that its images are planted
+    check_effects(found, first=2)  # of the largest nothing is told within classes, of the second that it is planted
 
 
 def check_effects(found: dict[str, Any], first: int) -> None:
