@@ -26,7 +26,10 @@ from modeldiff_core.training import Execution, Task
 from modeldiff_core.training.augmentations import Translate
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
-from tests.modeldiff_core.metagradients.cases import CLASSES, MLP, TARGETS, TRAIN
+from tests.modeldiff_core.metagradients.cases import CLASSES, MLP, RECIPES, TARGETS, TRAIN
+
+WRITTEN_OUT = {name: recipe for name, recipe in RECIPES.items() if recipe.network.kind == "mlp"}
+"""Recipes whose products are written out; those of the others are traced."""
 
 EXACT = Calculus(precision="float64")
 Make = Callable[..., Process]
@@ -116,10 +119,9 @@ def test_forward_and_reverse_products_are_adjoint(task: Task, precision: str, to
     assert ((probes @ forward.T - backward @ directions.T).abs() <= tolerance * size).all()
 
 
+@pytest.mark.parametrize("recipe", WRITTEN_OUT.values(), ids=list(WRITTEN_OUT), indirect=True)
 @pytest.mark.parametrize("at", ["everywhere", "subset"])
 def test_written_out_products_are_the_traced_ones(task: Task, at: str) -> None:
-    if task.algorithm.network.kind != "mlp":  # type: ignore[attr-defined]
-        pytest.skip("its products are traced anyway")
     mask = torch.arange(TRAIN).numpy() % 2 == 0
     point = Point.everywhere(TRAIN, 0.3) if at == "everywhere" else Point.subset(mask)
     process = process_of(task, point, 0, Execution(), EXACT)
