@@ -25,7 +25,8 @@ from flows.runners import open_runner
 from flows.runners.tuning import tune
 from flows.runners.turns import turns_on_gpus
 from flows.runners.window import Window
-from modeldiff_core.experiments.experiment import data_lines, experiments
+from modeldiff_core.errors import StoreError
+from modeldiff_core.experiments.experiment import Experiment, Shown, data_lines, experiments
 from modeldiff_core.plan import RunFailed, run
 from modeldiff_core.stages.own_code import note_code
 from modeldiff_core.store import ObjectStore, StoreSettings
@@ -93,7 +94,7 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     except CancelledRun as error:
         return Cancelled(message=str(error))
     except RunFailed:
-        if part := experiment.so_far(store):
+        if part := shown_so_far(experiment, store):
             patiently(partial(publish, experiment.name, part, store))
         raise
     done = experiment.now(store)
@@ -107,3 +108,12 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
         "links": dict(shown.links),
         "exit_code": done.exit_code(store),
     }
+
+
+def shown_so_far(experiment: Experiment, store: ObjectStore) -> Shown | None:
+    """Return what a run that failed has found, or None if that cannot be read, which must not hide why it failed."""
+    try:
+        return experiment.so_far(store)
+    except StoreError as error:
+        get_run_logger().warning("what was found so far cannot be shown: %s", error)
+        return None
