@@ -27,6 +27,7 @@ from modeldiff_core.study.config import (
 )
 from modeldiff_core.study.counterfactual import CounterfactualConfig
 from modeldiff_core.study.preview import PreviewConfig
+from modeldiff_core.study.removal import RemovalConfig
 from modeldiff_core.transformations import EffectSettings, SearchSettings
 
 TO_BE_GIVEN = "???"
@@ -56,6 +57,7 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "preview": PreviewConfig().model_dump(mode="json"),
         "verdict": VerdictConfig().model_dump(mode="json"),
         "counterfactual": CounterfactualConfig().model_dump(mode="json"),
+        "removal": RemovalConfig().model_dump(mode="json"),
         "ablation": AblationConfig().model_dump(mode="json"),
         "fit": FitConfig().model_dump(mode="json"),
         "store": defaults_of(StoreSettings),

@@ -25,6 +25,7 @@ PARTS = (
     "search",
     "verdict",
     "counterfactual",
+    "removal",
     "preview",
     "store",
     "dataset",
@@ -46,12 +47,12 @@ def overrides(part: str, name: str) -> list[str]:
     """What a command says to take that file, with values for what has no default."""
     defaults, own = stated(f"{part}/{name}")
     missing = [key for key, value in {**all_defaults()[defaults], **own}.items() if value == TO_BE_GIVEN]
-    added = "+" if part in ("counterfactual", "preview") else ""
+    added = "+" if part in ("counterfactual", "preview", "removal") else ""
     return [f"{added}{part}={name}", *(f"{part}.{key}={GIVEN[key]}" for key in missing)]
 
 
 def test_all_parts_are_looked_at() -> None:
-    assert len(FILES) == 23
+    assert len(FILES) == 24
     assert {name.split("/")[0] for name in FILES} == set(PARTS)
     assert len(STUDIES) >= 7
 

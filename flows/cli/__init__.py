@@ -22,6 +22,7 @@ VERBS = {
     "run": "run the experiment of a study, from the first step to the report",
     "compare": "run a comparison of two algorithms",
     "counterfactual": "train without the examples that datamodels call most helpful, and see whether they were right",
+    "remove": "find the training examples behind each confirmed difference, and train without them",
     "preview": "see how two algorithms may differ from a few differentiated trainings, before thousands are trained",
     "compare-adopted": "compare margins or attributions that are in the store, whatever made them",
     "sweep": "run a study over a grid of overrides: +sweep.KEY=[VALUE,VALUE]",
@@ -37,6 +38,7 @@ VERBS = {
 KINDS = {
     "compare": "",
     "counterfactual": "counterfactual",
+    "remove": "removal",
     "preview": "preview",
     "compare-adopted": "compare_adopted",
     "verify-adopted": "compare_adopted",

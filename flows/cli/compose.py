@@ -21,7 +21,11 @@ from modeldiff_core.store import StoreSettings
 
 ROOTS = {"compare_adopted": "compare_adopted"}
 """Root configurations of experiments whose studies are not composed from the usual one."""
-GROUPS = {"counterfactual": ("+counterfactual=standard",), "preview": ("+preview=standard",)}
+GROUPS = {
+    "counterfactual": ("+counterfactual=standard",),
+    "preview": ("+preview=standard",),
+    "removal": ("+removal=standard",),
+}
 """Groups that are added to a study for an experiment."""
 CHOOSES = f"{KIND}="
 """The override that chooses an experiment, for studies that do not name their own."""

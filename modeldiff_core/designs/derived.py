@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from modeldiff_core.designs.design import Design, Numbers
 from modeldiff_core.designs.fixed_size import FixedSize
+from modeldiff_core.designs.whole import Everything
 from modeldiff_core.errors import ConfigError
 
 
@@ -15,11 +16,11 @@ from modeldiff_core.errors import ConfigError
 class Without(Design):
     """The subsets that a design would draw if some units did not exist.
 
-    A row has as many units as before, since trainers and datamodels know one size: those removed from it are replaced
-    by the next of its random order.
+    A row of a random subset has as many units as before, since datamodels know one size: those removed from it are
+    replaced by the next of its random order. A row of everything has all others.
     """
 
-    design: FixedSize
+    design: FixedSize | Everything
     removed: tuple[int, ...]
     kind: Literal["without"] = "without"
 
@@ -29,6 +30,10 @@ class Without(Design):
         return self.design.units
 
     def masks(self, numbers: Numbers) -> Bool[np.ndarray, "rows units"]:
+        if isinstance(self.design, Everything):
+            whole = self.design.masks(numbers)
+            whole[:, list(self.removed)] = False
+            return whole
         sampler = self.design.sampler
         masks = np.zeros((len(numbers), self.units), dtype=bool)
         for row, number in enumerate(numbers):

@@ -129,7 +129,7 @@ def _share(found: Interval, images: int, level: float) -> Interval:
 def _calibration(a: LogitsA, b: LogitsB, labels: Int[np.ndarray, " targets"], setting: Setting) -> Quantity:
     """Compare the calibration errors of single models, as if every image had the same: only models vary."""
     of_a, of_b = (np.repeat(calibration_errors(x, labels)[:, None], 2, axis=1) for x in (a, b))
-    return _measured("calibration error", "", "probability", of_a, of_b, setting)
+    return replace(_measured("calibration error", "", "probability", of_a, of_b, setting), images=len(labels))
 
 
 def calibration_errors(logits: Logits, labels: Int[np.ndarray, " targets"]) -> Float[np.ndarray, " models"]:

@@ -205,6 +205,7 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
     from modeldiff_core.experiments.preview.experiment import Preview
+    from modeldiff_core.experiments.removal.experiment import Removal
     from modeldiff_core.experiments.sweep import Sweep
 
     return Registry(
@@ -217,6 +218,7 @@ def experiments() -> Registry[type[Experiment]]:
             "components": ComponentAttribution,
             "counterfactual": Counterfactual,
             "preview": Preview,
+            "removal": Removal,
             "sweep": Sweep,
         },
     )

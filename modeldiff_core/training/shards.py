@@ -58,14 +58,21 @@ def train_subset_models(
 
 
 def train_ensemble(
-    task: Task, models: range, execution: Execution
+    task: Task, models: range, execution: Execution, masks: Bool[np.ndarray, "models train"] | None = None
 ) -> tuple[TrainedModels, Float[np.ndarray, "models targets classes"]]:
     """Train the full-data models of these numbers, and return them with their logits of the targets.
+
+    Args:
+        task: The data and the algorithm.
+        models: Their numbers, which decide their seeds.
+        execution: How to compute.
+        masks: Examples that each is trained on, where some are left out of the training set; all if not given.
 
     Raises:
         Diverged: If any of them ends with logits that are not finite.
     """
-    masks = np.ones((len(models), len(task.train)), dtype=bool)
+    if masks is None:
+        masks = np.ones((len(models), len(task.train)), dtype=bool)
     numbers = [ENSEMBLE_OFFSET + model for model in models]
     trained = task.algorithm.train(task.train, task.n_classes, masks, numbers, task.seed, execution)
     logits = target_logits(trained, task.targets, execution)

@@ -33,6 +33,7 @@ FORMS = {
     "compare": COMPARED,
     "counterfactual": {*COMPARED, "experiment", "counterfactual"},
     "preview": {*COMPARED, "experiment", "preview"},
+    "removal": {*COMPARED, "experiment", "removal"},
     "compare_adopted": ADOPTED,
     "sweep": {"name", "experiment", "points"},
 }
