@@ -4,8 +4,8 @@
                                  [--workers 1] [--table]
 
 The rules, fixed before any result. Studies: the kinds of benchmarks/planted_kinds.py on each data set, seeds from
---first on, which nothing was tuned on. A difference is *confirmed* if the largest direction of the contrast has p ≤ 0.05
-(at most 99 draws) and the platform's search along it, with its defaults and ENSEMBLE full-data models of each
+--first on, which nothing was tuned on. A difference is *confirmed* if the largest direction of the contrast has p ≤
+0.05 (at most 99 draws) and the platform's search along it, with its defaults and ENSEMBLE full-data models of each
 algorithm, finds a transformation that distinguishes; of several the one of the largest difference of effects counts.
 Studies without one are counted and take no further part. The group behind it is found by the platform with its defaults
 (share .95 of what is attributed, parts of a quarter and a half, five random groups), from subset models alone. REMOVED
@@ -26,6 +26,7 @@ import argparse
 import json
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def table(records: list[dict[str, Any]]) -> str:
         "| predicted | groups | measured, mean | 10 % | 90 % |",
         "|---|---|---|---|---|",
     ]
-    for low, high in zip(BINS, BINS[1:], strict=False):
+    for low, high in pairwise(BINS):
         own = everything[1][(everything[0] >= low) & (everything[0] < high)]
         if len(own):
             ends = np.quantile(own, [0.1, 0.9])

@@ -227,10 +227,13 @@ class VerdictConfig(Settings):
 
     margin: share of a datamodel's squared length (comparison.verdict) that all differences together must stay below
     to be equivalent, or exceed to be different; 0 for none: then a significant direction is enough.
+    probability: change of a probability that the effects of A and of B under every transformation put to the test must
+    differ by less than, or more; 0 for none. Written down only where it is set.
     fail_on: verdicts that end `modeldiff compare` with exit code 3.
     """
 
     margin: Annotated[float, Field(ge=0, lt=2)] = 0.0
+    probability: Annotated[float, Field(ge=0, lt=1, exclude_if=lambda asked: asked == 0)] = 0.0
     fail_on: tuple[Literal["different", "equivalent", "undecided"], ...] = ()
 
     @field_validator("fail_on", mode="before")

@@ -17,6 +17,7 @@ from modeldiff_core.experiments.compare.summary import (
     subpopulation_entry,
 )
 from modeldiff_core.store import ObjectStore
+from modeldiff_core.study.config import VerdictConfig
 
 TABLE = "directions.csv"
 """Name of the table of directions."""
@@ -31,7 +32,7 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
     if comparison.behind.fingerprint:
         for entry in entries:
             entry["subpopulations"] = subpopulation_entry(findings, entry)
-    contrast = contrast_summary(study.comparison, findings, entries, [], 0.0)
+    contrast = contrast_summary(study.comparison, findings, entries, [], VerdictConfig())
     if contrast:
         facts = {**contrast, "directions": entries, "found": []}
         labels, classes = comparison.behind.targets.labels, comparison.behind.classes

@@ -110,9 +110,10 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     if settings.get("output") == "margin":
         settings = {name: value for name, value in settings.items() if name != "output"}
     if "verdict" in settings:
-        margin = settings["verdict"]["margin"]
+        margins = {name: settings["verdict"].get(name) for name in ("margin", "probability")}
+        asked = {name: margin for name, margin in margins.items() if margin}
         settings = {name: value for name, value in settings.items() if name != "verdict"}
-        settings |= {"verdict": {"margin": margin}} if margin else {}
+        settings |= {"verdict": asked} if asked else {}
     if settings["comparison"]["null_from"] == "exchange":
         tested = {name: value for name, value in settings["comparison"].items() if name != "null_from"}
         settings = {**settings, "comparison": tested}

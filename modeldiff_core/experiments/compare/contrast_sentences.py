@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from modeldiff_core.experiments.compare.verdicts import verdict_sentences
+
 SIDE_NAMES = {"a-b": ("a", "b"), "b-a": ("b", "a")}
+ALIKE = 0.05
+"""Logarithm of a slope within which margins are said to react about as strongly."""
 
 
 def contrast_sentences(
@@ -33,7 +37,7 @@ def contrast_sentences(
     if summary["differences"]:
         said = [_difference(one, summary, names, targets, classes) for one in summary["differences"][:3]]
         said.append(_explained(summary))
-    return [*said, _reaction(summary["reaction"], names), *_verdict(summary["verdict"], names)]
+    return [*said, _reaction(summary["reaction"], names), *verdict_sentences(summary["verdict"])]
 
 
 def _nothing(summary: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
@@ -52,33 +56,34 @@ def _difference(
     targets: Int[np.ndarray, " targets"] | None,
     classes: Sequence[str],
 ) -> str:
-    """Return who relies on what, where it shows, how much of the difference it is, and how sure that is."""
+    """Return who relies on what, by which transformation it shows, by how much, on which images, and how sure it is."""
     more, less = (names[letter] for letter in SIDE_NAMES[one["side"]])
     entry = next(d for d in summary["directions"] if (d["side"], d["index"]) == (one["side"], one["directions"][0]))
     times = entry["ratio"]
     far = "" if times is None or times["low"] is None or times["low"] < 1.5 else f" at least {times['low']:.1f} times"
+    shown = _shown(one, summary, names, classes)
     where = _images(entry, targets, classes)
-    many = "" if len(one["directions"]) == 1 else f" ({len(one['directions'])} directions that belong together)"
-    share = one["share"]
-    of_all = "" if share is None else f", {_share(share, most=True)} of all that differs"
-    strength = f"relies{far} more than {less}" if far else f"relies more than {less}"
+    many = len(one["directions"])
+    belong = "" if many == 1 else f" {many} directions belong to it."
     return (
-        f"{more} {strength} on one group of training examples{many}{of_all} (p = {one['p_adjusted']:.2g}){where}"
-        f"{_shown(one, summary, names, classes)}."
+        f"{more} relies{far} more than {less} on one group of training examples{shown}.{where}{belong} Chance alone "
+        f"would give so large a difference with p = {one['p_adjusted']:.2g}."
     )
 
 
 def _images(entry: Mapping[str, Any], targets: Int[np.ndarray, " targets"] | None, classes: Sequence[str]) -> str:
+    """Return the class that most of the images at an end have; nothing where classes are not known."""
     if targets is None or not len(classes):
         return ""
     ends = [targets[entry[end]] for end in ("top_targets", "bottom_targets")]
     commonest = [Counter(end.tolist()).most_common(1)[0] for end in ends if len(end)]
     number, count = max(commonest, key=lambda pair: pair[1])
     size = len(entry["top_targets"])
-    return f"; it shows on test images of class {classes[number]} ({count} of the {size} furthest out)"
+    return f" It shows on test images of class {classes[number]} ({count} of the {size} furthest out)."
 
 
 def _shown(one: Mapping[str, Any], summary: Mapping[str, Any], names: Mapping[str, str], classes: Sequence[str]) -> str:
+    """Return the confirmed transformation of the largest difference of effects, with both effects."""
     confirmed = [
         found
         for found in summary["found"]
@@ -86,33 +91,41 @@ def _shown(one: Mapping[str, Any], summary: Mapping[str, Any], names: Mapping[st
         and any(d["side"] == one["side"] and d["index"] in one["directions"] for d in found["along"])
     ]
     if not confirmed:
-        return ""
+        return "; no transformation of an image that shows it was confirmed"
     best = max(confirmed, key=lambda found: abs(found["difference"]))
     of = "the own class" if best["class"] is None else f"class {classes[best['class']]}"
-    points = [f"{100 * best['effect'][letter]:+.1f}".replace("-", "−") for letter in ("a", "b")]
+    points = [_points(best["effect"][letter]) for letter in ("a", "b")]
+    apart = ", ".join(f"{100 * abs(end):.1f}" for end in sorted(best["difference_ci"], key=abs))
     return (
-        f", and when {best['name']} is done to an image: P({of}) changes by {points[0]} points for {names['a']} and by "
-        f"{points[1]} for {names['b']}"
+        f": the transformation “{best['name']}” changes the probability of {of} by {points[0]} points for "
+        f"{names['a']} and by {points[1]} for {names['b']} ({100 * abs(best['difference']):.1f} [{apart}] points apart)"
     )
 
 
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
 def _explained(summary: Mapping[str, Any]) -> str:
+    """Return how much of all that differs the differences explain, and what remains."""
     differences, total = summary["differences"], summary["total"]
     named = "This difference explains" if len(differences) == 1 else f"These {len(differences)} differences explain"
     explained = total["explained"]
+    all_of_it = f"All that differs amounts to {_share(total)} of the squared length of a datamodel"
     if explained is None:
-        return f"All that differs amounts to {_share(total)} of a datamodel; how much of it is named cannot be told."
+        return f"{all_of_it}; how much of it is named here cannot be told."
     rest = max(0.0, 1 - min(1.0, explained["value"]))
     return (
-        f"{named} {_share(explained, most=True)} of all that differs, which amounts to {_share(total)} of a "
-        "datamodel; the "
-        f"remaining {100 * rest:.0f} % is in no direction that stands out from chance."
+        f"{named} {_share(explained, most=True)} of all that A and B rely on differently; the other "
+        f"{100 * rest:.0f} % lies in no direction that stands out from chance. {all_of_it}."
     )
 
 
 def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
+    """Return how strongly margins react, and whether that varies from image to image."""
     middle, spread, p = (reaction[name] for name in ("middle", "spread", "p"))
-    on_average = f"On average margins of {names['a']} react {middle:.2g} times as strongly as those of {names['b']}"
+    strongly = "about as strongly" if abs(np.log(middle)) < ALIKE else f"{middle:.2f} times as strongly"
+    on_average = f"On average margins of {names['a']} react {strongly} as those of {names['b']}"
     if p > 0.05 or spread <= 0:
         return f"{on_average}, on all images alike as far as can be told (p = {p:.2g})."
     return (
@@ -120,19 +133,6 @@ def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
         f"{p:.2g}), "
         "which is no difference in what they rely on."
     )
-
-
-def _verdict(verdict: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
-    if not verdict["margin"]:
-        return []
-    margin = f"{100 * verdict['margin']:g} % of a datamodel"
-    if verdict["answer"] == "equivalent":
-        return [f"Equivalent: all that differs was shown to be below {margin}."]
-    if verdict["answer"] == "different":
-        return [f"Different: what differs was shown to be above {margin}."]
-    more = verdict["models_needed"]
-    enough = f"about {more:,} models of each would decide" if more else "no number of models can be told that decides"
-    return [f"Undecided within {margin}: {enough}."]
 
 
 def _share(one: Mapping[str, Any], *, most: bool = False) -> str:

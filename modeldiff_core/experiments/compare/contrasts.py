@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from modeldiff_core.comparison import extremes
 from modeldiff_core.comparison.effect_sizes import EffectSizes, Estimate
@@ -57,19 +58,21 @@ def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
     return ContrastFindings(content, sizes_in(content), slopes_in(content), tested)
 
 
-def contrast_entries(settings: ComparisonConfig, found: ContrastFindings) -> list[dict[str, Any]]:
+def contrast_entries(
+    settings: ComparisonConfig, found: ContrastFindings, undefined: tuple[int, ...] = ()
+) -> list[dict[str, Any]]:
     """Return the ``directions`` of summary.json of a contrast, the largest difference first.
 
     Those of residual analyses, and: ``difference`` and ``explained_variance_ci``, intervals of 95 %; ``ratio`` of
     the larger variance to the smaller; ``share`` of all that differs (None where a quotient cannot be told);
-    ``models_needed`` as an interval.
+    ``models_needed`` as an interval. undefined: training examples that every model has, or none, which are not named.
     """
     arrays, sizes = found.content.arrays, found.sizes
     p, adjusted = found.tested.p(arrays["eigenvalues"])
     entries = []
     for rank, (side, index) in enumerate(ranked(found.content)):
         most, least = extremes(arrays[f"{side}.projections"][:, index], settings.top)
-        train, _ = extremes(arrays[f"{side}.directions"][index], settings.top)
+        train, _ = extremes(known(arrays[f"{side}.directions"][index], undefined), settings.top)
         under = {name: sizes.under(name, rank) for name in ("a", "b")}
         significant = bool(adjusted[rank] <= settings.significance)
         needed = None
@@ -97,7 +100,7 @@ def contrast_entries(settings: ComparisonConfig, found: ContrastFindings) -> lis
                 "models_needed_interval": None if needed is None else list(needed),
                 "top_targets": most.tolist(),
                 "bottom_targets": least.tolist(),
-                "top_train": train.tolist(),
+                "top_train": [int(example) for example in train if example not in undefined],
                 "carried_by": {
                     "targets": participation(arrays[f"{side}.projections"][:, index]),
                     "train": participation(arrays[f"{side}.directions"][index]),
@@ -105,6 +108,13 @@ def contrast_entries(settings: ComparisonConfig, found: ContrastFindings) -> lis
             }
         )
     return entries
+
+
+def known(weights: Float[np.ndarray, " train"], undefined: tuple[int, ...]) -> Float[np.ndarray, " train"]:
+    """Return weights of which undefined ones are never among the largest."""
+    defined = weights.copy()
+    defined[list(undefined)] = -np.inf
+    return defined
 
 
 def estimate(one: Estimate | None) -> dict[str, float | None] | None:

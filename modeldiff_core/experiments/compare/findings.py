@@ -10,7 +10,7 @@ from jaxtyping import Float
 from modeldiff_core.comparison import extremes, models_needed
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
-from modeldiff_core.experiments.compare.contrasts import ContrastFindings, contrast_entries, read_contrast
+from modeldiff_core.experiments.compare.contrasts import ContrastFindings, contrast_entries, known, read_contrast
 from modeldiff_core.experiments.compare.noticed import about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
@@ -194,7 +194,7 @@ def direction_entries(settings: ComparisonConfig, findings: Findings) -> list[di
         p = p_values(variance[first] - variance[second], findings.null)
         for i in range(settings.components):
             top, bottom = extremes(findings.side(side, "projections")[:, i], settings.top)
-            train, _ = extremes(_known(findings.side(side, "directions")[i], findings.undefined), settings.top)
+            train, _ = extremes(known(findings.side(side, "directions")[i], findings.undefined), settings.top)
             entries.append(
                 {
                     "side": side,
@@ -226,13 +226,6 @@ def carriers(arrays: Mapping[str, np.ndarray], side: str, index: int) -> dict[st
     }
 
 
-def _known(weights: Float[np.ndarray, " train"], undefined: tuple[int, ...]) -> Float[np.ndarray, " train"]:
-    """Return weights of which undefined ones are never among the largest."""
-    known = weights.copy()
-    known[list(undefined)] = -np.inf
-    return known
-
-
 def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[dict[str, Any]]:
     """Return the ``directions`` of summary.json with ``models_needed``.
 
@@ -240,7 +233,7 @@ def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[d
     it cannot be told (see ``comparison.power``).
     """
     if findings.contrast is not None:
-        return contrast_entries(settings, findings.contrast)
+        return contrast_entries(settings, findings.contrast, findings.undefined)
     entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)
     for entry in entries:

@@ -10,19 +10,19 @@ from modeldiff_core.comparison import extremes
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrasts import (
     difference_entries,
-    estimate,
     slope_entry,
     total_entry,
     verdict_of,
 )
 from modeldiff_core.experiments.compare.findings import Findings, entries_with_power
 from modeldiff_core.experiments.compare.sentences import sentences
+from modeldiff_core.experiments.compare.verdicts import verdict_entry as verdict_on_all
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.contrast import BLOCK, ContrastNull
 from modeldiff_core.stages.directions import NULL_BLOCK
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
 from modeldiff_core.statistics import participation
-from modeldiff_core.study.config import ComparisonConfig
+from modeldiff_core.study.config import ComparisonConfig, VerdictConfig
 from modeldiff_core.transformations import Judged
 
 TABLE = "effects.parquet"
@@ -228,7 +228,14 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
         "directions": directions,
-        **contrast_summary(comparison.study.comparison, findings, directions, found, comparison.study.verdict.margin),
+        **contrast_summary(
+            comparison.study.comparison,
+            findings,
+            directions,
+            found,
+            comparison.study.verdict,
+            comparison.study.effects.alpha,
+        ),
         "transformations": effects,
         "found": found,
     }
@@ -240,12 +247,13 @@ def contrast_summary(
     findings: Findings,
     directions: list[dict[str, Any]],
     found: list[dict[str, Any]],
-    margin: float,
+    asked: VerdictConfig,
+    alpha: float = 0.05,
 ) -> dict[str, Any]:
     """Return what summary.json has of a contrast beside its directions; nothing for residual analyses.
 
     ``hypothesis``; ``differences``, directions that are one difference together; ``total``, all that differs;
-    ``reaction``, how strongly margins react; ``verdict``.
+    ``reaction``, how strongly margins react; ``verdict``. asked: its margins. alpha: of each end of an effect.
     """
     if findings.contrast is None:
         return {}
@@ -253,18 +261,14 @@ def contrast_summary(
     for one in found:
         for along in one["along"] if one["distinguishing"] else ():
             moved.setdefault((along["side"], along["index"]), set()).add(one["name"])
-    said = verdict_of(findings.contrast, settings, margin)
+    said = verdict_of(findings.contrast, settings, asked.margin)
+    judged = [*findings.effects, *(one for _, one in findings.found)]
     return {
         "hypothesis": settings.hypothesis,
         "differences": difference_entries(directions, moved, findings.contrast),
         "total": total_entry(findings.contrast, findings.contrast.significant(settings)),
         "reaction": slope_entry(findings.contrast),
-        "verdict": {
-            "answer": said.answer,
-            "margin": said.margin,
-            "total": estimate(said.total),
-            "models_needed": said.models,
-        },
+        "verdict": verdict_on_all(said, judged, asked, alpha),
     }
 
 

@@ -36,7 +36,7 @@ def confirmed_differences(store: ObjectStore, comparison: Comparison, most: int)
     findings = read_findings(store, comparison)
     settings = comparison.study.comparison
     directions = entries_with_power(settings, findings)
-    summary = contrast_summary(settings, findings, directions, found_entries(findings), comparison.study.verdict.margin)
+    summary = contrast_summary(settings, findings, directions, found_entries(findings), comparison.study.verdict)
     result = []
     for number, difference in enumerate(summary["differences"][:most]):
         own = [

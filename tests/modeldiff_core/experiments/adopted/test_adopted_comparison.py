@@ -24,6 +24,7 @@ from modeldiff_core.stages.trainings import TrainingSpec, write_training
 from modeldiff_core.store import ObjectStore, read_tensors
 from modeldiff_core.study.adopted import Adoption, Export
 from tests.modeldiff_core.experiments.adopted import running
+from tests.modeldiff_core.experiments.compare.summaries import misfits
 from tests.modeldiff_core.stages.studies import EXECUTION, local, tiny
 
 MODELS, TRAIN, TARGETS = 400, 40, 24
@@ -111,6 +112,7 @@ def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
     _, direction, _ = planted()
     arrays = read_tensors(store, comparison.directions.record).arrays
     assert abs(arrays["a-b.directions"][0] @ direction) > 0.9
+    assert misfits(summary) == []
     first, *rest = summary["directions"]
     assert first["significant"]
     assert first["explained_variance"]["a"] > 4 * first["explained_variance"]["b"]
@@ -135,9 +137,33 @@ def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
     assert more.folder != comparison.folder
 
 
+def test_a_contrast_of_adopted_margins_names_no_example_that_all_models_have_or_none(tmp_path: Path) -> None:
+    store, keys = local(tmp_path / "store"), {}
+    for side, (masks, margins) in planted()[0].items():
+        always = masks.copy()
+        always[:, 0], always[:, 1] = True, False
+        np.save(tmp_path / "masks.npy", always)
+        np.save(tmp_path / "margins.npy", margins)
+        asked = Adoption(name=side, masks=str(tmp_path / "masks.npy"), margins=str(tmp_path / "margins.npy"))
+        keys[side] = adopt(store, asked).key
+    settings = {"method": "contrast", "components": 2, "draws": 19, "top": TRAIN}
+    comparison, summary = running.summarized(store, {**SETTINGS, **keys, "comparison": settings})
+    assert misfits(summary) == []
+    first = summary["directions"][0]
+    assert first["significant"]
+    assert first["side"] == "a-b"
+    arrays = read_tensors(store, comparison.directions.record).arrays
+    assert abs(arrays["a-b.directions"][0] @ planted()[1]) > 0.8
+    for entry in summary["directions"]:
+        assert sorted(entry["top_train"]) == list(range(2, TRAIN))
+    assert len(summary["differences"]) == 1
+    assert summary["findings"][0].startswith("a relies")
+
+
 def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> None:
     store = local(tmp_path / "store")
     comparison, summary, taken = compared(store, **adopted_scores(store, tmp_path))
+    assert misfits(summary) == []
     _, _, theta = planted()
     assert len(taken) == 3, "directions, summary and report"
     assert "directions" in taken[0]
