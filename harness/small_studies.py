@@ -15,6 +15,20 @@ SMALL = (
     "comparison.permutations=4",
 )
 """A whole comparison in seconds; too few models to find much."""
+CONTRASTED = (
+    "study=digits_watermark",
+    "dataset.n_train=300",
+    "targets=100",
+    "subsets.models=240",
+    "subsets.evaluation_models=40",
+    "subsets.shard_size=40",
+    "ensemble.models=6",
+    "ensemble.shard_size=3",
+    "regression.estimator=ridge",
+    "comparison.components=4",
+    "comparison.draws=19",
+)
+"""The same models, compared by a contrast."""
 TINY = (
     "study=digits_watermark",
     "comparison=residual",

@@ -22,7 +22,8 @@ Origin = Literal["trained", "margins", "attributions"]
 class AlgorithmFacts:
     """One of the two algorithms: what it is, how many models, how good, how well its datamodels predict.
 
-    left_out: models that were screened out although their margins are finite.
+    left_out: models that were screened out although their margins are finite. flops: floating-point operations of
+    training one model on all data; NaN where they were not counted.
     lds_mean: the linear datamodeling score without the bias of few held-out models; lds_low, lds_high are about it.
     """
 
@@ -37,6 +38,7 @@ class AlgorithmFacts:
     lds_low: float
     lds_high: float
     left_out: int = 0
+    flops: float = math.nan
 
 
 @dataclass(frozen=True)

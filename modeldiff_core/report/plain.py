@@ -1,5 +1,6 @@
 """What the page says of plain differences, before any direction."""
 
+import math
 from dataclasses import dataclass
 
 from modeldiff_core.report.facts import IntervalFacts, PlainFacts, PlainRow, ReportFacts
@@ -29,6 +30,7 @@ class PlainView:
 
     words: list[str]
     rows: list[PlainRowView]
+    cost: str
     groups: list[PlainRowView]
     left_out: int
 
@@ -43,6 +45,7 @@ def plain_view(facts: ReportFacts) -> PlainView | None:
     return PlainView(
         _words(found),
         [*whole, *_agreement(found)],
+        _cost(facts),
         [_row(row, row.group) for row in groups[:SHOWN_GROUPS]],
         max(0, len(groups) - SHOWN_GROUPS),
     )
@@ -68,6 +71,25 @@ def _words(found: PlainFacts) -> list[str]:
         f"Two models of A predict the same class for {shares[0]} % of the images, two of B for {shares[1]} %, one of "
         f"each for {shares[2]} %: the algorithms disagree {verdict} (p {_p(found.p)}).",
     ]
+
+
+def _cost(facts: ReportFacts) -> str:
+    """Return what training one model of each costs; empty where neither was counted."""
+    a, b = (one.flops for one in (facts.a, facts.b))
+    if math.isnan(a) and math.isnan(b):
+        return ""
+    said = " and ".join(f"one of {which} {_operations(one)}" for which, one in (("A", a), ("B", b)))
+    ratio = "" if math.isnan(a) or math.isnan(b) else f" ({a / b:.2f} times as much for A)"
+    return f"Training on all data takes {said}{ratio}, counted from network and recipe: no test, since nothing varies."
+
+
+def _operations(flops: float) -> str:
+    """Return a number of floating-point operations in words."""
+    if math.isnan(flops):
+        return "a number of operations that was not counted"
+    power = min(6, max(2, int(math.log10(max(flops, 1)) // 3)))
+    names = {2: "million", 3: "billion", 4: "trillion", 5: "quadrillion", 6: "quintillion"}
+    return f"{flops / 1000**power:.3g} {names[power]} floating-point operations"
 
 
 def _agreement(found: PlainFacts) -> list[PlainRowView]:

@@ -37,6 +37,7 @@ from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.spread import FoundSpread
 from modeldiff_core.statistics import Interval, unseen_share
 from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study.cost import training_flops
 from modeldiff_core.subpopulations.copies import copies
 from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
@@ -68,6 +69,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             lds_low=scores["lds"]["ci_low"],
             lds_high=scores["lds"]["ci_high"],
             left_out=scores.get("left_out", 0),
+            flops=_measured(training_flops(comparison.trainings[which])),
         )
         for which, (config, scores) in enumerate(
             zip((study.algorithm_a, study.algorithm_b), findings.scores, strict=True)
