@@ -12,6 +12,7 @@ from jaxtyping import Int
 from modeldiff_core.data import Known
 from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.copied import copied
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.identity import plain
 from modeldiff_core.report.facts import (
@@ -38,14 +39,11 @@ from modeldiff_core.stages.spread import FoundSpread
 from modeldiff_core.statistics import Interval, unseen_share
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study.cost import training_flops
-from modeldiff_core.subpopulations.copies import copies
 from modeldiff_core.transformations import Judged, TransformationTest, build_on, eligible_images
 from modeldiff_core.transformations.search import image_halves
 
 SHOWN = 6
 """Pairs of images before and after a transformation."""
-FURTHEST = 24
-"""Training examples of the largest weights, of either sign, that are looked at for copies of test images."""
 BRIEF = 160
 """Characters of a transformation's parameters that are shown."""
 
@@ -169,11 +167,11 @@ def direction_facts(
 ) -> tuple[DirectionFacts, ...]:
     """Return the ``directions`` of summary.json with the arrays behind them; train, targets: the examples."""
 
-    def copied(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    def of_direction(entry: Mapping[str, Any]) -> tuple[str, ...]:
         if not entry["significant"]:
             return ()
         weights = findings.side(entry["side"], "directions")[entry["index"]]
-        return copies(train, targets, np.argsort(-np.abs(weights), kind="stable")[:FURTHEST]).words
+        return copied(train, targets, weights)
 
     return tuple(
         DirectionFacts(
@@ -194,7 +192,7 @@ def direction_facts(
             models_needed=entry["models_needed"],
             carried_targets=entry["carried_by"]["targets"],
             carried_train=entry["carried_by"]["train"],
-            copies=copied(entry),
+            copies=of_direction(entry),
             intervals=_intervals(entry),
         )
         for entry in entries

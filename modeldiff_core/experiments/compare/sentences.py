@@ -5,6 +5,7 @@ from typing import Any
 
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
+from modeldiff_core.experiments.compare.copied import copied_sentences
 from modeldiff_core.experiments.compare.findings import Findings
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.study.config import ComparisonConfig
@@ -20,6 +21,9 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
     if findings.contrast is not None:
         labels, tested = comparison.trainings[0].task().targets.labels, comparison.permutations > 0
         first = contrast_sentences(summary, names, labels, load_classes(comparison), tested)
+        if tested:
+            task = comparison.trainings[0].task()
+            first[1:1] = copied_sentences(summary, findings, task.train, task.targets)
     else:
         settings, drawn = comparison.study.comparison, comparison.permutations
         first = [about_directions(settings, directions, a, b, drawn)]
