@@ -13,6 +13,8 @@ from modeldiff_core.report.theme import Theme
 
 SHOWN = 24
 """Images of a group in a figure."""
+SAID = 4
+"""Of what a group shares, what is said; its record has all of it."""
 COLUMNS = 8
 CELL = 66
 """CSS pixels of an image with its margin."""
@@ -52,12 +54,12 @@ def _sentences(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str
     before, after = entry["effect"]["difference"]["value"], entry["without"]["difference"]["value"]
     return [
         f"{called}: behind it are {size} of {examples:,} training examples ({classes}). Without them the effect of "
-        f"{entry['transformation']}, A minus B, falls from {_points(before)} to {_points(after)} points: it shrinks by "
+        f"“{entry['transformation']}”, A minus B, falls from {_points(before)} to {_points(after)} points: it shrinks by "
         f"{_percent(shrunk['value'])} % [{_percent(shrunk['low'])}, {_percent(shrunk['high'])}]; without as many "
         f"random others of the same class{short} by {_percent(entry['random_shrinkage'])} % (mean of "
         f"{len(entry['random'])} groups), so the group takes {_percent(beyond['value'])} % "
         f"[{_percent(beyond['low'])}, {_percent(beyond['high'])}] more of it away.",
-        f"What they share: {'; '.join(word.removesuffix('.') for word in group['words'])}.",
+        f"What they share: {'; '.join(word.removesuffix('.') for word in group['words'][:SAID])}.",
     ]
 
 
