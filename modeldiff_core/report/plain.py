@@ -78,7 +78,7 @@ def _cost(facts: ReportFacts) -> str:
     a, b = (one.flops for one in (facts.a, facts.b))
     if math.isnan(a) and math.isnan(b):
         return ""
-    said = " and ".join(f"one of {which} {_operations(one)}" for which, one in (("A", a), ("B", b)))
+    said = " and ".join(f"{_operations(one)} for a model of {which}" for which, one in (("A", a), ("B", b)))
     ratio = "" if math.isnan(a) or math.isnan(b) else f" ({a / b:.2f} times as much for A)"
     return f"Training on all data takes {said}{ratio}, counted from network and recipe: no test, since nothing varies."
 
