@@ -54,8 +54,8 @@ def _sentences(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> list[str
     before, after = entry["effect"]["difference"]["value"], entry["without"]["difference"]["value"]
     return [
         f"{called}: behind it are {size} of {examples:,} training examples ({classes}). Without them the effect of "
-        f"“{entry['transformation']}”, A minus B, falls from {_points(before)} to {_points(after)} points: it shrinks by "
-        f"{_percent(shrunk['value'])} % [{_percent(shrunk['low'])}, {_percent(shrunk['high'])}]; without as many "
+        f"“{entry['transformation']}”, A minus B, falls from {_points(before)} to {_points(after)} points: it shrinks "
+        f"by {_percent(shrunk['value'])} % [{_percent(shrunk['low'])}, {_percent(shrunk['high'])}]; without as many "
         f"random others of the same class{short} by {_percent(entry['random_shrinkage'])} % (mean of "
         f"{len(entry['random'])} groups), so the group takes {_percent(beyond['value'])} % "
         f"[{_percent(beyond['low'])}, {_percent(beyond['high'])}] more of it away.",
