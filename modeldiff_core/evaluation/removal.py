@@ -19,7 +19,7 @@ ALONE = "datamodels alone"
 ALIKE = "datamodels, shared by images that are alike"
 PICTURE = "how far an image already looks as the transformation makes it"
 ENOUGH = 0.75
-"""Share of all that is attributed which a group has to hold for the smallest of them to be taken."""
+"""Share of what the best order's group holds that another's has to hold to be taken for being smaller."""
 LEFT = 0.1
 """Share of a class that stays, whatever is behind the difference."""
 MOST = 0.25
@@ -79,8 +79,8 @@ def behind(
 
     Three orders are tried: datamodels alone, over all classes; within the class that adds most, datamodels smoothed
     over images that are alike (kernel ridge); and within it, how far an image lies along the mean change of the
-    transformation. All that is attributed is the most that any order holds. Of the orders whose group holds ENOUGH of
-    it the one of the smallest group is taken.
+    transformation. All that is attributed is the most that any order holds. Of the groups that hold ENOUGH of what the
+    best of them does the smallest is taken.
 
     Args:
         halves: ū of each training example from two disjoint halves of the models.
@@ -97,7 +97,8 @@ def behind(
     for one in orders:
         size = int(np.argmax(one.held >= share * one.held.max())) + 1
         groups.append(Group(one.name, one.examples[:size], label, one.held[:size] / attributed, attributed))
-    enough = [group for group in groups if group.predicted[-1] >= ENOUGH]
+    best = max(float(group.predicted[-1]) for group in groups)
+    enough = [group for group in groups if group.predicted[-1] >= min(best, ENOUGH * best)]
     return min(enough, key=lambda group: len(group.examples))
 
 

@@ -44,7 +44,7 @@ def test_the_group_is_the_carriers_whatever_the_noise(noise: float, purity: floa
     assert group.label == 2
     assert carriers[group.examples].mean() >= purity
     assert carriers[group.examples].sum() >= 0.9 * CARRIERS
-    assert 0.75 <= group.predicted[-1] <= 1, "of what the best order holds"
+    assert 0.7 <= group.predicted[-1] <= 1, "of what the best order holds"
     assert group.attributed == pytest.approx(CARRIERS, rel=0.35)
     assert group.order in (ALONE, ALIKE, PICTURE)
     if noise == 1:
@@ -66,6 +66,14 @@ def test_predictions_of_what_orders_itself_are_free_of_its_noise() -> None:
     group = behind(pure, images, labels, np.zeros((6, 6, 1)), 1.0)
     assert alone > 30, "picked by its own noise it would hold much"
     assert group.attributed < alone / 2
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_any_share_gives_a_group_also_where_nothing_is_attributed(share: float) -> None:
+    halves, images, labels, _ = planted(6, 0.3)
+    few = behind(halves, images, labels, CORNER, share)
+    assert few.predicted[-1] >= 0.7 * share
+    assert len(behind(-np.abs(halves), images, labels, CORNER, share).examples) >= 1
 
 
 def test_smoothing_follows_what_is_alike() -> None:
