@@ -63,7 +63,7 @@ def test_one_unit_that_is_different_makes_the_whole_different() -> None:
         "different", "equivalent", "different",
     )  # fmt: skip
     only = verdict_entry(
-        of_datamodels("different", 0), judged((0.0, -0.01, 0.01)), VerdictConfig(probability=0.1), 0.05
+        of_datamodels("different", 0.0), judged((0.0, -0.01, 0.01)), VerdictConfig(probability=0.1), 0.05
     )
     assert only["answer"] == "equivalent", "only the unit whose margin is set counts"
     assert "probability" not in verdict_entry(of_datamodels("undecided"), large, VerdictConfig(margin=0.05), 0.05)
@@ -81,11 +81,11 @@ def test_each_unit_has_its_sentence() -> None:
     alike = verdict_entry(of_datamodels("equivalent"), judged((0.0, -0.01, 0.01)), both, 0.05)
     assert verdict_sentences(alike)[0].startswith("Equivalent: all that A and B rely on differently")
     assert "under each of the 1 transformation put to the test" in verdict_sentences(alike)[1]
-    nothing = verdict_entry(of_datamodels("undecided", 0), [], VerdictConfig(probability=0.1), 0.05)
+    nothing = verdict_entry(of_datamodels("undecided", 0.0), [], VerdictConfig(probability=0.1), 0.05)
     assert verdict_sentences(nothing) == [
         "Undecided within 10 points of a probability: no transformation was put to the test."
     ]
-    assert verdict_sentences(verdict_entry(of_datamodels("different", 0), [], VerdictConfig(), 0.05)) == []
+    assert verdict_sentences(verdict_entry(of_datamodels("different", 0.0), [], VerdictConfig(), 0.05)) == []
 
 
 @pytest.mark.parametrize(("asked", "same"), [({"probability": 0.0}, True), ({"probability": 0.1}, False)])
