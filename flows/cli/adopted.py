@@ -10,6 +10,7 @@ from typing import TypeVar
 from flows.cli.compose import composed, parse_store
 from modeldiff_core.experiments.adopted import adopt as adopting
 from modeldiff_core.experiments.adopted import export as exporting
+from modeldiff_core.experiments.adopted.against import score_against
 from modeldiff_core.experiments.adopted.stored import find_stored
 from modeldiff_core.settings import Settings
 from modeldiff_core.stages.screening import screening_sentences
@@ -30,6 +31,9 @@ def adopt(overrides: Sequence[str]) -> int:
     of = f"{found.models - found.left_out} models, " if found.models else ""
     print(f"{found.name}: {found.kind} of {of}{found.n_train} training examples, {found.n_targets} targets")
     print(reference.key)
+    if asked.against is not None:
+        rho = score_against(store, reference, asked.against).pearson
+        print(f"predicted and true outputs correlate with {rho.mean:.3f} [{rho.ci_low:.3f}, {rho.ci_high:.3f}]")
     return 0
 
 

@@ -178,6 +178,15 @@ class EffectFacts:
 
 
 @dataclass(frozen=True)
+class WhereFacts:
+    """A contrast of the same two algorithms by components of their networks. href: its page, from this report."""
+
+    title: str
+    found: str
+    href: str
+
+
+@dataclass(frozen=True)
 class IntervalFacts:
     """A number with the ends of its interval."""
 
@@ -279,6 +288,7 @@ class ReportFacts:
     estimators: those whose scores are set side by side; empty where there is one alone.
     command: what makes the comparison again; empty stands for ``modeldiff compare`` of study.json. learning: None where
     only the final models are known. inventory: what the dataset held; None where only results of others are known.
+    where: contrasts by components that the store holds of the same networks.
     """
 
     study: str
@@ -305,6 +315,7 @@ class ReportFacts:
     plain: PlainFacts | None = None
     spread: SpreadFacts | None = None
     contrast: ContrastFacts | None = None
+    where: tuple[WhereFacts, ...] = ()
 
     @property
     def tested(self) -> bool:

@@ -14,6 +14,9 @@ Orientation = Literal["targets_train", "train_targets"]
 Rows = Literal["refuse", "leave_out", "keep"]
 """What becomes of rows that were never written."""
 
+Split = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
+"""The first word of the name of a file of margins."""
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -22,7 +25,8 @@ class Adoption(Settings):
 
     dataset: the examples behind them; if given, sizes are checked against it. orientation: of `scores`. unfinished:
     rows that were never written. copies: rows whose mask and margins are those of an earlier row. wild, strange: see
-    margins.screening.Screening.
+    margins.screening.Screening. split: of a folder in the layout of COAR's public code, whose margins are those of
+    SPLIT_margins.npy and whose columns are components. against: the key of margins that adopted scores are to predict.
     """
 
     name: str = Field(min_length=1, max_length=80)
@@ -36,14 +40,20 @@ class Adoption(Settings):
     copies: Literal["leave_out", "keep"] = "leave_out"
     wild: Choice = "leave_out"
     strange: Choice = "name"
+    split: Split | None = None
+    against: str | None = None
 
 
 class Export(Settings):
-    """A matrix or datamodels of the store, to a folder or a file that is not there yet. published: [train, targets]."""
+    """A matrix or datamodels of the store, to a folder or a file that is not there yet.
+
+    published: [train, targets]. split: a matrix in the layout of COAR's public code, as SPLIT_margins.npy.
+    """
 
     key: str = Field(min_length=1)
     to: str = Field(min_length=1)
     published: bool = False
+    split: Split | None = None
 
 
 class ExamplesConfig(Settings):

@@ -25,8 +25,9 @@ SMALL = (
 
 
 def results(root: Path) -> dict[str, object]:
-    """Everything but what Prefect keeps of its task runs."""
-    return {key: value for key, value in content(root).items() if not key.startswith(".prefect/")}
+    """Everything but what Prefect keeps of its task runs, and how fast `plan` found this machine."""
+    found = {key: value for key, value in content(root).items() if not key.startswith(".prefect/")}
+    return {key: value for key, value in found.items() if "/probes/" not in key}
 
 
 @pytest.mark.nightly
@@ -56,6 +57,9 @@ def test_a_killed_run_is_planned_resumed_reported_and_swept(commands: Commands, 
     assert commands.run("report", *asked).returncode == 1
     resumed = commands.run("run", *asked)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    repaired = commands.run("verify", *asked, "--repair")  # a write that was killed leaves its temporary file
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert all(line.endswith(".part") for line in repaired.stdout.splitlines() if line.startswith("removed"))
     again = (*SMALL, f"store.root={tmp_path / 'again'}")
     assert commands.run("run", *again).returncode == 0
     assert results(tmp_path / "store") == results(tmp_path / "again")

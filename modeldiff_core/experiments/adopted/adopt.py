@@ -45,6 +45,10 @@ def adopt(store: ObjectStore, asked: Adoption) -> Reference:
         raise ConfigError("folder, masks, margins, scores", "folder, or masks with margins, or scores", given)
     if asked.orientation and not asked.scores:
         raise ConfigError("orientation", "scores to which it applies", given, "Margins are [models, targets]")
+    if asked.split is not None and asked.folder is None:
+        raise ConfigError("split", "a folder in the layout of COAR's public code", given)
+    if asked.against is not None and asked.scores is None:
+        raise ConfigError("against", "scores that are to predict these margins", given)
     data = None if asked.dataset is None else load_dataset(asked.dataset)
     names: dict[str, object] = {"kind": "unnamed"}
     if asked.dataset is not None and data is not None:

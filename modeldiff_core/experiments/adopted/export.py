@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.adopted.adopt import PUBLISHED
 from modeldiff_core.experiments.adopted.stored import Stored, find_stored
+from modeldiff_core.experiments.components.memory_maps import write_maps
 from modeldiff_core.stages.regress import FIELDS, read_blocks
 from modeldiff_core.stages.screening import undefined_examples
 from modeldiff_core.store import MarginMatrix, ObjectStore
@@ -20,7 +21,8 @@ def export(store: ObjectStore, asked: Export) -> list[Path]:
 
     Margins: to a folder in the layout of the public ``datamodels`` package (masks.npy bool [models, train],
     margins.npy float32 [models, targets], _completed.npy, which leaves out diverged models), or to an .npz of the
-    models that did not diverge. Datamodels: weights [targets, train] to .npy, all arrays to .safetensors; `published`
+    models that did not diverge. With `split` the folder has the layout of COAR's public code (SPLIT_margins.npy in
+    float16), and the matrix may be that of any responses. Datamodels: weights [targets, train] to .npy, all arrays to .safetensors; `published`
     writes weight [train, targets], bias and lam, as the published dictionaries have them. Weights of training examples
     that every model had, or none, are NaN.
 
@@ -32,7 +34,7 @@ def export(store: ObjectStore, asked: Export) -> list[Path]:
         raise ConfigError("to", "a place that is not taken", str(to))
     if not to.parent.is_dir():
         raise ConfigError("to", "a place in a folder that is there", str(to))
-    stored = find_stored(store, asked.key, "key")
+    stored = find_stored(store, asked.key, "key", any_responses=True)
     endings = {
         "margins": ("", ".npz"),
         "datamodels": (".safetensors",) if asked.published else (".npy", ".safetensors"),
@@ -40,11 +42,15 @@ def export(store: ObjectStore, asked: Export) -> list[Path]:
     if to.suffix not in endings[stored.kind]:
         expected = " or ".join(ending or "no ending (a folder)" for ending in endings[stored.kind])
         raise ConfigError("to", f"{expected} for {stored.kind}", str(to))
+    if asked.split is not None and (stored.kind == "datamodels" or to.suffix):
+        raise ConfigError("split", "margins that are written to a folder", asked.split)
     if stored.kind == "datamodels":
         return _datamodels(store, stored, to, asked.published)
     if asked.published:
         raise ConfigError("published", "false for margins", True)
     matrix = MarginMatrix.open(store, stored.reference.key)
+    if asked.split is not None:
+        return write_maps(matrix, to, asked.split)
     return _archive(matrix, to) if to.suffix else _layout(matrix, stored, to)
 
 

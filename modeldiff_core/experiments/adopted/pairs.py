@@ -72,7 +72,9 @@ def open_pair(asked: Adoption, settings: StoreSettings, files: ExitStack, number
     """
     sources = {"masks": asked.masks, "margins": asked.margins}
     if asked.folder is not None:
-        sources = {name: f"{asked.folder.rstrip('/')}/{name}.npy" for name in ("masks", "margins")}
+        margins_name = "margins" if asked.split is None else f"{asked.split}_margins"
+        named_files = {"masks": "masks", "margins": margins_name}
+        sources = {key: f"{asked.folder.rstrip('/')}/{name}.npy" for key, name in named_files.items()}
     found = {}
     for key, source in sources.items():
         assert source is not None

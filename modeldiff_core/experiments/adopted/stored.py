@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.plan import Reference
+from modeldiff_core.responses.ablations import FOLDER
 from modeldiff_core.stages.matrix import matrix_reference
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_tensors
 
@@ -40,11 +41,12 @@ class Stored:
         return self.reference.key.rsplit("/", 1)[0]
 
 
-def find_stored(store: ObjectStore, given: str, key: str) -> Stored:
+def find_stored(store: ObjectStore, given: str, key: str, *, any_responses: bool = False) -> Stored:
     """Return what stands at a key: of a matrix, of datamodels, or of the folder of a training that has only one of
     them.
 
-    key: the configuration key, for messages. Raises ConfigError if nothing complete stands there, or several do.
+    key: the configuration key, for messages. any_responses: whether responses other than a training's will do, such as
+    a network's outputs under ablation. Raises ConfigError if nothing complete stands there, or several do.
     """
     place = re.sub(r"(/record\.json|\.json|\.[0-9a-f]{8}\.zarr)$", "", given.strip("/"))
     folder, _, last = place.rpartition("/")
@@ -52,7 +54,10 @@ def find_stored(store: ObjectStore, given: str, key: str) -> Stored:
         folder, place = place, _only(store, place, key)
         last = place.rsplit("/", 1)[-1]
     try:
-        training = read_record(store, f"{folder}/training.json")
+        if any_responses and folder.startswith(f"{FOLDER}/"):
+            training = {"algorithm_name": folder.rsplit("/", 1)[-1], "identity": {}}
+        else:
+            training = read_record(store, f"{folder}/training.json")
         return (_margins if last.startswith("margins-") else _datamodels)(store, place, training)
     except FileNotFoundError as error:
         raise ConfigError(key, "margins or datamodels that are complete in the store", given, str(error)) from error

@@ -14,6 +14,7 @@ from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.copied import copied
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
+from modeldiff_core.experiments.component_contrast.linked import where_in_the_network
 from modeldiff_core.identity import plain
 from modeldiff_core.report.facts import (
     AlgorithmFacts,
@@ -99,6 +100,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         spread=_spread(summary["spread"], findings.spread),
         estimators=_estimators(comparison, findings),
         contrast=contrast_facts(study.comparison.hypothesis, findings),
+        where=where_in_the_network(store, comparison.trainings),
         found=tuple(
             _effect(
                 comparison,

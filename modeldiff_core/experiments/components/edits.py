@@ -13,6 +13,7 @@ from modeldiff_core.ablation.edits import in_order, limited_loss_set, welch_scor
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.components.baselines import FOLDER
+from modeldiff_core.experiments.components.edit_pictures import said_of
 from modeldiff_core.experiments.components.edit_settings import EditConfig
 from modeldiff_core.experiments.components.scores import ALONE, FITTED, ComponentScores, attributions
 from modeldiff_core.identity import generator
@@ -100,28 +101,28 @@ class Edit:
 def make_edit(store: ObjectStore, spec: Edit, execution: Execution) -> None:
     """Choose the components by each attribution and write what their ablation does to examples not used for it.
 
-    By Welch's score: the first k of the order, for growing k. By the limited loss: one set each. Random sets have the
-    size of the regression's set by the limited loss. Accuracy is the share of outputs above 0.
+    By Welch's score: the first k of the order, for growing k. By the limited loss: one set each, and its first k. Random
+    sets have the size of the regression's set by the limited loss; random orders give the mean of as many for each k.
+    Accuracy is the share of outputs above 0.
     """
     subject, opened = spec.ablated.open(store, execution)
     chooses = _Choice(spec, opened)
     outcome = _Outcome(subject, spec, opened)
     found = {name: values for name, values in attributions(store, spec.scores).items() if name in CHOSEN_BY}
     components, most = len(spec.ablated.components), min(spec.asked.most, len(spec.ablated.components) - 1)
-    sizes = sorted({*(2**power for power in range(10) if 2**power < most), most})
     curves, limited = dict[str, Any](), dict[str, Any]()
     aim = Aim(spec.asked.aim == "raise", spec.asked.limit, most)
     for name, values in found.items():
         order = in_order(welch_scores(values[chooses.targets], values[chooses.reference]), aim.raises)
-        rows = np.stack([spec.ablated.components.kept(order[:size].tolist()) for size in sizes])
-        curves[name] = {"sizes": sizes, **outcome.of(rows)}
+        curves[name] = outcome.curve([order[:most].tolist()])
         chosen = limited_loss_set(chooses.of(subject, values), aim)
-        limited[name] = {"components": chosen, **outcome.one(spec.ablated.components.kept(chosen))}
-    size = max(1, len(limited[FITTED]["components"]))
-    rng = generator("random sets", spec.scores.seed)
-    rows = np.stack(
-        [spec.ablated.components.kept(rng.permutation(components)[:size].tolist()) for _ in range(RANDOM_SETS)]
-    )
+        mask = spec.ablated.components.kept(chosen)
+        limited[name] = {"components": chosen, **outcome.one(mask), "path": outcome.curve([chosen])}
+    edited = limited[FITTED]["components"]
+    size, rng = max(1, len(edited)), generator("random sets", spec.scores.seed)
+    drawn = [rng.permutation(components).tolist() for _ in range(RANDOM_SETS)]
+    curves["random"] = outcome.curve([one[:most] for one in drawn])
+    rows = np.stack([spec.ablated.components.kept(one[:size]) for one in drawn])
     record = {
         "digest": spec.reference.digest,
         "before": outcome.one(np.ones(components, dtype=bool)),
@@ -130,6 +131,9 @@ def make_edit(store: ObjectStore, spec: Edit, execution: Execution) -> None:
         "curves": curves,
         "limited": limited,
         "random": {"size": size, **outcome.of(rows)},
+        "pictures": said_of(
+            subject, outcome.probes, spec.ablated.components.kept(edited), outcome.split, outcome.positions.tolist()
+        ),
     }
     write_record(store, spec.reference.record, record)
 
@@ -166,8 +170,9 @@ class _Outcome:
         targets, reference = (np.flatnonzero(part) for part in spec.asked.members(examples))
         later, reference = targets[targets >= count], reference[reference >= count]
         targets = later if len(later) else targets[: spec.asked.most_targets]
-        self.subject, self.split = subject, len(targets)
-        some = examples.select(np.concatenate([targets, reference]))
+        self.subject, self.split, self.kept = subject, len(targets), spec.ablated.components.kept
+        self.positions = np.concatenate([targets, reference])
+        some = examples.select(self.positions)
         assert opened.prepare is not None
         self.probes = image_probes(opened.prepare, some.images, some.labels, spec.ablated.output)
         self.counts = {"targets": len(targets), "reference": len(reference), "chose": not len(later)}
@@ -178,6 +183,16 @@ class _Outcome:
         parts = {"targets": outputs[:, : self.split], "reference": outputs[:, self.split :]}
         found = {name: (part > 0).mean(1).tolist() for name, part in parts.items()}
         return found | {f"{name}_mean": part.mean(1).tolist() for name, part in parts.items()}
+
+    def curve(self, orders: Sequence[Sequence[int]]) -> dict[str, list[Any]]:
+        """Return sizes k, and what ablating the first k of an order does, mean over orders of one length."""
+        most = len(orders[0])
+        sizes = sorted({*(2**power for power in range(10) if 2**power < most), most} - {0})
+        if not sizes:
+            return {"sizes": []}
+        rows = np.stack([self.kept(order[:size]) for size in sizes for order in orders])
+        means = {name: np.reshape(values, (len(sizes), -1)).mean(1).tolist() for name, values in self.of(rows).items()}
+        return {"sizes": sizes, **means}
 
     def one(self, mask: Bool[np.ndarray, " components"]) -> dict[str, float]:
         """Return them for one row."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.baselines import FOLDER, Gradients
+from modeldiff_core.experiments.components.edit_pictures import picture_plot
 from modeldiff_core.experiments.components.edits import Edit, check_edits
 from modeldiff_core.experiments.components.gallery import Gallery, gallery_plot
 from modeldiff_core.experiments.components.parts import ALONE_WORDS, Parts, test_words
@@ -255,7 +256,12 @@ class ComponentAttribution(OnePage):
         return Shown(f"Components of {self.name}", said, (*tables(summary), *edit_table(edits)))
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
-        edits = {f"Edit {name}": edit_plot(records) for name, records in summary["edits"].items()}
+        edits = dict[str, Plot]()
+        for name, records in summary["edits"].items():
+            edits[f"Edit {name}"] = edit_plot(records)
+            caption = f"Predictions of network {self.study.networks[0]} before → after {name}"
+            images, classes = self.training.task().targets.images, self.data.classes
+            edits[caption] = picture_plot(records[0]["pictures"], images, classes)
         drawn = {"Scores by share of components ablated": score_plot(summary), **edits}
         if self.study.language is None:
             found = self.gallery(settled(store, self.parts).rows).read(store)

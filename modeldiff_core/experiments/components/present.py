@@ -151,22 +151,35 @@ def edit_table(edits: Mapping[str, Any]) -> tuple[Table, ...]:
 
 
 def edit_plot(records: Sequence[Mapping[str, Any]]) -> Plot:
-    """Return accuracies of targets and reference against the number of components ablated by Welch's score."""
+    """Return accuracies of targets and reference against the number of components ablated.
+
+    Lines: in the order of Welch's score, mean over networks. Dashed: the sets by the limited loss as they grow, one line
+    a network.
+    """
 
     def paint(figure: Figure, theme: Theme) -> None:
+        colors = (theme.a, theme.b, theme.good, theme.muted)
         for at, (part, words) in enumerate((("targets", "targets"), ("reference", "reference")), 1):
-            axes = new_axes(figure, theme, (1, 2, at))
-            for name, color in zip(CHOSEN_BY, (theme.a, theme.b, theme.good), strict=True):
+            axes, whole = new_axes(figure, theme, (1, 2, at)), _mean(records, "before")[part]
+            for name, color in zip((*CHOSEN_BY, "random"), colors, strict=True):
                 sizes = records[0]["curves"][name]["sizes"]
                 mean = np.mean([record["curves"][name][part] for record in records], axis=0)
-                axes.plot([0, *sizes], [_mean(records, "before")[part], *mean], color=color, lw=1.2, label=WORDS[name])
+                axes.plot([0, *sizes], [whole, *mean], color=color, lw=1.2, label=WORDS[name])
+            for number, record in enumerate(records):
+                path = record["limited"][FITTED]["path"]
+                if path["sizes"]:
+                    label = "limited loss" if number == 0 else None
+                    line = [record["before"][part], *path[part]]
+                    axes.plot([0, *path["sizes"]], line, color=theme.ink, lw=1, ls="--", alpha=0.6, label=label)
             axes.set_ylim(-0.02, 1.02)
             axes.set_xlabel("components ablated", color=theme.ink, fontsize=MEDIUM)
             axes.set_title(f"accuracy of the {words}", color=theme.ink, fontsize=MEDIUM)
             if at == 1:
-                axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted)
+                handles, labels = axes.get_legend_handles_labels()
+        place = {"loc": "outside lower center", "ncol": 3, "frameon": False, "fontsize": SMALL}
+        figure.legend(handles, labels, labelcolor=theme.muted, **place)
 
-    return plot(paint, 720, 340)
+    return plot(paint, 720, 380)
 
 
 def _mean(records: Sequence[Mapping[str, Any]], place: str) -> dict[str, float]:

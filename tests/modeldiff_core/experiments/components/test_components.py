@@ -27,13 +27,6 @@ from tests.modeldiff_core.ablation.networks import plain_loop
 from tests.modeldiff_core.experiments.components.studies import TINY, make, opened
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("finished")
-    make(*opened(root))
-    return root
-
-
 def test_runs_to_its_report_and_a_second_run_makes_nothing(finished: Path) -> None:
     experiment, store = opened(finished)
     assert survey(experiment, store).complete

@@ -1,13 +1,16 @@
 """Masks and outputs go out in the layout of COAR's public code and come back; attributions are scored on them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flows.cli import main
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.memory_maps import Maps, read_maps, score_attributions, write_maps
 from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, write_matrix
+from tests.modeldiff_core.experiments.components.studies import make, opened
 
 
 def stored(root: Path, outputs: np.ndarray) -> tuple[MarginMatrix, Shard]:
@@ -64,3 +67,39 @@ def test_what_is_no_such_folder_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "maps/_completed.npy", np.zeros(8, dtype=bool))
     with pytest.raises(ConfigError, match="folder: expected one completed row or more"):
         read_maps(tmp_path / "maps")
+
+
+def out(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> list[str]:
+    """Return the lines that a command prints, those of its errors where it is to fail."""
+    assert main(arguments) == code, capsys.readouterr()
+    told = capsys.readouterr()
+    return (told.err if code else told.out).splitlines()
+
+
+def test_memory_maps_of_ablations_go_out_come_back_and_score_attributions(
+    finished: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The ablations of a study as COAR's public code keeps them, and its weights as attributions from elsewhere."""
+    store = Path(shutil.copytree(finished, tmp_path / "store"))
+    experiment, root = opened(store)[0], f"store.root={store}"
+    key = experiment.parts[0].gathered(100).reference.key
+    files = out(capsys, "export", f"key={key}", f"to={tmp_path / 'maps'}", "split=val", root)
+    assert [Path(file).name for file in files] == ["masks.npy", "val_margins.npy", "_completed.npy"]
+    assert np.load(files[1]).dtype == np.float16
+    asked = ("adopt", "name=ablations", f"folder={tmp_path / 'maps'}", "split=val", "copies=keep", root)
+    adopted = out(capsys, *asked)
+    assert adopted[0] == "ablations: margins of 100 models, 16 training examples, 24 targets"
+    fitted = experiment.parts[0].regression(100).reference.key
+    out(capsys, "export", f"key={fitted}", f"to={tmp_path / 'weights.npy'}", root)
+    asked = ("adopt", "name=coar", f"scores={tmp_path / 'weights.npy'}", "orientation=targets_train", root)
+    for against in (adopted[1], experiment.parts[0].matrices()["tests at 0.2"].reference.key):
+        told = out(capsys, *asked, f"against={against}")[-1]
+        assert told.startswith("predicted and true outputs correlate with 0.")
+        assert float(told.split()[6]) > 0.7
+    assert make(*opened(store)) == [], "nothing of the study was touched"
+    refused = out(capsys, *asked, f"against={fitted}", code=2)
+    assert refused[0].startswith("modeldiff: against: expected the key of a matrix of margins")
+    wrong = ("adopt", "name=x", f"masks={files[0]}", f"margins={files[1]}", "split=val", root)
+    assert out(capsys, *wrong, code=2)[0].startswith("modeldiff: split: expected a folder in the layout of COAR's")
+    again = ("export", f"key={fitted}", f"to={tmp_path / 'w.npy'}", "split=val", root)
+    assert out(capsys, *again, code=2)[0].startswith("modeldiff: split: expected margins that are written to a folder")

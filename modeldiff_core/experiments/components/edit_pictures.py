@@ -1,0 +1,89 @@
+"""Images of an edit, with what the network says of them before and after: the targets, and what the rest has lost."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from modeldiff_core.ablation import Probes, Subject, ablated_outputs
+from modeldiff_core.report.figures import SMALL, Plot, plot
+from modeldiff_core.report.theme import Theme
+
+SHOWN = 8
+"""Images of targets, and of the reference, that are shown."""
+
+
+def said_of(
+    subject: Subject, probes: Probes, kept: Bool[np.ndarray, " components"], split: int, positions: Sequence[int]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return label and predicted classes of some targets and reference examples, without and with the edit.
+
+    Those whose prediction the edit changes come first, the largest changes of the output before smaller ones, then the
+    others in their order.
+
+    Args:
+        subject: The network.
+        probes: Targets, then reference examples.
+        kept: The components that the edit leaves.
+        split: How many targets there are.
+        positions: Where each example stands among the test examples.
+
+    """
+    masks = np.stack([np.ones_like(kept), kept])
+    outputs = ablated_outputs(subject, probes, masks)
+    classes = ablated_outputs(subject, Probes(probes.inputs, probes.labels, predicted), masks).astype(np.int64)
+    found = {}
+    for name, part in (("targets", slice(0, split)), ("reference", slice(split, None))):
+        first = order(outputs[:, part], classes[:, part])[:SHOWN] + (part.start or 0)
+        found[name] = [
+            {
+                "position": int(positions[at]),
+                "label": int(probes.labels[at]),
+                "before": int(classes[0, at]),
+                "after": int(classes[1, at]),
+            }
+            for at in first
+        ]
+    return found
+
+
+def predicted(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the class of the largest logit, as a float."""
+    return logits.argmax(-1).to(torch.float32)
+
+
+def order(outputs: Float[np.ndarray, "2 examples"], classes: Int[np.ndarray, "2 examples"]) -> Int[np.ndarray, " all"]:
+    """Return the examples in the order in which they are shown."""
+    changed = classes[0] != classes[1]
+    return np.lexsort((-np.abs(outputs[1] - outputs[0]) * changed, ~changed))
+
+
+def picture_plot(
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    images: UInt8[np.ndarray, "images height width channels"],
+    classes: Sequence[str],
+) -> Plot:
+    """Return a row of targets and one of reference examples, each over its predictions before and after."""
+    rows = [(name, list(part)) for name, part in found.items() if part]
+
+    def paint(figure: Figure, theme: Theme) -> None:
+        for row, (name, part) in enumerate(rows):
+            for column, one in enumerate(part):
+                axes = figure.add_subplot(len(rows), SHOWN, row * SHOWN + column + 1)
+                pixels = images[one["position"]]
+                axes.imshow(pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3], cmap="gray", vmin=0, vmax=255)
+                axes.set_xticks([])
+                axes.set_yticks([])
+                right = one["after"] == one["label"]
+                said = f"{classes[one['before']]} → {classes[one['after']]}"
+                color = theme.muted if one["before"] == one["after"] else theme.good if right else theme.b
+                axes.set_xlabel(said, color=color, fontsize=SMALL)
+                if column == 0:
+                    label = axes.set_ylabel(name, color=theme.ink, fontsize=SMALL)
+                    label.set(rotation=0, ha="right", va="center")
+
+    return plot(paint, 720, 108 * len(rows) + 10)
