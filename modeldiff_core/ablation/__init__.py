@@ -1,6 +1,6 @@
 """Ablation of a network's components: which there are, what it gives without some of them, what gradients say."""
 
-from modeldiff_core.ablation.ablate import MEMORY, ablated_outputs
+from modeldiff_core.ablation.ablate import MEMORY, Precision, ablated_outputs, check_bfloat16
 from modeldiff_core.ablation.components import Components, Layer
 from modeldiff_core.ablation.edits import Aim, Choosing, edited_state, limited_loss_set, welch_scores
 from modeldiff_core.ablation.fill import FillKind, Reference, subject_of
@@ -17,11 +17,13 @@ __all__ = [
     "FillKind",
     "GradientAttributions",
     "Layer",
+    "Precision",
     "Probes",
     "Reference",
     "Selection",
     "Subject",
     "ablated_outputs",
+    "check_bfloat16",
     "edited_state",
     "find_components",
     "gradient_attributions",

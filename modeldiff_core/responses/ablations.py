@@ -10,10 +10,12 @@ import numpy as np
 from modeldiff_core.ablation import (
     Components,
     FillKind,
+    Precision,
     Reference,
     Selection,
     Subject,
     ablated_outputs,
+    check_bfloat16,
     find_components,
     subject_of,
 )
@@ -43,6 +45,7 @@ class Ablated:
         targets: The first so many of its targets.
         output: The name of the output.
         memory_mb: Megabytes of activations in one launch; no part of what the outputs are.
+        precision: What the outputs of ablations are computed in.
 
     """
 
@@ -52,6 +55,7 @@ class Ablated:
     targets: int
     output: str
     memory_mb: int = 64
+    precision: Precision = "float32"
 
     @cached_property
     def components(self) -> Components:
@@ -68,6 +72,7 @@ class Ablated:
             "fill": self.fill,
             "targets": self.targets,
             "output": self.output,
+            **({} if self.precision == "float32" else {"precision": self.precision}),
         }
 
     @cached_property
@@ -135,7 +140,10 @@ class Ablations(Responses):
     def make(self, store: ObjectStore, index: int, execution: Execution) -> None:
         subject, opened = self.ablated.open(store, execution)
         masks = self.design.masks(self.rows(index))
-        outputs = ablated_outputs(subject, opened.probes, masks, self.ablated.memory_mb * 2**20)
+        if self.ablated.precision == "bfloat16":
+            check_bfloat16(subject, opened.probes, masks)
+        memory = self.ablated.memory_mb * 2**20
+        outputs = ablated_outputs(subject, opened.probes, masks, memory, self.ablated.precision)
         failed = ~np.isfinite(outputs).all(1)
         shard = Shard(self.rows(index).start, masks, np.where(failed[:, None], 0, outputs), failed)
         write_shard(store, self.folder, index, shard, self.identity)

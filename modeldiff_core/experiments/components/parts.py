@@ -34,7 +34,8 @@ class Parts:
         study = self.study
         selections = tuple(one.selection() for one in study.components)
         asked = study.ablation
-        return Ablated(self.network, selections, asked.fill, study.attributed, study.output, asked.memory_mb)
+        how = asked.memory_mb, asked.precision
+        return Ablated(self.network, selections, asked.fill, study.attributed, study.output, *how)
 
     @cached_property
     def count(self) -> int:

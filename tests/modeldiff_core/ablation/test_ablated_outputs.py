@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from modeldiff_core.ablation import Reference, Selection, ablated_outputs, find_components, subject_of
+from modeldiff_core.ablation import (
+    Reference,
+    Selection,
+    ablated_outputs,
+    check_bfloat16,
+    find_components,
+    subject_of,
+)
 from modeldiff_core.ablation.chain import chain_of
 from modeldiff_core.ablation.together import outputs_together
 from modeldiff_core.errors import ConfigError
@@ -140,3 +147,30 @@ def test_a_parameter_has_no_mean() -> None:
     components = find_components(net, [Selection("heads")])
     with pytest.raises(ConfigError, match=r"ablation.fill: expected zero or weights, since layer.self_attn.out_proj"):
         subject_of(net, components, "mean", Reference(probes().inputs))
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "residual", "attention, heads"])
+def test_bfloat16_gives_nearly_the_outputs_of_float32(name: str) -> None:
+    net, selections = CASES[name]
+    components, asked = find_components(net, selections), probes(40)
+    subject, masks = subject_of(net, components, "zero"), drawn(20, len(components))
+    exact = ablated_outputs(subject, asked, masks)
+    found = ablated_outputs(subject, asked, masks, precision="bfloat16")
+    assert found.dtype == np.float32
+    assert np.abs(found - exact).max() > 1e-6, "it was computed in bfloat16"
+    changes = np.sqrt(np.mean((exact - exact[:1]) ** 2))
+    assert np.sqrt(np.mean((found - exact) ** 2)) < 0.05 * changes
+    check_bfloat16(subject, asked, masks)
+
+
+def test_bfloat16_is_refused_where_it_hides_what_ablation_changes() -> None:
+    """A constant of 1,000 in the logits leaves bfloat16 no digit for what the filters do."""
+    net, asked = small("cnn", (5,)), probes()
+    head = net.get_submodule("head")
+    assert isinstance(head, nn.Linear)
+    head.bias.data += 1000.0 * torch.randperm(10)
+    components = find_components(net, [FILTERS])
+    subject, masks = subject_of(net, components, "zero"), drawn(9, 5)
+    with pytest.raises(ConfigError, match=r"ablation.precision: expected float32, since bfloat16's outputs differ"):
+        check_bfloat16(subject, asked, masks)
+    check_bfloat16(subject, asked, np.ones((3, 5), dtype=bool))
