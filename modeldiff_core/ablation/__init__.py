@@ -2,9 +2,10 @@
 
 from modeldiff_core.ablation.ablate import MEMORY, Precision, ablated_outputs, check_bfloat16
 from modeldiff_core.ablation.components import Components, Layer
-from modeldiff_core.ablation.edits import Aim, Choosing, edited_state, limited_loss_set, welch_scores
+from modeldiff_core.ablation.edits import edited_state, welch_scores
 from modeldiff_core.ablation.fill import FillKind, Reference, subject_of
 from modeldiff_core.ablation.gradients import GradientAttributions, gradient_attributions
+from modeldiff_core.ablation.limited_loss import Aim, Choosing, limited_loss_set
 from modeldiff_core.ablation.selection import SELECTORS, Selection, find_components
 from modeldiff_core.ablation.subject import Probes, Subject
 

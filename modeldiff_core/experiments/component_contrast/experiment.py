@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.component_contrast.agreement import agreement
 from modeldiff_core.experiments.component_contrast.named import Named
 from modeldiff_core.experiments.component_contrast.present import contrast_findings, contrast_tables, spectrum_plot
 from modeldiff_core.experiments.component_contrast.settings import ContrastStudy
@@ -35,6 +36,7 @@ class ComponentContrast(OnePage):
 
     study: ContrastStudy
     kind: ClassVar[str] = "component_contrast"
+    version: ClassVar[int] = 2  # 2: the summary says how far networks agree
     settings: ClassVar[type[BaseModel]] = ContrastStudy
 
     @classmethod
@@ -157,6 +159,10 @@ class ComponentContrast(OnePage):
             "networks": networks,
             "layers": layers,
             "spectra": spectra,
+            "agreement": {
+                "layers": agreement({side: np.array([one[side] for one in layers]).T for side in "ab"}),
+                "sizes": agreement({side: np.array(rows) for side, rows in spectra.items()}),
+            },
         }
 
     def present(self, summary: Mapping[str, Any]) -> Shown:

@@ -21,10 +21,10 @@ from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import ObjectStore, write_record
 from modeldiff_core.training import Execution
 
-VERSION = 1
+VERSION = 2  # 2: sets by likelihood with exchanges
 RANDOM_SETS = 20
-EMPHASIS = 3.0
-"""Weight of a unit of the effect beside one of a clean output that is not safely right."""
+EMPHASIS = 0.2
+"""Weight of an image's effect beside a clean image."""
 Masks = Bool[np.ndarray, "rows components"]
 Outputs = Float[np.ndarray, "rows images"]
 
@@ -70,9 +70,10 @@ class Named:
 def name_components(store: ObjectStore, spec: Named, execution: Execution) -> None:
     """Choose A's components on the attributed images and write what their ablation does on the others.
 
-    The set is that of the limited loss with u = −EMPHASIS·|effect|: what brings the effects nearest to zero and spares
-    the clean images, whose attributions are those of leave-one-out; it ends where the wished share is gone. In B the
-    same components are ablated; a random set has as many. The share removed is 1 − Σ|effect without them|/Σ|effect|.
+    The set is that of the limited loss whose targets' outputs are −|effect|: what brings the effects nearest to zero and
+    spares the clean images, whose attributions are those of leave-one-out; it ends where the wished share is gone. In B
+    the same components are ablated; a random set has as many. The share removed is
+    1 − Σ|effect without them|/Σ|effect|.
     """
     sides = [_Side(store, ablated, execution) for ablated in spec.ablated]
     a, weights = sides[0], read_datamodels(store, spec.regressions[0]).weights
@@ -80,13 +81,12 @@ def name_components(store: ObjectStore, spec: Named, execution: Execution) -> No
     clean = a.clean(LeaveOneOut(components).masks(range(components + 1)), chooses=True)
 
     def outputs(masks: Masks) -> Outputs:
-        effects = -EMPHASIS * np.abs(a.effects(masks, chooses=True))
-        return np.concatenate([effects, a.clean(masks, chooses=True)], axis=1)
+        return np.concatenate([-np.abs(a.effects(masks, chooses=True)), a.clean(masks, chooses=True)], axis=1)
 
     whole = a.effects(np.ones((1, components), dtype=bool), chooses=True)[0]
-    choosing = Choosing(outputs, -EMPHASIS * np.sign(whole)[:, None] * weights, (clean[:1] - clean[1:]).T)
-    enough = -EMPHASIS * (1 - spec.wished) * float(np.abs(whole).mean())
-    chosen = limited_loss_set(choosing, Aim(True, spec.limit, spec.most, enough))
+    choosing = Choosing(outputs, -np.sign(whole)[:, None] * weights, (clean[:1] - clean[1:]).T)
+    enough = -(1 - spec.wished) * float(np.abs(whole).mean())
+    chosen = limited_loss_set(choosing, Aim(True, spec.limit, spec.most, enough, EMPHASIS))
     rng = generator("random components", spec.seed)
     random = [rng.permutation(components)[: max(1, len(chosen))].tolist() for _ in range(RANDOM_SETS)]
     kept = spec.ablated[0].components.kept

@@ -69,9 +69,24 @@ def contrast_tables(summary: Mapping[str, Any], names: Mapping[str, str]) -> tup
         }
         for layer in summary["layers"]
     ]
+    words = {"layers": "share of each layer", "sizes": "sizes, sorted"}
+    agreed = [
+        {
+            "what is compared": words[name],
+            **{f"networks of {names[side]}": _share(found[side]) for side in "ab"},
+            f"{names['a']} and {names['b']}": _share(found["between"]),
+        }
+        for name, found in summary["agreement"].items()
+    ]
     return (
         Table("Named components", rows, "Components of A whose ablation removes the effect, and what the same do in B"),
         Table("Layers", layers, "Share of the sizes of the effect's weights in each layer, for each network"),
+        Table(
+            "Agreement of networks",
+            agreed,
+            "Mean overlap of pairs of networks, 1 − ½·Σ|p − q| of sizes that sum to 1: 1 is alike. Components of "
+            "different networks are not aligned, so that no component is compared with another",
+        ),
     )
 
 
@@ -89,6 +104,10 @@ def spectrum_plot(summary: Mapping[str, Any]) -> Plot:
         axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted)
 
     return plot(paint, 620, 380)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _random(one: Mapping[str, Any]) -> float:

@@ -24,7 +24,7 @@ class ContrastStudy(ComponentsStudy):
     effect: TransformationTest
     limit: Annotated[float, Field(ge=0, lt=1)] = 0.01
     most: Annotated[int, Field(ge=1)] = 30
-    wished: Annotated[float, Field(gt=0, le=1)] = 0.75
+    wished: Annotated[float, Field(gt=0, le=1)] = 0.72
 
     def of(self, algorithm: AlgorithmConfig) -> ComponentsStudy:
         """Return the study of one algorithm, with the components as they are called inside pairs of images."""

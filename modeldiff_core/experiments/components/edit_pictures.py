@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from modeldiff_core.ablation import Probes, Subject, ablated_outputs
-from modeldiff_core.report.figures import SMALL, Plot, plot
+from modeldiff_core.report.figures import Plot, plot
+from modeldiff_core.report.mosaic import Tile, mosaic_height, paint_mosaic
 from modeldiff_core.report.theme import Theme
 
 SHOWN = 8
@@ -67,23 +68,19 @@ def picture_plot(
     images: UInt8[np.ndarray, "images height width channels"],
     classes: Sequence[str],
 ) -> Plot:
-    """Return a row of targets and one of reference examples, each over its predictions before and after."""
-    rows = [(name, list(part)) for name, part in found.items() if part]
+    """Return a row of targets and one of reference examples, each over its predictions before and after.
+
+    Predictions that the edit made right are green, those that it made wrong have B's color, others are gray.
+    """
+
+    def tile(one: Mapping[str, Any], theme: Theme) -> Tile:
+        right = one["after"] == one["label"]
+        color = theme.muted if one["before"] == one["after"] else theme.good if right else theme.b
+        return Tile(images[one["position"]], f"{classes[one['before']]} → {classes[one['after']]}", color)
+
+    rows = [(name, found[name]) for name in ("targets", "reference") if found[name]]
 
     def paint(figure: Figure, theme: Theme) -> None:
-        for row, (name, part) in enumerate(rows):
-            for column, one in enumerate(part):
-                axes = figure.add_subplot(len(rows), SHOWN, row * SHOWN + column + 1)
-                pixels = images[one["position"]]
-                axes.imshow(pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3], cmap="gray", vmin=0, vmax=255)
-                axes.set_xticks([])
-                axes.set_yticks([])
-                right = one["after"] == one["label"]
-                said = f"{classes[one['before']]} → {classes[one['after']]}"
-                color = theme.muted if one["before"] == one["after"] else theme.good if right else theme.b
-                axes.set_xlabel(said, color=color, fontsize=SMALL)
-                if column == 0:
-                    label = axes.set_ylabel(name, color=theme.ink, fontsize=SMALL)
-                    label.set(rotation=0, ha="right", va="center")
+        paint_mosaic(figure, theme, [(name, [tile(one, theme) for one in part]) for name, part in rows])
 
-    return plot(paint, 720, 108 * len(rows) + 10)
+    return plot(paint, 720, mosaic_height(images.shape[1:], len(rows), SHOWN, 720, words=True))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from modeldiff_core.ablation import Aim, Choosing, Probes, Subject, ablated_outputs, edited_state
-from modeldiff_core.ablation.edits import in_order, limited_loss_set, welch_scores
+from modeldiff_core.ablation import Aim, Choosing, Probes, Subject, ablated_outputs, edited_state, limited_loss_set
+from modeldiff_core.ablation.edits import in_order, welch_scores
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.components.baselines import FOLDER
@@ -25,7 +25,7 @@ from modeldiff_core.responses.stored_networks import StoredNetwork
 from modeldiff_core.store import ObjectStore, write_record
 from modeldiff_core.training import Execution
 
-VERSION = 1
+VERSION = 2  # 2: sets by likelihood with exchanges, random orders, pictures
 CHOSEN_BY = FITTED, ALONE, "gradient_parameter"
 """Attributions that sets are chosen by, beside random ones."""
 RANDOM_SETS = 20

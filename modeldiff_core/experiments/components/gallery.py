@@ -12,7 +12,8 @@ from modeldiff_core.experiments.components.baselines import FOLDER
 from modeldiff_core.experiments.components.scores import FITTED, ComponentScores
 from modeldiff_core.plan import Label, Record, Reference, Step, refer
 from modeldiff_core.plan.products import read_digested
-from modeldiff_core.report.figures import SMALL, Plot, plot
+from modeldiff_core.report.figures import Plot, plot
+from modeldiff_core.report.mosaic import Tile, mosaic_height, paint_mosaic
 from modeldiff_core.report.theme import Theme
 from modeldiff_core.responses import Ablated
 from modeldiff_core.store import ObjectStore, write_record
@@ -74,17 +75,9 @@ def find_images(store: ObjectStore, spec: Gallery, execution: Execution) -> None
 
 def gallery_plot(found: list[dict[str, Any]], images: UInt8[np.ndarray, "images height width channels"]) -> Plot:
     """Return a row of images for each component, those that it gives most on first."""
+    rows = [(one["component"], [Tile(images[image]) for image in one["images"]]) for one in found]
 
     def paint(figure: Figure, theme: Theme) -> None:
-        for row, one in enumerate(found):
-            for column, image in enumerate(one["images"]):
-                axes = figure.add_subplot(len(found), IMAGES, row * IMAGES + column + 1)
-                pixels = images[image]
-                axes.imshow(pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3], cmap="gray", vmin=0, vmax=255)
-                axes.set_xticks([])
-                axes.set_yticks([])
-                if column == 0:
-                    label = axes.set_ylabel(one["component"], color=theme.ink, fontsize=SMALL)
-                    label.set(rotation=0, ha="right", va="center")
+        paint_mosaic(figure, theme, rows)
 
-    return plot(paint, 620, 70 * len(found) + 10)
+    return plot(paint, 620, mosaic_height(images.shape[1:], len(rows), IMAGES, 620, words=False))
