@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 Attributed = Float[np.ndarray, "_examples components"]
 Masks = Bool[np.ndarray, "rows components"]
@@ -67,10 +67,10 @@ def limited_loss_set(choosing: Choosing, aim: Aim) -> list[int]:
     What becomes larger is emphasis·mean ℓ(±y) of the targets + mean ℓ(y) of the reference, with ℓ(y) = log 1/(1 + e⁻ʸ):
     an example that is safely where it should be gives no more, one that is far off counts with its distance. Step by
     step the linear model predicts, from the true outputs so far, what each further component does; the CANDIDATES best
-    are tried, then as many further ones up to TURNS times, and of those that keep the true share of right reference
-    examples within the limit the best is taken. Where none helps, or the targets have moved enough, a component is given
-    back or exchanged for another, and so on until neither helps; where the targets have moved enough, what helps is what
-    the reference gains.
+    are tried, if none helps as many further ones up to TURNS times, and of those that keep the true share of right
+    reference examples within the limit the best is taken. Where none helps, or the targets have moved enough, a
+    component is given back or exchanged for another, and so on until neither helps; where the targets have moved
+    enough, what helps is what the reference gains.
     """
     search, exchanges = _Search(choosing, aim), 0
     while exchanges <= EXCHANGES:
@@ -117,7 +117,9 @@ class _Search:
         """Whether the targets have moved enough."""
         return bool(self._moved(self.now[None])[0] >= self.aim.enough)
 
-    def _take(self, steps: list[tuple[list[int], list[int]]], worth: Callable[[Outputs], Float[np.ndarray, " rows"]]) -> bool:
+    def _take(
+        self, steps: list[tuple[list[int], list[int]]], worth: Callable[[Outputs], Float[np.ndarray, " rows"]]
+    ) -> bool:
         """Try steps, each of components to add and to give back, and take the best if it helps."""
         rows = np.repeat(self.mask[None], len(steps), axis=0)
         for row, (added, returned) in zip(rows, steps, strict=True):

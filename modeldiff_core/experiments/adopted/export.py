@@ -22,9 +22,9 @@ def export(store: ObjectStore, asked: Export) -> list[Path]:
     Margins: to a folder in the layout of the public ``datamodels`` package (masks.npy bool [models, train],
     margins.npy float32 [models, targets], _completed.npy, which leaves out diverged models), or to an .npz of the
     models that did not diverge. With `split` the folder has the layout of COAR's public code (SPLIT_margins.npy in
-    float16), and the matrix may be that of any responses. Datamodels: weights [targets, train] to .npy, all arrays to .safetensors; `published`
-    writes weight [train, targets], bias and lam, as the published dictionaries have them. Weights of training examples
-    that every model had, or none, are NaN.
+    float16), and the matrix may be that of any responses. Datamodels: weights [targets, train] to .npy, all arrays to
+    .safetensors; `published` writes weight [train, targets], bias and lam, as the published dictionaries have them.
+    Weights of training examples that every model had, or none, are NaN.
 
     Raises ConfigError for a place that is taken or an ending that does not suit, DamagedObject for what does not match
     its checksum.

@@ -70,9 +70,9 @@ class Named:
 def name_components(store: ObjectStore, spec: Named, execution: Execution) -> None:
     """Choose A's components on the attributed images and write what their ablation does on the others.
 
-    The set is that of the limited loss whose targets' outputs are −|effect|: what brings the effects nearest to zero and
-    spares the clean images, whose attributions are those of leave-one-out; it ends where the wished share is gone. In B
-    the same components are ablated; a random set has as many. The share removed is
+    The set is that of the limited loss whose targets' outputs are −|effect|: what brings the effects nearest to zero
+    and spares the clean images, whose attributions are those of leave-one-out; it ends where the wished share is gone.
+    In B the same components are ablated; a random set has as many. The share removed is
     1 − Σ|effect without them|/Σ|effect|.
     """
     sides = [_Side(store, ablated, execution) for ablated in spec.ablated]

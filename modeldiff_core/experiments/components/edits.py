@@ -101,9 +101,9 @@ class Edit:
 def make_edit(store: ObjectStore, spec: Edit, execution: Execution) -> None:
     """Choose the components by each attribution and write what their ablation does to examples not used for it.
 
-    By Welch's score: the first k of the order, for growing k. By the limited loss: one set each, and its first k. Random
-    sets have the size of the regression's set by the limited loss; random orders give the mean of as many for each k.
-    Accuracy is the share of outputs above 0.
+    By Welch's score: the first k of the order, for growing k. By the limited loss: one set each, and its first k.
+    Random sets have the size of the regression's set by the limited loss, and as many random orders give a mean for
+    each k. Accuracy is the share of outputs above 0.
     """
     subject, opened = spec.ablated.open(store, execution)
     chooses = _Choice(spec, opened)

@@ -153,8 +153,8 @@ def edit_table(edits: Mapping[str, Any]) -> tuple[Table, ...]:
 def edit_plot(records: Sequence[Mapping[str, Any]]) -> Plot:
     """Return accuracies of targets and reference against the number of components ablated.
 
-    Lines: in the order of Welch's score, mean over networks. Dashed: the sets by the limited loss as they grow, one line
-    a network.
+    Lines: in the order of Welch's score, mean over networks. Dashed: the sets by the limited loss as they grow, a
+    line for each network.
     """
 
     def paint(figure: Figure, theme: Theme) -> None:
