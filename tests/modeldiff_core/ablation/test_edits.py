@@ -42,11 +42,11 @@ def linear(weights: np.ndarray, bias: np.ndarray, targets: int) -> Choosing:
 
 @pytest.mark.parametrize("raises", [True, False])
 def test_a_set_takes_what_helps_the_targets_and_spares_the_reference(raises: bool) -> None:
-    """Component 0 holds the targets back alone, 1 costs the reference as much, 2 helps everyone, 3 does nothing."""
+    """Component 0 holds the targets back alone, 1 costs the reference as much, 2 helps the reference, 3 does nothing."""
     sign = -1.0 if raises else 1.0
-    of_targets, of_reference = [3 * sign, 3 * sign, 0.1, 0.0], [0.0, 4.0, 0.1, 0.0]
+    of_targets, of_reference = [3 * sign, 3 * sign, 0.1, 0.0], [0.0, 4.0, 2.0, 0.0]
     weights = np.array([of_targets] * 4 + [of_reference] * 6)
-    bias = np.array([sign * -3.0 if not raises else 3.0] * 4 + [-1.0] * 6)
+    bias = np.array([sign * -3.0 if not raises else 3.0] * 4 + [-3.0] * 6)
     assert limited_loss_set(linear(weights, bias, 4), Aim(raises, limit=0.0)) == [0]
 
 
@@ -68,6 +68,24 @@ def test_the_limit_keeps_the_share_of_right_examples() -> None:
         sizes.append(len(chosen))
     assert sizes[0] > 0
     assert len(limited_loss_set(choosing, Aim(True, 0.4, most=2))) == 2
+
+
+def test_a_component_is_given_back_for_one_that_costs_less() -> None:
+    """Component 0 helps most at first and costs the reference; 1 and 2 do as much together and cost nothing."""
+    weights = np.array([[-3.0, -2.5, -2.5, 0.0]] * 4 + [[2.5, 0.0, 0.0, 0.0]] * 8)
+    bias = np.array([4.0] * 4 + [0.5] * 8)
+    enough = Aim(True, limit=0.5, enough=0.9)
+    assert sorted(limited_loss_set(linear(weights, bias, 4), enough)) == [1, 2]
+    assert limited_loss_set(linear(weights, bias, 4), Aim(True, limit=0.5, enough=-1.6)) == [1]
+
+
+def test_what_is_blocked_by_the_limit_leaves_room_for_others() -> None:
+    """The 16 components that help most each cost a reference example; further ones cost nothing."""
+    helps = np.array([-1.0] * 16 + [-0.5] * 4)
+    weights = np.array([helps] * 4 + [np.where(np.arange(20) == other, 9.0, 0.0) for other in range(16)])
+    bias = np.array([11.0] * 4 + [-3.0] * 16)
+    chosen = limited_loss_set(linear(weights, bias, 4), Aim(True, limit=0.0))
+    assert sorted(chosen) == [16, 17, 18, 19]
 
 
 @pytest.mark.parametrize("fill", ["zero", "weights", "mean"])

@@ -16,7 +16,9 @@ from modeldiff_core.report import render
 from modeldiff_core.report.citation import BIBTEX, PLAIN
 from modeldiff_core.report.dose_response import margin_limits, probability_limits
 from modeldiff_core.report.ends import class_counts, ends
+from modeldiff_core.report.facts import WhereFacts
 from modeldiff_core.report.figures import noise_floor
+from modeldiff_core.report.html import environment
 from modeldiff_core.report.images import tile
 from modeldiff_core.report.methods import steps
 from modeldiff_core.report.subpopulations import difference_picture
@@ -92,6 +94,21 @@ def test_nothing_is_loaded_from_elsewhere_and_every_link_leads_somewhere(pages, 
         assert b"@import" not in files[f"{name}.html"]
         policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
         assert policy.startswith("default-src 'none'")
+
+
+def test_contrasts_by_components_of_the_same_networks_are_linked(facts):
+    where = WhereFacts(
+        "Where in the network: block, A against B", "Without 3 of 64, 70 % is gone.", "../../../c/x.html"
+    )
+    shorter = replace(facts, directions=(), effects=(), found=(), learning=None, spread=None)
+    page = Page(render(replace(shorter, where=(where,)))["index.html"])
+    (link,) = [a for a in page.all("a") if a["href"] == where.href]
+    assert where.title in page.text
+    assert where.found in page.text
+    assert "Where in the network" not in Page(render(shorter)["index.html"]).text
+    part = environment().get_template("parts.html.jinja").module.where_in_the_network
+    assert f'<a href="{where.href}">{where.title}</a>' in part((where,))
+    assert part(()).strip() == ""
 
 
 def test_every_file_is_linked_to(pages, files):

@@ -1,6 +1,8 @@
 """A against B by components: the effect of a planted block is made by components of A and by none of B."""
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 
 from harness.own_experiments import content
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.component_contrast.agreement import agreement
 from modeldiff_core.experiments.component_contrast.experiment import ComponentContrast
+from modeldiff_core.experiments.component_contrast.linked import where_in_the_network
 from modeldiff_core.experiments.component_contrast.present import removed
 from modeldiff_core.experiments.run import open_experiment
 from modeldiff_core.plan import InProcess, run, survey, verify
@@ -78,6 +82,9 @@ def test_named_components_of_a_carry_the_effect_and_b_has_none(finished: Path) -
     assert np.mean(summary["spectra"]["a"], axis=0)[0] > 3 * np.mean(summary["spectra"]["b"], axis=0)[0]
     shown = experiment.shown(store)
     assert "of its effect is gone" in shown.findings[1]
+    assert [table.name for table in shown.tables] == ["Named components", "Layers", "Agreement of networks"]
+    assert summary["agreement"]["layers"] == {"a": 1.0, "b": 1.0, "between": 1.0}, "there is one layer"
+    assert 0.3 < summary["agreement"]["sizes"]["between"] < 1
     assert len(shown.figures) == 1
     before = content(finished)
     experiment.redraw(store)
@@ -102,6 +109,31 @@ def test_an_effect_is_the_margin_with_the_block_minus_without(finished: Path) ->
     found = opened_network.probes.read(subject.net(opened_network.probes.inputs), opened_network.probes.labels)
     np.testing.assert_allclose(found, margins[0] - margins[1], atol=1e-4)
     assert matrix.margins().shape == (200, 100)
+
+
+def test_a_comparison_of_the_same_networks_finds_the_contrast_and_no_other_does(finished: Path, tmp_path: Path) -> None:
+    experiment, store = opened(finished)
+    a, b = (side.training for side in experiment.sides.values())
+    (found,) = where_in_the_network(store, (a, b))
+    assert where_in_the_network(store, (b, a)) == (found,)
+    assert found.title == "Where in the network: watermark, as is against erased"
+    assert found.found == experiment.shown(store).findings[1]
+    page = finished / "comparisons/some-0123abcd/report" / found.href
+    assert page.resolve() == Path(store.path(experiment.report.record)).resolve()
+    assert where_in_the_network(store, (a, a)) == ()
+    fewer = replace(a, dataset=a.dataset.model_copy(update={"n_train": 500}))
+    assert where_in_the_network(store, (fewer, b)) == ()
+    root = Path(shutil.copytree(finished, tmp_path / "store"))
+    (root / experiment.summary.record).write_text("{}")
+    assert where_in_the_network(opened(root)[1], (a, b)) == ()
+
+
+def test_networks_agree_where_their_sizes_are_distributed_alike() -> None:
+    sizes = {"a": np.array([[3.0, 1.0], [6.0, 2.0], [1.0, 3.0]]), "b": np.array([[0.0, 1.0]])}
+    found = agreement(sizes)
+    assert found["a"] == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert found["b"] is None
+    assert found["between"] == pytest.approx((0.25 + 0.25 + 0.75) / 3)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.plan import verify
 from modeldiff_core.store import TensorObject, read_record, read_tensors, write_tensors
+from modeldiff_core.training import Execution
 from tests.modeldiff_core.experiments.components.studies import TINY, make, opened
 
 BACKDOOR: dict[str, Any] = {
@@ -65,7 +67,40 @@ def test_a_backdoor_is_removed_on_examples_that_did_not_choose(finished: Path) -
     shown = experiment.shown(store)
     assert any(line.startswith("backdoor: without ") for line in shown.findings)
     assert [table.name for table in shown.tables][-1] == "Edits"
-    assert len(shown.figures) == 4
+    assert len(shown.figures) == 6
+    for name in ("regression", "leave_one_out", "gradient_parameter", "random"):
+        curve = record["curves"][name]
+        assert curve["sizes"] == [1, 2, 4, 8, 16, 24]
+        assert len(curve["targets"]) == 6
+    assert record["curves"]["random"]["targets"][-1] < record["curves"]["regression"]["targets"][-1]
+    path = after["path"]
+    assert path["sizes"][-1] == len(after["components"])
+    assert (path["targets"][-1], path["reference"][-1]) == (after["targets"], after["reference"])
+
+
+def test_pictures_show_what_the_network_says_before_and_after(finished: Path) -> None:
+    experiment, store = opened(finished, **BACKDOOR)
+    (edit, _) = experiment.edits(240)[0]
+    record, examples = edit.read(store), edit.examples()
+    net = edit.ablated.open(store, Execution())[0].net
+    prepare = edit.ablated.open(store, Execution())[1].prepare
+    assert prepare is not None
+    says = {"before": net(prepare(examples.images)).argmax(-1)}
+    stored = {name.removeprefix("state."): torch.from_numpy(value) for name, value in edit.edited.read(store).items()}
+    net.load_state_dict(stored)
+    says["after"] = net(prepare(examples.images)).argmax(-1)
+    for part, shortcut in (("targets", 1), ("reference", 0)):
+        shown = record["pictures"][part]
+        assert len(shown) == 8
+        for one in shown:
+            at = one["position"]
+            assert at >= 100
+            assert part == "reference" or examples.metadata["shortcut"][at] == shortcut
+            assert one["label"] == examples.labels[at]
+            assert all(one[when] == says[when][at] for when in says)
+    assert all(one["before"] != one["after"] == one["label"] for one in record["pictures"]["targets"])
+    changed = [one["before"] != one["after"] for one in record["pictures"]["reference"]]
+    assert changed == sorted(changed, reverse=True)
 
 
 def test_the_edited_network_is_checked_again_from_its_file(finished: Path, tmp_path: Path) -> None:
