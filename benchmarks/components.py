@@ -19,8 +19,8 @@ outputs within 1e-5 of the largest output's size.
 edits: CNN of widths 96, 192 (288 filters), networks 0..4, sets by the limited loss, measured on test images that chose
 nothing. Backdoor in a tenth of the training images, removed from ten triggered images: median accuracy of triggered
 images from at most .05 to at least .9, median loss of clean accuracy at most .02 and at most one above .04. Forget
-class 3 with a limit of .1: median accuracy of threes at most .05, of others at least .85. Group: threes without the
-block that 97 % of the training set's threes carry, worst accuracy before at most .7: plus .1 in the median. A first
+class 3 with a limit of .1: median accuracy of threes at most .05, of others at least .85. Group: eights without the
+block that 99 % of the training set's eights carry, worst accuracy before at most .7: plus .1 in the median. A first
 rule, with capped margins in the place of likelihoods and seed 101, left .109 of the threes in the first network.
 captions: CNN of widths 16, 32, 64, networks 0..4, trained on digits of which 90 % have their class's name written
 below; ten images with the name of the next class choose what is ablated. Nothing is asked.
@@ -196,7 +196,7 @@ def edits(root: Path) -> dict[str, Any]:
     ablation = {"alpha": 0.1, "rows": 1440, "tests": [0.1], "test_rows": 50, "shard_size": 288}
     changes = {"algorithm": algorithm((96, 192), EDIT_SEED), "attributed": 300, "ablation": ablation}
     backdoor = {**SHORTCUT, "shortcut": "backdoor", "share": 0.1}
-    group = {**SHORTCUT, "label": 3, "shortcut": "group", "share": 0.97}
+    group = {**SHORTCUT, "shortcut": "group", "share": 0.99}
     asked = {"backdoor": (backdoor, [BACKDOOR, FORGET]), "group": (group, [GROUP])}
     found = {}
     for name, (dataset, wanted) in asked.items():

@@ -42,7 +42,7 @@ def linear(weights: np.ndarray, bias: np.ndarray, targets: int) -> Choosing:
 
 @pytest.mark.parametrize("raises", [True, False])
 def test_a_set_takes_what_helps_the_targets_and_spares_the_reference(raises: bool) -> None:
-    """Component 0 holds the targets back alone, 1 costs the reference as much, 2 helps the reference, 3 does nothing."""
+    """Component 0 holds the targets back alone, 1 costs the reference as much, 2 is the reference's, 3 does nothing."""
     sign = -1.0 if raises else 1.0
     of_targets, of_reference = [3 * sign, 3 * sign, 0.1, 0.0], [0.0, 4.0, 2.0, 0.0]
     weights = np.array([of_targets] * 4 + [of_reference] * 6)
