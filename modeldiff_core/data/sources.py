@@ -7,16 +7,20 @@ entry-point group ``modeldiff.datasets``. One that reads files may say which, wi
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from modeldiff_core.data.block_images import BlockImages
 from modeldiff_core.data.built import Built
 from modeldiff_core.data.cifar10 import Cifar10
 from modeldiff_core.data.digits import Digits
+from modeldiff_core.data.dominoes import Dominoes
 from modeldiff_core.data.examples import Dataset
 from modeldiff_core.data.fashion_mnist import FashionMnist
 from modeldiff_core.data.image_folder import ImageFolder
 from modeldiff_core.data.living17 import Living17
 from modeldiff_core.data.mnist_idx import MnistIdx
 from modeldiff_core.data.npz import Npz
+from modeldiff_core.data.one_hot import OneHot
 from modeldiff_core.data.shortcut_digits import ShortcutDigits
+from modeldiff_core.data.slabs import Slabs
 from modeldiff_core.data.waterbirds import Waterbirds
 from modeldiff_core.registry import Registry
 
@@ -40,15 +44,19 @@ class FileSource(Source, Protocol):
 
 
 SHIPPED: dict[str, type[Source]] = {
+    "block_images": BlockImages,
     "built": Built,
     "cifar10": Cifar10,
     "digits": Digits,
+    "dominoes": Dominoes,
     "fashion_mnist": FashionMnist,
     "image_folder": ImageFolder,
     "living17": Living17,
     "mnist_idx": MnistIdx,
     "npz": Npz,
+    "one_hot": OneHot,
     "shortcut_digits": ShortcutDigits,
+    "slabs": Slabs,
     "waterbirds": Waterbirds,
 }
 
