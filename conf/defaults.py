@@ -16,6 +16,8 @@ from modeldiff_core.data.sources import SHIPPED as SOURCES
 from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
+from modeldiff_core.experiments.featured.settings import NetworkGrid
+from modeldiff_core.experiments.simplicity.settings import EvaluationConfig
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study.config import (
     CHOICES,
@@ -60,6 +62,8 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "removal": RemovalConfig().model_dump(mode="json"),
         "ablation": AblationConfig().model_dump(mode="json"),
         "fit": FitConfig().model_dump(mode="json"),
+        "networks": NetworkGrid().model_dump(mode="json"),
+        "evaluation": EvaluationConfig().model_dump(mode="json"),
         "store": defaults_of(StoreSettings),
         **{f"dataset_{kind}": {"kind": kind, **defaults_of(source), **CHOICES} for kind, source in SOURCES.items()},
     }

@@ -204,8 +204,10 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.component_contrast.experiment import ComponentContrast
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
+    from modeldiff_core.experiments.leakage.experiment import Leakage
     from modeldiff_core.experiments.preview.experiment import Preview
     from modeldiff_core.experiments.removal.experiment import Removal
+    from modeldiff_core.experiments.simplicity.experiment import Simplicity
     from modeldiff_core.experiments.sweep import Sweep
 
     return Registry(
@@ -217,8 +219,10 @@ def experiments() -> Registry[type[Experiment]]:
             "component_contrast": ComponentContrast,
             "components": ComponentAttribution,
             "counterfactual": Counterfactual,
+            "leakage": Leakage,
             "preview": Preview,
             "removal": Removal,
+            "simplicity": Simplicity,
             "sweep": Sweep,
         },
     )

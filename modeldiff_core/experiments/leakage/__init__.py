@@ -1,0 +1,1 @@
+"""The experiment ``leakage``: how much of the largest attributions lies where nothing tells the class."""
