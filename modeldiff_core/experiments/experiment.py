@@ -204,6 +204,7 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.component_contrast.experiment import ComponentContrast
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
+    from modeldiff_core.experiments.diffroar.experiment import DiffRoar
     from modeldiff_core.experiments.leakage.experiment import Leakage
     from modeldiff_core.experiments.preview.experiment import Preview
     from modeldiff_core.experiments.removal.experiment import Removal
@@ -219,6 +220,7 @@ def experiments() -> Registry[type[Experiment]]:
             "component_contrast": ComponentContrast,
             "components": ComponentAttribution,
             "counterfactual": Counterfactual,
+            "diffroar": DiffRoar,
             "leakage": Leakage,
             "preview": Preview,
             "removal": Removal,

@@ -116,8 +116,8 @@ class Leakage(OnePage):
                 continue
             leaks = "leaks" if row["outside"]["low"] > LEAKS else "does not leak"
             lines.append(
-                f"{where}: {words(row['outside'])} of the top {summary['k']:.0%} lies outside the signal, so it {leaks};"
-                f" the highest value is the signal's in {words(row['first'])} of the examples, the lowest in "
+                f"{where}: {words(row['outside'])} of the top {summary['k']:.0%} lies outside the signal: it {leaks}; "
+                f"the highest value is the signal's in {words(row['first'])} of the examples, the lowest in "
                 f"{words(row['last'])} (accuracy {words(row['accuracy'])})."
             )
         rows = [

@@ -45,7 +45,7 @@ class Leaked:
 
 
 def find_leaks(store: ObjectStore, spec: Leaked) -> None:
-    """Write for each replicate, over its examples:
+    """Write where the attributions of each replicate's examples lie.
 
     outside: the mean share of the k highest values that lie outside the signal's. first, last: the share of examples
     whose highest, whose lowest value is the signal's. accuracy: of the networks on all test examples.
