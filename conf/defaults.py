@@ -16,6 +16,7 @@ from modeldiff_core.data.sources import SHIPPED as SOURCES
 from modeldiff_core.datamodels.ridge import Ridge
 from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
+from modeldiff_core.experiments.diffroar.settings import FillConfig, RetrainConfig
 from modeldiff_core.experiments.featured.settings import NetworkGrid
 from modeldiff_core.experiments.simplicity.settings import EvaluationConfig
 from modeldiff_core.store import StoreSettings
@@ -63,6 +64,8 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "ablation": AblationConfig().model_dump(mode="json"),
         "fit": FitConfig().model_dump(mode="json"),
         "networks": NetworkGrid().model_dump(mode="json"),
+        "fill": FillConfig().model_dump(mode="json"),
+        "retrain": RetrainConfig().model_dump(mode="json"),
         "evaluation": EvaluationConfig().model_dump(mode="json"),
         "store": defaults_of(StoreSettings),
         **{f"dataset_{kind}": {"kind": kind, **defaults_of(source), **CHOICES} for kind, source in SOURCES.items()},

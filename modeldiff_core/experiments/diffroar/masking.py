@@ -12,7 +12,10 @@ from modeldiff_core.errors import Check
 from modeldiff_core.limits import Limit, check_limits
 
 Inputs = Float[np.ndarray, "examples height width channels"]
+TrainInputs = Float[np.ndarray, "train height width channels"]
 Order = Int[np.ndarray, "examples values"]
+Orders = tuple[np.ndarray, np.ndarray]
+"""Those of the training and of the test images."""
 Kept = Bool[np.ndarray, "examples values"]
 FillKind = Literal["mean", "constant", "marginal", "blur"]
 SIDES = "top", "bottom"
@@ -35,7 +38,7 @@ class Fill:
     def __post_init__(self) -> None:
         check_limits(self, Check("fill"))
 
-    def of(self, inputs: Inputs, train: Inputs, random: np.random.Generator) -> Inputs:
+    def of(self, inputs: Inputs, train: TrainInputs, random: np.random.Generator) -> Inputs:
         """Return what removed values of the inputs become."""
         if self.kind == "mean":
             return np.broadcast_to(train.mean((0, 1, 2)), inputs.shape).astype(np.float32)
@@ -62,7 +65,9 @@ def kept_of(order: Order, count: int, side: str) -> Kept:
     return mask
 
 
-def masked(inputs: Inputs, kept: Kept, fill: Fill, train: Inputs, random: np.random.Generator) -> Mapping[str, Inputs]:
+def masked(
+    inputs: Inputs, kept: Kept, fill: Fill, train: TrainInputs, random: np.random.Generator
+) -> Mapping[str, Inputs]:
     """Return the images that networks are trained on again.
 
     'kept': the kept values, and the fill elsewhere. 'replaced': the same, but with marginal draws in place of the kept

@@ -20,8 +20,13 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def explained(row: Mapping[str, Any]) -> bool:
-    """Return whether the control explains a score: on both sides masks alone do as well as masked images."""
-    return all(row[side]["mask"]["mean"] >= row[side]["kept"]["mean"] - AS_GOOD for side in ("top", "bottom"))
+    """Return whether the control explains a score: on both sides masks alone do as well as masked images.
+
+    Not where removed values are marginal draws, since networks cannot see the masks then.
+    """
+    return row["fill"] != "marginal" and all(
+        row[side]["mask"]["mean"] >= row[side]["kept"]["mean"] - AS_GOOD for side in ("top", "bottom")
+    )
 
 
 def findings(summary: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modeldiff_core.experiments.diffroar.masking import SIDES, WAYS, Fill, Order, kept_of, masked
+from modeldiff_core.experiments.diffroar.masking import SIDES, WAYS, Fill, Orders, kept_of, masked
 from modeldiff_core.experiments.featured.data import featured_of, float_data
 from modeldiff_core.experiments.featured.explain import attributed
 from modeldiff_core.experiments.featured.networks import FOLDER, Ensembles, Trained
@@ -38,7 +38,7 @@ class Ranking:
     trained: Trained | None = None
     signal: str = ""
 
-    def orders(self, store: ObjectStore) -> tuple[Order, Order]:
+    def orders(self, store: ObjectStore) -> Orders:
         """Return the orders of the training and of the test images; those of the last rankings are kept in memory."""
         key = digest(plain(self))
         if key not in _kept:
@@ -47,7 +47,7 @@ class Ranking:
                 _kept.popitem(last=False)
         return _kept[key]
 
-    def _made(self, store: ObjectStore) -> tuple[Order, Order]:
+    def _made(self, store: ObjectStore) -> Orders:
         found, data = [], float_data(self.dataset, self.replicate)
         for name, part in zip(("train", "test"), data, strict=True):
             seed = (self.replicate, self.method, name)
@@ -68,7 +68,7 @@ class Ranking:
 
 KEPT = 2
 """Rankings that are kept in memory, since several steps in a row use the same one."""
-_kept: OrderedDict[str, tuple[Order, Order]] = OrderedDict()
+_kept: OrderedDict[str, Orders] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def retrain(store: ObjectStore, spec: Retrained) -> None:
 
 def retrained_accuracy(
     data: tuple[FloatData, FloatData],
-    orders: tuple[Order, Order],
+    orders: Orders,
     k: float,
     fill: Fill,
     recipe: FloatRecipe,

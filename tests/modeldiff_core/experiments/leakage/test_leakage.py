@@ -1,0 +1,73 @@
+"""Leakage: gradients of standard networks lie on the null block too, those of robust ones do not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.run import open_experiment, run_study
+from modeldiff_core.plan import NoProgress, verify
+from modeldiff_core.store import read_record
+
+BLOCKS: dict[str, Any] = {"kind": "block_images", "n_train": 400, "n_test": 150}
+TINY: dict[str, Any] = {
+    "experiment": "leakage",
+    "name": "tiny",
+    "datasets": {"random": BLOCKS, "top": {**BLOCKS, "position": "top"}},
+    "networks": {
+        "width": [40],
+        "steps": [150],
+        "batch_size": [64],
+        "learning_rate": [0.05],
+        "momentum": [0.9],
+        "attack": ["none", "l2"],
+    },
+    "attacks": {"l2": {"norm": "l2", "epsilon": 1.0, "steps": 3, "step": 0.4}},
+    "attributions": ["loss"],
+    "examples": 150,
+    "seeds": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("leakage")
+    run_study(TINY, root, progress=NoProgress())
+    return root
+
+
+def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path) -> None:
+    experiment, store = open_experiment(TINY, finished)
+    rows = {(row["data"], row["networks"]): row for row in read_record(store, experiment.summary.record)["cells"]}
+    assert all(row["accuracy"]["mean"] > 0.97 for row in rows.values())
+    outside = {key: row["outside"]["mean"] for key, row in rows.items()}
+    assert outside["random", "attack none"] > 0.25
+    assert outside["random", "attack l2"] < 0.1
+    assert outside["top", "attack none"] < 0.05
+    assert rows["random", "attack l2"]["first"]["mean"] > 0.95
+    shown = experiment.shown(store)
+    assert sum("it leaks" in line for line in shown.findings) == 1
+    assert len(shown.figures) == 1
+    assert verify(experiment, store) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": 0}, "k: expected greater than 0, got 0"),
+        ({"k": 1}, "k: expected less than 1, got 1"),
+        ({"k": 0.001}, "k: expected a share that is 1 to 127 of the 128 values of random"),
+        ({"signal": "null"}, "signal: expected a feature that tells the class of random, got 'null'"),
+        ({"signal": "color"}, "signal: expected one of signal, null, position"),
+        ({"attributions": ["lime"]}, "attributions: expected one of"),
+        ({"datasets": {"one": {"kind": "digits"}}}, "dataset.kind: expected a dataset that knows its features"),
+        ({"datasets": {"one": {"kind": "slabs", "n_train": 4, "n_test": 4}}, "signal": "linear"}, "dataset: expected"),
+        ({"datasets": {"one": {**BLOCKS, "side": 9}}}, "dataset.side: expected at most 8"),
+        ({"datasets": {"one": {**BLOCKS, "signal": {"classes": [3]}}}}, "dataset.signal.classes: expected two or more"),
+        ({"attacks": {"l2": {"epsilon": 0.0}}}, "attacks.l2.epsilon: expected greater than 0"),
+    ],
+)
+def test_bad_requests_are_refused_by_their_key(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_experiment({**TINY, **changes}, tmp_path)
