@@ -45,7 +45,7 @@ def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path)
     assert outside["random", "attack none"] > 0.25
     assert outside["random", "attack l2"] < 0.1
     assert outside["top", "attack none"] < 0.05
-    assert rows["random", "attack l2"]["first"]["mean"] > 0.95
+    assert rows["random", "attack l2"]["first"]["mean"] > 0.85
     shown = experiment.shown(store)
     assert sum("it leaks" in line for line in shown.findings) == 1
     assert len(shown.figures) == 1
