@@ -188,8 +188,8 @@ def table(records: list[dict[str, Any]]) -> str:
         f"{len(confirmed)} of {len(records)} differences confirmed. Median shrinkage {np.median(whole):.2f} (goal .6; "
         f"{sum(value >= 0.6 for value in whole)} of {len(whole)} at least that); random groups, median "
         f"{np.median(random):+.2f} (goal at most .1; {sum(value <= 0.1 for value in random)} of {len(random)}); rank "
-        f"correlation of predicted and measured {rank_correlation(*everything):.2f} over {len(everything[0])} groups "
-        f"(goal .8), {rank_correlation(*parts):.2f} over {len(parts[0])} groups and parts alone.",
+        f"correlation of predicted and measured {_told(rank_correlation(*everything))} over {len(everything[0])} groups "
+        f"(goal .8), {_told(rank_correlation(*parts))} over {len(parts[0])} groups and parts alone.",
         "",
         "| predicted | groups | measured, mean | 10 % | 90 % |",
         "|---|---|---|---|---|",
@@ -200,6 +200,10 @@ def table(records: list[dict[str, Any]]) -> str:
             ends = np.quantile(own, [0.1, 0.9])
             lines.append(f"| {low:g} to {high:g} | {len(own)} | {own.mean():.2f} | {ends[0]:.2f} | {ends[1]:.2f} |")
     return "\n".join(lines)
+
+
+def _told(correlation: float | None) -> str:
+    return "unknown" if correlation is None else f"{correlation:.2f}"
 
 
 def _pairs(records: list[dict[str, Any]], *, parts_only: bool) -> tuple[np.ndarray, np.ndarray]:
