@@ -187,9 +187,9 @@ def table(records: list[dict[str, Any]]) -> str:
         "",
         f"{len(confirmed)} of {len(records)} differences confirmed. Median shrinkage {np.median(whole):.2f} (goal .6; "
         f"{sum(value >= 0.6 for value in whole)} of {len(whole)} at least that); random groups, median "
-        f"{np.median(random):+.2f} (goal at most .1; {sum(value <= 0.1 for value in random)} of {len(random)}); rank "
-        f"correlation of predicted and measured {_told(rank_correlation(*everything))} over {len(everything[0])} groups "
-        f"(goal .8), {_told(rank_correlation(*parts))} over {len(parts[0])} groups and parts alone.",
+        f"{np.median(random):+.2f} (goal at most .1; {sum(value <= 0.1 for value in random)} of {len(random)}); "
+        f"rank correlation of predicted and measured {_told(rank_correlation(*everything))} over {len(everything[0])} "
+        f"groups (goal .8), {_told(rank_correlation(*parts))} over {len(parts[0])} groups and parts alone.",
         "",
         "| predicted | groups | measured, mean | 10 % | 90 % |",
         "|---|---|---|---|---|",
