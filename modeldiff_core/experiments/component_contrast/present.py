@@ -10,7 +10,7 @@ from modeldiff_core.experiments.experiment import Table
 from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.theme import Theme
 
-NAMED = 12
+NAMED = 5
 """Components that a row of the table names."""
 
 
@@ -52,12 +52,12 @@ def contrast_tables(summary: Mapping[str, Any], names: Mapping[str, str]) -> tup
         {
             "network": one["network"],
             "components": len(one["names"]),
-            "named": ", ".join(one["names"][:NAMED]) + (" …" if len(one["names"]) > NAMED else ""),
             f"removed in {names['a']}": f"{removed(one['a']):.1%}",
             "accuracy lost": f"{one['a']['before']['accuracy'] - one['a']['after']['accuracy']:.3f}",
             "removed by random sets": f"{_random(one):.1%}",
             f"effect in {names['b']}": f"{one['b']['before']['effect']:.3f}",
             f"without them in {names['b']}": f"{one['b']['after']['effect']:.3f}",
+            "named": ", ".join(one["names"][:NAMED]) + (" …" if len(one["names"]) > NAMED else ""),
         }
         for one in summary["networks"]
     ]

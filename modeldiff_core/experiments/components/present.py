@@ -211,6 +211,7 @@ def score_plot(summary: Mapping[str, Any]) -> Plot:
         axes.set_xlabel("share of components ablated", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("correlation of predicted and true outputs", color=theme.ink, fontsize=MEDIUM)
         axes.axhline(0, color=theme.line, linewidth=0.8, zorder=0)
+        axes.set_xlim(0, 1.15 * max(alphas))
         axes.set_ylim(-0.25, 1.05)
         figure.legend(loc="outside lower center", ncol=3, frameon=False, fontsize=SMALL, labelcolor=theme.muted)
 
