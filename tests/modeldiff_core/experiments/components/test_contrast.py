@@ -43,7 +43,7 @@ STUDY: dict[str, Any] = {
     "ensemble": {"models": 2, "shard_size": 2},
     "networks": [0, 1],
     "components": [{"kind": "rows"}],
-    "attributed": 100,
+    "attributed": 150,
     "ablation": {"rows": 200, "shard_size": 200},
     "effect": {"name": "watermark", "kind": "watermark", "target_class": 8, "parameters": BLOCK, "intensities": [1.0]},
     "limit": 0.03,
@@ -96,7 +96,7 @@ def test_an_effect_is_the_margin_with_the_block_minus_without(finished: Path) ->
     parts = experiment.parts["a"][1]
     subject, opened_network = parts.ablated.open(store, Execution())
     data = experiment.sides["a"].training.load().test
-    chosen = np.flatnonzero(data.labels != 8)[:100]
+    chosen = np.flatnonzero(data.labels != 8)[:150]
     images = data.images[chosen].copy()
     images[:, 0:3, 0:2, 0] = np.array([[255, 0], [0, 255], [255, 0]])
     net = subject.net.get_submodule("net")
@@ -108,7 +108,7 @@ def test_an_effect_is_the_margin_with_the_block_minus_without(finished: Path) ->
     matrix = MarginMatrix.open(store, parts.gathered(200).reference.key)
     found = opened_network.probes.read(subject.net(opened_network.probes.inputs), opened_network.probes.labels)
     np.testing.assert_allclose(found, margins[0] - margins[1], atol=1e-4)
-    assert matrix.margins().shape == (200, 100)
+    assert matrix.margins().shape == (200, 150)
 
 
 def test_a_comparison_of_the_same_networks_finds_the_contrast_and_no_other_does(finished: Path, tmp_path: Path) -> None:
