@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 Attributed = Float[np.ndarray, "_examples components"]
 Masks = Bool[np.ndarray, "rows components"]
@@ -95,9 +95,7 @@ class _Search:
 
     def grow(self) -> bool:
         """Add the best component; return whether one helps."""
-        predicted = self._worth((self.now[:, None] - self.every).T)
-        predicted[~self.mask] = -np.inf
-        order = np.argsort(-predicted, kind="stable")[: min(TURNS * CANDIDATES, int(self.mask.sum()))]
+        order = self._proposed(TURNS * CANDIDATES)
         turns = (order[at : at + CANDIDATES] for at in range(0, len(order), CANDIDATES))
         return any(self._take([([int(one)], []) for one in tried], self._worth) for tried in turns)
 
@@ -105,7 +103,7 @@ class _Search:
         """Give a component back, or exchange it for another; return whether that helps."""
         if not self.chosen:
             return False
-        out, into = np.array(self.chosen), np.flatnonzero(self.mask)
+        out, into = np.array(self.chosen), np.sort(self._proposed(4 * CANDIDATES))
         without = self.now + self.every[:, out].T
         predicted = self._worth((without[:, None] - self.every[:, into].T).reshape(-1, len(self.now)))
         first = np.argsort(-predicted, kind="stable")[: 2 * CANDIDATES]
@@ -116,6 +114,12 @@ class _Search:
     def is_enough(self) -> bool:
         """Whether the targets have moved enough."""
         return bool(self._moved(self.now[None])[0] >= self.aim.enough)
+
+    def _proposed(self, most: int) -> Int[np.ndarray, " proposed"]:
+        """Return the components whose ablation is predicted to help most, the best first."""
+        predicted = self._worth((self.now[:, None] - self.every).T)
+        predicted[~self.mask] = -np.inf
+        return np.argsort(-predicted, kind="stable")[: min(most, int(self.mask.sum()))]
 
     def _take(
         self, steps: list[tuple[list[int], list[int]]], worth: Callable[[Outputs], Float[np.ndarray, " rows"]]
