@@ -73,7 +73,7 @@ class Coordinates:
         other, one = random.random(shape), labels[:, None] == 1
         toward = np.where(one, 1.0, -1.0)
         if self.kind == "normal":
-            return random.standard_normal(shape)
+            return np.asarray(random.standard_normal(shape))
         if self.kind == "sign":
             return np.broadcast_to(toward, shape).copy()
         if self.kind == "ternary":
@@ -81,8 +81,8 @@ class Coordinates:
         if "linear" in self.kind:
             clean = toward * (margin + (1 - margin) * u)
             is_noise = other < (self.noise if self.kind == "noisy_linear" else 0.0)
-            return np.where(is_noise, margin * sign * u, clean)
-        return sign * _slab(int(self.kind[0]), margin, one, u, other)
+            return np.asarray(np.where(is_noise, margin * sign * u, clean))
+        return np.asarray(sign * _slab(int(self.kind[0]), margin, one, u, other))
 
 
 def _slab(
@@ -176,7 +176,9 @@ class Slabs:
             clipped.append(int((np.abs(inputs) > SPAN).any((1, 2, 3)).sum()))
             levels = np.rint((np.clip(inputs, -SPAN, SPAN) / SPAN + 1) * 127.5)
             parts.append(Examples(levels.astype(np.uint8), part.labels))
-        changed = (Tally(f"set to ±{SPAN:g} where a coordinate is beyond", *clipped),) if any(clipped) else ()
+        changed = (
+            (Tally(f"set to ±{SPAN:g} where a coordinate is beyond", clipped[0], clipped[1]),) if any(clipped) else ()
+        )
         return Dataset(parts[0], parts[1], data.classes, Notes(changed=changed))
 
 

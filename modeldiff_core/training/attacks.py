@@ -44,7 +44,8 @@ class Attack:
         """Return perturbations within the ball of radius epsilon, of each example by itself."""
         if self.norm == "linf":
             return moved.clamp(-self.epsilon, self.epsilon)
-        return moved * (self.epsilon / _norms(moved)).clamp(max=1)
+        scale: Tensor = (self.epsilon / _norms(moved)).clamp(max=1)
+        return moved * scale
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the steepest direction of unit norm."""
@@ -54,7 +55,7 @@ class Attack:
         """Return a point of the ball from uniform draws in [0, 1) of the shape of the inputs."""
         if self.norm == "linf":
             return (2 * draws - 1) * self.epsilon
-        normal = torch.special.ndtri(draws.clamp(1e-6, 1 - 1e-6))
+        normal: Tensor = torch.special.ndtri(draws.clamp(1e-6, 1 - 1e-6))
         length = draws.flatten(2)[:, :, :1, None, None]
         return normal / _norms(normal) * length * self.epsilon
 
@@ -78,7 +79,8 @@ class Within:
 
 def _norms(values: Tensor) -> Tensor:
     """Return the l2 norm of each example's values, [models, batch, 1, 1, 1]."""
-    return values.flatten(2).norm(dim=2).clamp(min=SMALLEST)[:, :, None, None, None]
+    found: Tensor = values.flatten(2).norm(dim=2).clamp(min=SMALLEST)
+    return found[:, :, None, None, None]
 
 
 def gradient_of(loss: Loss, inputs: Tensor) -> Tensor:

@@ -131,8 +131,8 @@ class DiffRoar(OnePage):
         """The retrained networks of every cell, one for each replicate."""
         study, fingerprint = self.study, fingerprint_of(self.study.dataset)
         sources: list[tuple[str, str, int, Trained | None]] = []
-        for words, trained in self.trained.items():
-            sources += [(words, method, study.seeds, trained) for method in study.attributions]
+        for words, networks in self.trained.items():
+            sources += [(words, method, study.seeds, networks) for method in study.attributions]
         if study.random_orders:
             sources.append((NOTHING, RANDOM, study.random_orders, None))
         if study.signal:

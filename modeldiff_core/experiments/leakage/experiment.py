@@ -17,7 +17,7 @@ from modeldiff_core.experiments.featured.networks import FOLDER, Trained
 from modeldiff_core.experiments.leakage.measures import Leaked, kept_values
 from modeldiff_core.experiments.leakage.settings import LeakageStudy
 from modeldiff_core.experiments.one_page import OnePage
-from modeldiff_core.plan import Wave
+from modeldiff_core.plan import Step, Wave
 from modeldiff_core.plan.failures import read_failure
 from modeldiff_core.report.figures import SMALL, Plot, plot
 from modeldiff_core.report.theme import Theme
@@ -82,7 +82,7 @@ class Leakage(OnePage):
         return [f"seeds: intervals over {self.study.seeds} replicates say little; give 3 or more"] if few else []
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
-        trained = {}
+        trained = dict[str, Step]()
         for (name, text, _), cell in self.cells.items():
             trained.setdefault(cell.trained.product.reference.record, cell.trained.step(f"{name}, {text}"))
         yield Wave("training", tuple(trained.values()), noun="cells", verb="train")

@@ -1,6 +1,8 @@
 """What ``simplicity`` shows: sentences, tables and the figure of the paper."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -48,7 +50,7 @@ def _relies_only(summary: Mapping[str, Any], cell: Mapping[str, Any], name: str)
     """Return whether accuracy is at chance without a set and as good without all others."""
     without, alone = (cell[way][name]["accuracy"] for way in ("randomised", "rest"))
     at_chance = holds(without, summary["chance"]) or abs(without["mean"] - summary["chance"]) <= AS_GOOD
-    return at_chance and alone["mean"] >= cell["standard"]["accuracy"]["mean"] - AS_GOOD
+    return bool(at_chance and alone["mean"] >= cell["standard"]["accuracy"]["mean"] - AS_GOOD)
 
 
 def _control(summary: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
@@ -147,14 +149,14 @@ def randomised_plot(summary: Mapping[str, Any], metric: str) -> Plot:
     def paint(figure: Figure, theme: Theme) -> None:
         axes = new_axes(figure, theme)
         colors = (theme.a, theme.b, theme.good, theme.muted)
-        ways = [("as it is", theme.ink, "o", lambda cell: cell["standard"])]
+        ways: list[tuple[str, str, str, tuple[str, ...]]] = [("as it is", theme.ink, "o", ("standard",))]
         for at, name in enumerate(sets):
             color = colors[at % len(colors)]
-            ways.append((f"{name} randomised", color, "v", lambda cell, name=name: cell["randomised"][name]))
-            ways.append((f"all but {name} randomised", color, "^", lambda cell, name=name: cell["rest"][name]))
-        for at, (label, color, marker, read) in enumerate(ways):
+            ways.append((f"{name} randomised", color, "v", ("randomised", name)))
+            ways.append((f"all but {name} randomised", color, "^", ("rest", name)))
+        for at, (label, color, marker, keys) in enumerate(ways):
             places = [place + 0.7 * ((at + 0.5) / len(ways) - 0.5) for place in range(len(cells))]
-            found = [read(cell)[metric] for cell in cells.values()]
+            found = [reduce(getitem, (*keys, metric), cell) for cell in cells.values()]
             axes.plot(places, [f["mean"] for f in found], marker, color=color, markersize=5, label=label)
             axes.vlines(places, [f["low"] for f in found], [f["high"] for f in found], color=color, linewidth=1.2)
         axes.axhline(summary["chance"] if metric == "accuracy" else 0.5, color=theme.line, linewidth=0.8, zorder=0)

@@ -18,9 +18,9 @@ TINY: dict[str, Any] = {
     "networks": {"width": [32], "steps": [120], "batch_size": [64], "momentum": [0.9]},
     "attributions": ["logit"],
     "random_orders": 10,
-    "k": [0.1],
-    "fill": {"kinds": ["mean", "marginal"]},
-    "retrain": {"width": 24, "steps": 80, "batch_size": 64},
+    "k": [0.25],
+    "fill": {"kinds": ["mean"]},
+    "retrain": {"width": 24, "steps": 90, "batch_size": 64},
     "seeds": 3,
 }
 
@@ -49,7 +49,7 @@ def test_masks_alone_tell_the_class_and_a_warning_says_so(finished: Path) -> Non
 def test_random_orders_score_zero_within_their_interval_and_their_masks_tell_nothing(finished: Path) -> None:
     experiment, store = open_experiment(TINY, finished)
     rows = [row for row in read_record(store, experiment.summary.record)["scores"] if row["attribution"] == "random"]
-    assert len(rows) == 2
+    assert len(rows) == 1
     for row in rows:
         assert row["diffroar"]["n"] == 10
         assert row["diffroar"]["low"] - 0.02 <= 0 <= row["diffroar"]["high"] + 0.02
@@ -79,7 +79,7 @@ def test_a_run_that_is_stopped_goes_on_with_equal_bits(
     monkeypatch.setattr(InProcess, "__call__", call)
     run_study(study, tmp_path, progress=NoProgress())
     made = [path.relative_to(tmp_path) for path in (tmp_path / "features").rglob("*") if path.is_file()]
-    assert len(made) == 2 + 6
+    assert len(made) == 2 + 3
     assert all((finished / name).read_bytes() == (tmp_path / name).read_bytes() for name in made)
 
 
@@ -105,7 +105,7 @@ def test_an_oracle_needs_features_and_no_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"k": [0]}, "k.0: expected greater than 0, got 0"),
+        ({"k": [0]}, "k.0: expected greater than 0"),
         ({"k": [0.1, 1]}, "k.1: expected less than 1, got 1"),
         ({"k": [0.001]}, "k: expected shares that are 1 to 63 of the 64 values of an image, got 0.001"),
         ({"fill": {"kinds": ["inpaint"]}}, "fill.kinds.0: expected"),
