@@ -26,7 +26,7 @@ from modeldiff_core.training.input_attributions import ATTRIBUTIONS
 
 MEASURES = "outside", "first", "last", "accuracy"
 LEAKS = 0.05
-"""Share outside the signal above which a finding calls it a leak."""
+"""Share outside the signal above which a finding calls it a leak, if the whole interval lies above it."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,9 @@ class Leakage(OnePage):
             if row["failure"]:
                 lines.append(f"{where}: {row['failure']}.")
                 continue
-            leaks = "leaks" if row["outside"]["low"] > LEAKS else "does not leak"
             lines.append(
-                f"{where}: {words(row['outside'])} of the top {summary['k']:.0%} lies outside the signal: it {leaks}; "
-                f"the highest value is the signal's in {words(row['first'])} of the examples, the lowest in "
+                f"{where}: {words(row['outside'])} of the top {summary['k']:.0%} lies outside the signal: "
+                f"{_verdict(row)}; the highest value is the signal's in {words(row['first'])} of the examples, the lowest in "
                 f"{words(row['last'])} (accuracy {words(row['accuracy'])})."
             )
         rows = [
@@ -144,6 +143,12 @@ class Leakage(OnePage):
             if key[2] == self.study.attributions[0] and not self._failure(store, cell)
         }
         return {f"Size of {self.study.attributions[0]} attributions on test images": pictures(shown)} if shown else {}
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if row["outside"]["low"] > LEAKS:
+        return "it leaks"
+    return "it does not leak" if row["outside"]["high"] <= LEAKS else "whether it leaks is undecided"
 
 
 def pictures(shown: Mapping[tuple[str, str, str], Mapping[str, np.ndarray]]) -> Plot:

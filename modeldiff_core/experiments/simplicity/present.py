@@ -14,6 +14,8 @@ from modeldiff_core.report.theme import Theme
 
 AS_GOOD = 0.01
 """Difference of accuracies below which a network is as good as without the change."""
+NARROW = 0.05
+"""Half the width of an interval beyond which it says nothing of chance."""
 LEARNED = 0.05
 """Distance to the Bayes accuracy below which a feature counts as learnable alone."""
 NAMES = {"accuracy": "accuracy", "roc_auc": "AUC (ROC)", "pr_auc": "AUC (precision-recall)"}
@@ -49,7 +51,8 @@ def _cell(summary: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
 def _relies_only(summary: Mapping[str, Any], cell: Mapping[str, Any], name: str) -> bool:
     """Return whether accuracy is at chance without a set and as good without all others."""
     without, alone = (cell[way][name]["accuracy"] for way in ("randomised", "rest"))
-    at_chance = holds(without, summary["chance"]) or abs(without["mean"] - summary["chance"]) <= AS_GOOD
+    narrow = without["high"] - without["mean"] <= NARROW
+    at_chance = narrow and (holds(without, summary["chance"]) or abs(without["mean"] - summary["chance"]) <= AS_GOOD)
     return bool(at_chance and alone["mean"] >= cell["standard"]["accuracy"]["mean"] - AS_GOOD)
 
 

@@ -11,6 +11,7 @@ from modeldiff_core.data.slabs import Coordinates, Slabs
 from modeldiff_core.experiments.featured.groups import feature_sets, holding, rest_of, share_of
 from modeldiff_core.experiments.featured.intervals import interval_of, words
 from modeldiff_core.experiments.simplicity.measures import metrics
+from modeldiff_core.experiments.simplicity.present import findings
 from modeldiff_core.experiments.simplicity.summarize import cell_of
 
 RNG = np.random.default_rng(0)
@@ -88,3 +89,28 @@ def test_reliance_is_the_drop_over_the_drop_with_everything_randomised() -> None
     assert found["linear"]["mean"] == pytest.approx((0.8 + 0.5) / 2)
     assert found["7-slab"]["mean"] == 0
     assert cell_of([measured(0.51, 0.5, 0.5)], sets, [])["reliance"]["linear"] is None
+
+
+@pytest.mark.parametrize(
+    ("without", "rest", "alone"),
+    [((0.48, 0.51), 0.999, True), ((0.2, 0.8), 0.999, False), ((0.48, 0.51), 0.9, False), ((0.58, 0.6), 0.999, False)],
+)
+def test_networks_rely_on_a_feature_alone_if_they_are_at_chance_without_it_and_as_good_with_no_other(
+    without: tuple[float, float], rest: float, alone: bool
+) -> None:
+    low, high = without
+    accuracy = {"standard": 1.0, "randomised": (low + high) / 2, "rest": rest}
+    found = {way: {"accuracy": {"mean": mean, "low": mean, "high": mean, "n": 5}} for way, mean in accuracy.items()}
+    found["randomised"]["accuracy"] |= {"low": low, "high": high}
+    cell = {
+        "name": "the networks",
+        "failure": "",
+        "standard": found["standard"],
+        "randomised": {"line": found["randomised"], "slabs": found["standard"]},
+        "rest": {"line": found["rest"], "slabs": found["randomised"]},
+        "reliance": {"line": interval_of([0.9, 1.0]), "slabs": interval_of([0.0, 0.1])},
+    }
+    sets = [{"name": name, "complexity": level, "bayes": 1.0} for name, level in (("line", 1), ("slabs", 7))]
+    (line,) = findings({"sets": sets, "chance": 0.5, "cells": [cell], "controls": []})
+    assert ("They rely on line alone, although slabs would do." in line) == alone
+    assert ("Reliance: line 0.95" in line) != alone

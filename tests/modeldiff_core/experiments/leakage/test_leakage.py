@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.leakage.experiment import _verdict
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import NoProgress, verify
 from modeldiff_core.store import read_record
@@ -47,7 +48,14 @@ def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path)
     assert outside["top", "attack none"] < 0.05
     assert rows["random", "attack l2"]["first"]["mean"] > 0.85
     shown = experiment.shown(store)
-    assert sum("it leaks" in line for line in shown.findings) == 1
+    assert any(line.startswith("random, attack none") and "% lies outside" in line for line in shown.findings)
+    assert [
+        _verdict({"outside": {"low": low, "high": high}}) for low, high in ((0.2, 0.4), (0.0, 0.04), (0.0, 0.4))
+    ] == [
+        "it leaks",
+        "it does not leak",
+        "whether it leaks is undecided",
+    ]
     assert len(shown.figures) == 1
     assert verify(experiment, store) == ()
 
