@@ -194,7 +194,8 @@ Changes = Mapping[str, Float[np.ndarray, "models images"]]
 
 def difference(changes: Changes) -> Float[np.ndarray, "models images"]:
     """Return A's changes minus B's, model by model of one number."""
-    return changes["a"].astype(np.float64) - changes["b"]
+    apart: Float[np.ndarray, "models images"] = changes["a"].astype(np.float64) - changes["b"]
+    return apart
 
 
 def shrinkages(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -42,13 +43,18 @@ def paint_mosaic(figure: Figure, theme: Theme, rows: Sequence[tuple[str, Sequenc
     canvas = np.zeros((down * len(rows), across * max(len(tiles) for _, tiles in rows), 4), np.uint8)
     for row, (name, tiles) in enumerate(rows):
         top = row * down
-        label = {"ha": "right", "va": "center", "color": theme.ink, "fontsize": SMALL}
+        label: dict[str, Any] = {"ha": "right", "va": "center", "color": theme.ink, "fontsize": SMALL}
         axes.text(-2 * GAP, top + height * scale / 2, name, **label)
         for column, tile in enumerate(tiles):
             left = column * across
             canvas[top : top + height * scale, left : left + width * scale] = _enlarged(tile.image, scale)
             if tile.words:
-                below = {"ha": "center", "va": "top", "color": tile.color or theme.muted, "fontsize": SMALL}
+                below: dict[str, Any] = {
+                    "ha": "center",
+                    "va": "top",
+                    "color": tile.color or theme.muted,
+                    "fontsize": SMALL,
+                }
                 axes.text(left + width * scale / 2, top + height * scale + GAP, tile.words, **below)
     axes.imshow(canvas, interpolation="nearest")
 

@@ -20,12 +20,12 @@ from modeldiff_core.plan.products import read_digested
 from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.stages.contrast import read_sample
 from modeldiff_core.stages.directions import FOLDER
-from modeldiff_core.stages.search import BOTH, Search, Which, image_halves, model_halves, read_finalists
+from modeldiff_core.stages.search import BOTH, Search, Which, read_finalists
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_record, write_tensors
 from modeldiff_core.subpopulations import furthest, in_words, shared
 from modeldiff_core.training import Execution, train_ensemble
 from modeldiff_core.transformations import Changes, Measured, TransformationTest, build_on
-from modeldiff_core.transformations.search import measure_tests
+from modeldiff_core.transformations.search import image_halves, measure_tests, model_halves
 
 VERSION = 1
 

@@ -176,7 +176,7 @@ def edit_plot(records: Sequence[Mapping[str, Any]]) -> Plot:
             axes.set_title(f"accuracy of the {words}", color=theme.ink, fontsize=MEDIUM)
             if at == 1:
                 handles, labels = axes.get_legend_handles_labels()
-        place = {"loc": "outside lower center", "ncol": 3, "frameon": False, "fontsize": SMALL}
+        place: dict[str, Any] = {"loc": "outside lower center", "ncol": 3, "frameon": False, "fontsize": SMALL}
         figure.legend(handles, labels, labelcolor=theme.muted, **place)
 
     return plot(paint, 720, 380)
