@@ -210,7 +210,8 @@ def shrinkages(
     if whole == 0:
         return np.zeros_like(before)
     left = float(after.mean()) / whole
-    return 1 - left + (left * before - after) / whole
+    influence: Float[np.ndarray, "models images"] = (left * before - after) / whole
+    return 1 - left + influence
 
 
 def shrinkage(

@@ -116,8 +116,8 @@ class Leakage(OnePage):
                 continue
             lines.append(
                 f"{where}: {words(row['outside'])} of the top {summary['k']:.0%} lies outside the signal: "
-                f"{_verdict(row)}; the highest value is the signal's in {words(row['first'])} of the examples, the lowest in "
-                f"{words(row['last'])} (accuracy {words(row['accuracy'])})."
+                f"{_verdict(row)}; the highest value is the signal's in {words(row['first'])} of the examples, "
+                f"the lowest in {words(row['last'])} (accuracy {words(row['accuracy'])})."
             )
         rows = [
             {
