@@ -62,6 +62,17 @@ class Limit:
         return {**handler(schema), **{name: end for name, end in ends.items() if end is not None}}
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a field holds, in the words of the message for anything else: 'a folder or an fsspec URL'."""
+
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        message = {"custom_error_type": "expected", "custom_error_message": self.words}
+        return {"type": "custom-error", "schema": handler(source), **message}
+
+
 def check_limits(settings: object, check: Check) -> None:
     """Raise ConfigError for the first field of a settings dataclass whose number is not within its limit."""
     kind: Any = type(settings)

@@ -1,6 +1,8 @@
 """How all settings are validated: pydantic reads them, and the first problem is raised by its configuration key."""
 
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -9,6 +11,8 @@ from pydantic_core import ErrorDetails
 from modeldiff_core.errors import ConfigError
 
 T = TypeVar("T")
+Read = Callable[[Any, object, str], Any]
+"""Reads a value of a type at a key; raises ConfigError."""
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """No unknown keys, and only numbers that have a canonical encoding."""
@@ -29,16 +33,41 @@ def build_settings(cls: type[T], values: dict[str, Any], key: str) -> T:
 
     Unknown settings are refused in nested dataclasses too, as are numbers that are not finite.
     """
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name in values:
-        if name not in names:
-            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(names))}", name)
+    _known_fields(cls, values, key)
     _check_kinds(cls, values, key)
     try:
         # Nested dataclasses take the adapter's configuration; one whose own type is a dataclass may have none.
         return TypeAdapter(dict[str, cls], config=STRICT).validate_python({key: values})[key]  # type: ignore[valid-type]
     except ValidationError as error:
         raise config_error(error) from error
+
+
+def exact_settings(cls: type[Any], values: Mapping[str, object], key: str, read: Read) -> dict[str, Any]:
+    """Return the arguments of a settings dataclass whose values have to be of the very types of its fields.
+
+    Args:
+        cls: The dataclass.
+        values: Values by the names of fields.
+        key: The key of the whole.
+        read: What reads one value, such as `exact_value`.
+
+    Raises ConfigError with the key of a value that is unknown, missing or of another type.
+
+    """
+    known, types = _known_fields(cls, values, key), get_type_hints(cls, include_extras=True)
+    for name, field in known.items():
+        if name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise ConfigError(f"{key}.{name}", type_name(types[name]), None, "This parameter has no default.")
+    return {name: read(types[name], value, f"{key}.{name}") for name, value in values.items()}
+
+
+def _known_fields(cls: type[Any], values: Iterable[str], key: str) -> dict[str, dataclasses.Field[Any]]:
+    """Return the fields that may be given; raises ConfigError for a name that is none of them."""
+    known = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(known)) or 'no parameters'}", name)
+    return known
 
 
 def exact_value(annotation: Any, value: object, key: str) -> Any:

@@ -16,7 +16,7 @@ from flows.cli.study_files import check_files, read_json
 from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import KIND, experiment_kind, experiments, parse_settings
-from modeldiff_core.settings import config_error
+from modeldiff_core.settings import build_settings, config_error
 from modeldiff_core.store import StoreSettings
 
 ROOTS = {"compare_adopted": "compare_adopted"}
@@ -127,12 +127,4 @@ def parse_runner(content: dict[str, Any]) -> RunnerConfig:
 
 def parse_store(content: dict[str, Any]) -> StoreSettings:
     """Return the store's part of a composed configuration."""
-    if not isinstance(content.get("root", ""), str):
-        raise ConfigError("store.root", "a folder or an fsspec URL", content["root"])
-    for name in ("endpoint", "region", "profile"):
-        if not isinstance(content.get(name) or "", str):
-            raise ConfigError(f"store.{name}", "text, or null", content[name])
-    try:
-        return StoreSettings(**content)
-    except TypeError as error:
-        raise ConfigError("store", "root, endpoint, region, profile, retry_seconds", content) from error
+    return build_settings(StoreSettings, content, "store")

@@ -1,4 +1,4 @@
-"""Experiments that end with a summary and a report: the two last steps, and what ``verify`` asks of them."""
+"""Experiments that end with a summary, most of them with a report too: their last steps, and what ``verify`` asks."""
 
 import json
 from abc import abstractmethod
@@ -15,44 +15,51 @@ from modeldiff_core.report.files import FILES, write_files
 from modeldiff_core.report.recheck import check_numbers
 from modeldiff_core.store import ObjectStore, write_record
 
+SUMMARY = Label("summary", "summary", ("report",))
 STUDY = "study.json"
 """The study in a report, as it was drawn."""
 Content = Mapping[str, Any] | bytes
 """A record, or the bytes of any other object."""
 
 
-class Reported(Experiment):
-    """An experiment whose stored results give a summary, the files beside it, and a report.
+class Concluded(Experiment):
+    """An experiment whose stored results give a summary and the files beside it.
 
     Attributes:
-        beside: Names of the files beside summary.json, which are written before it.
+        beside: Names of the files beside the summary, which are written before it.
+        rendered: Names of the summary's entries that another machine need not give, such as checksums of figures.
 
     """
 
     beside: ClassVar[tuple[str, ...]] = ()
+    rendered: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
-        """Return the content of summary.json and that of the files beside it, by name."""
+        """Return the content of the summary and that of the files beside it, by name, in the order of writing.
 
-    @abstractmethod
-    def pages(self, store: ObjectStore) -> Mapping[str, bytes]:
-        """Return the files of the report by name, from the stored results and summary."""
+        Raises DamagedObject or FileNotFoundError for a result that cannot be read.
+        """
 
     def check_beside(self, store: ObjectStore, name: str, expected: Content) -> None:
         """Raise DamagedObject if a file beside the summary is not what the stored results give."""
 
-    def ending(self, needs: tuple[Reference, ...]) -> Iterator[Wave]:
-        """Yield the waves of the summary and of the report. needs: what the summary is made from."""
-        spec = StudySpec(self.kind, self.study.model_dump(mode="json"))
+    def concluding(self, needs: tuple[Reference, ...], label: Label = SUMMARY, seconds: float = 1.0) -> Step:
+        """Return the step that writes the summary and the files beside it.
+
+        Args:
+            needs: What the summary is made from.
+            label: What the step is called on screens.
+            seconds: Predicted duration.
+
+        """
         beside = tuple(f"{self.folder}/{name}" for name in self.beside)
         records = {key: partial(_check_digest, self.digest) for key in beside if key.endswith(".json")}
-        made, label = Bundle(self.summary, beside, records), Label("summary", "summary", ("report",))
-        summary = Step(f"summary of {self.name}", made, write_summary, spec, needs, label, check=check_summary)
-        yield Wave("summary", (summary,))
-        files, label = Files(self.report, f"{self.folder}/report/{FILES}"), Label("report", "report", ("report",))
-        report = Step(f"report of {self.name}", files, write_report, spec, (self.summary,), label, Cost(3.0))
-        yield Wave("report", (report,))
+        made, name = Bundle(self.summary, beside, records), f"{label.group} of {self.name}"
+        return Step(name, made, write_summary, StudySpec.of(self), needs, label, Cost(seconds), check=check_summary)
+
+    def redraw(self, store: ObjectStore) -> None:
+        self.write_conclusion(store)
 
     def write_conclusion(self, store: ObjectStore) -> None:
         """Write the files beside the summary and, last, the summary."""
@@ -65,12 +72,27 @@ class Reported(Experiment):
                 write_record(store, key, content)
         write_record(store, self.summary.record, summary)
 
+
+class Reported(Concluded):
+    """An experiment that ends with a summary and a report."""
+
+    @abstractmethod
+    def pages(self, store: ObjectStore) -> Mapping[str, bytes]:
+        """Return the files of the report by name, from the stored results and summary."""
+
+    def ending(self, needs: tuple[Reference, ...]) -> Iterator[Wave]:
+        """Yield the waves of the summary and of the report. needs: what the summary is made from."""
+        yield Wave("summary", (self.concluding(needs),))
+        files, label = Files(self.report, f"{self.folder}/report/{FILES}"), Label("report", "report", ("report",))
+        spec, needs = StudySpec.of(self), (self.summary,)
+        yield Wave("report", (Step(f"report of {self.name}", files, write_report, spec, needs, label, Cost(3.0)),))
+
     def draw(self, store: ObjectStore) -> None:
         """Write the report from the stored results and summary."""
         write_files(store, self.folder, self.digest, self.pages(store))
 
     def redraw(self, store: ObjectStore) -> None:
-        self.write_conclusion(store)
+        super().redraw(store)
         self.draw(store)
 
     def refresh(self, store: ObjectStore) -> bool:
@@ -91,16 +113,19 @@ class StudySpec:
     kind: str
     study: dict[str, Any]
 
-    def experiment(self, store: ObjectStore) -> Reported:
+    @classmethod
+    def of(cls, experiment: Experiment) -> "StudySpec":
+        """Return the study of an experiment."""
+        return cls(experiment.kind, experiment.study.model_dump(mode="json"))
+
+    def experiment(self, store: ObjectStore) -> Any:
         """Return the experiment."""
         cls = experiments().get(self.kind)
-        found = cls.of(parse_settings(cls.settings, self.study), store)
-        assert isinstance(found, Reported)
-        return found
+        return cls.of(parse_settings(cls.settings, self.study), store)
 
 
 def write_summary(store: ObjectStore, spec: StudySpec) -> None:
-    """Write the files beside summary.json and, last, summary.json."""
+    """Write the files beside the summary and, last, the summary."""
     spec.experiment(store).write_conclusion(store)
 
 
@@ -114,7 +139,10 @@ def check_summary(store: ObjectStore, spec: StudySpec) -> None:
         return  # each of the results is checked by itself
     for name, content in beside.items():
         experiment.check_beside(store, name, content)
-    check_numbers(store, experiment.summary.record, expected, found)
+    told = [
+        {name: content[name] for name in content if name not in experiment.rendered} for content in (expected, found)
+    ]
+    check_numbers(store, experiment.summary.record, *told)
 
 
 def write_report(store: ObjectStore, spec: StudySpec) -> None:

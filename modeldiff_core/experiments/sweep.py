@@ -20,10 +20,11 @@ from modeldiff_core.experiments.experiment import (
     experiments,
     parse_settings,
 )
+from modeldiff_core.experiments.reported import Concluded, Content
 from modeldiff_core.identity import digest
-from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Wave, survey
+from modeldiff_core.plan import Label, Reference, Step, Wave, survey
 from modeldiff_core.settings import Settings
-from modeldiff_core.store import ObjectStore, read_record, write_record
+from modeldiff_core.store import ObjectStore, read_record
 
 FOLDER = "sweeps"
 VERSION = 1
@@ -59,7 +60,7 @@ class SweepStudy(Settings):
 
 
 @dataclass(frozen=True)
-class Sweep(Experiment):
+class Sweep(Concluded):
     """Experiments at the points of a grid; what they share is made once, and one that fails never stops the others."""
 
     study: SweepStudy
@@ -128,23 +129,30 @@ class Sweep(Experiment):
             for wave in waves:
                 if wave.awaits:
                     yield wave
-        yield Wave("table", (self._table(store),))
+        needs = tuple(point.summary for point in self.now(store).points)
+        yield Wave("table", (self.concluding(needs, Label("table", "table", ("report",)), seconds=0.1),))
 
     def advice(self, store: ObjectStore) -> list[str]:
         words = zip(self.study.points, self.points, strict=True)
         return [f"{point.words}: {line}" for point, one in words for line in one.advice(store)]
 
+    def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
+        points = zip(self.study.points, self.now(store).points, strict=True)
+        rows = [_row(store, point, experiment) for point, experiment in points]
+        return {"digest": self.digest, "study": self.study.model_dump(mode="json"), "rows": rows}, {}
+
     def redraw(self, store: ObjectStore) -> None:
         for point in self.points:
             point.redraw(store)
-        write_sweep(store, SweepSpec(self.study))
+        super().redraw(store)
 
     def shown(self, store: ObjectStore) -> Shown:
         return self.so_far(store)
 
     def so_far(self, store: ObjectStore) -> Shown:
         """Return what the points have found, of those that are not complete what is missing."""
-        found = rows_of(self.now(store), store)
+        points = zip(self.study.points, self.now(store).points, strict=True)
+        found = [_row_so_far(store, point, experiment) for point, experiment in points]
         rows = [{**row, "report": store.url(row["report"]) if row["report"] else ""} for row in found]
         words = tuple(f"{row['point']}: {row['findings']} Report: {row['report']}" for row in rows)
         table = Table("sweep", rows, "What each experiment of the sweep found")
@@ -162,45 +170,21 @@ class Sweep(Experiment):
             for words, step in found.values()
         )
 
-    def _table(self, store: ObjectStore) -> Step:
-        needs = tuple(point.summary for point in self.now(store).points)
-        label, name = Label("table", "table", ("report",)), f"table of {self.name}"
-        return Step(name, Record(self.summary), write_sweep, SweepSpec(self.study), needs, label, Cost(0.1))
+
+def _row(store: ObjectStore, point: SweepPoint, experiment: Experiment) -> dict[str, Any]:
+    """Return the row of a complete point, with the key of its report; raises DamagedObject or FileNotFoundError."""
+    summary, shown = read_record(store, experiment.summary.record), experiment.shown(store)
+    row = {"point": point.words, "status": "done", **experiment.row(summary), "findings": " ".join(shown.findings)}
+    return {**row, "report": experiment.report.record}
 
 
-@dataclass(frozen=True)
-class SweepSpec:
-    """The table of a sweep."""
-
-    study: SweepStudy
-
-
-def write_sweep(store: ObjectStore, spec: SweepSpec) -> None:
-    """Write a row for every point."""
-    sweep = Sweep.of(spec.study, store)
-    content = {
-        "digest": sweep.digest,
-        "study": sweep.study.model_dump(mode="json"),
-        "rows": rows_of(sweep.now(store), store),
-    }
-    write_record(store, sweep.summary.record, content)
-
-
-def rows_of(sweep: Sweep, store: ObjectStore) -> list[dict[str, Any]]:
-    """Return a row for every point, with the key of its report; of those that are not complete, what is missing."""
-    rows = []
-    for point, experiment in zip(sweep.study.points, sweep.points, strict=True):
-        try:
-            summary = read_record(store, experiment.summary.record)
-        except (FileNotFoundError, DamagedObject):
-            missing = len(survey(experiment, store).missing)
-            rows.append({"point": point.words, "status": f"{missing} results missing", "findings": "", "report": ""})
-            continue
-        shown = experiment.shown(store)
-        findings, report = " ".join(shown.findings), experiment.report.record
-        row = {"point": point.words, "status": "done", **experiment.row(summary), "findings": findings}
-        rows.append({**row, "report": report})
-    return rows
+def _row_so_far(store: ObjectStore, point: SweepPoint, experiment: Experiment) -> dict[str, Any]:
+    """Return the row of a point; of one that is not complete, how much is missing."""
+    try:
+        return _row(store, point, experiment)
+    except (FileNotFoundError, DamagedObject):
+        missing = len(survey(experiment, store).missing)
+        return {"point": point.words, "status": f"{missing} results missing", "findings": "", "report": ""}
 
 
 def _point(point: SweepPoint, store: ObjectStore) -> Experiment:

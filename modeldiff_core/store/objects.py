@@ -13,13 +13,14 @@ from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from modeldiff_core.errors import ConfigError, StoreError
+from modeldiff_core.limits import Expected
 from modeldiff_core.store.retries import retry_while_transient, run_within
 
 T = TypeVar("T")
@@ -40,6 +41,9 @@ UPLOAD_TIMEOUT, SLOWEST_UPLOAD = 60.0, 1e6
 """Seconds that an upload may take, and bytes a second that it must reach beyond them."""
 
 
+Text = Annotated[str | None, Expected("text, or null")]
+
+
 @dataclass(frozen=True)
 class StoreSettings:
     """The location of results; secrets come from the environment only (AWS_* variables, profiles).
@@ -56,11 +60,11 @@ class StoreSettings:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     """Forms made of these settings refuse unknown keys before they keep anything."""
 
-    root: str
-    endpoint: str | None = None
-    region: str | None = None
-    profile: str | None = None
-    retry_seconds: float | int = 60
+    root: Annotated[str, Expected("a folder or an fsspec URL")]
+    endpoint: Text = None
+    region: Text = None
+    profile: Text = None
+    retry_seconds: Annotated[float | int, Expected("seconds, 0 or more")] = 60
 
     def __post_init__(self) -> None:
         if not self.root.strip():

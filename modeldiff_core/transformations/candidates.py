@@ -1,12 +1,12 @@
 """Candidate transformations as a configuration names them."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.settings import exact_value, type_name
+from modeldiff_core.settings import exact_settings, exact_value
 from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples
 
 
@@ -73,7 +73,7 @@ def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) 
     if not (isinstance(kind, type) and is_dataclass(kind) and issubclass(kind, Transformation)):
         contract = "a dataclass with __call__(images, intensity) and check(image_shape)"
         raise ConfigError(kind_key, contract, f"{name} = {kind!r}", "See docs/transformations.md")
-    settings = _settings(kind, parameters, key)
+    settings = exact_settings(kind, parameters, key, _parameter)
     try:
         transformation: Transformation = kind(**settings)
     except ConfigError as error:
@@ -86,22 +86,8 @@ def _moved(error: ConfigError, key: str) -> ConfigError:
     return ConfigError(f"{key}{error.key.removeprefix('transformations')}", error.expected, error.got, error.hint)
 
 
-def _settings(kind: Any, parameters: Mapping[str, object], key: str) -> dict[str, object]:
-    """Give the parameters with lists made tuples; raises ConfigError for unknown, missing or mistyped ones."""
-    types = get_type_hints(kind, include_extras=True)
-    known = {f.name: f for f in fields(kind) if f.init}
-    for name in parameters:
-        if name not in known:
-            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(known)) or 'no parameters'}", name)
-    settings: dict[str, object] = {}
-    for name, described in known.items():
-        if name in parameters:
-            value, where = parameters[name], f"{key}.{name}"
-            steps = types[name] == tuple[Transformation, ...]
-            settings[name] = _steps(value, where) if steps else exact_value(types[name], value, where)
-        elif described.default is MISSING and described.default_factory is MISSING:
-            raise ConfigError(f"{key}.{name}", type_name(types[name]), None, "This parameter has no default.")
-    return settings
+def _parameter(annotation: Any, value: object, key: str) -> Any:
+    return _steps(value, key) if annotation == tuple[Transformation, ...] else exact_value(annotation, value, key)
 
 
 def _steps(value: object, key: str) -> tuple[Transformation, ...]:

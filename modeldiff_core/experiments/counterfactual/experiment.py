@@ -1,5 +1,6 @@
 """The experiment ``counterfactual``: whether margins move as the datamodels of a comparison predict."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -7,13 +8,15 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from modeldiff_core.data.inventory import Inventory
+from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
 from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.experiments.counterfactual.check import CounterfactualCheck
-from modeldiff_core.experiments.counterfactual.verdict import FIGURE, judge_check, verdict_step
-from modeldiff_core.experiments.experiment import Experiment, Shown
+from modeldiff_core.experiments.counterfactual.verdict import CHECKSUMS, FIGURE, judge
+from modeldiff_core.experiments.experiment import Shown
+from modeldiff_core.experiments.reported import Concluded, Content
 from modeldiff_core.plan import Label, Reference, Wave
 from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.store import ObjectStore, read_record
@@ -41,7 +44,7 @@ class CounterfactualStudy(StudyConfig):
 
 
 @dataclass(frozen=True)
-class Counterfactual(Experiment):
+class Counterfactual(Concluded):
     """The counterfactual check of a comparison, with the training and the regressions that it rests on."""
 
     study: CounterfactualStudy
@@ -49,6 +52,8 @@ class Counterfactual(Experiment):
     kind: ClassVar[str] = "counterfactual"
     settings: ClassVar[type[BaseModel]] = CounterfactualStudy
     command: ClassVar[str] = "counterfactual"
+    beside: ClassVar[tuple[str, ...]] = (FIGURE, "scatter.svg", "index.html")
+    rendered: ClassVar[tuple[str, ...]] = (CHECKSUMS,)
 
     @classmethod
     def of(cls, study: CounterfactualStudy, store: ObjectStore) -> "Counterfactual":
@@ -96,13 +101,14 @@ class Counterfactual(Experiment):
 
     def now(self, store: ObjectStore) -> "Counterfactual":
         settled = current_round(store, self.comparison).comparison
-        return replace(self, checked=replace(self.checked, comparison=settled))
+        study = self.study.model_copy(update={"subsets": settled.study.subsets})
+        return replace(self, study=study, checked=replace(self.checked, comparison=settled))
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield rounds, training and regressions as far as they are needed, the removals, and the verdict."""
         yield from rounds(store, self.comparison)
-        check = self.now(store).checked
-        study, plan = check.comparison.study, ComparisonPlan(check.comparison)
+        known = self.now(store)
+        check, study, plan = known.checked, known.study, ComparisonPlan(known.comparison)
         yield plan.training()
         yield plan.matrices()
         names = study.algorithm_a.name, study.algorithm_b.name
@@ -115,10 +121,17 @@ class Counterfactual(Experiment):
             for removal in check.removals(which)
         )
         yield Wave("training without", removals, noun="removals", verb="train")
-        yield Wave("verdict", (verdict_step(check, Label("verdict", "judge", ("counterfactual",))),))
+        needs, verdict = tuple(step.reference for step in removals), Label("verdict", "judge", ("counterfactual",))
+        yield Wave("verdict", (known.concluding(needs, verdict, seconds=2.0),))
 
-    def redraw(self, store: ObjectStore) -> None:
-        judge_check(store, self.checked)
+    def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
+        record, files = judge(store, self.checked)
+        return record, dict(files)
+
+    def check_beside(self, store: ObjectStore, name: str, expected: Content) -> None:
+        key, sums = f"{self.folder}/{name}", read_record(store, self.summary.record).get(CHECKSUMS, {})
+        if name in sums and hashlib.sha256(store.read(key)).hexdigest() != sums[name]:
+            raise DamagedObject(f"{store.url(key)}: does not match its checksum", keys=(key,))
 
     def shown(self, store: ObjectStore) -> Shown:
         check = self.now(store).checked
