@@ -23,18 +23,19 @@ def pointed_at(home: Home, api_url: str) -> Iterator[None]:
         **STAYS_HERE,
         **direct(),
     }
-    before = {name: os.environ.get(name) for name in settings}
-    _set_environment(settings)
-    try:
+    with _environment(settings):
         yield
-    finally:
-        _set_environment(before)
 
 
 @contextmanager
 def reached_directly() -> Iterator[None]:
     """Let Prefect's clients ignore proxies, for an API on this machine, and put the environment back at the end."""
-    settings: dict[str, str | None] = {**direct()}
+    with _environment({**direct()}):
+        yield
+
+
+@contextmanager
+def _environment(settings: dict[str, str | None]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in settings}
     _set_environment(settings)
     try:

@@ -23,18 +23,18 @@ than 6 trainings nothing can be significant at 5 %.
 """
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
+from modeldiff_core.statistics.replicates import MOST_PATTERNS, Replicates
 
 LEAST_TESTED = 6
 """Fewest trainings of each algorithm with which a direction can be tested at 5 %."""
-ALL_PATTERNS = 12
-"""Up to this many trainings all patterns of signs are taken."""
+RANDOM_PATTERNS = 2 ** (MOST_PATTERNS - 1)
+"""Patterns of signs that are drawn where there are too many trainings for all of them."""
 LEAST_SLOPES = 4
 """Fewest trainings of which two groups have slopes of their own; below, slopes are those of all trainings."""
 
@@ -164,15 +164,10 @@ def _blocks(x: Products, y: Products) -> Float[np.ndarray, "first second q q"]:
 def _flipped(blocks: Float[np.ndarray, "first second q q"], seed: int) -> Float[np.ndarray, " patterns"]:
     """Return the largest eigenvalue of S under each pattern of signs; the first one flips nothing."""
     first, second = blocks.shape[:2]
-    trainings = first + second
-    if trainings <= ALL_PATTERNS:
-        signs = np.array([(1, *rest) for rest in product((1, -1), repeat=trainings - 1)])
-    else:
-        signs = 1 - 2 * generator("signs", seed).integers(0, 2, (2 ** (ALL_PATTERNS - 1), trainings))
-        signs[0] = 1
+    signs = Replicates.single(first + second).signs(RANDOM_PATTERNS, generator("signs", seed))
     largest = np.empty(len(signs))
     for at in range(0, len(signs), 256):
-        part = signs[at : at + 256].astype(np.float64)
+        part = signs[at : at + 256]
         matrices = np.einsum("ps,pu,suqr->pqr", part[:, :first], part[:, first:], blocks, optimize=True)
         largest[at : at + 256] = np.linalg.eigvalsh(matrices / (first * second))[:, -1]
     return largest

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from modeldiff_core.data.found_files import IMAGE_SUFFIXES, find_images
 from modeldiff_core.data.memory import room_for
 from modeldiff_core.data.progress import counted
 from modeldiff_core.errors import ConfigError, DataError
@@ -69,16 +68,6 @@ class Decoded:
     changes: tuple[str, ...] = ()
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files that lie in a folder, by name; raises DataError if it is not there or holds none."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found = find_images(folder)
-    if not found.images:
-        raise DataError(f"{folder}: holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    return found.images
-
-
 def decode(path: Path, framing: Framing, background: Color = WHITE) -> Decoded:
     """Return one image as RGB in 0..255, upright and framed; what is transparent is laid on the background.
 
@@ -108,11 +97,6 @@ def decode(path: Path, framing: Framing, background: Color = WHITE) -> Decoded:
     told = (TURNED, turned), (COMPOSITED, transparent), (REDUCED, deep), (FIRST_FRAME, several)
     changes = [words for words, holds in (*told, (CUT, cut), (ENLARGED, enlarged)) if holds]
     return Decoded(_framed(rgb, framing), tuple(changes))
-
-
-def decode_image(path: Path, framing: Framing, background: Color = WHITE) -> UInt8[np.ndarray, "height width 3"]:
-    """Return the pixels of ``decode``."""
-    return decode(path, framing, background).pixels
 
 
 def _orientation(image: "Picture") -> int:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from modeldiff_core.identity import generator
 from modeldiff_core.statistics import average_ranks, correlation
+from modeldiff_core.statistics.replicates import Replicates
 
 
 def most_helpful(weights: Float[np.ndarray, " train"], top_k: int) -> Int[np.ndarray, " chosen"]:
@@ -59,7 +60,7 @@ def agreement(
     """
     models, targets = actual.shape
     rng = generator("counterfactual", seed)
-    rows = rng.multinomial(models, np.full(models, 1 / models), size=draws) / models
+    rows = Replicates.single(models).bootstrap(draws, rng) / models
     columns = rng.integers(targets, size=(draws, targets))
     x = np.take_along_axis(rows @ predicted, columns, axis=1).T
     y = np.take_along_axis(rows @ actual, columns, axis=1).T

@@ -22,16 +22,14 @@ from modeldiff_core.ablation import (
 from modeldiff_core.designs import Design
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import digest, plain
-from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.plan import Product
 from modeldiff_core.responses.networks import Network, Opened
 from modeldiff_core.responses.products import RowShard
-from modeldiff_core.responses.responses import Responses
+from modeldiff_core.responses.responses import Named
 from modeldiff_core.store import ObjectStore, Shard, write_shard
 from modeldiff_core.training import Execution
 
 VERSION = 1
-FOLDER = "responses"
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class Ablated:
 
 
 @dataclass(frozen=True)
-class Ablations(Responses):
+class Ablations(Named):
     """The outputs of a network without some of its components, for each row of a design.
 
     Attributes:
@@ -121,14 +119,6 @@ class Ablations(Responses):
     @cached_property
     def identity(self) -> Mapping[str, Any]:
         return {"ablated": self.ablated.identity, "design": plain(self.design), "shard_size": self.shard_size}
-
-    @property
-    def home(self) -> str:
-        return f"{FOLDER}/{self.name}-{self.digest[:SHORT]}"
-
-    @property
-    def folder(self) -> str:
-        return self.home
 
     @property
     def targets(self) -> int:

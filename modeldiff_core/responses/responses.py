@@ -11,9 +11,12 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.designs import Design
 from modeldiff_core.identity import Tagged, digest
+from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.plan import Product, Reference
 from modeldiff_core.store import ObjectStore, shard_key
 from modeldiff_core.training import Execution
+
+FOLDER = "responses"
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,23 @@ class Responses(Tagged):
     def rows(self, index: int) -> range:
         """Return the numbers of a shard's rows."""
         return range(index * self.shard_size, (index + 1) * self.shard_size)
+
+
+class Named(Responses):
+    """Responses with a folder of their own, which is called by their name and digest."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+    @property
+    def home(self) -> str:
+        return f"{FOLDER}/{self.name}-{self.digest[:SHORT]}"
+
+    @property
+    def folder(self) -> str:
+        return self.home
 
 
 def shards_of(rows: int, shard_size: int) -> int:

@@ -12,16 +12,14 @@ from jaxtyping import Bool, Float
 from modeldiff_core.designs import Design
 from modeldiff_core.errors import Diverged
 from modeldiff_core.identity import Tagged, plain
-from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.plan import Array, Product, Tensors
 from modeldiff_core.registry import Registry
 from modeldiff_core.responses.products import RowShard
-from modeldiff_core.responses.responses import Answers, Responses
+from modeldiff_core.responses.responses import Answers, Named
 from modeldiff_core.store import ObjectStore, Shard, TensorObject, read_tensors, shard_key, write_shard, write_tensors
 from modeldiff_core.training import Execution
 
 VERSION = 1
-FOLDER = "responses"
 TOLERATED = 0.05
 """Largest share of a shard's rows that may fail."""
 
@@ -62,7 +60,7 @@ INTERVENTIONS: Registry[type[Intervention]] = Registry("modeldiff.interventions"
 
 
 @dataclass(frozen=True)
-class Rows(Responses):
+class Rows(Named):
     """An intervention on the units of a design, one output for each target.
 
     Attributes:
@@ -94,14 +92,6 @@ class Rows(Responses):
             "output": self.output,
             "shard_size": self.shard_size,
         }
-
-    @property
-    def home(self) -> str:
-        return f"{FOLDER}/{self.name}-{self.digest[:SHORT]}"
-
-    @property
-    def folder(self) -> str:
-        return self.home
 
     @property
     def targets(self) -> int:

@@ -96,16 +96,17 @@ class Replicates:
         """Return patterns of signs under exchanges of whole replicates, the first of them as it is.
 
         All 2^(R−1) of them for up to MOST_PATTERNS replicates (to change every sign changes no statistic that is
-        symmetric in the sides), else that many random ones.
+        symmetric in the sides), else `draws`, all but the first of them random.
         """
         count = len(self)
         if count <= MOST_PATTERNS:
             patterns = np.array([(1.0, *rest) for rest in product((1.0, -1.0), repeat=count - 1)])
         else:
-            patterns = np.vstack([np.ones(count), np.where(random.random((draws, count)) < 0.5, -1.0, 1.0)])
+            patterns = 1.0 - 2 * random.integers(0, 2, (draws, count))
+            patterns[0] = 1
         return np.asarray(patterns[:, self._ranks])
 
-    def bootstrap(self, random: np.random.Generator) -> Float[np.ndarray, " rows"]:
-        """Return weights of rows in a bootstrap sample of replicates; they sum to the number of rows in expectation."""
-        drawn = random.integers(len(self), size=len(self))
-        return np.asarray(np.bincount(drawn, minlength=len(self))[self._ranks], np.float64)
+    def bootstrap(self, draws: int, random: np.random.Generator) -> Int[np.ndarray, "draws rows"]:
+        """Return how often each row is in bootstrap samples of as many replicates as there are."""
+        count = len(self)
+        return np.asarray(random.multinomial(count, np.full(count, 1 / count), size=draws)[:, self._ranks])

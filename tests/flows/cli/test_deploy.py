@@ -1,24 +1,19 @@
 """Deployments: registered on a real server behind a password, run by a real worker, cancelled and retried."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from select import select
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
 import numpy as np
-import psutil
 import pytest
 from prefect.context import refresh_global_settings_context
 
@@ -26,10 +21,11 @@ from flows.cli import main
 from flows.prefect_api.deployed import check_cluster
 from flows.request import RunnerConfig
 from harness.commands import Commands, wait_for
-from harness.prefect_server import PASSWORD, PrefectServer, prefect_server
+from harness.prefect_server import PASSWORD, PrefectServer
 from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import experiments
+from tests.flows.cli.deployments import completed, deployed_before, deployment, descendants_named
 
 LONGER = (
     *TINY,
@@ -42,59 +38,6 @@ LONGER = (
 SHARDS = 2 * (24 + 2)
 EARLIER = json.loads((Path(__file__).parents[1] / "earlier.json").read_text())
 """Parameters of the flow ``compare`` as an earlier version gave them for TINY."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    with prefect_server(tmp_path_factory.mktemp("server")) as server:
-        server.ask("work_pools/", {"name": "here", "type": "process", "base_job_template": process_template()})
-        yield server
-
-
-def process_template() -> dict[str, Any]:
-    from prefect.workers.process import ProcessWorker
-
-    return ProcessWorker.get_default_base_job_template()
-
-
-@pytest.fixture(scope="module")
-def here(server: PrefectServer) -> Commands:
-    return Commands({**server.environment, "PYTHONPATH": os.environ.get("PYTHONPATH", str(Path.cwd()))}, server.folder)
-
-
-@pytest.fixture
-def worker(here: Commands) -> Iterator[None]:
-    """In a folder of its own, with nothing but the package and the server's address."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "here", "--type", "process"]
-    settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
-    settings["PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER"] = "json"
-    with (here.folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env={**here.environment, **settings}, cwd="/", stdout=log, stderr=log, start_new_session=True
-        )
-        yield
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@pytest.fixture
-def client_here(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process is a client of the server too: commands in it are quicker than in one of their own."""
-    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME", "NO_PROXY"):
-        monkeypatch.setenv(name, server.environment[name])
-    refresh_global_settings_context()
-    yield
-    monkeypatch.undo()
-    refresh_global_settings_context()
-
-
-def deployment(server: PrefectServer, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = server.ask(f"deployments/name/compare/{name}")
-    return found
-
-
-def descendants_named(words: str) -> list[psutil.Process]:
-    return [p for p in psutil.process_iter(["cmdline"]) if words in " ".join(p.info["cmdline"] or [])]
 
 
 @pytest.mark.usefixtures("client_here", "worker")
@@ -164,26 +107,6 @@ def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Comman
         completed(server, here, deployed_before(server, entrypoint, {**own, **common}))
     assert len(list(tmp_path.glob("trainings/*/subsets/shards/*.safetensors"))) == 2 * 4, "the same studies"
     assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 2
-
-
-def completed(server: PrefectServer, here: Commands, deployment: str) -> None:
-    """Start a run of a deployment and wait until a worker has completed it."""
-    run = server.ask(f"deployments/{deployment}/create_flow_run", {})
-    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
-    assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
-
-
-def deployed_before(server: PrefectServer, entrypoint: str, parameters: dict[str, Any]) -> str:
-    """Return the id of a deployment as an earlier version registered it."""
-    body = {
-        "name": f"before {entrypoint}",
-        "flow_id": server.ask("flows/", {"name": entrypoint.rpartition(".")[2]})["id"],
-        "entrypoint": entrypoint,
-        "path": "",
-        "parameters": parameters,
-        "work_pool_name": "here",
-    }
-    return str(server.ask("deployments/", body)["id"])
 
 
 @pytest.mark.usefixtures("client_here")

@@ -6,23 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
-from flows.prefect_api.configured import ui_url
 from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
-from flows.prefect_api.surroundings import VARIABLES
 from harness.commands import wait_for
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
@@ -65,11 +59,6 @@ with prefect_api() as second:
     assert doubled.with_options(flow_run_name="imported before")(3) == [0, 2, 4]
 print(first == second, first.private, first.ui_url + "/api" == first.api_url)
 """
-
-
-def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**kept, "MODELDIFF_HOME": str(home), "PREFECT_PROFILE": "of-another-home"}
 
 
 def start_user(home: Path) -> "subprocess.Popen[str]":
@@ -262,6 +251,7 @@ def test_a_server_of_another_machine_is_not_joined(tmp_path: Path, monkeypatch: 
     elsewhere = f"""
 from pathlib import Path
 from flows.prefect_api.supervisor import Home, ServerState
+from tests.flows.prefect_api.users import environment
 home = Home(Path({str(tmp_path)!r}))
 mine = home.lock_server()
 home.publish(ServerState("http://127.0.0.1:1", 1, "elsewhere"))
@@ -312,158 +302,3 @@ def test_a_home_of_nobody_is_a_wrong_request(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_that_cannot_be_noted_is_no_trouble_at_the_end() -> None:
     with Path("/dev/full").open("w") as file, pytest.raises(OSError, match="No space left"):
         Lease(file).note("run")
-
-
-class Answering(ThreadingHTTPServer):
-    """Gives fixed answers (status, content type, body) by path, and notes the credentials that it was sent."""
-
-    answers: dict[str, tuple[int, str, bytes]]
-    credentials: set[str | None]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Answering
-
-    def do_GET(self) -> None:
-        self.server.credentials.add(self.headers["Authorization"])
-        status, kind, body = self.server.answers.get(self.path, (404, "text/plain", b""))
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def answering(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[Answering]:
-    with Answering(("127.0.0.1", 0), _Handler) as server:
-        server.answers, server.credentials = answers, set()
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-
-
-HEALTHY = (200, "application/json", b"true")
-VERSION = (200, "application/json", b'"3.8.8"')
-
-
-def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:password")
-    monkeypatch.delenv("PREFECT_UI_URL", raising=False)
-    for name in VARIABLES:  # with proxies there would be more to set
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    with answering({"/api/health": HEALTHY, "/api/admin/version": VERSION}) as server:
-        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
-        before = dict(os.environ)
-        with prefect_api() as api:
-            assert (api.api_url, api.ui_url, api.private) == (f"{server.url}/api", server.url, False)
-            assert dict(os.environ) == before
-        assert server.credentials == {"Basic dXNlcjpwYXNzd29yZA=="}
-        server.credentials.clear()
-        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api".replace("//", "//in:address@"))
-        with prefect_api() as api:
-            assert server.credentials == {"Basic aW46YWRkcmVzcw=="}
-            assert api.ui_url == server.url, "shown to everybody, so without the password"
-    assert not (tmp_path / "home").exists()
-
-
-@pytest.mark.parametrize(
-    ("health", "version", "password", "cause"),
-    [
-        (HEALTHY, (401, "application/json", b""), "", "It answered 401: no credentials were sent"),
-        ((403, "text/plain", b""), VERSION, "a:secret", "It answered 403: the credentials in PREFECT_API_AUTH_STRING"),
-        ((200, "text/html", b"<html>"), VERSION, "", "usually ends in /api"),
-        ((502, "text/plain", b""), VERSION, "", "It answered 502"),
-        (HEALTHY, (500, "text/plain", b""), "", "It answered 500"),
-    ],
-    ids=["open health, closed API", "closed by a proxy", "a page", "no server behind a proxy", "fails when asked"],
-)
-def test_a_configured_api_that_cannot_be_used_says_why(
-    health: tuple[int, str, bytes],
-    version: tuple[int, str, bytes],
-    password: str,
-    cause: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", password)
-    monkeypatch.delenv("PREFECT_API_KEY", raising=False)
-    with answering({"/api/health": health, "/api/admin/version": version}) as server:
-        monkeypatch.setenv("PREFECT_API_URL", f"{server.url}/api")
-        with pytest.raises(ConfigError, match=cause) as raised, prefect_api():
-            pass
-    assert raised.value.key == "PREFECT_API_URL"
-    assert "secret" not in str(raised.value)
-
-
-def test_what_the_api_refuses_or_leaves_unanswered_later_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    told = b'{"exception_message": "Internal\nServer Error"}'
-    with answering({"/api/health": HEALTHY, "/api/admin/version": VERSION}) as server:
-        url = f"{server.url}/api"
-        server.answers["/api/work_pools/any"] = (500, "application/json", told)
-        monkeypatch.setenv("PREFECT_API_URL", url.replace("//", "//in:address@"))
-        with (
-            temporary_settings({PREFECT_API_URL: url}),
-            pytest.raises(ModelDiffError) as refused,
-            prefect_api(),
-            get_client(sync_client=True) as client,
-        ):
-            client.read_work_pool("any")
-    # as if the server went away after it was asked
-    monkeypatch.setattr("flows.prefect_api.server.check_api", lambda url: None)
-    with pytest.raises(ModelDiffError) as gone, prefect_api():
-        httpx.get(f"{url}/health")
-    assert not isinstance(refused.value, ConfigError)
-    assert str(refused.value) == (
-        f"Prefect's API at {url}: GET /api/work_pools/any was answered with 500: "
-        '{"exception_message": "Internal Server Error"}'
-    )
-    assert str(gone.value).startswith(f"Prefect's API at {url}: no connection: ConnectError")
-
-
-def test_the_ui_address_is_the_one_that_prefect_infers(tmp_path: Path) -> None:
-    apis = ["http://host:4200/api", "https://api.prefect.cloud/api/accounts/1/workspaces/2", "https://host/prefix/api"]
-    oracle = """
-import sys
-from prefect.settings import Settings
-print(*(Settings(api={"url": url}).ui_url for url in sys.argv[1:]))
-"""
-    command = [sys.executable, "-c", oracle, *apis]
-    home = {"PREFECT_HOME": str(tmp_path)}
-    inferred = subprocess.run(command, env=environment(tmp_path) | home, capture_output=True, text=True, check=True)
-    assert [ui_url(api) for api in apis] == inferred.stdout.split()
-
-
-@pytest.mark.parametrize(
-    ("url", "cause"),
-    [
-        ("http://user:password@127.0.0.1:{port}/api", "Connection refused"),
-        ("127.0.0.1:{port}", "does not begin with http"),
-        ("data:text/plain,true", "does not begin with http"),
-        ("http://user:password@[::1/api", "Invalid IPv6 URL"),
-    ],
-    ids=["nobody listens", "no scheme", "another scheme", "half an address"],
-)
-def test_an_unreachable_api_is_told_at_once_and_without_its_password(
-    url: str, cause: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("PREFECT_API_URL", url.format(port=unused.getsockname()[1]))
-        began = time.monotonic()
-        with pytest.raises(ConfigError, match=f"PREFECT_API_URL.*{cause}") as raised, prefect_api():
-            pass
-    assert time.monotonic() - began < 30
-    assert "password" not in str(raised.value)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from modeldiff_core.data import Plant, Watermark
 from modeldiff_core.data.image_folder import ImageFolder
-from modeldiff_core.data.images import Framing, decode_image, decode_images
+from modeldiff_core.data.images import Framing, decode, decode_images
 from modeldiff_core.errors import ConfigError, DataError
 
 
@@ -69,14 +69,14 @@ def test_every_mode_of_eight_bits_becomes_rgb(tmp_path: Path) -> None:
     }
     for name, (image, expected) in images.items():
         image.save(tmp_path / f"{name}.png")
-        decoded = decode_image(tmp_path / f"{name}.png", Framing(8))
+        decoded = decode(tmp_path / f"{name}.png", Framing(8)).pixels
         assert decoded.dtype == np.uint8
         np.testing.assert_array_equal(decoded, expected, err_msg=name)
 
 
 def test_a_jpeg_is_decoded_to_its_colours(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8, 3), (200, 30, 90), np.uint8)).save(tmp_path / "plain.JPG", "JPEG", quality=95)
-    decoded = decode_image(tmp_path / "plain.JPG", Framing(8)).astype(int)
+    decoded = decode(tmp_path / "plain.JPG", Framing(8)).pixels.astype(int)
     assert np.abs(decoded - (200, 30, 90)).max() <= 3
 
 
@@ -104,7 +104,7 @@ def test_framing_agrees_with_a_plain_reference(
     whole = np.floor(resized_axis(across, new_height) + 0.5)
     top, left = round((new_height - resolution) / 2), round((new_width - resolution) / 2)
     expected = whole[top : top + resolution, left : left + resolution]
-    decoded = decode_image(tmp_path / "x.png", Framing(resolution, ratio)).astype(float)
+    decoded = decode(tmp_path / "x.png", Framing(resolution, ratio)).pixels.astype(float)
     assert decoded.shape == (resolution, resolution, 3)
     assert expected.std() > 5
     assert np.abs(decoded - expected).max() <= 1
@@ -114,7 +114,7 @@ def test_framing_agrees_with_a_plain_reference(
 def test_an_image_of_the_right_height_is_cut_not_resampled(tmp_path: Path) -> None:
     image = pixels(4, 8, 14)
     Image.fromarray(image).save(tmp_path / "x.png")
-    np.testing.assert_array_equal(decode_image(tmp_path / "x.png", Framing(8)), image[:, 3:11])
+    np.testing.assert_array_equal(decode(tmp_path / "x.png", Framing(8)).pixels, image[:, 3:11])
 
 
 def damaged(path: Path, kind: str) -> None:
@@ -147,7 +147,7 @@ def test_a_jpeg_cut_short_and_a_missing_file_are_named(tmp_path: Path) -> None:
     Image.fromarray(pixels(5, 32, 32)).save(path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match=r"x\.jpg: not an image that can be decoded .*truncated"):
-        decode_image(path, Framing(8))
+        decode(path, Framing(8))
     with pytest.raises(DataError, match=r"absent\.jpg"):
         decode_images([tmp_path / "absent.jpg"], Framing(8))
 
@@ -156,7 +156,7 @@ def test_an_image_too_large_to_be_one_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     Image.fromarray(pixels(6)).save(tmp_path / "bomb.png")
     with pytest.raises(DataError, match=r"bomb\.png: .*DecompressionBomb"):
-        decode_image(tmp_path / "bomb.png", Framing(8))
+        decode(tmp_path / "bomb.png", Framing(8))
 
 
 def test_folders_at_fault_are_named(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_some_rows_keep_their_replicates() -> None:
 @given(groups=st.lists(st.integers(0, 5), min_size=2, max_size=30), seed=st.integers(0, 99))
 def test_no_replicate_is_ever_split(groups: list[int], seed: int) -> None:
     replicates, random = Replicates(np.array(groups)), np.random.default_rng(seed)
-    drawn = [replicates.half(0), replicates.exchange(random), replicates.bootstrap(random)]
+    drawn = [replicates.half(0), replicates.exchange(random), *replicates.bootstrap(2, random)]
     drawn += list(replicates.signs(5, random))
     for values in drawn:
         for group in set(groups):
@@ -65,11 +65,13 @@ def test_every_pattern_is_taken_once_up_to_the_other_sign(count: int) -> None:
 
 def test_many_replicates_take_random_patterns() -> None:
     patterns = Replicates.single(20).signs(300, np.random.default_rng(0))
-    assert patterns.shape == (301, 20)
+    assert patterns.shape == (300, 20)
+    assert (patterns[0] == 1).all()
     assert abs(patterns[1:].mean()) < 0.05
 
 
 def test_bootstrap_weights_count_draws_of_replicates() -> None:
     replicates = Replicates(np.array([3, 3, 8, 8, 8, 9]))
-    weights = np.mean([replicates.bootstrap(np.random.default_rng(seed)) for seed in range(4000)], axis=0)
-    np.testing.assert_allclose(weights, 1, atol=0.08)
+    weights = replicates.bootstrap(4000, np.random.default_rng(0))
+    assert (weights[:, [0, 2, 5]].sum(1) == 3).all(), "as many replicates as there are"
+    np.testing.assert_allclose(weights.mean(0), 1, atol=0.08)
