@@ -82,7 +82,7 @@ class RunnerConfig(Settings):
         return self.devices
 
     def slots(self, processes: int | None = None) -> tuple[str, ...]:
-        """Return the device of each slot, with so many a place: before it is measured, what is given, or 1."""
+        """Return the device of each slot, with this many in each place: before it is measured, what is given, or 1."""
         return self.places * (processes or min(self.processes))
 
     @field_validator("devices")

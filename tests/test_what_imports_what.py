@@ -1,7 +1,8 @@
-"""Tests and benchmarks share the harness and do not import each other."""
+"""Tests and benchmarks share the harness and do not import each other; no module of the package imports itself."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +54,55 @@ def test_imports_inside_functions_and_relative_ones_are_seen(tmp_path: Path) -> 
     path.parent.mkdir()
     path.write_text("def f():\n    from tests.a import b\n    from . import two\n    import os.path\n")
     assert {"tests.a", "tests.a.b", "benchmarks", "benchmarks.two", "os.path"} == set(imported(path, tmp_path))
+
+
+def at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run when a module is imported: not those in functions or for type checkers alone."""
+    for child in ast.iter_child_nodes(node):
+        checked = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not checked and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+            yield from at_import(child)
+
+
+def imports(root: Path, *packages: str) -> dict[str, set[str]]:
+    """Return the modules of the packages that each of them imports when it is imported."""
+    files = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in packages
+        for path in (root / package).rglob("*.py")
+    }
+    found: dict[str, set[str]] = {name: set() for name in files}
+    for name, path in files.items():
+        for node in at_import(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                whole = {alias: f"{node.module}.{alias.name}" for alias in node.names}
+                found[name] |= {whole[alias] if whole[alias] in files else node.module for alias in node.names}
+    return {name: named & files.keys() for name, named in found.items()}
+
+
+def cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return modules of which each imports the next, the last one the first; none if there are no such modules."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = imports(ROOT, "conf", "flows", "modeldiff_core", "tasks")
+    assert len(graph) > 300
+    assert "modeldiff_core.plan.step" in graph["modeldiff_core.plan"]
+    assert cycle(graph) == []
+
+
+def test_a_cycle_is_found(tmp_path: Path) -> None:
+    for name, text in (("a", "from p import b"), ("b", "if True:\n    from p.c import x"), ("c", "import p.a")):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        (tmp_path / "p" / f"{name}.py").write_text(text)
+    assert set(cycle(imports(tmp_path, "p"))) == {"p.a", "p.b", "p.c"}
+    (tmp_path / "p" / "c.py").write_text("def later():\n    import p.a")
+    assert cycle(imports(tmp_path, "p")) == []

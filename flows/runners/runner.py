@@ -35,5 +35,5 @@ class Runner(Protocol):
         ...
 
     def widen(self, processes: int) -> None:
-        """Give each device so many processes, where a device may have several."""
+        """Give each device this many processes, where a device may have several."""
         ...

@@ -40,7 +40,7 @@ class ImageFiles(ABC):
     """A source of single image files.
 
     folder: where they are; it is not identity. resolution, resize_ratio: see Framing. n_train, n_test: a stratified
-    choice of so many, drawn from `seed`; all if not given. background: red, green and blue behind transparent pixels.
+    choice of this many, drawn from `seed`; all if not given. background: red, green and blue behind transparent pixels.
     """
 
     folder: str

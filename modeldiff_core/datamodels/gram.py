@@ -12,7 +12,7 @@ from torch import Tensor
 from modeldiff_core.errors import ConfigError
 
 INNER = 2**13
-"""Terms that are added at once: 2⁷·2¹³ is exact in float32 too, and a copy of so many masks is small."""
+"""Terms that are added at once: 2⁷·2¹³ is exact in float32 too, and a copy of this many masks is small."""
 MOST_MODELS = 2**24
 """Counts of more models would be rounded in float32."""
 

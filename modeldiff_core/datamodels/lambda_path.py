@@ -13,7 +13,7 @@ from modeldiff_core.datamodels.solver import Problem, solve_rows
 PATH_GAP = 1e-2
 """Relative gap on the way down the path, where only the order of validation errors matters."""
 LOOK_EVERY = 4
-"""λ after which slopes are computed anew at the end, so that rough steps do not add up to a gap."""
+"""λ after which slopes are computed again at the end, so that rough steps do not add up to a gap."""
 PATIENCE = 3
 """A target leaves the path after this many λ in a row without a smaller validation error."""
 

@@ -3,7 +3,7 @@
 Every target shares the masks, so an iteration of accelerated proximal gradient (Beck & Teboulle 2009; restarts of
 O'Donoghue & Candès 2015) is one product [targets, train]·[train, train] at the speed of matrix multiplication. That
 product is rough (bfloat16 where the device has it), but it is taken of the step, not of the weights. Every few steps,
-and before a target leaves, its slopes are computed anew from its weights, so that rounding may delay the end but never
+and before a target leaves, its slopes are computed again from its weights, so that rounding may delay the end but never
 decides it. What happens to a target depends on itself alone.
 """
 
@@ -18,7 +18,7 @@ from modeldiff_core.datamodels.design import Design, row_sums
 CHECK_EVERY = 2
 """Iterations after which targets that have reached their gap are looked for."""
 REFRESH_EVERY = 16
-"""Iterations after which slopes are computed anew, so that the rounding of steps does not add up."""
+"""Iterations after which slopes are computed again, so that the rounding of steps does not add up."""
 MAX_ITERATIONS = 20000
 """A multiple of both, so that the last gap is a fresh one."""
 SINGLE_GAP = 1e-3

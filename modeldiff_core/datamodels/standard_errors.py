@@ -14,7 +14,7 @@ from modeldiff_core.errors import ConfigError
 def weight_errors(
     masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "rows targets"], fitted: Datamodels
 ) -> Float[np.ndarray, "targets train"]:
-    """Return the standard error of each weight over masks drawn anew.
+    """Return the standard error of each weight over masks drawn again.
 
     With G the centred second moments of m masks, λ the penalty and A = G + λI: the square root of the diagonal of
     σ²·A⁻¹GA⁻¹/m, where σ² = RSS/(m − 1 − tr GA⁻¹). What the penalty takes off a weight is not in it, which is little as

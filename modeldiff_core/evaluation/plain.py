@@ -119,7 +119,7 @@ def _measured(name: str, group: str, unit: str, a: ValuesA, b: ValuesB, setting:
 
 
 def _share(found: Interval, images: int, level: float) -> Interval:
-    """Return the interval of a share within 0..1; where all are right or wrong, as far as so many images can tell."""
+    """Return the interval of a share within 0..1; where all are right or wrong, as far as this many images can tell."""
     unseen = unseen_share(images, level)
     low = found.low if found.mean < 1 else 1 - unseen
     high = found.high if found.mean > 0 else unseen

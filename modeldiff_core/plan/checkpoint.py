@@ -33,7 +33,7 @@ class Checkpoint:
         return f"{self.prefix}checkpoint.safetensors"
 
     def save(self, store: ObjectStore, position: int, arrays: Arrays) -> None:
-        """Store the state after so many steps or rounds of the work, replacing an earlier one."""
+        """Store the state after this many steps or rounds of the work, replacing an earlier one."""
         write_tensors(store, self.key, TensorObject(arrays, self.identity, {"position": position}))
 
     def load(self, store: ObjectStore) -> tuple[int, Arrays]:

@@ -8,7 +8,7 @@ from modeldiff_core.plan.audit import Survey
 RECENT = 40
 """Most shards that a pace is taken from."""
 PAUSE_SHARDS, PAUSE_SECONDS = 5, 30.0
-"""A pause between runs is longer than so many mean distances between shards and so many seconds."""
+"""A pause between runs is longer than this many mean distances between shards and this many seconds."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def house_style() -> AbstractContextManager[None]:
 
 
 def plot(paint: Paint, width: int, height: int) -> Plot:
-    """Draw with `paint` on a figure of so many CSS pixels, once for each theme."""
+    """Draw with `paint` on a figure of this many CSS pixels, once for each theme."""
     with house_style():
         light, dark = (_painted(paint, width, height, theme) for theme in (LIGHT, DARK))
         return Plot(saved(light, "svg"), saved(dark, "svg"), saved(light, "png"), width, height)

@@ -147,7 +147,7 @@ def _significance(comparison: Mapping[str, object], exchanged: bool, draws: int)
     """exchanged: whether masks went with the margins, since A's and B's models need not share them."""
     source = "its two quarters" if comparison.get("method") == "crossfit" else "it"
     measured = (
-        f"For each half of the models directions were found anew from {source}, the variances along them under A and "
+        f"For each half of the models directions were found again from {source}, the variances along them under A and "
         "under B measured on the other half, and the two differences averaged. Stability is the |cosine| between the "
         "versions of a direction from the two halves."
     )

@@ -11,7 +11,7 @@ SIDES: tuple[Side, Side] = ("a-b", "b-a")
 
 
 def number(value: float, places: int = 2, *, signed: bool = False, scale: int = 1) -> str:
-    """Return the value times `scale` with so many decimals and a true minus sign; a dash where there is no finite
+    """Return the value times `scale` with this many decimals and a true minus sign; a dash where there is no finite
     value.
     """
     if not math.isfinite(value):

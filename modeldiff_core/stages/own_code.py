@@ -12,7 +12,7 @@ from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_te
 
 ACCEPT = "runner.accept_code"
 WAYS_OUT = (
-    "Compute anew: raise a field `version` of the class, which is part of its key, or take another store.root. "
+    "Compute again: raise a field `version` of the class, which is part of its key, or take another store.root. "
     f"Keep what is there, if the change decides no number: {ACCEPT}=true, once"
 )
 

@@ -17,7 +17,7 @@ def participation(values: Float[np.ndarray, " parts"]) -> float:
 
 
 def unseen_share(images: int, level: float = 0.95) -> float:
-    """Return the largest share of all images of which none is among so many with chance 1 − level.
+    """Return the largest share of all images of which none is among this many with chance 1 − level.
 
     That is 1 − (1 − level)^(1/n). A mean over images and its interval know nothing of a group that is not among them:
     with 40 images one of 7 %.

@@ -39,7 +39,7 @@ class Parts:
         return Parts(self.models + other.models, self.images + other.images, self.rest + other.rest)
 
     def error(self, models: int, images: int) -> float:
-        """Return the standard error of a mean over so many models and images."""
+        """Return the standard error of a mean over this many models and images."""
         return sqrt(self.models / models + self.images / images + self.rest / (models * images))
 
     def enough(self, error: float, models: int, images: int) -> tuple[int, int] | None:

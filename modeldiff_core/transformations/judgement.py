@@ -33,7 +33,7 @@ class Reactions:
 
 @dataclass(frozen=True)
 class Measured:
-    """A transformation's effects on the probability and on the margin of its class, over so many images."""
+    """A transformation's effects on the probability and on the margin of its class, over this many images."""
 
     test: TransformationTest
     images: int

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.experiments.adopted.examples import Behind, read_examples
+from modeldiff_core.experiments.adopted.examples import AxisExamples, read_examples
 from modeldiff_core.experiments.adopted.stored import Stored, find_stored
 from modeldiff_core.experiments.compare.compared import Compared, Margins
 from modeldiff_core.experiments.compare.comparison import plain_settings
@@ -44,7 +44,7 @@ class AdoptedComparison(Compared):
     study: AdoptedStudy
     a: Stored
     b: Stored
-    behind: Behind
+    known: AxisExamples
 
     @classmethod
     def of(cls, store: ObjectStore, study: AdoptedStudy) -> "AdoptedComparison":
@@ -74,7 +74,7 @@ class AdoptedComparison(Compared):
         """Digest of everything that decides the comparison's numbers."""
         asked = self.study.model_dump(include={"comparison", "evaluation_models"}, mode="json")
         settings = plain_settings(asked, self.study.regression)
-        known = {"examples": self.behind.fingerprint} if self.behind.fingerprint else {}
+        known = {"examples": self.known.fingerprint} if self.known.fingerprint else {}
         return digest({"version": SUMMARY_VERSION, "sources": self._digests, "settings": settings, **known})
 
     @property
@@ -117,11 +117,11 @@ class AdoptedComparison(Compared):
         """Return the directions whose ends are described: significant ones, of ready attributions the first of each
         side.
         """
-        if not self.behind.fingerprint:
+        if not self.known.fingerprint:
             return []
         first = 0 if self.a.kind == "margins" else UNTESTED
         return [
-            Ends(self.directions, self.behind.fingerprint, entry["side"], entry["index"], SearchSettings().share)
+            Ends(self.directions, self.known.fingerprint, entry["side"], entry["index"], SearchSettings().share)
             for entry in entries
             if entry["significant"] or entry["index"] < first
         ]

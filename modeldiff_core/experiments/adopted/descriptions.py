@@ -19,7 +19,7 @@ class AdoptedEnds:
 
 def described_step(comparison: AdoptedComparison, ends: Ends, label: Label) -> Step:
     """Return the step that describes both ends of a direction."""
-    examples = {"targets": comparison.behind.targets, "train": comparison.behind.train}
+    examples = {"targets": comparison.known.targets, "train": comparison.known.train}
     axes = ("height", "width", "channels")
     arrays = tuple(Array(name, dict(zip(axes, shape, strict=True))) for name, shape in ends.shapes(examples).items())
     makes = Tensors(ends.reference, {"subpopulations": ends.reference.digest}, arrays)
@@ -30,5 +30,5 @@ def described_step(comparison: AdoptedComparison, ends: Ends, label: Label) -> S
 
 def describe_adopted(store: ObjectStore, spec: AdoptedEnds) -> None:
     """Describe both ends by what is known of the examples."""
-    behind = AdoptedComparison.of(store, spec.study).behind
-    spec.ends.describe(store, {"targets": behind.targets, "train": behind.train}, behind.classes)
+    known = AdoptedComparison.of(store, spec.study).known
+    spec.ends.describe(store, {"targets": known.targets, "train": known.train}, known.classes)

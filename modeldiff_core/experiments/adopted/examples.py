@@ -21,7 +21,7 @@ LABEL = "label"
 
 
 @dataclass(frozen=True)
-class Behind:
+class AxisExamples:
     """The examples behind the rows and columns of datamodels, by axis. fingerprint: of every value that is known.
 
     An empty fingerprint: nothing is known.
@@ -33,7 +33,7 @@ class Behind:
     fingerprint: str
 
 
-def read_examples(study: AdoptedStudy, n_targets: int, n_train: int, settings: StoreSettings) -> Behind:
+def read_examples(study: AdoptedStudy, n_targets: int, n_train: int, settings: StoreSettings) -> AxisExamples:
     """Return the examples as far as they are known. settings: of the store whose server s3:// URLs are reached at.
 
     Raises ConfigError for a dataset beside files, for files that cannot be read or have another number of rows, labels
@@ -46,11 +46,11 @@ def read_examples(study: AdoptedStudy, n_targets: int, n_train: int, settings: S
             raise ConfigError("dataset", f"null where {' and '.join(beside)} are given", study.dataset.kind)
         data = load_dataset(study.dataset)
         check_sizes(data, n_train, n_targets, "dataset", "dataset")
-        return Behind(target_examples(data, n_targets), data.train, data.classes, data.fingerprint)
+        return AxisExamples(target_examples(data, n_targets), data.train, data.classes, data.fingerprint)
     given = {key: _given(asked, count, key, settings) for key, (asked, count) in parts.items()}
     classes = study.classes or _classes([part.metadata.get(LABEL) for part in given.values()])
     targets, train = (_labelled(part, classes, f"{key}.table") for key, part in given.items())
-    return Behind(targets, train, classes, _fingerprint((targets, train), classes))
+    return AxisExamples(targets, train, classes, _fingerprint((targets, train), classes))
 
 
 def _given(asked: ExamplesConfig, count: int, key: str, settings: StoreSettings) -> Given:

@@ -117,7 +117,7 @@ class CompareAdopted(TwoSides):
         return iter((scored_directions_step(self.comparison, label),))
 
     def _described(self, store: ObjectStore) -> list[Step]:
-        if not self.comparison.behind.fingerprint:
+        if not self.comparison.known.fingerprint:
             return []
         label = Label("subpopulations", "describe", ("subpopulation",))
         entries = direction_entries(store, self.comparison)

@@ -37,14 +37,14 @@ def read_adopted_findings(store: ObjectStore, comparison: AdoptedComparison) -> 
 
 def _noticed(store: ObjectStore, comparison: AdoptedComparison, findings: Findings) -> Iterator[str]:
     """Yield what is odd about the models, masks and datamodels of both sides."""
-    behind, margins = comparison.behind, comparison.a.kind == "margins"
+    known, margins = comparison.known, comparison.a.kind == "margins"
     if margins:
         yield from about_matrices(store, {side.name: side.reference.key for side in comparison.sides.values()})
     yield from about_opposed(findings.directions.arrays["similarity"], comparison.a.name, comparison.b.name)
     for side in comparison.sides.values():
         reference = comparison.regression(side, None).reference if margins else side.reference
         weights = read_blocks(store, reference).weights
-        yield from about_own_class(weights, behind.targets.labels, behind.train.labels, side.name)
+        yield from about_own_class(weights, known.targets.labels, known.train.labels, side.name)
 
 
 def _measured(store: ObjectStore, comparison: AdoptedComparison) -> Findings:

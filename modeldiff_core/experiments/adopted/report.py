@@ -17,23 +17,23 @@ def adopted_facts(store: ObjectStore, comparison: AdoptedComparison) -> ReportFa
 
     The methods page says how directions were tested, which those of ready attributions never are.
     """
-    study, behind, findings = comparison.study, comparison.behind, read_adopted_findings(store, comparison)
+    study, known, findings = comparison.study, comparison.known, read_adopted_findings(store, comparison)
     summary = read_record(store, comparison.summary.record)
     named = {} if study.dataset is None else study.dataset.model_dump()
     a, b = (_algorithm(side, s) for side, s in zip((comparison.a, comparison.b), findings.scores, strict=True))
     return ReportFacts(
         study=study.name,
         digest=comparison.digest,
-        dataset={**named, "training examples": len(behind.train), "targets": len(behind.targets)},
-        classes=behind.classes,
+        dataset={**named, "training examples": len(known.train), "targets": len(known.targets)},
+        classes=known.classes,
         a=a,
         b=b,
         similarity=summary["similarity"],
-        directions=direction_facts(summary["directions"], findings, behind.train, behind.targets),
+        directions=direction_facts(summary["directions"], findings, known.train, known.targets),
         null=findings.null,
         effects=(),
-        train=behind.train,
-        targets=behind.targets,
+        train=known.train,
+        targets=known.targets,
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=tuple(summary["findings"]),

@@ -29,13 +29,13 @@ def build_adopted_summary(store: ObjectStore, comparison: AdoptedComparison) -> 
     a, b = comparison.a.name, comparison.b.name
     findings = read_adopted_findings(store, comparison)
     entries, directions = entries_of(comparison, findings), findings.directions
-    if comparison.behind.fingerprint:
+    if comparison.known.fingerprint:
         for entry in entries:
             entry["subpopulations"] = subpopulation_entry(findings, entry)
     contrast = contrast_summary(study.comparison, findings, entries, [], VerdictConfig())
     if contrast:
         facts = {**contrast, "directions": entries, "found": []}
-        labels, classes = comparison.behind.targets.labels, comparison.behind.classes
+        labels, classes = comparison.known.targets.labels, comparison.known.classes
         said = contrast_sentences(facts, comparison.names, labels, classes, comparison.permutations > 0)
         said.append(about_datamodels(findings, a, b))
     elif comparison.a.kind == "margins":

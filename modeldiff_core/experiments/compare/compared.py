@@ -127,7 +127,7 @@ class Compared(Summarized):
 
     @property
     def permutations(self) -> int:
-        """Draws of the null; none where the estimator takes no masks and margins that could be fitted anew.
+        """Draws of the null; none where the estimator takes no masks and margins that could be fitted again.
 
         Of a contrast the most for each direction.
         """

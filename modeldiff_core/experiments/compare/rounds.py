@@ -53,7 +53,7 @@ def current_round(store: ObjectStore, comparison: Comparison) -> Round:
 
 
 def settled(comparison: Comparison, models: int) -> Comparison:
-    """Return the plain comparison with so many models; its trainings are the same."""
+    """Return the plain comparison with this many models; its trainings are the same."""
     study = comparison.study
     return replace(comparison, study=study.model_copy(update={"subsets": study.subsets.settled(models)}))
 

@@ -50,7 +50,7 @@ def about_directions(
 ) -> str:
     """Return how many directions tell the algorithms apart.
 
-    permutations: how many were drawn; none for an estimator that cannot be fitted anew.
+    permutations: how many were drawn; none for an estimator that cannot be fitted again.
     """
     counts = {side: sum(d["significant"] for d in directions if d["side"] == side) for side in SIDES}
     if not settings.permutations:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from modeldiff_core.datamodels import design as module
 from modeldiff_core.datamodels.design import Design, GramDesign, PackedDesign, in_groups
@@ -88,3 +89,9 @@ def test_groups_cover_all_rows() -> None:
     rows = torch.arange(10.0)[:, None]
     assert torch.equal(in_groups(double, rows), 2 * rows)
     assert sizes == [4, 4, 4]
+
+
+def test_shapes_of_the_inner_loops_are_checked_here() -> None:
+    """The tests of other packages leave these checks out: see tests/conftest.py."""
+    with pytest.raises(TypeCheckError, match="rows"):
+        in_groups(lambda group: group, torch.zeros(3))
