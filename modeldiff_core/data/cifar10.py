@@ -25,7 +25,7 @@ class Cifar10:
     """CIFAR-10 (Krizhevsky, 2009): 50,000 + 10,000 color images of 32×32 pixels in ten classes.
 
     folder: cifar-10-batches-bin or cifar-10-batches-py, or the folder that holds one of them; it is not identity.
-    n_train, n_test: a stratified choice of this many; all if not given. Both layouts give the same examples.
+    n_train, n_test: of a stratified choice; all if not given. Both layouts give the same examples.
     """
 
     folder: str

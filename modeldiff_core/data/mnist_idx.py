@@ -20,7 +20,7 @@ PREFIXES = {"train": "train", "test": "t10k"}
 class MnistIdx:
     """A data set in MNIST's four files (train- and t10k-, images-idx3-ubyte and labels-idx1-ubyte), plain or .gz.
 
-    classes: their names in the order of the labels. n_train, n_test: a stratified choice of this many; all if not given.
+    classes: their names in the order of the labels. n_train, n_test: of a stratified choice; all if not given.
     """
 
     folder: str
