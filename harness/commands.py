@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from harness.small_studies import SMALL
 
@@ -59,6 +60,22 @@ def commands_on_one_server(folder: Path) -> Iterator[Commands]:
         yield Commands({**environment, "UI": line.split()[2]}, folder)
     finally:
         kill_all(server)
+
+
+class Captured(Protocol):
+    """What pytest's ``capsys`` has read of both outputs since it was asked last."""
+
+    def readouterr(self) -> tuple[str, str]: ...
+
+
+def run_here(captured: Captured, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, which saves the seconds that an interpreter takes to import everything."""
+    from flows.cli import main
+
+    captured.readouterr()
+    code = main(list(arguments))
+    out, err = captured.readouterr()
+    return subprocess.CompletedProcess(arguments, code, out, err)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.workers.process import ProcessWorker
 
-from harness.commands import Commands, kill_all, wait_for
+from harness.commands import Commands, kill_all, run_here, wait_for
 from harness.own_experiments import content, install, opened, overrides
 from harness.prefect_server import PrefectServer, prefect_server
 from modeldiff_core.plan import survey
@@ -33,9 +33,11 @@ def with_examples(commands: Commands, place: Path) -> Commands:
     return Commands({**commands.environment, "PYTHONPATH": path}, commands.folder)
 
 
-def test_a_failed_run_is_shown_resumed_by_retry_and_reported(with_examples: Commands, tmp_path: Path) -> None:
+def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
+    with_examples: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = overrides("feature_knockout", tmp_path)
-    planned = with_examples.run("plan", *asked)
+    planned = run_here(capsys, "plan", *asked)
     assert planned.returncode == 0, planned.stderr
     assert "margins without pixels: 0 of 6 shards done, 600 rows" in planned.stdout
     experiment, store = opened("feature_knockout", tmp_path)
@@ -46,10 +48,10 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(with_examples: Comm
     assert "Resume with: modeldiff run " in failed.stderr
     in_the_way.rmdir()
     in_the_way.parent.rmdir()
-    half = with_examples.run("status", *asked).stdout
+    half = run_here(capsys, "status", *asked).stdout
     assert "done    score\n" in half
     assert "missing summary\nmissing report\n" in half
-    refused = with_examples.run("report", *asked)
+    refused = run_here(capsys, "report", *asked)
     assert refused.returncode == 1
     assert "modeldiff: pixels lacks summary of pixels" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -59,19 +61,19 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(with_examples: Comm
     assert again.returncode == 0, again.stdout + again.stderr
     assert "mean rank correlation" in again.stdout
     assert shards == {path: path.stat().st_mtime_ns for path in tmp_path.glob("responses/*/shards/*")}
-    assert "missing" not in with_examples.run("status", *asked).stdout
-    assert "Report: file://" in with_examples.run("report", *asked).stdout
+    assert "missing" not in run_here(capsys, "status", *asked).stdout
+    assert "Report: file://" in run_here(capsys, "report", *asked).stdout
     assert b"moves margins most" in store.read(experiment.report.record)
 
     damaged = next(iter(shards))
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
-    found = with_examples.run("verify", "--repair", *asked)
+    found = run_here(capsys, "verify", "--repair", *asked)
     assert str(damaged.relative_to(tmp_path)) in found.stdout
     assert not damaged.exists()
 
 
 def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
-    with_examples: Commands, tmp_path: Path
+    with_examples: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = overrides("rank_and_mask", tmp_path)
     process = with_examples.start("run", *asked)
@@ -81,7 +83,7 @@ def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
     done = with_examples.run("run", *asked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "On 10% of the pixels" in done.stdout
-    assert "2 ended without a result, which is recorded" in with_examples.run("status", *asked).stdout
+    assert "2 ended without a result, which is recorded" in run_here(capsys, "status", *asked).stdout
     assert not list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
 
 
@@ -96,8 +98,9 @@ def test_a_sweep_runs_one_at_every_point(with_examples: Commands, tmp_path: Path
     assert "may be alike" in done.stdout
 
 
-def test_what_is_wrong_is_refused_by_its_key(with_examples: Commands, tmp_path: Path) -> None:
-    wrong = with_examples.run("run", *overrides("feature_knockout", tmp_path), "keep=2")
+@pytest.mark.usefixtures("place")
+def test_what_is_wrong_is_refused_by_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = run_here(capsys, "run", *overrides("feature_knockout", tmp_path), "keep=2")
     assert wrong.returncode == 2
     assert "keep: expected" in wrong.stderr
     assert content(tmp_path) == {}

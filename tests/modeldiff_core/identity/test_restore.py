@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -12,10 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from modeldiff_core.experiments.compare import Compare
 from modeldiff_core.identity import Tagged, UnstableValueError, digest, plain, restore
-from modeldiff_core.plan.step import stage_of
-from tests.modeldiff_core.stages.studies import local, run, tiny
 
 
 class Shape(Tagged):
@@ -183,22 +179,3 @@ def test_an_error_names_the_path(path: tuple[str | int, ...], wrong: Any, named:
 def test_a_field_that_is_missing_is_an_error() -> None:
     with pytest.raises((TypeError, UnstableValueError), match="flag"):
         restore(Inner, {"number": 1, "words": None})
-
-
-def test_the_spec_of_every_step_of_a_comparison_travels(tmp_path: Path) -> None:
-    comparison = tiny(
-        comparison={"components": 1, "permutations": 3, "top": 5, "significance": 0.999},
-        ensemble={"models": 6, "shard_size": 2},
-        search={"directions": 1, "candidates": 8, "confirmed": 2, "share": 0.1},
-    )
-    store = local(tmp_path)
-    run(store, comparison)
-    steps = [step for wave in Compare(comparison).waves(store) for step in wave.steps]
-    stages = {step.stage.__name__ for step in steps}
-    assert {"make_shard", "regress_block", "describe", "measure_finalists", "write_report"} <= stages
-    assert len(stages) == 18 + 1, "one kind of step for each stage, and the record of a training"
-    for step in steps:
-        stage, spec = stage_of(json.loads(json.dumps(step.work())))
-        assert stage is step.stage
-        assert spec == step.spec
-        assert digest(spec) == digest(step.spec)

@@ -20,8 +20,10 @@ from modeldiff_core.experiments.counterfactual.experiment import Counterfactual,
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.experiments.preview.experiment import Preview, PreviewStudy
 from modeldiff_core.experiments.sweep import Sweep, SweepStudy
+from modeldiff_core.identity import digest
 from modeldiff_core.plan import InProcess, Step, Survey, Wave, repair, run, survey, verify
 from modeldiff_core.plan.run import Outcome
+from modeldiff_core.plan.step import stage_of
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import parse_study
 from modeldiff_core.study.adopted import AdoptedStudy
@@ -252,6 +254,19 @@ def test_every_kind_of_step_is_tried(finished: Path) -> None:
         kinds = {known.step.stage.__name__ for known in survey(of(store), store).steps} - {"adopt_again"}
         assert kinds - met == set(KINDS[name])
         met |= kinds
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_spec_of_every_step_travels(finished: Path, name: str) -> None:
+    store = local(finished)
+    steps = [known.step for known in survey(EXPERIMENTS[name](store), store).steps]
+    stages = {step.stage.__name__ for step in steps}
+    assert name != "compare" or {"make_shard", "regress_block", "describe", "measure_finalists"} <= stages
+    for step in steps:
+        stage, spec = stage_of(json.loads(json.dumps(step.work())))
+        assert stage is step.stage
+        assert spec == step.spec
+        assert digest(spec) == digest(step.spec)
 
 
 @pytest.mark.parametrize("case", CASES, indirect=True, ids=" ".join)

@@ -1,6 +1,7 @@
 """Adaptive rounds end in a plain study, are replayed from the store alone, and mend what is lost in between."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -45,9 +46,24 @@ def adaptive(least_gain: float) -> Comparison:
     )
 
 
-def test_rounds_end_in_the_plain_study_of_as_many_models(tmp_path: Path) -> None:
-    store = local(tmp_path)
-    ended, rounds = grow(store, adaptive(0.9))
+@dataclass(frozen=True)
+class Ended:
+    """A store in which rounds ended early, the study that they ended with, and how many there were."""
+
+    root: Path
+    study: Comparison
+    rounds: int
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Nobody writes to its store."""
+    root = tmp_path_factory.mktemp("grown")
+    return Ended(root, *grow(local(root), adaptive(0.9)))
+
+
+def test_rounds_end_in_the_plain_study_of_as_many_models(grown: Ended, tmp_path: Path) -> None:
+    store, ended, rounds = local(grown.root), grown.study, grown.rounds
     models = ended.study.subsets.models
     assert rounds == 1
     assert 30 < models < 120
@@ -75,9 +91,9 @@ def test_the_budget_ends_rounds_that_still_gain(tmp_path: Path) -> None:
     assert curve.means[-1] > curve.means[0] + 0.05, "more models give a higher score"
 
 
-def test_a_lost_point_is_made_again_and_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    store, comparison = local(tmp_path), adaptive(0.9)
-    ended, _ = grow(store, comparison)
+def test_a_lost_point_is_made_again_and_a_damaged_shard_is_named(grown: Ended, tmp_path: Path) -> None:
+    shutil.copytree(grown.root, tmp_path / "store")
+    store, comparison, ended = local(tmp_path / "store"), adaptive(0.9), grown.study
     before = digests(store)
     curve = Curve.of(ended.study, ended.trainings[0])
     sizes = curve.sizes(ended.study.subsets.models)
@@ -114,9 +130,8 @@ class Rounds:
         return takewhile(lambda wave: wave.title != "gathering margins", self.whole.waves(store))
 
 
-def test_the_plan_of_an_adaptive_study_grows_with_its_store_and_mends_it(tmp_path: Path) -> None:
-    by_hand, store, comparison = local(tmp_path / "hand"), local(tmp_path / "plan"), adaptive(0.9)
-    ended, _ = grow(by_hand, comparison)
+def test_the_plan_of_an_adaptive_study_grows_with_its_store_and_mends_it(grown: Ended, tmp_path: Path) -> None:
+    by_hand, store, comparison, ended = local(grown.root), local(tmp_path), adaptive(0.9), grown.study
     plan = Rounds(Compare(comparison))
     assert isinstance(plan, Plan)
     notes = [wave.note for wave in plan.waves(by_hand) if wave.note]
