@@ -12,7 +12,7 @@ from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator, plain
 from modeldiff_core.training.protocol import Execution
-from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, VERSION, is_counting, logits_of
+from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, VERSION, is_later, logits_of
 
 AGREEMENT = 0.9
 """Share of training examples of which the largest logit has to be that of the predicted class."""
@@ -43,7 +43,7 @@ class SklearnModels:
         out = np.full((len(self.estimators), len(images), self.n_classes), np.log(LOWEST_PROBABILITY), np.float32)
         for row, estimator in enumerate(self.estimators):
             scores = logits_of(estimator, pixels)
-            if is_counting(type(estimator)):  # whose logits may be lower than that
+            if is_later(estimator):  # whose logits may be lower than that
                 out[row] = np.minimum(out[row], scores.min(axis=1, keepdims=True))
             out[row][:, estimator.classes_] = scores
         return out
@@ -98,7 +98,7 @@ class SklearnClassifier:
         """Return the settings that decide the numbers, and the version of logits where those of the first misled."""
         fields = plain(self)
         assert isinstance(fields, dict)
-        return {**fields, "logits": VERSION} if is_counting(_classifiers()[self.classifier]) else fields
+        return {**fields, "logits": VERSION} if is_later(self._make(0)) else fields
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
         """Accept all images, since pixels are features; raise ConfigError for scores of pairs of classes."""

@@ -2,8 +2,10 @@
 
 Logarithms of probabilities say little where these are 0 or 1 of a count: a leaf of one class, five neighbors that
 agree. All margins are then the same clip. So counts are smoothed before the logarithm (Laplace's rule of succession;
-Provost & Domingos 2003 for trees), which changes no prediction, and naive Bayes, whose probabilities round to 0 and 1,
-gives its logarithms itself.
+Provost & Domingos 2003 for trees), which changes no prediction, and estimators that give logarithms themselves are
+asked for them: probabilities of naive Bayes and of discriminant analysis round to 0 and 1. Logistic regression keeps
+the clip that it had in the first version, so that keys and numbers of its studies stay: it matters where a class is
+less likely than one in a million.
 """
 
 from typing import Any
@@ -14,7 +16,7 @@ from jaxtyping import Float
 LOWEST_PROBABILITY = 1e-6
 """Probabilities that are neither counts nor given as logarithms are clipped from below before theirs are taken."""
 VERSION = 2
-"""Raised by hand when logits of counts or of naive Bayes change; others are those of the first version."""
+"""Raised by hand when logits change that are not those of the first version; see ``is_later``."""
 
 Scores = Float[np.ndarray, "images known"]
 
@@ -22,18 +24,18 @@ Scores = Float[np.ndarray, "images known"]
 def logits_of(estimator: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:
     """Return logits of the classes that an estimator knows, in the order of its `classes_`.
 
-    Logarithms of smoothed shares for trees (of a leaf's examples), forests (of trees) and nearest neighbors;
-    `predict_log_proba` of naive Bayes; ln of a clipped `predict_proba` of others that have one, else
-    `decision_function` (of two classes ∓ half the decision).
+    Logarithms of smoothed shares for trees (of a leaf's examples), forests and bags (of their members) and nearest
+    neighbors; `predict_log_proba` of others that have one but for logistic regression; ln of a clipped `predict_proba`
+    of those that have only that, else `decision_function` (of two classes ∓ half the decision).
     """
     if is_tree(estimator):
         return np.asarray(np.log(_tree_shares(estimator, pixels)))
-    if is_forest(estimator):
+    if is_ensemble(estimator):
         return np.asarray(np.log(smoothed(estimator.predict_proba(pixels), float(len(estimator.estimators_)))))
     if is_neighbors(estimator):
         return np.asarray(np.log(smoothed(estimator.predict_proba(pixels), float(estimator.n_neighbors))))
-    if is_naive_bayes(estimator):
-        return np.asarray(estimator.predict_log_proba(pixels))
+    if gives_logarithms(estimator):
+        return _finite(estimator, pixels)
     if hasattr(estimator, "predict_proba"):
         return np.asarray(np.log(np.clip(estimator.predict_proba(pixels), LOWEST_PROBABILITY, None)))
     scores = np.asarray(estimator.decision_function(pixels))
@@ -46,14 +48,10 @@ def smoothed(shares: Scores, counts: float | Float[np.ndarray, " images"]) -> Sc
     return np.asarray((n * shares + 1) / (n + shares.shape[1]))
 
 
-def is_counting(classifier: type[Any]) -> bool:
-    """Return whether logits of a class of estimators are those of VERSION rather than of the first version."""
-    from sklearn.ensemble._forest import ForestClassifier
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.tree import DecisionTreeClassifier
-
-    counting = (DecisionTreeClassifier, ForestClassifier, KNeighborsClassifier)
-    return issubclass(classifier, counting) or classifier.__module__.startswith("sklearn.naive_bayes")
+def is_later(estimator: Any) -> bool:
+    """Return whether logits of an estimator, fitted or not, are those of VERSION rather than of the first version."""
+    kinds = is_tree, is_ensemble, is_neighbors, gives_logarithms
+    return any(kind(estimator) for kind in kinds)
 
 
 def is_tree(estimator: Any) -> bool:
@@ -63,11 +61,12 @@ def is_tree(estimator: Any) -> bool:
     return isinstance(estimator, DecisionTreeClassifier)
 
 
-def is_forest(estimator: Any) -> bool:
-    """Return whether it is a forest of decision trees."""
+def is_ensemble(estimator: Any) -> bool:
+    """Return whether it is a forest of decision trees, or a bag of any estimators."""
+    from sklearn.ensemble import BaggingClassifier
     from sklearn.ensemble._forest import ForestClassifier
 
-    return isinstance(estimator, ForestClassifier)
+    return isinstance(estimator, ForestClassifier | BaggingClassifier)
 
 
 def is_neighbors(estimator: Any) -> bool:
@@ -77,9 +76,19 @@ def is_neighbors(estimator: Any) -> bool:
     return isinstance(estimator, KNeighborsClassifier)
 
 
-def is_naive_bayes(estimator: Any) -> bool:
-    """Return whether it is naive Bayes of any kind."""
-    return type(estimator).__module__.startswith("sklearn.naive_bayes")
+def gives_logarithms(estimator: Any) -> bool:
+    """Return whether it is asked for logarithms of its probabilities: if it has them, but for logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    return hasattr(estimator, "predict_log_proba") and type(estimator) is not LogisticRegression
+
+
+def _finite(estimator: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:
+    """Return logarithms of probabilities; those of 0 are the image's least, and at most ln LOWEST_PROBABILITY."""
+    with np.errstate(divide="ignore"):
+        found = np.asarray(estimator.predict_log_proba(pixels), np.float64)
+    least = np.where(np.isfinite(found), found, np.inf).min(axis=1, keepdims=True)
+    return np.where(np.isfinite(found), found, np.minimum(least, np.log(LOWEST_PROBABILITY)))
 
 
 def _tree_shares(tree: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:

@@ -5,7 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -23,6 +29,7 @@ from modeldiff_core.training import ALGORITHMS, Algorithm, Execution
 from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.training.shards import output_of
 from modeldiff_core.training.sklearn_classifiers import LOWEST_PROBABILITY, SklearnClassifier, SklearnModels
+from modeldiff_core.training.sklearn_logits import logits_of
 
 MODELS = [0, 5]
 
@@ -55,7 +62,7 @@ def state(seed: int, model: int) -> int:
     ("name", "parameters", "cls"),
     [
         ("LogisticRegression", {"max_iter": 200}, LogisticRegression),
-        ("MLPClassifier", {"max_iter": 30}, MLPClassifier),
+        ("HistGradientBoostingClassifier", {"max_iter": 3}, HistGradientBoostingClassifier),
     ],
 )
 def test_logits_are_logarithms_of_probabilities(name: str, parameters: dict[str, Any], cls: type[Any]) -> None:
@@ -86,6 +93,45 @@ def test_naive_bayes_gives_its_logarithms_itself() -> None:
     assert len(np.unique(margins(logits))) > 90
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "cls", "at_the_clip"),
+    [
+        ("LinearDiscriminantAnalysis", {}, LinearDiscriminantAnalysis, 0.3),
+        ("MLPClassifier", {"max_iter": 30}, MLPClassifier, 0.0),
+    ],
+)
+def test_logarithms_are_asked_for_where_there_are_some(
+    name: str, parameters: dict[str, Any], cls: type[Any], at_the_clip: float
+) -> None:
+    logits = trained(SklearnClassifier(name, parameters), masks()).logits(digits().test.images)
+    direct = cls(**parameters)
+    if "random_state" in direct.get_params():
+        direct.set_params(random_state=state(3, MODELS[0]))
+    direct.fit(pixels("train")[masks()[0]], digits().train.labels[masks()[0]])
+    assert direct.score(pixels("test"), digits().test.labels) > 0.5
+    np.testing.assert_allclose(logits[0], direct.predict_log_proba(pixels("test")), rtol=1e-5, atol=1e-5)
+    clipped = np.log(np.maximum(direct.predict_proba(pixels("test")), LOWEST_PROBABILITY))
+    second = np.sort(clipped, axis=1)[:, -2]
+    assert (second <= np.log(LOWEST_PROBABILITY) + 1e-3).mean() >= at_the_clip, "margins that the clip would decide"
+    assert len(np.unique(margins(logits[:1]))) > 40
+
+
+class Zeros:
+    """Probabilities of which some are 0."""
+
+    classes_ = np.arange(3)
+
+    def predict_log_proba(self, pixels: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 1e-30]]))
+
+
+def test_a_probability_of_zero_has_the_lowest_logit_and_a_finite_one() -> None:
+    found = logits_of(Zeros(), np.zeros((2, 1)))
+    half, clip, small = np.log(0.5), np.log(LOWEST_PROBABILITY), np.log(1e-30)
+    np.testing.assert_allclose(found, [[half, half, clip], [0, small, small]])
+
+
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 def test_neighbors_are_counted_and_smoothed(weights: str) -> None:
     algorithm = SklearnClassifier("KNeighborsClassifier", {"n_neighbors": 4, "weights": weights})
@@ -110,8 +156,8 @@ def test_leaves_are_counted_and_smoothed() -> None:
     assert len(np.unique(margins(logits))) > 10
 
 
-@pytest.mark.parametrize("cls", [RandomForestClassifier, ExtraTreesClassifier])
-def test_trees_of_a_forest_are_counted_and_smoothed(cls: type[Any]) -> None:
+@pytest.mark.parametrize("cls", [RandomForestClassifier, ExtraTreesClassifier, BaggingClassifier])
+def test_members_of_an_ensemble_are_counted_and_smoothed(cls: type[Any]) -> None:
     models = trained(SklearnClassifier(cls.__name__, {"n_estimators": 5}), masks())
     logits = models.logits(digits().test.images)
     for row, forest in enumerate(models.estimators):
@@ -126,11 +172,16 @@ def margins(logits: np.ndarray) -> np.ndarray:
 
 def test_what_counts_has_another_identity_than_before() -> None:
     """Its margins are others than those of the first version, which stores may hold."""
-    for name, version in (("LogisticRegression", None), ("SVC", None), ("GaussianNB", 2), ("KNeighborsClassifier", 2)):
+    later = "GaussianNB", "KNeighborsClassifier", "BaggingClassifier", "LinearDiscriminantAnalysis", "MLPClassifier"
+    first = "LogisticRegression", "SVC", "RidgeClassifier", "HistGradientBoostingClassifier"
+    for name, version in (*((name, None) for name in first), *((name, 2) for name in later)):
         identity = recipe_identity(SklearnClassifier(name))
         assert isinstance(identity, dict)
         assert identity.get("logits") == version
         assert identity["classifier"] == name
+    sure = recipe_identity(SklearnClassifier("SVC", {"probability": True}))
+    assert isinstance(sure, dict)
+    assert sure["logits"] == 2, "it gives logarithms, where decisions were taken without"
 
 
 def test_columns_of_pairs_of_classes_are_refused_before_anything_is_trained() -> None:
