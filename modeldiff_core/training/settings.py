@@ -98,6 +98,10 @@ class Recipe:
     test_time: Literal["none", "flip"] = "none"
 
     def __post_init__(self) -> None:
+        for name in ("mean", "scale"):  # one number in a list is that number: one spelling, one key
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) == 1:
+                object.__setattr__(self, name, value[0])
         scales = () if self.scale == "subset" else (self.scale,) if isinstance(self.scale, int | float) else self.scale
         check = Check("recipe")
         check_limits(self, check)

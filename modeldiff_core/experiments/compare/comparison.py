@@ -38,6 +38,8 @@ class Comparison(Compared):
     def digest(self) -> str:
         """Digest of everything that decides the comparison's numbers."""
         settings: dict[str, Any] = self.study.model_dump(exclude={"dataset", "algorithm_a", "algorithm_b", "name"})
+        if settings["targets"] == len(self.trainings[0].load().test):
+            settings["targets"] = None  # all of them, as without a number: one spelling, one key
         changed = {
             t.name: found for t in self.study.transformations if (found := changed_defaults(t.kind, t.parameters))
         }

@@ -12,6 +12,7 @@ import pytest
 from flows.cli.compose import request
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.compare import Comparison
 from modeldiff_core.identity import digest, plain, restore
 from modeldiff_core.responses import shards_of
 from modeldiff_core.study import StudyConfig, Training, parse_study, trainings_of
@@ -45,6 +46,25 @@ def digests(planned: Planned, changes: dict[str, object] | None = None) -> tuple
 def test_what_decides_no_number_of_a_training_is_not_its_identity(planned: Planned, changes: dict[str, object]) -> None:
     assert planned(changes)[0] != planned()[0], "the study changes"
     assert digests(planned, changes) == digests(planned)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        [{"algorithm_a.recipe.mean": 0.4}, {"algorithm_a.recipe.mean": [0.4]}],
+        [{"algorithm_a.recipe.scale": 1}, {"algorithm_a.recipe.scale": [1.0]}, {"algorithm_a.recipe.scale": [1]}],
+        [{"targets": None}, {"targets": 60}],
+        [{"algorithm_a.recipe.weight_decay": 0}, {"algorithm_a.recipe.weight_decay": 0.0}],
+    ],
+)
+def test_one_thing_spelled_in_two_ways_has_one_key(planned: Planned, spellings: list[dict[str, object]]) -> None:
+    found = [(digests(planned, changes), Comparison.of(planned(changes)[0]).digest) for changes in spellings]
+    assert all(one == found[0] for one in found)
+
+
+def test_fewer_targets_are_another_comparison(planned: Planned) -> None:
+    some, every = (Comparison.of(planned({"targets": targets})[0]) for targets in (59, 60))
+    assert some.digest != every.digest
 
 
 RECIPE = {
