@@ -81,7 +81,7 @@ class OnePage(Reported):
 
     def pages(self, store: ObjectStore) -> Mapping[str, bytes]:
         summary, study = read_record(store, self.summary.record), self.study.model_dump(mode="json")
-        return draw_page(self.kind, self.present(summary), self.plots(store, summary), study)
+        return draw_page(self.kind, self.present(summary), self.plots(store, summary), study, self.inventories())
 
     def shown(self, store: ObjectStore) -> Shown:
         found = self.present(read_record(store, self.summary.record))

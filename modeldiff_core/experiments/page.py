@@ -1,15 +1,18 @@
 """The report of any experiment as one page, drawn from what the experiment shows on every other screen."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from modeldiff_core.data.inventory import Inventory, sections
 from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.report.html import environment
 from modeldiff_core.report.words import slug
 
 
-def draw_page(kind: str, shown: Shown, plots: Mapping[str, Plot], study: object) -> dict[str, bytes]:
+def draw_page(
+    kind: str, shown: Shown, plots: Mapping[str, Plot], study: object, data: Sequence[Inventory] = ()
+) -> dict[str, bytes]:
     """Return the files of a report by name: figures, `study.json` and `index.html`, which needs no other file.
 
     The same arguments give the same bytes.
@@ -19,6 +22,7 @@ def draw_page(kind: str, shown: Shown, plots: Mapping[str, Plot], study: object)
         shown: What was found.
         plots: Figures by their captions.
         study: The settings as plain values.
+        data: What each dataset held.
 
     """
     settings = json.dumps(study, indent=2, ensure_ascii=False)
@@ -31,6 +35,7 @@ def draw_page(kind: str, shown: Shown, plots: Mapping[str, Plot], study: object)
         tables=shown.tables,
         figures=figures,
         study=settings,
+        data=[{"rows": sections(one), "told": one.remarks} for one in data],
     )
     found = {f"figures/{slug(caption)}.png": plot.png for caption, plot in plots.items()}
     found |= {f"figures/{slug(caption)}.svg": plot.light for caption, plot in plots.items()}

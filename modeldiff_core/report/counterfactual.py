@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from modeldiff_core.data.inventory import Inventory, sections
 from modeldiff_core.evaluation.counterfactual import Agreement
 from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.html import environment
@@ -25,9 +26,17 @@ class RemovalFacts:
 
 
 def render_counterfactual(
-    study: str, top_k: int, fraction: float, targets: Sequence[int], facts: Sequence[RemovalFacts]
+    study: str,
+    top_k: int,
+    fraction: float,
+    targets: Sequence[int],
+    facts: Sequence[RemovalFacts],
+    inventory: Inventory | None = None,
 ) -> dict[str, bytes]:
-    """File names to contents: `scatter.png`, `scatter.svg` and, last, `index.html`, which needs no other file."""
+    """File names to contents: `scatter.png`, `scatter.svg` and, last, `index.html`, which needs no other file.
+
+    inventory: what the dataset held; None where nothing is known of it.
+    """
     drawn = scatter_plot(facts)
     template = environment().get_template("counterfactual.html.jinja")
     page = template.render(
@@ -42,6 +51,8 @@ def render_counterfactual(
             (target, [(number(one.predicted[:, i].mean()), number(one.actual[:, i].mean())) for one in facts])
             for i, target in enumerate(targets)
         ],
+        inventory=sections(inventory) if inventory else {},
+        told=inventory.remarks if inventory else (),
     )
     return {"scatter.png": drawn.png, "scatter.svg": drawn.light, "index.html": page.encode()}
 

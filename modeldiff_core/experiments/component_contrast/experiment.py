@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
+from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.component_contrast.agreement import agreement
 from modeldiff_core.experiments.component_contrast.named import Named
@@ -80,6 +81,10 @@ class ComponentContrast(OnePage):
     @property
     def shared(self) -> tuple[str, ...]:
         return GRAMS, FOLDER
+
+    def inventories(self) -> tuple[Inventory, ...]:
+        """Return what the dataset holds, which is A's and B's."""
+        return (self.sides["a"].data.inventory,)
 
     def check(self) -> list[str]:
         training = self.sides["a"].training

@@ -11,6 +11,7 @@ from modeldiff_core.experiments.counterfactual.check import CounterfactualCheck
 from modeldiff_core.experiments.counterfactual.removals import read_removal
 from modeldiff_core.report.counterfactual import RemovalFacts, render_counterfactual
 from modeldiff_core.store import ObjectStore
+from modeldiff_core.study import load_dataset
 
 FIGURE = "scatter.png"
 CHECKSUMS = "sha256"
@@ -42,12 +43,14 @@ def judge(store: ObjectStore, check: CounterfactualCheck) -> tuple[dict[str, Any
                 for i, (removal, arrays) in enumerate(zip(removals, read, strict=True))
             ],
         }
-    files = render_counterfactual(study.name, check.settings.top_k, study.subsets.fraction, check.targets(), facts)
+    inventory = load_dataset(study.dataset).inventory
+    fraction, targets = study.subsets.fraction, check.targets()
+    files = render_counterfactual(study.name, check.settings.top_k, fraction, targets, facts, inventory)
     record = {
         "digest": check.record.digest,
         "study": study.name,
         "settings": check.settings.model_dump(mode="json"),
-        "fraction": study.subsets.fraction,
+        "fraction": fraction,
         "algorithms": algorithms,
         CHECKSUMS: {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }

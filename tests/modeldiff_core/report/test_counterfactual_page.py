@@ -1,5 +1,6 @@
 """The page of a counterfactual check: every change in its figure and table, correlations with their intervals."""
 
+import dataclasses
 import io
 from xml.etree import ElementTree
 
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modeldiff_core.data import Dataset
+from modeldiff_core.data.digits import Digits
+from modeldiff_core.data.inventory import sections
 from modeldiff_core.evaluation.counterfactual import agreement
 from modeldiff_core.report.counterfactual import RemovalFacts, render_counterfactual
 from tests.modeldiff_core.report.pages import Page, decoded
@@ -45,6 +49,26 @@ def test_the_table_has_every_change_and_the_correlations(files: dict[str, bytes]
     for i, target in enumerate(TARGETS):
         numbers = [f"{v[:, i].mean():.2f}".replace("-", "−") for one in BOTH for v in (one.predicted, one.actual)]
         assert f"{target} {' '.join(numbers)}" in words
+
+
+def test_the_table_of_the_data_is_there_and_missing_where_nothing_is_known(files: dict[str, bytes]) -> None:
+    inventory = digits_with_a_copy().inventory
+    drawn = render_counterfactual("digits_watermark", 20, 0.5, TARGETS, BOTH, inventory)
+    words = Page(drawn["index.html"]).words()
+    rows = [row for part in sections(inventory).values() for row in part]
+    assert len(rows) > 10
+    for row in rows:
+        assert " ".join(f"{row.what} {row.train} {row.test} {row.names}".split()) in words
+    assert any("test" in said for said in inventory.remarks)
+    assert all(f"{said}." in words for said in inventory.remarks)
+    assert "Data" not in Page(files["index.html"]).words()
+
+
+def digits_with_a_copy() -> Dataset:
+    data = Digits(n_train=30, n_test=20).load()
+    images = data.test.images.copy()
+    images[3] = data.train.images[7]
+    return dataclasses.replace(data, test=dataclasses.replace(data.test, images=images))
 
 
 def test_the_figure_has_a_point_with_its_error_for_every_target(files: dict[str, bytes]) -> None:
