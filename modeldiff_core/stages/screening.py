@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.margins.distinct import FEW, Distinct
@@ -36,7 +36,7 @@ class ScreeningOf:
     Attributes:
         asked: What becomes of models that stand out.
         output: Name of the output that was recorded, which says when a prediction is right.
-        classes: Number of classes, for the accuracy of chance.
+        classes: Number of classes, for the accuracy of chance; 0 if nobody knows.
     """
 
     asked: Screening
@@ -69,6 +69,41 @@ def screen_matrix(matrix: MarginMatrix, screening: ScreeningOf) -> dict[str, Any
         facts["screening"]["choices"] = chosen
     facts["screening"] |= distinct_facts(margins[sample_of(np.flatnonzero(finite))])
     return facts
+
+
+def record_of(matrix: MarginMatrix, screening: ScreeningOf) -> dict[str, Any]:
+    """Return the record of a matrix; of one that was made before models were screened, with those named that stand out.
+
+    Nothing of such a matrix is left out: its record, which decides what is used, stays as it is. All margins are read.
+    """
+    if "screening" in matrix.record:
+        return dict(matrix.record)
+    finite = np.ones(matrix.record["models"], dtype=bool)
+    finite[[*matrix.record.get("diverged", ()), *matrix.record.get("left_out", ())]] = False
+    found = screening_facts({}, screening.judge(matrix.margins(), finite))
+    if found["screening"]["named"]:
+        found["screening"]["unscreened"] = True
+    return {**matrix.record, **found}
+
+
+def full_model_sentences(name: str, margins: Float[np.ndarray, "models targets"], classes: int) -> list[str]:
+    """Return which models trained on all data stand out, in sentences; none is ever left out.
+
+    Args:
+        name: Of the algorithm.
+        margins: Of the correct class; finite, since a model that is not fails its shard.
+        classes: Number of classes, for the accuracy of chance.
+    """
+    found = screen(margins, np.ones(len(margins), dtype=bool), classes=classes)
+    facts = screening_facts({}, found)["screening"]
+    rows = facts["named"]
+    if not rows:
+        return []
+    words = "stands out from the others and counts" if len(rows) == 1 else "stand out from the others and count"
+    return [
+        f"{len(rows):,} of {len(margins):,} models of {name} trained on all data {words} "
+        f"({ranges(rows, 'model')}{_measured(facts, rows)}): look at plain differences and effects with that in mind."
+    ]
 
 
 def screening_facts(reasons: Mapping[str, Bool[np.ndarray, " models"]], found: Screened) -> dict[str, Any]:
@@ -127,6 +162,11 @@ def _about_models(name: str, models: int, screening: Mapping[str, Any]) -> list[
         said.append(
             f"{len(rows):,} of {models:,} models of {name} {words} kept ({ranges(rows, 'model')}"
             f"{_measured(screening, rows)})."
+        )
+    if screening.get("unscreened"):
+        said.append(
+            f"The margins of {name} were gathered or adopted before models were screened, so none of these is left "
+            "out: remove them from the store, or take another store.root, and they are gathered anew, and screened."
         )
     said += [f"Of the files of {name}: {note}." for note in screening.get("notes", ())]
     return said

@@ -16,10 +16,11 @@ from modeldiff_core.experiments.compare.findings import (
     read_directions,
 )
 from modeldiff_core.experiments.compare.noticed import about_matrices, about_opposed, about_own_class
+from modeldiff_core.margins.screening import Screening
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.regress import read_blocks
 from modeldiff_core.stages.score import Score
-from modeldiff_core.stages.screening import undefined_examples
+from modeldiff_core.stages.screening import ScreeningOf, undefined_examples
 from modeldiff_core.store import ObjectStore, read_record
 
 
@@ -39,7 +40,9 @@ def _noticed(store: ObjectStore, comparison: AdoptedComparison, findings: Findin
     """Yield what is odd about the models, masks and datamodels of both sides."""
     known, margins = comparison.known, comparison.a.kind == "margins"
     if margins:
-        yield from about_matrices(store, {side.name: side.reference.key for side in comparison.sides.values()})
+        keys = {side.name: side.reference.key for side in comparison.sides.values()}
+        screening = ScreeningOf(Screening(), "margin", len(behind.classes))
+        yield from about_matrices(store, keys, dict.fromkeys(keys, screening))
     yield from about_opposed(findings.directions.arrays["similarity"], comparison.a.name, comparison.b.name)
     for side in comparison.sides.values():
         reference = comparison.regression(side, None).reference if margins else side.reference

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from modeldiff_core.comparison import extremes, models_needed
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrasts import ContrastFindings, contrast_entries, known, read_contrast
-from modeldiff_core.experiments.compare.noticed import about_matrices
+from modeldiff_core.experiments.compare.noticed import about_full_models, about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import pairing, read_changes
@@ -20,6 +21,7 @@ from modeldiff_core.stages.plain import read_plain
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
+from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.stages.search import Search, read_finalists, searches
 from modeldiff_core.stages.spread import FoundSpread, read_spread
 from modeldiff_core.statistics import holm, p_values, participation
@@ -95,12 +97,12 @@ def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
 
 def _noticed(store: ObjectStore, comparison: Comparison) -> list[str]:
     """Return what is odd about the models."""
-    named = (comparison.study.algorithm_a.name, comparison.study.algorithm_b.name)
-    matrices = {
-        name: comparison.matrix(training).reference.key
-        for name, training in zip(named, comparison.trainings, strict=True)
-    }
-    return about_matrices(store, matrices)
+    study = comparison.study
+    trainings = {training.algorithm.name: training for training in comparison.trainings}
+    matrices = {name: comparison.matrix(training).reference.key for name, training in trainings.items()}
+    screening = {name: ScreeningOf.of(study, training) for name, training in trainings.items()}
+    full = (about_full_models(store, training, study.ensemble.models) for training in trainings.values())
+    return [*about_matrices(store, matrices, screening), *chain.from_iterable(full)]
 
 
 def read_descriptions(store: ObjectStore, ends: Sequence[Ends]) -> tuple[tuple[Ends, Described], ...]:

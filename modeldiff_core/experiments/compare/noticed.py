@@ -5,8 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from modeldiff_core.stages.screening import screening_sentences
+from modeldiff_core.responses import FullModels
+from modeldiff_core.stages.screening import ScreeningOf, full_model_sentences, record_of, screening_sentences
 from modeldiff_core.store import MarginMatrix, ObjectStore
+from modeldiff_core.study import Training
+from modeldiff_core.training.shards import output_of
 
 OPPOSED = -0.2
 """Mean cosine of A's and B's datamodels below which they are said to point in opposite directions."""
@@ -14,13 +17,26 @@ AGAINST = -4.0
 """Standard errors by which a target's own class has to lower its margin, on average, before masks are doubted."""
 
 
-def about_matrices(store: ObjectStore, matrices: Mapping[str, str]) -> list[str]:
-    """Return what the records of matrices say of their models. matrices: keys by the names of algorithms."""
+def about_matrices(store: ObjectStore, matrices: Mapping[str, str], screening: Mapping[str, ScreeningOf]) -> list[str]:
+    """Return what the records of matrices say of their models.
+
+    Args:
+        store: The store.
+        matrices: Keys of matrices by the names of algorithms.
+        screening: How models are judged of a matrix that was made before there was a screening.
+    """
     return [
         sentence
         for name, key in matrices.items()
-        for sentence in screening_sentences(name, MarginMatrix.open(store, key).record)
+        for sentence in screening_sentences(name, record_of(MarginMatrix.open(store, key), screening[name]))
     ]
+
+
+def about_full_models(store: ObjectStore, training: Training, models: int) -> list[str]:
+    """Return which of a training's first full-data models stand out."""
+    labels = training.task().targets.labels
+    margins = output_of("margin", FullModels(training).logits(store, models), labels)
+    return full_model_sentences(training.algorithm.name, margins, len(training.load().classes))
 
 
 def about_opposed(similarity: Float[np.ndarray, " targets"], a: str, b: str) -> list[str]:

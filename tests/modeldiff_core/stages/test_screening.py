@@ -7,13 +7,23 @@ import numpy as np
 import pytest
 
 from modeldiff_core.experiments.compare import Comparison
+from modeldiff_core.experiments.compare.noticed import about_full_models
 from modeldiff_core.responses import SubsetModels
 from modeldiff_core.stages.curve import Curve, follow_curve
 from modeldiff_core.stages.gram import gram_reference
 from modeldiff_core.stages.matrix import gather
 from modeldiff_core.stages.regression import rows_used
-from modeldiff_core.stages.screening import screening_sentences
-from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, read_tensors, write_shard
+from modeldiff_core.stages.screening import ScreeningOf, record_of, screening_sentences
+from modeldiff_core.store import (
+    MarginMatrix,
+    ObjectStore,
+    Shard,
+    TensorObject,
+    read_tensors,
+    shard_key,
+    write_shard,
+    write_tensors,
+)
 from modeldiff_core.study import parse_study
 from modeldiff_core.study.config import StudyConfig
 from tests.modeldiff_core.stages.studies import TINY, local, tiny
@@ -73,6 +83,51 @@ def test_models_without_oddities_leave_no_trace_but_that_they_were_screened(tmp_
     assert screening_sentences("short", matrix.record) == []
     unscreened = MarginMatrix(store, matrix.key, {**matrix.record, "screening": {}})
     assert gram_reference(matrix, 10, None) == gram_reference(unscreened, 10, None)
+
+
+def test_a_matrix_from_before_is_judged_when_it_is_told_of_and_used_as_it_was(tmp_path: Path) -> None:
+    store, study = local(tmp_path), tiny()
+    for odd in (True, False):
+        shards(store, study, odd=odd)
+        matrix = gathered(store, study)
+        before = MarginMatrix(
+            store, matrix.key, {k: v for k, v in matrix.record.items() if k not in ("screening", "left_out")}
+        )
+        assert before.valid().all()
+        screening = ScreeningOf.of(study.study, study.trainings[0])
+        assert record_of(matrix, screening) == matrix.record
+        said = screening_sentences("short", record_of(before, screening))
+        if odd:
+            assert "3 of 50 models of short stand out from the others and are kept (models 5, 21 and 33" in said[0]
+            assert "were gathered or adopted before models were screened, so none of these is left out" in said[1]
+        else:
+            assert said == []
+
+
+def test_models_trained_on_all_data_that_stand_out_are_named(tmp_path: Path) -> None:
+    store, study = local(tmp_path), tiny()
+    training = study.trainings[0]
+    rng = np.random.default_rng(0)
+    labels = training.task().targets.labels
+    logits = rng.normal(0, 1, (8, len(labels), 10)).astype(np.float32)
+    logits[:, np.arange(len(labels)), labels] += 5
+    wild = logits.copy()
+    wild[3] *= 30
+    poor = logits.copy()
+    poor[6] = rng.normal(0, 1, poor[6].shape)
+    for name, values in (("good", logits), ("wild", wild), ("poor", poor)):
+        for index in range(4):
+            arrays = {"logits": values[2 * index : 2 * index + 2]}
+            content = TensorObject(arrays, training.identity, {"index": index, "first": 2 * index})
+            write_tensors(store, shard_key(training.ensemble, index), content)
+        said = about_full_models(store, training, 8)
+        if name == "good":
+            assert said == []
+            continue
+        (sentence,) = said
+        row = {"wild": 3, "poor": 6}[name]
+        assert sentence.startswith("1 of 8 models of short trained on all data stands out from the others and counts")
+        assert f"(model {row}; margins" in sentence
 
 
 @pytest.mark.parametrize(("choice", "out"), [({"strange": "leave_out"}, [POOR, WILD, ZERO]), ({"wild": "name"}, [])])
