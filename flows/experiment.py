@@ -79,7 +79,7 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     check_limits(experiment, store, asked)
     for warning in warnings:
         get_run_logger().warning(warning)
-    note_code(experiment, store, asked.runner.accept_code)
+    plan = note_code(experiment, store, asked.runner.accept_code)
     if lines := data_lines(experiment):
         get_run_logger().info("\n".join(["Data", *lines]))
     try:
@@ -90,7 +90,7 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
         ):
             if asked.runner.tune:
                 tune(experiment, store, asked, places)
-            run(experiment, store, Window(places, asked.runner, asked.store), progress)
+            run(plan, store, Window(places, asked.runner, asked.store), progress)
     except CancelledRun as error:
         return Cancelled(message=str(error))
     except RunFailed:

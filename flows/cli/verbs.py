@@ -16,6 +16,7 @@ from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.experiments.experiment import Experiment, data_lines, experiments
 from modeldiff_core.plan import Step, Survey, survey
 from modeldiff_core.plan.speed import pace
+from modeldiff_core.stages.own_code import changed_code
 from modeldiff_core.stages.regress import BlockSpec
 from modeldiff_core.store import ObjectStore
 
@@ -107,6 +108,7 @@ def status(overrides: Sequence[str], kind: str = "") -> int:
     print(headline(experiment, store))
     for line in experiment.remarks():
         print(line)
+    _tell_of_code(experiment, store)
     found = survey(experiment, store)
     for group, known in found.groups().items():
         done = sum(one.state != "missing" for one in known)
@@ -141,6 +143,7 @@ def report(overrides: Sequence[str], kind: str = "") -> int:
             file=sys.stderr,
         )
         return 1
+    _tell_of_code(experiment, store)
     experiment.redraw(store)
     for words, url in experiment.shown(store).links.items():
         print(f"{words}: {url}")
@@ -165,6 +168,12 @@ def _tell(experiment: Experiment, warnings: Sequence[str]) -> None:
         print(line)
     for warning in warnings:
         print(f"modeldiff: warning: {warning}", file=sys.stderr)
+
+
+def _tell_of_code(experiment: Experiment, store: ObjectStore) -> None:
+    """Name stored results of a user's own code that is another by now; nothing is refused that adds nothing."""
+    for found in changed_code(experiment, store):
+        print(f"modeldiff: warning: {found.words()}", file=sys.stderr)
 
 
 def _command(kind: str, overrides: Sequence[str]) -> str:

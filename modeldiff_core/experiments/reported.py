@@ -123,6 +123,10 @@ class StudySpec:
         cls = experiments().get(self.kind)
         return cls.of(parse_settings(cls.settings, self.study), store)
 
+    def named_classes(self) -> tuple[type, ...]:
+        """Return the class whose code concludes and draws."""
+        return (experiments().get(self.kind),)
+
 
 def write_summary(store: ObjectStore, spec: StudySpec) -> None:
     """Write the files beside the summary and, last, the summary."""

@@ -68,7 +68,8 @@ def run_study(
         root: See ``open_experiment``.
         execution: The device and how to use it; the CPU if not given.
         progress: What shows the progress; a bar for each wave on standard error if not given.
-        accept_code: Keep results that an algorithm or transformation of one's own computed with other code.
+        accept_code: Keep results that parts of one's own (algorithms, estimators, experiments, ...) computed with other
+            code.
 
     Raises:
         ConfigError: Before anything is computed, for a study that cannot give a result.
@@ -80,8 +81,8 @@ def run_study(
     for warning in warnings:
         log.warning(warning)
     check_code(experiment, store, accept_code)
-    note_code(experiment, store, accept_code)
-    run(experiment, store, InProcess(store, execution or Execution()), progress or Bar())
+    plan = note_code(experiment, store, accept_code)
+    run(plan, store, InProcess(store, execution or Execution()), progress or Bar())
     experiment.now(store).refresh(store)
     return experiment.shown(store)
 

@@ -7,9 +7,10 @@ has no such discipline, so its source is told apart: what is in a store is kept 
 import hashlib
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from types import ModuleType
 from typing import Any
 
@@ -21,11 +22,22 @@ LIBRARIES = {"sklearn": "scikit-learn"}
 def code_of(*parts: object) -> dict[str, Any]:
     """Return what is known of the code of classes, functions and instances: empty where all of it ships.
 
-    ``source`` is a digest of the modules that define them and of those of the same packages that these refer to;
-    comments on lines of their own, blank lines and blanks at the ends of lines are no part of it. ``libraries`` are the
-    versions of other packages that these modules refer to.
+    ``source`` is a digest of the modules that define them, and of those that these refer to as far as they are of the
+    same packages or of no installed distribution; comments on lines of their own, blank lines and blanks at the ends of
+    lines are no part of it. ``libraries`` are the versions of other packages that these modules refer to.
     """
-    names = {name for part in parts for name in _modules_of(part) if not _ships(name)}
+    return code_of_modules(frozenset(own_modules(*parts)))
+
+
+def own_modules(*parts: object) -> set[str]:
+    """Return the names of the modules that define parts and do not ship."""
+    found = {name for part in parts for name in _modules_of(part)}
+    found |= {type(part).__module__ for part in parts if not (isinstance(part, type) or inspect.isroutine(part))}
+    return {name for name in found if not _ships(name)}
+
+
+def code_of_modules(names: frozenset[str]) -> dict[str, Any]:
+    """Return what ``code_of`` says of parts that these modules define."""
     if not names:
         return {}
     modules = sorted(_closure(names))
@@ -50,31 +62,49 @@ def versions(packages: Sequence[str] | set[str]) -> dict[str, str]:
 
 
 def _modules_of(part: object) -> Iterator[str]:
-    """Yield the names of the modules of a part, and of the values in its fields."""
-    named = part if isinstance(part, type) or inspect.isroutine(part) else type(part)
-    yield named.__module__
-    if is_dataclass(part) and not isinstance(part, type):
+    """Yield the names of the modules of a part, and of classes, functions and instances in its fields."""
+    if isinstance(part, partial):
+        yield from _modules_of(part.func)
+    elif isinstance(part, Mapping):
+        for value in part.values():
+            yield from _modules_of(value)
+    elif isinstance(part, tuple | list):
+        for value in part:
+            yield from _modules_of(value)
+    elif isinstance(part, type) or inspect.isroutine(part):
+        yield part.__module__ or "builtins"
+    elif is_dataclass(part):
+        yield type(part).__module__
         for field in fields(part):
-            value = getattr(part, field.name)
-            for one in value if isinstance(value, tuple) else (value,):
-                if is_dataclass(one):
-                    yield from _modules_of(one)
+            yield from _modules_of(getattr(part, field.name))
 
 
 def _ships(name: str) -> bool:
-    return _top(name) in (SHIPPED, "builtins")
+    """Return whether a module is of this package or of Python."""
+    return _top(name) in (SHIPPED, "builtins") or _top(name) in sys.stdlib_module_names
 
 
 def _closure(names: set[str]) -> set[str]:
-    """Return modules, and those of the same packages that they refer to, directly or not."""
+    """Return modules, and those that they refer to, directly or not, of the same packages or of no distribution."""
     found: set[str] = set()
     waiting, own = sorted(names), {_top(name) for name in names}
     while waiting:
         name = waiting.pop()
         if name not in found and name in sys.modules:
             found.add(name)
-            waiting += [other for other in _referred(name) if _top(other) in own]
+            waiting += [other for other in _referred(name) if _top(other) in own or _is_loose(_top(other))]
     return found
+
+
+def _is_loose(top: str) -> bool:
+    """Return whether a package is one of a user's folder: it has a file, and no distribution names it."""
+    installed = top in _distributed() or top in sys.stdlib_module_names or _ships(top)
+    return not installed and getattr(sys.modules.get(top), "__file__", None) is not None
+
+
+@cache
+def _distributed() -> frozenset[str]:
+    return frozenset(packages_distributions())
 
 
 def _referred(name: str) -> set[str]:

@@ -16,7 +16,7 @@ from modeldiff_core.study.code import code_of, versions
 from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, StudyConfig, SubsetConfig
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Task
-from modeldiff_core.training.sgd import Sgd
+from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
 
 RECIPE_VERSION = 1
@@ -140,7 +140,7 @@ class Training:
         """
         algorithm = build_algorithm(self.algorithm, self.key)
         parts: list[object] = [algorithm, OUTPUTS.get(self.output)]
-        if isinstance(algorithm, Sgd):
+        if isinstance(algorithm, Recipe):
             parts.append(ARCHITECTURES.get(algorithm.network.kind))
         if isinstance(algorithm, SklearnClassifier):
             return code_of(*parts) or {"libraries": versions(["sklearn"])}

@@ -96,12 +96,14 @@ def ran(root: Path, study: dict[str, Any] = STUDY, **given: Any) -> Any:
 def test_a_digest_of_what_is_read_and_run_and_nothing_of_what_ships(package: Package) -> None:
     assert code_of(Sgd()) == {}
     known = code_of(sys.modules["own_parts"].Own())
-    assert known["modules"] == ["own_parts"], "the helper is no part of that top-level package"
+    assert known["modules"] == ["own_helper", "own_parts"], "no distribution has the helper, so it is the user's own"
     assert known["libraries"].keys() == {"numpy", "scikit-learn"}
     package.write(OWN.replace("# A comment that is no code.", "# Another one.\n\n"))
     assert code_of(sys.modules["own_parts"].Own()) == known
     package.write(OWN.replace("batch_size: int = 64", "batch_size: int = 32"))
     assert code_of(sys.modules["own_parts"].Own())["source"] != known["source"]
+    package.write(helper=HELPER.replace("1.0", "0.5"))
+    assert code_of(sys.modules["own_parts"].Own())["source"] != known["source"], "what it calls is its code, too"
 
 
 def test_changed_code_is_refused_and_both_ways_out_work(package: Package, tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_changed_code_is_refused_and_both_ways_out_work(package: Package, tmp_pa
     ran(root)
     experiment, store = open_experiment(STUDY, root)
     record = experiment.comparison.trainings[0].prefix + "/training.json"  # type: ignore[attr-defined]
-    assert read_record(store, record)["code"]["modules"] == ["own_parts"]
+    assert read_record(store, record)["code"]["modules"] == ["own_helper", "own_parts"]
     assert check_code(experiment, store) == []
     before = {key: store.listing("trainings")[key].written for key in store.sizes("trainings")}
 
