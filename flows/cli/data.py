@@ -1,5 +1,6 @@
 """``modeldiff data build``: read a dataset, check it, and write what is known about it."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.study.build import check_data, load_dataset
 from modeldiff_core.study.config import DatasetConfig
+
+NAMED = 8
+"""Most classes that a sentence names."""
 
 
 class BuildSettings(Settings):
@@ -58,6 +62,8 @@ def build(overrides: Sequence[str]) -> int:
         print(line)
     for remark in dataset.inventory.remarks:
         print(f"modeldiff: warning: {remark}", file=sys.stderr)
+    if said := _relabeled(out, dataset.classes):
+        print(f"modeldiff: warning: {said}", file=sys.stderr)
     # A folder without a manifest is unfinished: an earlier one must not vouch for betons that are being replaced.
     (out / MANIFEST).unlink(missing_ok=True)
     betons = _write_betons(dataset, out, settings) if _betons_wanted(dataset, files, settings) else {}
@@ -75,6 +81,24 @@ def _folder(out: str) -> Path:
     except OSError as error:
         raise ConfigError("data.out", "a folder that can be written", out, str(error)) from error
     return folder
+
+
+def _relabeled(out: Path, classes: Sequence[str]) -> str:
+    """Return a warning if the folder's earlier build gave the same classes other labels; nothing if it did not."""
+    try:
+        before = json.loads((out / MANIFEST).read_text("utf-8"))["classes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if before == list(classes) or sorted(map(str, before)) != sorted(classes):
+        return ""
+    return (
+        f"{out / MANIFEST} had the classes in the order {_shortly(before)}, and now has them in the order "
+        f"{_shortly(classes)}: labels are others, and so is every key of what is trained; dataset.class_order chooses"
+    )
+
+
+def _shortly(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
 
 
 def _betons_wanted(dataset: Dataset, files: Sequence[Path], settings: BuildSettings) -> bool:

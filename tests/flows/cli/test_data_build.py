@@ -208,6 +208,46 @@ def test_the_table_is_in_the_manifest_and_stays_with_what_was_built(
     assert load_dataset(again).inventory.plain() == record["inventory"]
 
 
+def numbered(root: Path) -> Path:
+    """Three classes that are numbers, in folders; every pixel of an image is its class."""
+    for name in ("10", "2", "1"):
+        for part, count in (("train", 3), ("test", 2)):
+            (root / part / name).mkdir(parents=True)
+            for number in range(count):
+                image = Image.fromarray(np.full((8, 8, 3), int(name), np.uint8))
+                image.save(root / part / name / f"{number}.png")
+    return root
+
+
+def test_classes_that_are_numbers_stand_in_their_order_and_old_builds_keep_theirs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ffcv")
+    root, new, old = numbered(tmp_path / "images"), tmp_path / "new", tmp_path / "old"
+    assert build(root, new, "data.beton=true") == 0
+    said = capsys.readouterr()
+    labels = [line.split()[1:3] for line in said.out.splitlines() if "label" in line]
+    assert labels == [["0:", "1"], ["1:", "2"], ["2:", "10"]]
+    assert "natural order, 1, 2, 10; dataset.class_order=text labels them 1, 10, 2, as version 0.1 did" in said.err
+
+    assert build(root, old, "data.beton=true", "dataset.class_order=text") == 0
+    record = manifest(old)
+    del record["inventory"], record["settings"]["class_order"]  # as version 0.1 wrote it
+    (old / "manifest.json").write_text(json.dumps(record))
+    for out, classes in ((new, ("1", "2", "10")), (old, ("1", "10", "2"))):
+        built = load_dataset(DatasetConfig.model_validate({"kind": "built", "folder": str(out)}))
+        assert built.classes == classes
+        for part in built.train, built.test:
+            assert [classes[label] for label in part.labels] == [str(image[0, 0, 0]) for image in part.images]
+            assert len(set(part.labels.tolist())) == 3
+
+    capsys.readouterr()
+    assert build(root, old) == 0
+    assert "had the classes in the order 1, 10, 2, and now has them in the order 1, 2, 10" in capsys.readouterr().err
+    assert build(root, old) == 0
+    assert "had the classes" not in capsys.readouterr().err
+
+
 def test_names_that_no_terminal_can_show_stop_nothing(tmp_path: Path) -> None:
     root = tree(tmp_path / "images")
     for part in ("train", "test"):
