@@ -1,6 +1,7 @@
 """Standard output and errors that never end a run: full, closed, read no more, or of few letters."""
 
 import codecs
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -36,11 +37,13 @@ class Outlet:
     """A text stream that takes everything: what its encoding lacks is spelled, and once it fails it is left alone.
 
     lost: why it failed, the first time; None as long as it takes what is written.
+    closed: whether there was no stream when the process began (``>&-``), so that the first text is lost already.
     quiet: whether a reader that has gone is no news, since nothing but the output was wanted: ``status ... | head``.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        self.closed = stream is None
+        self.stream = _nothing() if stream is None else stream
         self.lost: OSError | None = None
         self.quiet = False
 
@@ -48,6 +51,8 @@ class Outlet:
         """Write a text, or nothing once the stream has failed; returns its length."""
         if self.lost is None:
             try:
+                if self.closed:
+                    raise OSError(errno.EBADF, "it is closed")
                 try:
                     self.stream.write(text)
                 except UnicodeEncodeError:
@@ -71,7 +76,11 @@ class Outlet:
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self.stream.fileno())
             os.close(nothing)
-        if self.stream is not _of(sys.stderr) and not (self.quiet and isinstance(error, BrokenPipeError)):
+        if (
+            self is not sys.stderr
+            and self.stream is not _of(sys.stderr)
+            and not (self.quiet and isinstance(error, BrokenPipeError))
+        ):
             why = error.strerror or error
             kept = "what is computed is kept, and the rest is not shown"
             print(f"modeldiff: standard output takes no more ({why}): {kept}", file=sys.stderr)
@@ -89,7 +98,7 @@ def outlets() -> Iterator[Outlet]:
     """Replace the standard streams by ones that never fail until the block ends; yields that of the output."""
     _reopen()
     before = sys.stdout, sys.stderr
-    out, errors = (Outlet(stream if stream is not None else _nothing()) for stream in before)
+    out, errors = map(Outlet, before)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, errors)
     try:
         yield out

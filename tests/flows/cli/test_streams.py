@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,10 @@ import json, os, sys
 from flows.cli import main
 
 def output(target):
+    if target == "closed":
+        os.close(1)
+        sys.stdout = None
+        return
     number = os.open(target, os.O_WRONLY) if isinstance(target, str) else target
     os.dup2(number, 1)
     sys.stdout = open(1, "w", encoding="ascii", closefd=False)
@@ -105,52 +110,65 @@ for name, (target, arguments) in asked.items():
         codes[name] = main(arguments)
     except SystemExit as end:
         codes[name] = end.code
-    sys.stdout.close()
+    if sys.stdout is not None:
+        sys.stdout.close()
 json.dump(codes, open(os.path.join(folder, "codes.json"), "w"))
 """
 
 
-def test_every_verb_with_an_ascii_output_odd_proxies_and_forty_columns(
-    commands: Commands, finished_run: FinishedRun, tmp_path: Path
-) -> None:
-    """All in one process, on one finished study, so that nothing is trained."""
-    root = finished_run.copied(tmp_path / "größe, (1)")
+def every_verb(root: Path, tmp_path: Path) -> dict[str, list[str]]:
+    """Return the arguments of every verb, on one finished study, so that nothing is trained."""
     study = [*SMALL, f"store.root={root}"]
     (margins,) = [str(path.relative_to(root).with_suffix("")) for path in root.glob("trainings/*/margins-*.json")][:1]
     taken = ["name=größe − …", f"masks={tmp_path}/masks.npy", f"margins={tmp_path}/margins.npy"]
-    asked: dict[str, tuple[str, list[str]]] = {
-        "help": ("file", ["--help"]),
-        **{verb: ("file", [verb, *study]) for verb in ("plan", "status", "report", "verify")},
-        "sweep": ("file", ["sweep", *study, "+sweep.algorithm_a.name=['größe × 2']"]),
-        "export": ("file", ["export", f"store.root={root}", f"key={margins}", f"to={tmp_path}/größe.npz"]),
-        "adopt": ("file", ["adopt", f"store.root={root}", *taken]),
-        "compare-adopted": ("file", ["compare-adopted", f"store.root={root}", "a=größe", "b=−"]),
-        "verify-adopted": ("file", ["verify-adopted", f"store.root={root}", "a=größe", "b=−"]),
-        "counterfactual": ("file", ["counterfactual", *study, "counterfactual.models=0"]),
-        "preview": ("file", ["preview", *study, "preview.trainings=0"]),
-        "remove": ("file", ["remove", *study]),
-        "deploy": ("file", ["deploy", *study, "deployment.pool=größe"]),
-        "retry": ("file", ["retry", "größe"]),
-        "ui": ("file", ["ui", "größe"]),
-        "data": ("file", ["data", "build", "dataset=digits", f"data.out={tmp_path}/größe"]),
-        "run": ("/dev/full", ["run", *study]),
-        "compare": ("pipe", ["compare", *study]),
-        "status full": ("/dev/full", ["status", *study]),
-        "help full": ("/dev/full", ["--help"]),
-        "status read no more": ("pipe", ["status", *study]),
+    return {
+        "help": ["--help"],
+        **{verb: [verb, *study] for verb in ("plan", "status", "report", "verify", "run", "compare")},
+        "sweep": ["sweep", *study, "+sweep.algorithm_a.name=['größe × 2']"],
+        "export": ["export", f"store.root={root}", f"key={margins}", f"to={tmp_path}/größe.npz"],
+        "adopt": ["adopt", f"store.root={root}", *taken],
+        "compare-adopted": ["compare-adopted", f"store.root={root}", "a=größe", "b=−"],
+        "verify-adopted": ["verify-adopted", f"store.root={root}", "a=größe", "b=−"],
+        "counterfactual": ["counterfactual", *study, "counterfactual.models=0"],
+        "preview": ["preview", *study, "preview.trainings=0"],
+        "remove": ["remove", *study],
+        "deploy": ["deploy", *study, "deployment.pool=größe"],
+        "retry": ["retry", "größe"],
+        "ui": ["ui", "größe"],
+        "data": ["data", "build", "dataset=digits", f"data.out={tmp_path}/größe"],
     }
-    odd = {
-        "ALL_PROXY": "socks5://127.0.0.1:9",
-        "HTTP_PROXY": "unknown://127.0.0.1:9",
-        "http_proxy": "unknown://127.0.0.1:9",
-        "NO_PROXY": "::1,fd00::/8,10.0.0.0/8",
-        "no_proxy": "::1,fd00::/8,10.0.0.0/8",
-        "COLUMNS": "40",
-        "PYTHONIOENCODING": "ascii",
-    }
+
+
+WRONG = {"adopt", "compare-adopted", "verify-adopted", "counterfactual", "preview", "remove", "deploy", "retry", "ui"}
+"""Verbs of which the arguments above are wrong requests."""
+PROXIES = {
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "HTTP_PROXY": "unknown://127.0.0.1:9",
+    "http_proxy": "unknown://127.0.0.1:9",
+    "NO_PROXY": "::1,fd00::/8,10.0.0.0/8",
+    "no_proxy": "::1,fd00::/8,10.0.0.0/8",
+}
+ASCII = {"PYTHONIOENCODING": "ascii"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What every verb did in some surroundings: exit codes, standard errors and outputs by name, and all of it."""
+
+    codes: dict[str, int]
+    errors: dict[str, str]
+    outputs: dict[str, bytes]
+    told: str
+
+
+def carried_out(
+    commands: Commands, asked: dict[str, tuple[str, list[str]]], odd: dict[str, str | None], folder: Path
+) -> Said:
+    """Carry out verbs in one process, with each its standard output: file, pipe without a reader, closed, or a path."""
+    environment = {name: value for name, value in {**commands.environment, **odd}.items() if value is not None}
     done = subprocess.run(
-        [sys.executable, "-c", EVERY_VERB, json.dumps(asked), str(tmp_path)],
-        env={**commands.environment, **odd},
+        [sys.executable, "-c", EVERY_VERB, json.dumps(asked), str(folder)],
+        env=environment,
         capture_output=True,
         stdin=subprocess.DEVNULL,
         text=True,
@@ -158,22 +176,89 @@ def test_every_verb_with_an_ascii_output_odd_proxies_and_forty_columns(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = {part.split("\n", 1)[0].strip(): part.split("\n", 1)[1] for part in done.stderr.split("== ")[1:]}
-    codes = json.loads((tmp_path / "codes.json").read_text())
-    assert asked.keys() - {"data", "help"} >= VERBS.keys()
-    wrong = {"adopt", "compare-adopted", "verify-adopted", "counterfactual", "preview", "remove"}
-    wrong |= {"deploy", "retry", "ui"}
-    lost = {"run", "compare", "status full", "help full", "status read no more"}
-    assert codes == {name: 2 if name in wrong else 1 if name in lost else 0 for name in asked}, done.stderr
-    outputs = {path.stem: path.read_bytes() for path in tmp_path.glob("*.out")}
+    outputs = {path.stem: path.read_bytes() for path in folder.glob("*.out")}
     told = done.stderr + b"".join(outputs.values()).decode("ascii")
-    assert "Traceback" not in told
-    for name in wrong:
-        assert said[name].startswith("modeldiff: "), said[name]
-        assert len(said[name].splitlines()) == 1, said[name]
-    for name in outputs.keys() - wrong - lost:
-        assert outputs[name], name
-    assert b"gr\\xf6\\xdfe, (1)" in outputs["status"]
-    assert b"gr\\xf6\\xdfe\\ x\\ 2" in outputs["sweep"]
-    for name, why in ("run", "No space left on device"), ("compare", "Broken pipe"):
-        assert f"modeldiff: standard output takes no more ({why}): what is computed is kept" in said[name]
-    assert said["status read no more"] == ""
+    return Said(json.loads((folder / "codes.json").read_text()), said, outputs, told)
+
+
+def check_refusals(said: Said) -> None:
+    assert "Traceback" not in said.told
+    for name in WRONG & said.errors.keys():
+        assert said.errors[name].startswith("modeldiff: "), said.errors[name]
+        assert len(said.errors[name].splitlines()) == 1, said.errors[name]
+
+
+def test_every_verb_with_an_ascii_output_odd_proxies_and_forty_columns(
+    commands: Commands, finished_run: FinishedRun, tmp_path: Path
+) -> None:
+    root = finished_run.copied(tmp_path / "größe, (1)")
+    verbs = every_verb(root, tmp_path)
+    asked = {name: ("file", arguments) for name, arguments in verbs.items()}
+    assert asked.keys() - {"data", "help"} >= VERBS.keys()
+    asked |= {
+        "run": ("/dev/full", verbs["run"]),
+        "compare": ("pipe", verbs["compare"]),
+        "status full": ("/dev/full", verbs["status"]),
+        "help full": ("/dev/full", verbs["help"]),
+        "status read no more": ("pipe", verbs["status"]),
+        "status closed": ("closed", verbs["status"]),
+    }
+    found = carried_out(commands, asked, {**PROXIES, **ASCII, "COLUMNS": "40"}, tmp_path)
+    lost = {"run", "compare", "status full", "help full", "status read no more", "status closed"}
+    assert found.codes == {name: 2 if name in WRONG else 1 if name in lost else 0 for name in asked}, found.told
+    check_refusals(found)
+    for name in found.outputs.keys() - WRONG - lost:
+        assert found.outputs[name], name
+    assert b"gr\\xf6\\xdfe, (1)" in found.outputs["status"]
+    assert b"gr\\xf6\\xdfe\\ x\\ 2" in found.outputs["sweep"]
+    for name, why in (
+        ("run", "No space left on device"),
+        ("compare", "Broken pipe"),
+        ("status closed", "it is closed"),
+    ):
+        assert f"modeldiff: standard output takes no more ({why}): what is computed is kept" in found.errors[name]
+    assert found.errors["status read no more"] == ""
+
+
+SURROUNDINGS: dict[str, dict[str, str | None]] = {
+    "proxies": PROXIES,
+    "proxy of every scheme": {"ALL_PROXY": "socks4://127.0.0.1:9", "HTTPS_PROXY": "ftp://[::1]:9", "NO_PROXY": "*"},
+    "a proxy that is no address": {"HTTP_PROXY": "nonsense", "http_proxy": "http://:::", "NO_PROXY": "fe80::1%eth0"},
+    "forty columns": {"COLUMNS": "40", "LINES": "5", "TERM": "dumb"},
+    "a bare terminal": {"TERM": None, "COLUMNS": "0", "NO_COLOR": "1"},
+    "the C locale": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "a locale that there is not": {"LC_ALL": "xx_YY.UTF-8", "LANG": "xx"},
+    "no home": {"HOME": None, "USER": None, "LOGNAME": None, "XDG_CACHE_HOME": None},
+    "a home that is not there": {"HOME": "/nonexistent/größe"},
+    "warnings as errors of others": {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "always"},
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("output", ["file", "/dev/full", "pipe", "closed"])
+def test_every_verb_with_every_output(
+    commands: Commands, finished_run: FinishedRun, tmp_path: Path, output: str
+) -> None:
+    root = finished_run.copied(tmp_path / "größe, (1)")
+    asked = {name: (output, arguments) for name, arguments in every_verb(root, tmp_path).items()}
+    found = carried_out(commands, asked, dict(ASCII), tmp_path)
+    fine = 0 if output == "file" else 1
+    assert found.codes == {name: 2 if name in WRONG else fine for name in asked}, found.told
+    check_refusals(found)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_every_verb_in_every_odd_surrounding(
+    commands: Commands, finished_run: FinishedRun, tmp_path: Path, name: str
+) -> None:
+    """With standard output in ASCII, too."""
+    root = finished_run.copied(tmp_path / "größe, (1)")
+    asked = {verb: ("file", arguments) for verb, arguments in every_verb(root, tmp_path).items()}
+    found = carried_out(commands, asked, {**SURROUNDINGS[name], **ASCII}, tmp_path)
+    assert found.codes == {verb: 2 if verb in WRONG else 0 for verb in asked}, found.told
+    assert "Traceback" not in found.told
+    if "warnings" not in name:
+        check_refusals(found)
+    for verb in found.outputs.keys() - WRONG:
+        assert found.outputs[verb], verb
