@@ -61,7 +61,11 @@ class AdoptedComparison(Compared):
         if a.kind == "margins":
             check_estimators(study.regression, (), a.n_train)
             if a.models != b.models:
-                hint = "Models are exchanged one for one to find what chance does: adopt equally many of both"
+                fewer = min(a.models, b.models)
+                hint = (
+                    "Models are exchanged one for one to find what chance does: adopt equally many of both, such as "
+                    f"the first {fewer} rows of the masks and margins of {a.name if a.models > fewer else b.name}"
+                )
                 raise ConfigError("b", f"{a.models} models, as a has", b.models, hint)
             fitted = _fitted(a, b, study.evaluation_models)
             if fitted < LEAST_FITTED:

@@ -244,8 +244,9 @@ def test_sides_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
             compared(store, **sides)
         assert words in str(caught.value)
     fewer = adopted(store, tmp_path, models=300)
-    with pytest.raises(ConfigError, match="b: expected 400 models, as a has, got 300"):
+    with pytest.raises(ConfigError, match="b: expected 400 models, as a has, got 300") as caught:
         compared(store, **fewer)
+    assert "adopt equally many of both, such as the first 300 rows of the masks and margins of" in str(caught.value)
 
 
 @pytest.mark.parametrize("method", ["pca", "crossfit"])
