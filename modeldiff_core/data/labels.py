@@ -1,7 +1,7 @@
 """Labels as people write them, as class indices 0, 1, 2, …: what is meant is taken, what is not is named."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +32,23 @@ class Relabelled:
     left_out: tuple[Tally, ...] = ()
 
 
+MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "?", "-"})
+"""What missing values are written as, by pandas and by people."""
+
+
 def natural(name: str) -> tuple[str, str]:
     """Return what puts names in the order that people expect: numbers in them by value, all else by character."""
     return re.sub("[0-9]+", lambda digits: digits[0].lstrip("0").zfill(40), name), name
+
+
+def missing_remarks(classes: Sequence[str]) -> Iterator[str]:
+    """Yield a question for each class whose name is what a missing value is written as: no text, 'nan', 'None'."""
+    for name in classes:
+        if name.strip().casefold() in MISSING:
+            yield (
+                f"a class is named {name!r}: are labels missing there? Then take those images out, or they are learned "
+                "as a class of their own"
+            )
 
 
 def as_labels(labels: np.ndarray, count: int, n_classes: int, source: str) -> Labels:
@@ -253,6 +267,16 @@ def _integers(labels: np.ndarray, source: str, *, relabel: bool = False) -> Labe
             f"{source}: labels must be integers, got {labels.dtype}; they are whole numbers ({seen(labels)}): "
             f"{RELABEL} takes them, or labels.astype(int)"
         )
+    if kind == "f" and not np.isfinite(labels).all():
+        odd = ~np.isfinite(labels)
+        raise DataError(
+            f"{source}: labels must be integers, got {labels.dtype}; {int(odd.sum()):,} of {len(labels):,} are NaN or "
+            f"infinite, the first that of image {int(np.argmax(odd))}: take those images out, or give them a number "
+            "that dataset.ignore_label names"
+        )
+    if kind == "f":
+        at = int(np.argmax(labels != np.round(labels)))
+        raise DataError(f"{source}: labels must be integers, got {labels.dtype}; that of image {at} is {labels[at]:g}")
     hint = "; names are taken where both parts have them" if kind in "US" else ""
     raise DataError(f"{source}: labels must be integers, got {labels.dtype}{hint}")
 

@@ -1,14 +1,15 @@
 """Images and labels in one NumPy archive."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
 from modeldiff_core.data.columns import columns_of
 from modeldiff_core.data.examples import Dataset, Examples
-from modeldiff_core.data.labels import Relabelled, read_labels
+from modeldiff_core.data.labels import Relabelled, missing_remarks, read_labels
 from modeldiff_core.data.notes import PARTS, Notes
 from modeldiff_core.data.pixels import as_pixels
 from modeldiff_core.data.plants import Plant, planted
@@ -16,6 +17,8 @@ from modeldiff_core.data.split import chosen
 from modeldiff_core.errors import ConfigError, DataError
 
 NEEDED = {"x_train", "y_train", "x_test", "y_test"}
+COLUMNS = tuple(f"_{part}" for part in PARTS)
+"""How names of metadata end."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Npz:
                 images, columns = images[kept], {name: column[kept] for name, column in columns.items()}
             examples = Examples(images, found.labels[part], columns)
             parts.append(chosen(examples, size, self.seed, f"dataset.n_{part}"))
-        notes = Notes(left_out=found.left_out, written=found.written, remarks=tuple(_remarks(arrays)))
+        notes = Notes(left_out=found.left_out, written=found.written, remarks=tuple(_remarks(arrays, found.classes)))
         return planted(Dataset(parts[0], parts[1], found.classes, notes), self.plant)
 
     def _labels(self, arrays: Mapping[str, np.ndarray], counts: Mapping[str, int], path: Path) -> Relabelled:
@@ -99,6 +102,12 @@ class Npz:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Return what an archive holds; raises DataError that names the array at fault, or what is missing."""
     arrays, name = {}, ""
+    if not is_zipfile(path):
+        with path.open("rb") as file:
+            magic = file.read(6)
+        what = "one array (.npy)" if magic == b"\x93NUMPY" else "not one, or cut short" if magic else "empty"
+        wanted = "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...) writes one"
+        raise DataError(f"{path}: not a readable NumPy archive (it is {what}); {wanted}")
     try:
         with np.load(path, allow_pickle=False) as archive:
             for name in archive.files:
@@ -121,9 +130,13 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _remarks(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """Return what may not be meant of arrays that can be read."""
+def _remarks(arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> Iterator[str]:
+    """Yield what may not be meant of arrays that can be read."""
     types = [arrays[f"x_{part}"].dtype for part in PARTS]
-    if types[0].kind == types[1].kind:
-        return []
-    return [f"x_train holds {types[0]}, x_test {types[1]}: are both on the scale that their type says?"]
+    if types[0].kind != types[1].kind:
+        yield f"x_train holds {types[0]}, x_test {types[1]}: are both on the scale that their type says?"
+    others = sorted(name for name in arrays if name not in NEEDED | {"classes"} and not name.endswith(COLUMNS))
+    if others:
+        yield f"arrays that are none of x_, y_, classes and NAME_train with NAME_test are not read: {', '.join(others)}"
+    if arrays["y_train"].dtype.kind in "US":
+        yield from missing_remarks(classes)

@@ -31,6 +31,8 @@ def as_pixels(
             by, and for axes that are in another order.
     """
     images = _ordered(images, source, channels_first)
+    if len(images) and 0 in images.shape[1:]:
+        raise DataError(f"{source}: images of no pixels, got shape {images.shape}")
     if images.dtype.kind == "b":
         return np.where(images, 255, 0).astype(np.uint8)
     if images.dtype == np.uint8 and pixel_range is None:

@@ -26,18 +26,7 @@ def code_of(*parts: object) -> dict[str, Any]:
     same packages or of no installed distribution; comments on lines of their own, blank lines and blanks at the ends of
     lines are no part of it. ``libraries`` are the versions of other packages that these modules refer to.
     """
-    return code_of_modules(frozenset(own_modules(*parts)))
-
-
-def own_modules(*parts: object) -> set[str]:
-    """Return the names of the modules that define parts and do not ship."""
-    found = {name for part in parts for name in _modules_of(part)}
-    found |= {type(part).__module__ for part in parts if not (isinstance(part, type) or inspect.isroutine(part))}
-    return {name for name in found if not _ships(name)}
-
-
-def code_of_modules(names: frozenset[str]) -> dict[str, Any]:
-    """Return what ``code_of`` says of parts that these modules define."""
+    names = own_modules(*parts)
     if not names:
         return {}
     modules = sorted(_closure(names))
@@ -47,6 +36,13 @@ def code_of_modules(names: frozenset[str]) -> dict[str, Any]:
     own = {name.partition(".")[0] for name in modules}
     others = {top for name in modules for top in map(_top, _referred(name)) if top not in own and _is_library(top)}
     return {"source": source.hexdigest(), "modules": modules, "libraries": versions(others)}
+
+
+def own_modules(*parts: object) -> set[str]:
+    """Return the names of the modules that define parts and do not ship."""
+    found = {name for part in parts for name in _modules_of(part)}
+    found |= {type(part).__module__ for part in parts if not (isinstance(part, type) or inspect.isroutine(part))}
+    return {name for name in found if not _ships(name)}
 
 
 def versions(packages: Sequence[str] | set[str]) -> dict[str, str]:

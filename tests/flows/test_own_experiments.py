@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.workers.process import ProcessWorker
 
+from flows.cli import main
 from harness.commands import Commands, kill_all, run_here, wait_for
 from harness.own_experiments import content, install, opened, overrides
 from harness.prefect_server import PrefectServer, prefect_server
@@ -34,7 +35,7 @@ def with_examples(commands: Commands, place: Path) -> Commands:
 
 
 def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
-    with_examples: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    with_examples: Commands, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = overrides("feature_knockout", tmp_path)
     planned = run_here(capsys, "plan", *asked)
@@ -64,6 +65,22 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
     assert "missing" not in run_here(capsys, "status", *asked).stdout
     assert "Report: file://" in run_here(capsys, "report", *asked).stdout
     assert b"moves margins most" in store.read(experiment.report.record)
+
+    module = place / "feature_knockout.py"
+    text = module.read_text()
+    module.write_text(f"{text}\nOTHER = 1\n")
+    try:
+        for verb, code in (("status", 0), ("report", 0), ("run", 2)):
+            capsys.readouterr()
+            assert main([verb, *asked]) == code
+            said = capsys.readouterr().err
+            assert "expected the code that computed" in said, verb
+            assert "other code in feature_knockout" in said
+    finally:
+        module.write_text(text)
+    capsys.readouterr()
+    assert main(["status", *asked]) == 0
+    assert "other code" not in capsys.readouterr().err
 
     damaged = next(iter(shards))
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")

@@ -129,8 +129,25 @@ CASES: dict[str, Case] = {
         labels(lambda y: y.astype(float)), ("must be integers, got float64", "dataset.relabel=true takes"), refused=True
     ),
     "labels float relabelled": Case(labels(lambda y: y.astype(np.float32)), options={"relabel": True}),
-    "labels half": Case(labels(lambda y: y + 0.5), ("y_train", "must be integers, got float64"), refused=True),
-    "labels NaN": Case(labels(lambda y: np.where(y, y, np.nan)), ("must be integers, got float64",), refused=True),
+    "labels half": Case(
+        labels(lambda y: y + 0.5), ("y_train", "must be integers, got float64", "that of image 0 is"), refused=True
+    ),
+    "labels NaN": Case(
+        labels(lambda y: np.where(y, y, np.nan)),
+        ("must be integers, got float64", "are NaN or infinite, the first that of image", "dataset.ignore_label"),
+        refused=True,
+    ),
+    **{
+        f"labels text {missing!r}": Case(
+            labels(lambda y, missing=missing: np.array(["ant", missing, "cat"])[y]),
+            (f"a class is named {missing!r}: are labels missing there?",),
+            classes=tuple(sorted(("ant", missing, "cat"))),
+            labels=lambda a, missing=missing: tuple(
+                np.argsort(np.argsort(["ant", missing, "cat"]))[a[f"y_{part}"]] for part in ("train", "test")
+            ),
+        )
+        for missing in ("", "nan")
+    },
     "labels uint64 beyond": Case(
         labels(lambda y: y.astype(np.uint64) + np.uint64(2**63)), ("more than there can be classes",), refused=True
     ),
@@ -270,6 +287,10 @@ CASES: dict[str, Case] = {
     "thirteen bands": Case(
         images(lambda x: x[..., None].repeat(13, 3)), pixels=lambda a: a["x_train"][..., None].repeat(13, 3)
     ),
+    "images of no pixels": Case(
+        images(lambda x: x[:, :0]), ("x_train: images of no pixels, got shape (90, 0, 8, 1)",), refused=True
+    ),
+    "another array": Case(lambda a: {"weights": np.ones(90), "note": np.array("x")}, ("not read: note, weights",)),
     "flat": Case(images(lambda x: x.reshape(len(x), -1)), ("a row of 64 numbers", "reshape(-1, 8, 8)"), refused=True),
     "another shape in test": Case(
         lambda a: {"x_test": a["x_test"][:, :7]},

@@ -5,11 +5,13 @@ stands in the training images of cat unless its case says otherwise.
 """
 
 import os
+import socket
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -213,6 +215,28 @@ def linked(folder: Path) -> None:
     (folder / "z.png").symlink_to(elsewhere)
 
 
+def special(folder: Path) -> None:
+    """Write a pipe that nobody writes to, and a socket: whoever opened one would wait for ever."""
+    os.mkfifo(folder / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as one:
+        before = Path.cwd()
+        os.chdir(folder)  # the path of a socket is short
+        try:
+            one.bind("socket.png")
+        finally:
+            os.chdir(before)
+
+
+def keyed(mode: Literal["RGB", "L"]) -> Callable[[Path], None]:
+    """Return what writes a picture without an alpha channel, of which one color is transparent."""
+
+    def make(folder: Path) -> None:
+        picture = half(RED).convert(mode)
+        picture.save(folder / "odd.png", transparency=(0, 0, 0) if mode == "RGB" else 0)
+
+    return make
+
+
 def linked_in_a_circle(folder: Path) -> None:
     (folder / "again").symlink_to(folder)
 
@@ -345,6 +369,18 @@ CASES: dict[str, Case] = {
     ),
     "numbers as text": Case(
         numbers, ("label 0: 10", "label 1: 2"), options=(("class_order", "text"),), classes=("10", "2")
+    ),
+    "special files": Case(special, ("neither files nor folders", "2")),
+    "a color that is transparent": Case(
+        keyed("RGB"), ("with transparent pixels", "train/cat/odd.png"), cats=5, last=(RED, WHITE)
+    ),
+    "a grey that is transparent": Case(keyed("L"), ("with transparent pixels", "train/cat/odd.png"), cats=5),
+    "the folder of a part": Case(
+        lambda folder: (
+            [(folder.parents[1] / part).rename(folder.parents[1] / f"{part}ed") for part in ("train", "test")] and None
+        ),
+        ("no such folder, nor one named training", "holds the folders tested, trained"),
+        refused=True,
     ),
     "long strip": Case(
         lambda folder: half(size=(3000, 1)).save(folder / "odd.png"), ("more than half cut away", "odd.png"), cats=5

@@ -88,6 +88,8 @@ def open_pair(asked: Adoption, settings: StoreSettings, files: ExitStack, number
         looks = {"margins": masks.shape[0] == margins.shape[1], "masks": masks.shape[1] == margins.shape[0]}
         turned = [name for name, so in looks.items() if so]
         hint = f"The {turned[0]} look transposed" if turned else ""
+        if masks.shape[1] == margins.shape[1]:
+            hint = "Both look transposed: a model is a row of each"
         raise ConfigError("margins", f"a row for each of the {masks.shape[0]} masks", margins.shape, hint)
     rows, said = np.ones(masks.shape[0], dtype=bool), []
     for place in dict.fromkeys(str(source).rpartition("/")[0] for source in sources.values()):

@@ -91,6 +91,10 @@ def finite(
         values = np.ascontiguousarray(values, np.float32)
     good = np.isfinite(values).all(axis=1)
     if not good.all():
-        at = int(rows[int(np.argmin(good))])
-        raise ConfigError(key, "finite values within float32", f"{array.source}: {what} {at} holds others")
+        first = int(np.argmin(good))
+        odd = values[first][~np.isfinite(values[first])]
+        more = f", {len(good) - int(good.sum()):,} of {len(good):,} read so far do" if (~good).sum() > 1 else ""
+        hint = "unfinished=leave_out leaves such models out and counts them" if what == "model" else ""
+        found = f"{array.source}: {what} {int(rows[first])} holds others ({odd[0]:g} {len(odd):,} times{more})"
+        raise ConfigError(key, "finite values within float32", found, hint)
     return values

@@ -89,6 +89,7 @@ MODULES = {
 }
 STUDY: dict[str, Any] = {
     **TINY,
+    "dataset": {**TINY["dataset"], "n_train": 200},
     "output": "own",
     "regression": {**TINY["regression"], "also": ["own"]},
     "transformations": [],

@@ -28,10 +28,11 @@ def spoiled(row: int, value: float) -> np.ndarray:
     ("masks", "margins", "words"),
     [
         (MASKS, MARGINS.T.copy(), ["margins: expected a row for each of the 23 masks", "look transposed"]),
+        (MASKS.T.copy(), MARGINS.T.copy(), ["Both look transposed: a model is a row of each"]),
         (MASKS[:-1], MARGINS, ["margins: expected a row for each of the 22 masks"]),
         (MASKS[0], MARGINS, ["masks: expected a matrix [models, train]", "x.npy"]),
         (MASKS, MARGINS[:, :0], ["margins: expected a matrix [models, targets]"]),
-        (MASKS, spoiled(17, np.nan), ["margins: expected finite values", "model 17"]),
+        (MASKS, spoiled(17, np.nan), ["margins: expected finite values", "model 17 holds others (nan", "=leave_out"]),
         (MASKS, spoiled(3, np.inf), ["margins: expected finite values", "model 3"]),
         (MASKS, spoiled(4, 1.0).astype(np.float64) * 1e300, ["margins: expected finite values within float32"]),
         (np.packbits(MASKS, axis=1), MARGINS, ["masks: expected 0 and 1 alone", "packed"]),
