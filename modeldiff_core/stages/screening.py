@@ -9,11 +9,13 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.margins.distinct import FEW, Distinct
-from modeldiff_core.margins.screening import Screened, Screening, sample_of, screen
+from modeldiff_core.margins.screening import STRANGE, Screened, Screening, sample_of, screen
 from modeldiff_core.store import MarginMatrix
 from modeldiff_core.study import StudyConfig, Training
 
 VERSION = 1
+FEW_MODELS = 20
+"""Models from which on tenths of them are compared."""
 RANGES = 4
 """Most ranges of rows that a sentence names."""
 DESCRIBED = 5
@@ -119,10 +121,20 @@ def screening_facts(reasons: Mapping[str, Bool[np.ndarray, " models"]], found: S
         "named": np.flatnonzero(named).tolist(),
         "measured": found.reasons(_extreme(found, named | (out & (found.wild | found.strange)))),
     }
+    if mixed := _mixed(found.reach[~out]):
+        screening["mixed"] = mixed
     return {
         **({"left_out": np.flatnonzero(out).tolist()} if out.any() else {}),
         "screening": screening,
     }
+
+
+def _mixed(reach: Float[np.ndarray, " models"]) -> list[float]:
+    """Return the tenth and the ninetieth percentile of reaches if they are further apart than models ever are."""
+    if len(reach) < FEW_MODELS:
+        return []
+    low, high = np.quantile(reach, (0.1, 0.9))
+    return [float(f"{low:.3g}"), float(f"{high:.3g}")] if high > STRANGE**2 * low else []
 
 
 def distinct_facts(sample: np.ndarray) -> dict[str, Any]:
@@ -162,6 +174,11 @@ def _about_models(name: str, models: int, screening: Mapping[str, Any]) -> list[
         said.append(
             f"{len(rows):,} of {models:,} models of {name} {words} kept ({ranges(rows, 'model')}"
             f"{_measured(screening, rows)})."
+        )
+    if mixed := screening.get("mixed"):
+        said.append(
+            f"Models of {name} are of very different sizes: of a tenth margins are below {mixed[0]:g} times the usual, "
+            f"of another tenth above {mixed[1]:g} times. Were all of them trained, and their outputs recorded, alike?"
         )
     if screening.get("unscreened"):
         said.append(

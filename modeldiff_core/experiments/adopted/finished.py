@@ -4,10 +4,11 @@ Memory maps and zarr arrays are made at full size before the first model is trai
 rows of zeros, or of another fill value. A row counts as unfinished where
 
     its mask is all zero, or all the fill value;
-    its margins are all zero, all the fill value, all not finite, or all one number at or below zero;
+    its margins are all zero, all the fill value, all not finite, or all one number below 0 or above 1;
     the format shows that a part of it was never written (a chunk of a zarr array that is not there).
 
-Margins of 0 and 1 alone may be zero throughout by chance: with few targets a model may be wrong about all of them.
+Margins of 0 and 1 alone may be zero throughout by chance: with few targets a model may be wrong about all of them. So may
+masks whose examples are drawn independently, where they leave in few.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from modeldiff_core.margins.screening import BY_CHANCE
 from modeldiff_core.stages.screening import ranges
 from modeldiff_core.store.files import FileArray
 
+EMPTY = "masks of zeros alone, beside margins"
+EMPTY_BY_CHANCE = 1e-3
+"""Chance of an empty mask, of examples drawn independently, from which on empty masks are taken for drawn ones."""
 FEWEST = 3
 """Targets from which on equal margins of one model are no coincidence."""
 
@@ -41,6 +45,7 @@ class Unfinished:
     _right: list[float] = field(default_factory=list)
     _wrong: list[int] = field(default_factory=list)
     _binary: bool = True
+    _sizes: list[int] = field(default_factory=list)
 
     def look(
         self,
@@ -60,23 +65,36 @@ class Unfinished:
             self._binary &= binary
             reasons = {
                 "parts that were never written": self._parts_missing(rows),
-                "masks of zeros alone": ~(masks != 0).any(axis=1),
+                "masks of zeros alone": ~(masks != 0).any(axis=1) & zero,
+                EMPTY: ~(masks != 0).any(axis=1),
                 "masks of their fill value alone": _filled(masks, self.masks.fill),
                 "margins of zeros alone": zero,
                 "margins of their fill value alone": _filled(margins, self.margins.fill),
                 "margins none of which is finite": ~known.any(axis=1),
                 "margins not all of which are finite": ~known.all(axis=1) & self.partly,
-                "margins of one number alone": equal & (first[:, 0] < 0),
+                "margins of one number alone": equal & ((first[:, 0] < 0) | (first[:, 0] > 1)),
             }
         found = np.zeros(len(rows), dtype=bool)
         for reason, which in reasons.items():
             self.rows.setdefault(reason, []).extend(rows[which & ~found].tolist())
             found |= which
         self._right.extend((margins[~found] > 0.5).mean(axis=1).tolist())
+        self._sizes.extend((masks[~found] != 0).sum(axis=1).tolist())
         return found
 
-    def settle(self, targets: int) -> list[int]:
-        """Return rows of 0/1 margins that are all zero by chance after all, and take them off the list."""
+    def settle(self, train: int, targets: int) -> list[int]:
+        """Return rows that are zero by chance after all, in their mask or in 0/1 margins, and take them off the list."""
+        return [*self._empty_by_chance(train), *self._wrong_by_chance(targets)]
+
+    def _empty_by_chance(self, train: int) -> list[int]:
+        """Return rows of empty masks beside margins, if sizes vary and masks of the usual share may well be empty."""
+        rows = self.rows.get(EMPTY, [])
+        sizes = np.array(self._sizes)
+        if not (rows and len(sizes) and np.ptp(sizes) > 1):
+            return []
+        return self.rows.pop(EMPTY) if (1 - sizes.mean() / train) ** train > EMPTY_BY_CHANCE else []
+
+    def _wrong_by_chance(self, targets: int) -> list[int]:
         zeros = self.rows.get("margins of zeros alone", [])
         if not (self._binary and zeros and self._right):
             return []

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.experiments.adopted.finished import Unfinished
+from modeldiff_core.experiments.adopted.finished import FEWEST, Unfinished
 from modeldiff_core.experiments.adopted.pairs import Pair, Part, zeros_and_ones
 from modeldiff_core.experiments.adopted.training import Adopted, check_sizes, finite, is_sound
 from modeldiff_core.experiments.adopted.varying import Varying
@@ -70,12 +70,16 @@ def adopt_margins(
 
 @dataclass
 class _Rows:
-    """What is known of the rows of a pair after they were read; `number`: the place among the rows that are read."""
+    """What is known of the rows of a pair after they were read; `number`: the place among the rows that are read.
+
+    copies: rows by the earlier one that they repeat. alike: rows by an earlier one of equal margins on another mask.
+    """
 
     asked: Adoption
     pair: Pair
     unfinished: Bool[np.ndarray, " models"] = field(init=False)
     copies: dict[int, int] = field(default_factory=dict)
+    alike: dict[int, int] = field(default_factory=dict)
     repeated: int = 0
     screened: Screened = field(init=False)
     sample: Float[np.ndarray, "models targets"] = field(init=False)
@@ -98,7 +102,7 @@ class _Rows:
 
     def _settle(self, look: Unfinished) -> None:
         """Leave out the unfinished rows if that is asked for, refuse them otherwise."""
-        by_chance = look.settle(self.pair.sizes[2])
+        by_chance = look.settle(*self.pair.sizes[1:])
         self.unfinished &= ~np.isin(self.pair.rows, by_chance)
         self.words = look.words()
         if not self.unfinished.any():
@@ -122,6 +126,7 @@ class _Rows:
         self.sample = self._read_rows(sample_of(kept))
         usual, parts = Usual.of(self.sample), []
         seen: dict[bytes, int] = {}
+        values: dict[bytes, int] = {}
         drawn: set[bytes] = set()
         for shard in self.shards():
             masks = np.packbits(shard.masks, axis=1)
@@ -134,7 +139,13 @@ class _Rows:
                 digest = hashlib.sha256(masks[at].tobytes() + shard.margins[at].tobytes()).digest()
                 if (first := seen.setdefault(digest, row)) != row:
                     self.copies[row] = first
+                elif np.ptp(shard.margins[at]) > 0:
+                    told = hashlib.sha256(shard.margins[at].tobytes()).digest()
+                    if (first := values.setdefault(told, row)) != row:
+                        self.alike[row] = first
         self.repeated = len(kept) - len(drawn)
+        if usual.binary or self.sample.shape[1] < FEWEST:  # may be equal by chance
+            self.alike.clear()
         self.screened = screened(Measures.joined(parts), usual, ~self.unfinished & ~self._copied, classes)
 
     def _read_rows(self, chosen: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen targets"]:
@@ -186,6 +197,13 @@ class _Rows:
             notes.append(
                 f"{ranges(rows[list(self.copies)].tolist())} {repeat} an earlier row exactly (row {rows[row]:,} is row "
                 f"{rows[first]:,})"
+            )
+        if self.alike:
+            (row, first), rows = next(iter(self.alike.items())), self.pair.rows
+            have = "has" if len(self.alike) == 1 else "have"
+            notes.append(
+                f"{ranges(rows[list(self.alike)].tolist())} {have} exactly the margins of an earlier row, on another "
+                f"mask (row {rows[row]:,} those of row {rows[first]:,}): were those of each model written?"
             )
         found = screening_facts(self.reasons, self.screened)
         repeated = {"repeated": self.repeated} if self.repeated else {}

@@ -12,6 +12,8 @@ from modeldiff_core.store import StoreSettings
 from modeldiff_core.store.files import EXISTING_FILE, FileArray, only_array, opened
 from modeldiff_core.study.adopted import Adoption
 
+ROUNDING = 1e-3
+"""Distance from 0 and 1 up to which masks of floats are said to be rounded."""
 FLAGS = "_completed"
 """The file beside masks and margins in which the public ``datamodels`` package says which models are finished."""
 
@@ -159,4 +161,7 @@ def _remedy(masks: Shaped[np.ndarray, "rows train"]) -> str:
         and all(float(value).is_integer() for value in values)
     ):
         return "They look like the numbers of the examples that are left in: give a column an example, 1 where it is in"
+    if masks.dtype.kind == "f":
+        rounded = np.abs(masks - np.round(masks)).max() < ROUNDING and set(np.round(masks).ravel()) <= {0, 1}
+        return "They are 0 and 1 but for rounding: give masks > 0.5" if rounded else "Weights of examples are no masks"
     return "Masks that are packed eight to a byte have to be unpacked first"

@@ -94,7 +94,10 @@ def finite(
         first = int(np.argmin(good))
         odd = values[first][~np.isfinite(values[first])]
         more = f", {len(good) - int(good.sum()):,} of {len(good):,} read so far do" if (~good).sum() > 1 else ""
+        never = np.flatnonzero(~np.isfinite(values).any(axis=0))
         hint = "unfinished=leave_out leaves such models out and counts them" if what == "model" else ""
+        if what == "model" and len(good) > 1 and len(never):
+            hint = f"Target {never[0]} is finite for none of them: take such targets out of the margins of both sides"
         found = f"{array.source}: {what} {int(rows[first])} holds others ({odd[0]:g} {len(odd):,} times{more})"
         raise ConfigError(key, "finite values within float32", found, hint)
     return values

@@ -275,6 +275,47 @@ def test_a_weight_that_cannot_be_told_is_no_zero(store: ObjectStore, sides: oddi
     assert np.isfinite(np.delete(weights, [20, 21], axis=1)).all()
 
 
+def test_margins_that_stand_still_while_masks_go_on_are_named(
+    store: ObjectStore, sides: oddities.Sides, tmp_path: Path
+) -> None:
+    def stopped(margins: np.ndarray) -> None:
+        margins[200:] = margins[199]
+
+    key = taken(store, save(tmp_path, *changed(sides, None, stopped)["a"]))
+    (told,) = said(store, key)
+    assert "rows 200 to 239 have exactly the margins of an earlier row, on another mask (row 200 those of row" in told
+    assert MarginMatrix.open(store, key).valid().all()
+
+
+def test_models_of_two_sizes_are_told(store: ObjectStore, sides: oddities.Sides, tmp_path: Path) -> None:
+    def every_other(margins: np.ndarray) -> None:
+        margins[::2] *= 50
+
+    told = said(store, taken(store, save(tmp_path, *changed(sides, None, every_other)["a"])))
+    assert any("are of very different sizes" in one and "recorded, alike?" in one for one in told), told
+    assert said(store, taken(store, save(tmp_path / "as they were", *sides["a"]), "plain")) == []
+
+
+def test_masks_that_are_empty_by_chance(store: ObjectStore, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random((MODELS, TRAIN)) < 0.08
+    empty = ~masks.any(axis=1)
+    assert 3 < empty.sum() < 30
+    margins = (masks @ rng.normal(size=(TRAIN, TARGETS)) + rng.normal(size=(MODELS, TARGETS))).astype(np.float32)
+    assert MarginMatrix.open(store, taken(store, save(tmp_path, masks, margins))).valid().all()
+    margins[empty] = 0
+    with pytest.raises(ConfigError, match="rows look as if they were never written"):
+        taken(store, save(tmp_path, masks, margins))
+
+
+def test_a_target_that_no_model_has_is_named_as_such(store: ObjectStore, sides: oddities.Sides, tmp_path: Path) -> None:
+    def missing(margins: np.ndarray) -> None:
+        margins[:, 5] = np.nan
+
+    with pytest.raises(ConfigError, match="Target 5 is finite for none of them: take such targets out"):
+        taken(store, save(tmp_path, *changed(sides, None, missing)["a"]))
+
+
 def test_what_does_not_vary_is_told(store: ObjectStore, sides: oddities.Sides, tmp_path: Path) -> None:
     def always_and_never(masks: np.ndarray) -> None:
         masks[:, 4], masks[:, 5] = True, False
