@@ -7,8 +7,8 @@ rows of zeros, or of another fill value. A row counts as unfinished where
     its margins are all zero, all the fill value, all not finite, or all one number below 0 or above 1;
     the format shows that a part of it was never written (a chunk of a zarr array that is not there).
 
-Margins of 0 and 1 alone may be zero throughout by chance: with few targets a model may be wrong about all of them. So may
-masks whose examples are drawn independently, where they leave in few.
+Margins of 0 and 1 alone may be zero throughout by chance: with few targets a model may be wrong about all of them. So
+may masks whose examples are drawn independently, where they leave in few.
 """
 
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ class Unfinished:
         return found
 
     def settle(self, train: int, targets: int) -> list[int]:
-        """Return rows that are zero by chance after all, in their mask or in 0/1 margins, and take them off the list."""
+        """Return rows that are zero by chance after all, in masks or in 0/1 margins, and take them off the list."""
         return [*self._empty_by_chance(train), *self._wrong_by_chance(targets)]
 
     def _empty_by_chance(self, train: int) -> list[int]:

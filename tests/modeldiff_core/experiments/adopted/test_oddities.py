@@ -351,6 +351,8 @@ def test_what_does_not_vary_at_all_is_refused(
     [
         (lambda masks: np.where(masks, 1, -1), "Of -1 and 1, give masks > 0"),
         (lambda masks: masks.astype(np.uint8) * 255, "Of 0 and 255, give masks > 0"),
+        (lambda masks: masks + np.float32(1e-6), "They are 0 and 1 but for rounding: give masks > 0.5"),
+        (lambda masks: masks * np.float32(0.3), "Weights of examples are no masks"),
         (lambda masks: np.packbits(masks, axis=1), "have to be unpacked first"),
         (lambda masks: np.stack([np.flatnonzero(mask) for mask in masks]), "numbers of the examples that are left in"),
     ],
