@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modeldiff_core.ablation import Selection
 from modeldiff_core.ablation.selection import SELECTORS
 from modeldiff_core.datamodels.estimators import ESTIMATORS
 from modeldiff_core.designs import DESIGNS
@@ -20,6 +21,7 @@ from modeldiff_core.models import ARCHITECTURES
 from modeldiff_core.plan import InProcess, Label, NoProgress, Record, Reference, Step, Wave, run
 from modeldiff_core.registry import Registry
 from modeldiff_core.responses import INTERVENTIONS, Ablated, Rows
+from modeldiff_core.responses.networks import TrainedNetwork
 from modeldiff_core.stages.own_code import changed_code, check_code, note_code
 from modeldiff_core.stages.own_parts import own_parts
 from modeldiff_core.stages.shards import shard_steps
@@ -197,14 +199,14 @@ def test_shards_of_two_codes_never_meet_and_accepting_keeps_them(package: Packag
 
 
 def test_designs_selectors_and_experiments_are_found_in_what_steps_are_given(
-    package: Package, monkeypatch: pytest.MonkeyPatch
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     rows = own_rows(package).steps[0]
     assert own_parts(rows).keys() == {"intervention.kind", "design.kind"}
 
-    from modeldiff_core.ablation import Selection
-
-    spec = Ablated(None, (Selection("own"),), "zero", 2, "own")  # type: ignore[arg-type]
+    experiment, _ = open_experiment(STUDY, tmp_path)
+    network = TrainedNetwork(experiment.comparison.trainings[0], 0)  # type: ignore[attr-defined]
+    spec = Ablated(network, (Selection("own"),), "zero", 2, "own")
     step = Step("ablated", Record(Reference("k", "d", "k.json")), write_summary, spec)
     assert own_parts(step).keys() == {"components.kind", "output"}
     kinds: Registry[Any] = Registry("modeldiff.experiments", "experiment", {"own": package.own["own_experiment"]})
