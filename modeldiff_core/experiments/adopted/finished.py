@@ -21,6 +21,7 @@ from modeldiff_core.stages.screening import ranges
 from modeldiff_core.store.files import FileArray
 
 EMPTY = "masks of zeros alone, beside margins"
+LARGE = "margins of one number alone, above 1"
 EMPTY_BY_CHANCE = 1e-3
 """Chance of an empty mask, of examples drawn independently, from which on empty masks are taken for drawn ones."""
 FEWEST = 3
@@ -72,7 +73,8 @@ class Unfinished:
                 "margins of their fill value alone": _filled(margins, self.margins.fill),
                 "margins none of which is finite": ~known.any(axis=1),
                 "margins not all of which are finite": ~known.all(axis=1) & self.partly,
-                "margins of one number alone": equal & ((first[:, 0] < 0) | (first[:, 0] > 1)),
+                "margins of one number alone": equal & (first[:, 0] < 0),
+                LARGE: equal & (first[:, 0] > 1),
             }
         found = np.zeros(len(rows), dtype=bool)
         for reason, which in reasons.items():
@@ -83,8 +85,12 @@ class Unfinished:
         return found
 
     def settle(self, train: int, targets: int) -> list[int]:
-        """Return rows that are zero by chance after all, in masks or in 0/1 margins, and take them off the list."""
-        return [*self._empty_by_chance(train), *self._wrong_by_chance(targets)]
+        """Return rows that are finished after all, and take them off the list.
+
+        Of masks or of 0/1 margins that are zero by chance, and all rows where the margins of each are one number.
+        """
+        constant = self.rows.pop(LARGE, []) if not self._right else []  # all of them: then it is what margins are
+        return [*self._empty_by_chance(train), *self._wrong_by_chance(targets), *constant]
 
     def _empty_by_chance(self, train: int) -> list[int]:
         """Return rows of empty masks beside margins, if sizes vary and masks of the usual share may well be empty."""

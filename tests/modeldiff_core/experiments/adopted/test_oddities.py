@@ -88,6 +88,7 @@ UNWRITTEN = {
     "masks": (unwritten, same, "masks of zeros alone"),
     "filled with nan": (same, filled(np.nan), "margins none of which is finite"),
     "filled with a number": (same, filled(-1), "margins of one number alone"),
+    "filled with a large number": (same, filled(9.96921e36), "margins of one number alone, above 1"),
 }
 
 
