@@ -41,7 +41,7 @@ def _noticed(store: ObjectStore, comparison: AdoptedComparison, findings: Findin
     known, margins = comparison.known, comparison.a.kind == "margins"
     if margins:
         keys = {side.name: side.reference.key for side in comparison.sides.values()}
-        screening = ScreeningOf(Screening(), "margin", len(behind.classes))
+        screening = ScreeningOf(Screening(), "margin", len(known.classes))
         yield from about_matrices(store, keys, dict.fromkeys(keys, screening))
     yield from about_opposed(findings.directions.arrays["similarity"], comparison.a.name, comparison.b.name)
     for side in comparison.sides.values():

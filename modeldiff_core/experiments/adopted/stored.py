@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.plan import Reference
-from modeldiff_core.responses.ablations import FOLDER
+from modeldiff_core.responses.responses import FOLDER
 from modeldiff_core.stages.matrix import matrix_reference
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_tensors
 

@@ -11,6 +11,7 @@ from PIL import Image
 from modeldiff_core.data import Examples
 from modeldiff_core.report import render
 from modeldiff_core.report.facts import WhereFacts
+from modeldiff_core.report.html import environment
 from tests.modeldiff_core.report.comparisons import effect
 from tests.modeldiff_core.report.pages import Page, decoded
 
