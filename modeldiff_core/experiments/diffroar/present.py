@@ -100,6 +100,7 @@ def _where(row: Mapping[str, Any]) -> dict[str, Any]:
 def scores_plot(summary: Mapping[str, Any]) -> Plot:
     """Return each score against the share kept, one panel a fill: as it is, corrected, and of the masks alone."""
     rows = [row for row in summary["scores"] if "diffroar" in row]
+    ks = sorted({row["k"] for row in rows})
     fills = list(dict.fromkeys(row["fill"] for row in rows))
     names = list(dict.fromkeys(name_of(row) for row in rows))
 
@@ -112,15 +113,19 @@ def scores_plot(summary: Mapping[str, Any]) -> Plot:
                 own = [row for row in rows if row["fill"] == fill and name_of(row) == name]
                 color = colors[number % len(colors)]
                 for score, style, marker in (("diffroar", "-", "o"), ("corrected", "--", "s"), ("mask", ":", "x")):
-                    _line(axes, own, score, {"linestyle": style, "marker": marker, "color": color})
+                    at_k = 0.04 * (number - len(names) / 2) + 0.2 * ("diffroar", "corrected", "mask").index(score) - 0.2
+                    places = [ks.index(row["k"]) + at_k for row in own]
+                    _line(axes, places, own, score, {"linestyle": style, "marker": marker, "color": color})
                 axes.plot([], [], color=color, label=name)
             axes.set_title(f"fill: {fill}", color=theme.ink, fontsize=MEDIUM)
+            axes.set_xticks(range(len(ks)), [f"{k:g}" for k in ks])
+            axes.set_xlim(-0.6, len(ks) - 0.4)
             axes.set_xlabel("share of the values kept", color=theme.ink, fontsize=MEDIUM)
             if at == 1:
                 axes.set_ylabel("accuracy of top less bottom", color=theme.ink, fontsize=MEDIUM)
                 handles, labels = axes.get_legend_handles_labels()
-        for style, text in (("-", "DiffROAR"), ("--", "corrected"), (":", "masks alone")):
-            handles += axes.plot([], [], color=theme.muted, linestyle=style)
+        for style, marker, text in (("-", "o", "DiffROAR"), ("--", "s", "corrected"), (":", "x", "masks alone")):
+            handles += axes.plot([], [], color=theme.muted, linestyle=style, marker=marker, markersize=4)
             labels.append(text)
         figure.legend(
             handles, labels, loc="outside lower center", ncol=3, frameon=False, fontsize=SMALL, labelcolor=theme.muted
@@ -129,7 +134,9 @@ def scores_plot(summary: Mapping[str, Any]) -> Plot:
     return plot(paint, 130 + 330 * len(fills), 420)
 
 
-def _line(axes: Any, rows: Sequence[Mapping[str, Any]], score: str, style: Mapping[str, Any]) -> None:
-    ks, found = [row["k"] for row in rows], [row[score] for row in rows]
-    axes.plot(ks, [one["mean"] for one in found], markersize=4, linewidth=1.2, **style)
-    axes.vlines(ks, [one["low"] for one in found], [one["high"] for one in found], color=style["color"], alpha=0.4)
+def _line(
+    axes: Any, places: Sequence[float], rows: Sequence[Mapping[str, Any]], score: str, style: Mapping[str, Any]
+) -> None:
+    found = [row[score] for row in rows]
+    axes.plot(places, [one["mean"] for one in found], markersize=4, linewidth=1.2, **style)
+    axes.vlines(places, [one["low"] for one in found], [one["high"] for one in found], color=style["color"], alpha=0.4)
