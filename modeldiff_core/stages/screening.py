@@ -9,11 +9,16 @@ from jaxtyping import Bool, Float
 
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.margins.distinct import FEW, Distinct
-from modeldiff_core.margins.screening import STRANGE, Screened, Screening, sample_of, screen
+from modeldiff_core.margins.screening import Screened, Screening, sample_of, screen
 from modeldiff_core.store import MarginMatrix
 from modeldiff_core.study import StudyConfig, Training
 
 VERSION = 1
+MIXED = 20.0
+"""Times by which the tenth and the ninetieth percentile of reaches differ where models are of two kinds.
+
+Of one target with normal margins around zero it is 13, of more targets less.
+"""
 FEW_MODELS = 20
 """Models from which on tenths of them are compared."""
 RANGES = 4
@@ -134,7 +139,7 @@ def _mixed(reach: Float[np.ndarray, " models"]) -> list[float]:
     if len(reach) < FEW_MODELS:
         return []
     low, high = np.quantile(reach, (0.1, 0.9))
-    return [float(f"{low:.3g}"), float(f"{high:.3g}")] if high > STRANGE**2 * low else []
+    return [float(f"{low:.3g}"), float(f"{high:.3g}")] if high > MIXED * low else []
 
 
 def distinct_facts(sample: np.ndarray) -> dict[str, Any]:
