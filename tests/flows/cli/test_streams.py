@@ -226,7 +226,7 @@ SURROUNDINGS: dict[str, dict[str, str | None]] = {
     "a proxy that is no address": {"HTTP_PROXY": "nonsense", "http_proxy": "http://:::", "NO_PROXY": "fe80::1%eth0"},
     "forty columns": {"COLUMNS": "40", "LINES": "5", "TERM": "dumb"},
     "a bare terminal": {"TERM": None, "COLUMNS": "0", "NO_COLOR": "1"},
-    "the C locale": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "the C locale": {"LC_ALL": "C", "LANG": "C"},
     "a locale that there is not": {"LC_ALL": "xx_YY.UTF-8", "LANG": "xx"},
     "no home": {"HOME": None, "USER": None, "LOGNAME": None, "XDG_CACHE_HOME": None},
     "a home that is not there": {"HOME": "/nonexistent/größe"},
@@ -235,6 +235,7 @@ SURROUNDINGS: dict[str, dict[str, str | None]] = {
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("output", ["file", "/dev/full", "pipe", "closed"])
 def test_every_verb_with_every_output(
     commands: Commands, finished_run: FinishedRun, tmp_path: Path, output: str
@@ -248,6 +249,7 @@ def test_every_verb_with_every_output(
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_every_verb_in_every_odd_surrounding(
     commands: Commands, finished_run: FinishedRun, tmp_path: Path, name: str
