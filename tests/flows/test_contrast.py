@@ -70,7 +70,14 @@ def test_what_is_behind_differences_is_asked_of_the_same_store(
 def test_adopted_margins_are_contrasted_by_the_command(commands: Commands, contrasted: tuple[Path, str]) -> None:
     root, _ = contrasted
     keys = sorted(str(path.relative_to(root).with_suffix("")) for path in root.glob("trainings/*/margins-*.json"))
-    asked = [f"a={keys[0]}", f"b={keys[1]}", "comparison.draws=19", "comparison.components=4", "evaluation_models=40"]
+    asked = [
+        f"a={keys[0]}",
+        f"b={keys[1]}",
+        "comparison=standard",
+        "comparison.draws=19",
+        "comparison.components=4",
+        "evaluation_models=40",
+    ]
     done = commands.run("compare-adopted", *asked, "regression.estimator=ridge", f"store.root={root}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "training examples" in done.stdout
