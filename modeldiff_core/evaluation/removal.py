@@ -194,8 +194,7 @@ Changes = Mapping[str, Float[np.ndarray, "models images"]]
 
 def difference(changes: Changes) -> Float[np.ndarray, "models images"]:
     """Return A's changes minus B's, model by model of one number."""
-    apart: Float[np.ndarray, "models images"] = changes["a"].astype(np.float64) - changes["b"]
-    return apart
+    return np.asarray(changes["a"].astype(np.float64) - changes["b"])
 
 
 def shrinkages(
@@ -210,8 +209,7 @@ def shrinkages(
     if whole == 0:
         return np.zeros_like(before)
     left = float(after.mean()) / whole
-    influence: Float[np.ndarray, "models images"] = (left * before - after) / whole
-    return 1 - left + influence
+    return np.asarray(1 - left + (left * before - after) / whole)
 
 
 def shrinkage(
