@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.evaluation.removal import Changes, beyond_random, difference, shrinkage
+from modeldiff_core.evaluation.removal import beyond_random, difference, shrinkage
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.removal.confirmed import Confirmed
 from modeldiff_core.stages.removal import Behind, WithoutGroup, read_group, read_without, removals_of
@@ -77,7 +77,7 @@ def _entry(
         return entry
     record, test = read_group(store, spec), one.judged.measured.test
     removals = removals_of(record)
-    changes: list[Changes] = [
+    changes: list[dict[str, Float[np.ndarray, "models images"]]] = [
         {which: read_without(store, WithoutGroup(spec, which, number, asked.models))[0].probability for which in BOTH}
         for number in range(len(removals))
     ]
