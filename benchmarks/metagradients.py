@@ -1,6 +1,6 @@
 """Measure metagradients: what products cost, how well R trainings predict subset models, what they find of a plant.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.metagradients [--parts products score preview] [--trainings 1 4]
+    OMP_NUM_THREADS=1 python -m benchmarks.metagradients [--parts products score preview smoothness] [--trainings 1 4]
         [--network mlp|cnn] [--rate 0.1]
 
 Rules. Data: digits_watermark as shipped (1,000 training examples, 797 targets, the block on 70 %
@@ -18,6 +18,9 @@ of the eights; B erases the corner), networks as shipped but for --rate. One thr
   residual PCA in the basis. AUC: area under the ROC curve of the signed projections of test eights with against
   those without the block: of the first A−B direction, and the best of the first three. Five draws of weightings.
   The way to the basis was chosen on this study (docs/log.md), so these figures are not those of a fresh one.
+- smoothness: of trainings 0 and 1 of A, correlation over targets of forward products with differences of whole
+  trainings at two random changes each of 1 % and of 10 % of the examples, whose weight is taken away or doubled; the
+  99th percentile of the products' sizes over their median; lengths of products over those of differences.
 """
 
 import argparse
@@ -37,6 +40,14 @@ from modeldiff_core.data import Dataset
 from modeldiff_core.datamodels import fit_lasso, fit_ridge
 from modeldiff_core.metagradients import Point, Trajectory, forward_products, process_of, reverse_products
 from modeldiff_core.metagradients.basis import common_basis, random_weightings
+from modeldiff_core.metagradients.smoothness import (
+    FEW,
+    MANY,
+    agreement,
+    changes_of_weights,
+    tail,
+    whole_differences,
+)
 from modeldiff_core.metagradients.trajectory import slots_within, state_bytes
 from modeldiff_core.statistics import correlation, rank_correlation
 from modeldiff_core.study import load_dataset
@@ -166,6 +177,22 @@ def score(study: Study, trainings: Iterable[int], unit: float) -> None:
             line(f"{name}, {models} models", masks @ weights.T, margins, f"{models}, 0, {took:.1f}, {took / unit:.0f}")
 
 
+def smoothness(study: Study) -> None:
+    """Print whether derivatives say what a change of the training set does."""
+    for number in (0, 1):
+        trajectory = study.trajectory(study.a, number)
+        weights = trajectory.process.weights.double().numpy()
+        changes = changes_of_weights(weights, (FEW, MANY, FEW, MANY), number)
+        forward = forward_products(trajectory, changes).numpy()
+        differences = whole_differences(trajectory.process, changes).numpy()
+        lengths = np.linalg.norm(forward, axis=1) / np.linalg.norm(differences, axis=1)
+        print(
+            f"training {number}: agreement at 1 %, 10 %, 1 %, 10 % {agreement(forward, differences).round(3)}, tail "
+            f"{tail(forward):.1f}, lengths {lengths.round(2)}",
+            flush=True,
+        )
+
+
 def preview(study: Study, trainings: Iterable[int], unit: float) -> None:
     """Print what A−B directions of a few trainings find of the block."""
     among = study.data.test.labels == PLANT["label"]
@@ -222,6 +249,8 @@ def main() -> None:
             products(study, unit)
         if "score" in options.parts:
             score(study, options.trainings, unit)
+        if "smoothness" in options.parts:
+            smoothness(study)
         if "preview" in options.parts:
             preview(study, options.trainings, unit)
 

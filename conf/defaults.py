@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from modeldiff_core.data.sources import SHIPPED as SOURCES
 from modeldiff_core.datamodels.ridge import Ridge
@@ -53,8 +53,11 @@ def all_defaults() -> dict[str, dict[str, Any]]:
     return {
         "subsets": SubsetConfig().model_dump(mode="json"),
         "ensemble": EnsembleConfig().model_dump(mode="json"),
-        "regression": RegressionConfig(settings=estimators).model_dump(mode="json"),
-        "comparison": {name: field.default for name, field in ComparisonConfig.model_fields.items()},
+        "regression": {**RegressionConfig(settings=estimators).model_dump(mode="json"), "prior": None},
+        "comparison": {
+            name: field.default.model_dump(mode="json") if isinstance(field.default, BaseModel) else field.default
+            for name, field in ComparisonConfig.model_fields.items()
+        },
         "effects": defaults_of(EffectSettings),
         "search": defaults_of(SearchSettings),
         "preview": PreviewConfig().model_dump(mode="json"),

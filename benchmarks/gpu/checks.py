@@ -9,6 +9,7 @@ from functools import partial
 from benchmarks.gpu.agreement import cnn, heads, mlp, resnet9, resnet9_compiled
 from benchmarks.gpu.directions import directions, directions_rate
 from benchmarks.gpu.memory import halving
+from benchmarks.gpu.metagradients import metagradient_products
 from benchmarks.gpu.rates import Race, race
 from benchmarks.gpu.regression import lasso, lasso_rate, lasso_side_by_side, ridge
 from benchmarks.gpu.results import Check
@@ -32,13 +33,14 @@ CHECKS = (
     Check("ridge", ridge, 10),
     Check("residual PCA", directions, 10),
     Check("out of memory", halving, 20),
+    Check("metagradients: ResNet-9", metagradient_products, 35),
     Check("trainers: torch.compile", resnet9_compiled, 85),
     Check("rates: ResNet-9 (1/8)", partial(race, RACES["ResNet-9 (1/8)"]), 75),
-    Check("rates: MLP", partial(race, RACES["MLP"]), 60),
+    Check("rates: MLP", partial(race, RACES["MLP"]), 45),
     Check("rates: CNN", partial(race, RACES["CNN"]), 35),
     Check("rates: ResNet-9", partial(race, RACES["ResNet-9"]), 45),
     Check("rates: lasso against the CPU", lasso_side_by_side, 15),
     Check("rates: lasso", lasso_rate, 40),
     Check("rates: residual PCA", directions_rate, 20),
-    Check("rates: ResNet-9, compiled", partial(race, RACES["ResNet-9, compiled"]), 75),
+    Check("rates: ResNet-9, compiled", partial(race, RACES["ResNet-9, compiled"]), 60),
 )

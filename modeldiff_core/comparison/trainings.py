@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from modeldiff_core.comparison.slopes import log_slopes, slope_angles
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.statistics.replicates import MOST_PATTERNS, Replicates
@@ -54,6 +55,9 @@ class TrainingsContrast:
         variance_a: Σ_t (w_t·⟨X_A,t, v⟩)² free of noise in expectation: how much A's margins depend on the direction.
         variance_b: The same of B.
         angles: φ_t from all trainings.
+        largest: Largest eigenvalue of S under each pattern, the true one first; empty where nothing was tested.
+        halves: Mean contrast of each group of trainings.
+        log_slopes: log c_t = log tan φ_t of each group; NaN where a slope is 0 or not finite.
 
     """
 
@@ -65,6 +69,9 @@ class TrainingsContrast:
     variance_a: Float[np.ndarray, " components"]
     variance_b: Float[np.ndarray, " components"]
     angles: Float[np.ndarray, " targets"]
+    largest: Float[np.ndarray, " patterns"]
+    halves: Float[np.ndarray, "2 targets q"]
+    log_slopes: Float[np.ndarray, "2 targets"]
 
     @property
     def sides(self) -> tuple[str, ...]:
@@ -105,15 +112,27 @@ def contrast_of_trainings(
     values, vectors = np.linalg.eigh(blocks.mean((0, 1)))
     order = np.argsort(-values)[:n_components]
     strengths, coefficients = values[order], vectors[:, order].T
-    p, patterns = None, 0
+    p, largest = None, np.empty(0)
     if len(a) >= LEAST_TESTED:
         largest = _flipped(blocks, seed)
-        patterns = len(largest)
         p = (largest[None] >= strengths[:, None] - 1e-9 * abs(strengths[0])).mean(1)
     scaled = [weights[:, None] * one for one in (a, b)]
-    variances = [_between(one @ coefficients.T, one @ coefficients.T).sum(0) for one in scaled]
+    variances = [between(one @ coefficients.T, one @ coefficients.T).sum(0) for one in scaled]
     projections = rows.mean(0) @ coefficients.T
-    return TrainingsContrast(coefficients, strengths, p, patterns, projections, variances[0], variances[1], angles)
+    halves = np.stack([rows[group].mean(0) for group in groups])
+    return TrainingsContrast(
+        coefficients,
+        strengths,
+        p,
+        len(largest),
+        projections,
+        variances[0],
+        variances[1],
+        angles,
+        largest,
+        halves,
+        np.stack([log_slopes(angle, np.ones((2, len(angle)))) for angle in own]),
+    )
 
 
 def residual_directions(
@@ -124,11 +143,18 @@ def residual_directions(
     The published analysis (ModelDiff, section 3) of one matrix each: X_A,t − (⟨X_A,t, X_B,t⟩/‖X_B,t‖²)·X_B,t, centered
     over targets. It is what a single training of each allows; noise is not told from difference in it.
     """
-    norm = np.square(b).sum(1)
-    share = np.divide((a * b).sum(1), norm, out=np.zeros_like(norm), where=norm > 0)
-    rows = a - share[:, None] * b
+    rows = residual_rows(a, b)
     _, _, vectors = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     return vectors[:n_components], rows @ vectors[:n_components].T
+
+
+def residual_rows(
+    a: Float[np.ndarray, "targets q"], b: Float[np.ndarray, "targets q"]
+) -> Float[np.ndarray, "targets q"]:
+    """Return X_A,t − (⟨X_A,t, X_B,t⟩/‖X_B,t‖²)·X_B,t for each target."""
+    norm = np.square(b).sum(1)
+    share = np.divide((a * b).sum(1), norm, out=np.zeros_like(norm), where=norm > 0)
+    return np.asarray(a - share[:, None] * b)
 
 
 def _check(a: Products, b: Products, n_components: int) -> None:
@@ -143,13 +169,12 @@ def _check(a: Products, b: Products, n_components: int) -> None:
 
 def _angles(a: Products, b: Products) -> Float[np.ndarray, " targets"]:
     """Return φ_t = ½·atan2(2·ab, bb − aa) in [0, π/2] from products between different trainings."""
-    aa, ab, bb = (_between(x, y).sum(1) for x, y in ((a, a), (a, b), (b, b)))
-    angle = 0.5 * np.arctan2(2 * ab, bb - aa)
-    return np.asarray(np.where(angle < 0, np.where(aa > bb, np.pi / 2, 0.0), angle))
+    aa, ab, bb = (between(x, y).sum(1) for x, y in ((a, a), (a, b), (b, b)))
+    return slope_angles(aa, ab, bb)
 
 
-def _between(x: Products, y: Products) -> Float[np.ndarray, "targets q"]:
-    """Return the mean over pairs of different trainings of x_s·y_s', column by column."""
+def between(x: Products, y: Products) -> Float[np.ndarray, "targets q"]:
+    """Return the mean of x_s·y_s' over pairs of different trainings, column by column; noise cancels in expectation."""
     n = len(x)
     found: np.ndarray = (x.sum(0) * y.sum(0) - (x * y).sum(0)) / (n * (n - 1))
     return found

@@ -100,7 +100,20 @@ def scores_with_intervals(
     Raises:
         ConfigError: For fewer than 3 models, and for masks and margins of different lengths.
     """
-    predicted = _predictions(weights, bias, masks, margins)
+    return scores_of_predictions(_predictions(weights, bias, masks, margins), masks, margins)
+
+
+def scores_of_predictions(
+    predicted: Float[np.ndarray, "models targets"],
+    masks: Bool[np.ndarray, "models train"],
+    margins: Float[np.ndarray, "models targets"],
+) -> Scores:
+    """Return the same scores of margins that were predicted in another way than by weights.
+
+    Raises ConfigError for fewer than 3 models.
+    """
+    if len(margins) < 3:
+        raise ConfigError("subsets.evaluation_models", "at least 3", len(margins))
     x, y = _double(predicted), _double(margins)
     replicates = Replicates.of_masks(masks)
 

@@ -9,6 +9,7 @@ with the fewest products, and nothing can be tested in it.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -72,3 +73,17 @@ def common_basis(
     inside = (held_out.double() @ vectors).square().sum()
     missed = float(1 - inside / whole) if whole > 0 else 0.0
     return Basis(vectors.to(pooled.dtype), shares[: vectors.shape[1]].to(pooled.dtype), missed)
+
+
+def missed_by_others(pooled: Float[np.ndarray, "probes train"]) -> float:
+    """Return the share of a product's squared length that lies outside of the span of all others, 0 to 1.
+
+    Σ_i d_i² / Σ_i ‖x_i‖² with d_i the distance of product x_i to the span of the others, d_i² = 1/(G⁻¹)_ii for G the
+    matrix of their inner products: what a basis of one product fewer misses of a new one. It takes no further product.
+    """
+    inner = pooled.astype(np.float64) @ pooled.astype(np.float64).T
+    whole = float(np.trace(inner))
+    if whole <= 0:
+        return 0.0
+    inner += np.eye(len(inner)) * whole * np.finfo(np.float64).eps
+    return float(np.clip((1 / np.diag(np.linalg.inv(inner))).sum() / whole, 0, 1))

@@ -1,13 +1,19 @@
 """Products through fully connected networks in closed form: few large matrix products instead of traced ones."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from modeldiff_core.metagradients.process import Batch, State
 from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of
+
+PASSES = 2**26
+"""Bytes of passes of batches through the network that are kept beside the states that they belong to."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,30 @@ class _Pass:
     shares: Tensor
     errors: Tensor
 
+    @property
+    def bytes(self) -> int:
+        """Memory of all of it."""
+        tensors = (*self.activations, *self.deltas, self.shares, self.errors)
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A pass with the step and the weights of the examples that it was made with."""
+
+    step: int
+    weights: Tensor
+    run: _Pass
+
 
 class DenseProcess(SgdProcess):
     """An ``SgdProcess`` of layers with ReLU between them, whose derivatives are written out.
 
     With U a direction of the parameters, both products need H·U (H the Hessian of the batch's loss) and the change of
     each example's loss along U, which one more pass forward and backward gives for all probes (Pearlmutter, 1994).
+
+    Passes of the batches themselves, without any probe, are kept as long as the states that they start from, PASSES
+    bytes at most: the training and every block of products walk through the same ones.
 
     Attributes:
         layers: Names of the layers in order, '' for a layer alone.
@@ -42,6 +66,7 @@ class DenseProcess(SgdProcess):
 
     layers: tuple[str, ...] = ()
     scale: float = 1.0
+    passes: int = PASSES
 
     def gradient(
         self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch
@@ -96,7 +121,24 @@ class DenseProcess(SgdProcess):
         return {name: gradient[name] for name in values}, losses
 
     def _run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
-        """Return the batch's way through the network and back."""
+        """Return the batch's way through the network and back, the one that was kept if it is there."""
+        runs = self._runs
+        key = values[self._names(0)[0]]
+        kept = runs.get(key)
+        if kept is not None and kept.step == batch.step and torch.equal(kept.weights, weights):
+            found: _Pass = kept.run
+            return found
+        run = self._through(values, weights, batch)
+        if batch.step >= 0 and (len(runs) + 1) * run.bytes <= self.passes:
+            runs[key] = _Kept(batch.step, weights, run)
+        return run
+
+    @cached_property
+    def _runs(self) -> WeakTensorKeyDictionary:
+        """Passes by the first layer's weight in the state that they start from; they go with it."""
+        return WeakTensorKeyDictionary()
+
+    def _through(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
         x = self._flat(batch.data["x"]).T
         activations, top = [x], len(self.layers) - 1
         for at in range(top + 1):

@@ -31,6 +31,7 @@ class Batch:
         data: Whatever else the step takes as constants, such as inputs and labels.
         rate: Learning rate of the step, for processes that have one.
         norm: What the weighted sum of losses is divided by: the sum of the weights at the point of the derivative.
+        step: Number of the step; −1 where nobody asks.
 
     """
 
@@ -38,6 +39,7 @@ class Batch:
     data: Mapping[str, Tensor] = field(default_factory=dict)
     rate: float = 0.0
     norm: float = 1.0
+    step: int = -1
 
 
 class Process(ABC):

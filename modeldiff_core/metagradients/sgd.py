@@ -119,7 +119,7 @@ class SgdProcess(Process):
         x = self.data.inputs.training(chosen, draws[self.slices[place]])
         recipe = self.recipe
         rate = learning_rate(recipe.schedule, step, self.steps, recipe.learning_rate, recipe.peak)
-        return Batch(members, {"x": x, "y": self.data.labels[members]}, rate, len(chosen) * self.point.weight)
+        return Batch(members, {"x": x, "y": self.data.labels[members]}, rate, len(chosen) * self.point.weight, step)
 
     def gradient(self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch) -> Parts:
         """Return the gradient of the batch's loss, without weight decay, and the running statistics after it."""

@@ -25,6 +25,7 @@ class AlgorithmFacts:
     left_out: models that were screened out although their margins are finite. flops: floating-point operations of
     training one model on all data; NaN where they were not counted.
     lds_mean: the linear datamodeling score without the bias of few held-out models; lds_low, lds_high are about it.
+    reliability: of a bank of several models a mask, scores against one of them and against their mean, with ceilings.
     """
 
     name: str
@@ -39,6 +40,7 @@ class AlgorithmFacts:
     lds_high: float
     left_out: int = 0
     flops: float = math.nan
+    reliability: Mapping[str, "IntervalFacts"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,32 @@ class ContrastFacts:
 
 
 @dataclass(frozen=True)
+class TrainingsFacts:
+    """Differentiated trainings in the place of datamodels, both algorithms together but for `compared`.
+
+    Attributes:
+        compared: Trainings of each algorithm.
+        left_out: Pairs of trainings of which one diverged.
+        differentiated: Trainings that were run, those that chose the basis among them.
+        reverse: Reverse products.
+        forward: Forward products along the basis.
+        along_masks: Forward products along masks, for the scores.
+        missed: Share of a further reverse product outside of the basis.
+        seconds: Of processor time; NaN if nobody measured.
+
+    """
+
+    compared: int
+    left_out: int
+    differentiated: int
+    reverse: int
+    forward: int
+    along_masks: int
+    missed: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ReportFacts:
     """A whole comparison.
 
@@ -316,6 +344,7 @@ class ReportFacts:
     spread: SpreadFacts | None = None
     contrast: ContrastFacts | None = None
     where: tuple[WhereFacts, ...] = ()
+    trainings: TrainingsFacts | None = None
 
     @property
     def tested(self) -> bool:

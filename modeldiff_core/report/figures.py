@@ -93,7 +93,7 @@ def noise_floor(facts: ReportFacts) -> float:
 
 def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Plot:
     """Variance of each direction under B against under A, cross-fitted and in-sample, around the line of equality."""
-    floor = math.nan if facts.contrast else noise_floor(facts)
+    floor = math.nan if facts.contrast or facts.trainings else noise_floor(facts)
     values = [v for d in facts.directions for v in (d.variance_a, d.variance_b, d.in_sample_a, d.in_sample_b)]
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     top = max(max(finite), 1e-6) * 1.12
@@ -213,7 +213,7 @@ def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
     if any(not one.significant for one in facts.directions):
         grey = "not significant" if facts.calibrated else "not tested"
         keys += [key(f"{side_name(side)}, {grey}", marker, theme.faint, 5.5, theme.faint) for side, marker, _ in sides]
-    if facts.contrast:
+    if facts.contrast or facts.trainings:
         return keys
     keys.append(key("in-sample", "o", theme.muted, 4.5, "none"))
     if facts.calibrated:

@@ -12,6 +12,12 @@ from modeldiff_core.report.contrast_methods import (
 )
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
+from modeldiff_core.report.training_methods import (
+    basis_words,
+    differentiated_words,
+    training_directions,
+    training_significance,
+)
 from modeldiff_core.report.words import number, percent
 from modeldiff_core.subpopulations.shared import DRAWS, FIRST_DRAWS
 from modeldiff_core.transformations import SearchSettings
@@ -42,6 +48,14 @@ def steps(facts: ReportFacts) -> tuple[Step, ...]:
             Step("Attributions", _attributions(facts)),
             Step("Directions", _directions({**comparison, "method": "pca"}, "the attributions")),
             Step("Significance", UNTESTED),
+            *last,
+        )
+    if facts.trainings is not None:
+        return (
+            Step("Trainings", differentiated_words(facts.trainings)),
+            Step("Basis", basis_words(facts.trainings)),
+            Step("Directions", training_directions(facts.trainings)),
+            Step("Significance", training_significance(comparison, facts.trainings)),
             *last,
         )
     if facts.contrast is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.report.words import ABSENT, flat, number, percent
@@ -41,7 +42,22 @@ def measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
             "Linear datamodeling score",
             lambda one: f"{number(one.lds_mean)} [{number(one.lds_low)}, {number(one.lds_high)}]",
         ),
+        *([row(name, partial(_reliable, key)) for key, name in RELIABLE.items()] if a.reliability else []),
     ]
+
+
+RELIABLE = {
+    "mean": "Score against the mean of all models of a mask",
+    "ceiling_one": "Most that is possible against one model of a mask",
+    "ceiling_mean": "Most that is possible against their mean",
+    "share": "Share of that",
+}
+"""What is told of scores where held-out masks have several models, with the names of its rows."""
+
+
+def _reliable(key: str, one: AlgorithmFacts) -> str:
+    found = one.reliability.get(key)
+    return ABSENT if found is None else f"{number(found.mean)} [{number(found.low)}, {number(found.high)}]"
 
 
 def asked(facts: ReportFacts) -> dict[str, dict[str, str]]:

@@ -24,6 +24,9 @@ def datamodel_waves(
         others: Steps that can be done at the same time as the blocks.
 
     """
+    priors = {f"{words} prior": fit.prior for words, fit in fits.items() if fit.prior is not None}
+    if priors:
+        yield from datamodel_waves(store, priors, study)
     counted, fitted = Label("masks counted", "count masks", TAGS), Label("blocks of datamodels", "regress", TAGS)
     yield later("counting masks", "the margins are gathered", lambda: gram_steps(store, fits, counted))
     derived = row_steps(fits, Label("metagradients", "differentiate", TAGS))

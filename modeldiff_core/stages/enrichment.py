@@ -10,6 +10,7 @@ from jaxtyping import Float
 from modeldiff_core.data import Known, nothing_known
 from modeldiff_core.plan import Array, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.directions import FOLDER, Pair
+from modeldiff_core.stages.matrix_free import MatrixFree
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_tensors
 from modeldiff_core.study import Training
 from modeldiff_core.subpopulations import MeanImage, Shared, SharedFacts, families, furthest, in_words, shared
@@ -79,7 +80,7 @@ class Ends:
 class Description:
     """The ends of a direction of a study, whose training knows the examples."""
 
-    pair: Pair
+    pair: Pair | MatrixFree
     training: Training
     side: str
     index: int

@@ -143,16 +143,21 @@ def make_reverse(store: ObjectStore, spec: Reverse, execution: Execution) -> Non
     with fast_arithmetic(available_device(execution.device)):
         trajectory = spec.derived.run(execution)
         parts = [reverse_products(trajectory, part) for part in weightings.split(AT_ONCE)]
-    _write(store, spec.product, torch.cat(parts).cpu().numpy(), began)
+    write_products(store, spec.product, torch.cat(parts).cpu().numpy(), began)
 
 
 def find_basis(store: ObjectStore, spec: CommonBasis) -> None:
     """Store the common basis; trainings that diverged are left out."""
-    pooled = torch.from_numpy(np.concatenate([_summed(store, own) for own in (spec.a, spec.b)]))
+    pooled = torch.from_numpy(pooled_products(store, spec))
     basis = common_basis(pooled, pooled)
     vectors = np.zeros((len(basis.vectors), spec.size), np.float32)
     vectors[:, : basis.vectors.shape[1]] = basis.vectors.numpy()
     spec.product.write(store, {"vectors": vectors, "shares": basis.shares.numpy().astype(np.float32)})
+
+
+def pooled_products(store: ObjectStore, spec: CommonBasis) -> Float[np.ndarray, "probes train"]:
+    """Return what a basis is made from: each side's reverse products, summed over its trainings."""
+    return np.concatenate([_summed(store, own) for own in (spec.a, spec.b)])
 
 
 def make_forward(store: ObjectStore, spec: Forward, execution: Execution) -> None:
@@ -162,7 +167,7 @@ def make_forward(store: ObjectStore, spec: Forward, execution: Execution) -> Non
     with fast_arithmetic(available_device(execution.device)):
         trajectory = spec.derived.run(execution)
         parts = [forward_products(trajectory, part) for part in vectors.split(AT_ONCE)]
-    _write(store, spec.product, torch.cat(parts).T.cpu().numpy(), began)
+    write_products(store, spec.product, torch.cat(parts).T.cpu().numpy(), began)
 
 
 def read_finite(store: ObjectStore, product: Tensors) -> Float[np.ndarray, "rows columns"] | None:
@@ -176,7 +181,8 @@ def seconds_of(store: ObjectStore, products: Iterable[Tensors]) -> float:
     return sum(read_time(store, product.reference.record) or 0.0 for product in products)
 
 
-def _write(store: ObjectStore, product: Tensors, found: np.ndarray, began: float) -> None:
+def write_products(store: ObjectStore, product: Tensors, found: np.ndarray, began: float) -> None:
+    """Store products with whether they are finite, zeros if not, and the time since `began`."""
     finite = bool(np.isfinite(found).all())
     kept = np.ascontiguousarray(found if finite else np.zeros_like(found), np.float32)
     write_time(store, product.reference.record, time.process_time() - began)

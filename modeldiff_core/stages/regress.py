@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from modeldiff_core.datamodels import Datamodels, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.datamodels.protocol import Weights
@@ -148,12 +149,35 @@ def _fit(store: ObjectStore, spec: Regression, estimator: FromMasks, start: int,
     keep = rows_used(matrix, spec.first, spec.half)
     masks, margins = matrix.masks()[keep], matrix.margins(start, stop)[keep]
     counts = counts_of(store, spec, masks) if estimator.uses_counts else None
+    known = None if spec.prior is None else read_datamodels(store, spec.prior).weights[start:stop]
     began = time.process_time()
+    factors = np.zeros(stop - start, np.float32)
+    if known is not None:
+        factors, margins = without_prior(masks, margins, known)
     fit = estimator.prepare(masks, counts)
     chunk = estimator.chunk or stop - start
     parts = [fit(np.ascontiguousarray(margins[:, at : at + chunk])) for at in range(0, stop - start, chunk)]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS}
+    if known is not None:
+        joined["weights"] = joined["weights"] + factors[:, None] * known
     return Datamodels(**joined), time.process_time() - began
+
+
+def without_prior(
+    masks: Bool[np.ndarray, "models train"],
+    margins: Float[np.ndarray, "models targets"],
+    prior: Float[np.ndarray, "targets train"],
+) -> tuple[Float[np.ndarray, " targets"], Float[np.ndarray, "models targets"]]:
+    """Return one factor f_t ≥ 0 for each target, and what f_t times the prior's prediction leaves of its margins.
+
+    f_t = ⟨p_t, y_t⟩/‖p_t‖² with p_t = masks·prior_t and y_t the margins, both centered over models; 0 where p_t does
+    not vary or points the wrong way.
+    """
+    predicted = masks.astype(np.float32) @ prior.T
+    p, y = (values.astype(np.float64) - values.mean(0, dtype=np.float64) for values in (predicted, margins))
+    norm = np.square(p).sum(0)
+    factors = np.maximum(np.divide((p * y).sum(0), norm, out=np.zeros_like(norm), where=norm > 0), 0)
+    return factors.astype(np.float32), (margins - factors * predicted).astype(np.float32)
 
 
 def _attribute(store: ObjectStore, spec: Regression, estimator: FromCheckpoints) -> tuple[Datamodels, float]:

@@ -36,6 +36,7 @@ class Regression:
     all models of every other mask, where masks are repeated), None all.
     checkpoints: what an estimator looks into that takes no margins, or (0 models of it) the training whose like it runs
     itself; `half` then means their numbers.
+    prior: datamodels whose predictions are taken away before the rest is fitted.
     """
 
     matrix: Reference
@@ -48,6 +49,7 @@ class Regression:
     settings: dict[str, Any]
     block_size: int
     checkpoints: Checkpoints | None = None
+    prior: "Regression | None" = None
 
     @cached_property
     def estimator(self) -> Estimator:
@@ -65,6 +67,8 @@ class Regression:
         elif self.checkpoints is not None:
             source = {"training": self.checkpoints.training.digest, "checkpoints": self.checkpoints.models}
         identity = {"version": VERSION, "half": self.half, **source, **made}
+        if self.prior is not None:
+            identity["prior"] = self.prior.reference.digest
         return refer(self.folder, "datamodels", identity, record="{key}/record.json")
 
     @property
@@ -82,7 +86,7 @@ class Regression:
     def sources(self) -> tuple[Reference, ...]:
         """What it reads."""
         if self.checkpoints is None:
-            return (self.matrix,)
+            return (self.matrix,) if self.prior is None else (self.matrix, self.prior.reference)
         models, responses = self.checkpoints.models, FullModels(self.checkpoints.training)
         count = shards_of(models, responses.shard_size)
         return tuple(responses.reference(index) for index in range(count))
@@ -91,7 +95,8 @@ class Regression:
         """Return what the record of its datamodels says of how they were made."""
         content = plain(self)
         assert isinstance(content, dict)
-        return {name: value for name, value in content.items() if name != "units"}
+        left_out = {"units"} if self.prior is not None else {"units", "prior"}
+        return {name: value for name, value in content.items() if name not in left_out}
 
     @property
     def product(self) -> Blocks:

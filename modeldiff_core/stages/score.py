@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from modeldiff_core.datamodels import Datamodels
 from modeldiff_core.evaluation import scores_with_intervals
+from modeldiff_core.evaluation.reliability import bank_of, reliability
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.plan import Label, Record, Reference, Step, refer
 from modeldiff_core.responses import FullModels
@@ -74,6 +76,21 @@ def score(store: ObjectStore, spec: TrainedScore) -> None:
     write_record(store, spec.reference.record, record)
 
 
+def reliability_of(matrix: MarginMatrix, fit: Regression, fitted: Datamodels) -> dict[str, Any]:
+    """Return the scores against one model of a mask and against the mean of all, and what chance allows of either.
+
+    Nothing where held-out masks have one model each.
+    """
+    replicates = replicates_of(matrix)
+    held = np.flatnonzero(replicates.begun_before(fit.first))
+    bank, first = bank_of(matrix.margins()[held], replicates.groups[held], matrix.valid()[held])
+    if bank.shape[1] < 2 or len(bank) < 3:
+        return {}
+    masks = matrix.masks()[held][first].astype(np.float32)
+    found = reliability(masks @ fitted.weights.T + fitted.bias, bank)
+    return {} if found is None else {"reliability": asdict(found)}
+
+
 def score_alone(store: ObjectStore, spec: Score) -> None:
     """Write what the matrix and its datamodels alone say."""
     content = {"digest": spec.reference.digest, **score_datamodels(store, spec.regression)}
@@ -95,6 +112,7 @@ def score_datamodels(store: ObjectStore, fit: Regression, output: str = "margin"
         "lds": asdict(scores.spearman),
         "pearson": asdict(scores.pearson),
         "r2": asdict(scores.r2),
+        **reliability_of(matrix, fit, fitted),
         "subset_accuracy": None if right is None else float((margins[valid] > right).mean()),
         "models": int(valid.sum()),
         "diverged": len(matrix.record["diverged"]),

@@ -13,6 +13,7 @@ from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.directions import FOLDER, Pair
 from modeldiff_core.stages.effects import full_models, pairing
 from modeldiff_core.stages.enrichment import Description
+from modeldiff_core.stages.matrix_free import MatrixFree
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors, write_record, write_tensors
 from modeldiff_core.study import StudyConfig, Training
 from modeldiff_core.training import Execution
@@ -38,7 +39,7 @@ BOTH: tuple[Which, Which] = ("a", "b")
 class Search:
     """A search along direction `index` of a side, with the first `models` full-data models of each training."""
 
-    pair: Pair
+    pair: Pair | MatrixFree
     trainings: tuple[Training, Training]
     models: int
     side: Side
@@ -119,7 +120,10 @@ class OneSide:
 
 
 def searches(
-    study: StudyConfig, trainings: tuple[Training, Training], pair: Pair, entries: Sequence[Mapping[str, Any]]
+    study: StudyConfig,
+    trainings: tuple[Training, Training],
+    pair: Pair | MatrixFree,
+    entries: Sequence[Mapping[str, Any]],
 ) -> list[Search]:
     """Return the searches of a study: along the significant directions of each side whose variances differ most.
 

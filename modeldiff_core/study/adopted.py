@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
+from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins.screening import Choice
 from modeldiff_core.settings import Settings, config_error
 from modeldiff_core.study.config import ComparisonConfig, DatasetConfig, RegressionConfig
@@ -84,6 +85,15 @@ class AdoptedStudy(Settings):
     evaluation_models: Annotated[int, Field(ge=3)] = 100
     regression: RegressionConfig = RegressionConfig()
     comparison: ComparisonConfig = ComparisonConfig()
+
+    @field_validator("comparison")
+    @classmethod
+    def _of_margins(cls, settings: ComparisonConfig) -> ComparisonConfig:
+        """Refuse a method that takes trainings, which adopted results do not have."""
+        if settings.method == "matrix_free":
+            hint = "Trainings are differentiated for it, and of adopted results there are none"
+            raise ConfigError("comparison.method", "contrast, pca or crossfit", "matrix_free", hint)
+        return settings
 
 
 def parse(settings: type[S], content: dict[str, Any]) -> S:

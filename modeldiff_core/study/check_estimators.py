@@ -1,6 +1,6 @@
 """What can be wrong with the estimators that a study asks for."""
 
-from modeldiff_core.datamodels import ESTIMATORS, FromCheckpoints, FromTrainings
+from modeldiff_core.datamodels import ESTIMATORS, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study.build import build_algorithm, build_estimator
 from modeldiff_core.study.config import RegressionConfig
@@ -17,9 +17,14 @@ def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], 
             raise ConfigError("regression.settings", f"kinds of estimators: {', '.join(ESTIMATORS.names())}", kind)
         build_estimator(config, kind)
     asked = [("regression.estimator", config.estimator), *(("regression.also", kind) for kind in config.also)]
+    if config.prior:
+        if not issubclass(ESTIMATORS.get(config.estimator), FromMasks):
+            hint = "A prior is taken away from the margins that are regressed on masks"
+            raise ConfigError("regression.prior", "none, for an estimator that takes no margins", config.prior, hint)
+        asked.append(("regression.prior", config.prior))
     seen: set[str] = set()
     for key, kind in asked:
-        if kind in seen:
+        if kind in seen and key != "regression.prior":
             raise ConfigError(key, "estimators that are asked for once", kind)
         seen.add(kind)
         estimator = build_estimator(config, kind, key)

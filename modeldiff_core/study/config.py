@@ -122,10 +122,14 @@ class RegressionConfig(Settings):
     also: kinds that are fitted and scored besides it.
     settings: of each kind, by kind. Those of the lasso may also stand beside this key, where they stood when it was
     the only one; wherever they are given, they end up there.
+    prior: 'metagradient' takes away from the margins what derivatives of `settings.metagradient.trainings` trainings
+    predict of them, by one fitted factor a target, and fits the rest on the masks; for comparison.method=contrast,
+    which rests on the margins themselves.
     block_size: targets in one task, rounded up to whole chunks.
     """
 
     estimator: str = "lasso"
+    prior: Literal["metagradient"] | None = None
     also: tuple[str, ...] = ()
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     n_lambdas: Annotated[int, Field(ge=1)] = Lasso.n_lambdas
@@ -154,11 +158,33 @@ class RegressionConfig(Settings):
         build_settings(Lasso, self.settings_of(BESIDE), "regression")
         return self
 
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Leave out a prior that was not asked for: such a study is written as before there was one."""
+        content = handler(self)
+        return content if self.prior else {name: value for name, value in content.items() if name != "prior"}
+
     def settings_of(self, kind: str) -> dict[str, Any]:
         """Return the settings that were given for an estimator."""
         if kind != BESIDE:
             return dict(self.settings.get(kind, {}))
         return self.model_dump(include={field.name for field in fields(Lasso)})
+
+
+class MatrixFreeConfig(Settings):
+    """How a comparison without subset models to fit is made: by products of differentiated trainings.
+
+    trainings: of each algorithm that are compared. From 6 on directions are tested, with whole trainings as replicates,
+    in a basis of two further trainings of each; fewer cannot be tested. probes: reverse products of each training that
+    chooses the basis, which has twice as many directions. scored: trainings of each whose forward products along the
+    masks of the held-out subset models give the score; each costs as many products as there are held-out models.
+    batch_statistics: see the estimator metagradient.
+    """
+
+    trainings: Annotated[int, Field(ge=1, le=64)] = 8
+    probes: Annotated[int, Field(ge=2, le=512)] = 16
+    scored: Annotated[int, Field(ge=1, le=64)] = 1
+    batch_statistics: Literal["full", "weighted"] = "full"
 
 
 class ComparisonConfig(Settings):
@@ -167,8 +193,9 @@ class ComparisonConfig(Settings):
     method: 'contrast', one symmetric contrast of A and B (comparison.contrast); or two residual analyses, of A on B
     and of B on A: 'pca' of the residual datamodels of all models, as published ('residual' is another word for it), or
     'crossfit': eigenvectors of the cross-covariance of the residuals of two disjoint halves of the models, in which
-    estimation noise cancels. A study that names none has 'pca', as before there was a contrast; the configurations that
-    ship ask for the contrast.
+    estimation noise cancels; or 'matrix_free': the contrast of a few trainings that are differentiated with respect to
+    their training examples, without any datamodel (comparison.trainings), of which matrix_free says how many. A study
+    that names none has 'pca', as before there was a contrast; the configurations that ship ask for the contrast.
     hypothesis: what is tested. 'reliance': for every target E[θ_A,t] = c_t·E[θ_B,t] with a c_t > 0 of its own;
     'identical': c_t = 1. A contrast tests either, residuals the second; without one a contrast tests reliance.
     normalize: rows to unit length first, as published; without it, as in the public package, test images count by how
@@ -182,8 +209,9 @@ class ComparisonConfig(Settings):
     significance: largest adjusted p of a direction that counts. top: examples named at each end.
     """
 
-    method: Literal["contrast", "pca", "crossfit"] = "pca"
+    method: Literal["contrast", "pca", "crossfit", "matrix_free"] = "pca"
     hypothesis: Literal["reliance", "identical"] | None = None
+    matrix_free: MatrixFreeConfig = MatrixFreeConfig()
     draws: Annotated[int, Field(ge=0)] = 99
     one_by_one: bool = False
     normalize: bool = False
@@ -205,8 +233,12 @@ class ComparisonConfig(Settings):
     @model_validator(mode="after")
     def _fits_the_method(self) -> "ComparisonConfig":
         if self.hypothesis is None:
-            object.__setattr__(self, "hypothesis", "reliance" if self.method == "contrast" else "identical")
-        if self.hypothesis == "reliance" and self.method != "contrast":
+            free = self.method in ("contrast", "matrix_free")
+            object.__setattr__(self, "hypothesis", "reliance" if free else "identical")
+        if self.hypothesis == "identical" and self.method == "matrix_free":
+            hint = "Trainings are tested for relying on the same examples; identical needs comparison.method=contrast"
+            raise ConfigError("comparison.hypothesis", "reliance, with method=matrix_free", "identical", hint)
+        if self.hypothesis == "reliance" and self.method not in ("contrast", "matrix_free"):
             hint = "Residuals are tested against exchanges of A and B; reliance needs comparison.method=contrast"
             raise ConfigError("comparison.hypothesis", f"identical, with method={self.method}", "reliance", hint)
         return self
@@ -215,11 +247,17 @@ class ComparisonConfig(Settings):
     def _as_before(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         """Leave out what residual analyses have no use for: such a study is written as before there was a contrast."""
         content = handler(self)
-        return content if self.method == "contrast" else {k: v for k, v in content.items() if k not in OF_CONTRASTS}
+        left_out = UNUSED.get(self.method, (*OF_CONTRASTS, "matrix_free"))
+        return {name: value for name, value in content.items() if name not in left_out}
 
 
 OF_CONTRASTS = "hypothesis", "draws", "one_by_one"
 """Settings that only a contrast has."""
+UNUSED = {
+    "contrast": ("matrix_free",),
+    "matrix_free": ("draws", "one_by_one", "normalize", "null_from", "permutations"),
+}
+"""Settings that a method has no use for."""
 
 
 class VerdictConfig(Settings):

@@ -7,6 +7,7 @@ import numpy as np
 from modeldiff_core.comparison.contrast import LEAST_MODELS
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.compare.check_matrix_free import check_matrix_free
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.statistics import unseen_share
 from modeldiff_core.study.build import build_algorithm, check_data
@@ -33,6 +34,9 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     if study.algorithm_a.name == study.algorithm_b.name:
         hint = "Runs, tables and figures tell the two apart by their names"
         raise ConfigError("algorithm_b.name", "another name than algorithm_a's", study.algorithm_b.name, hint)
+    if study.regression.prior and study.comparison.method != "contrast":
+        hint = "Nulls of residual analyses fit margins anew without a prior, and trainings alone fit none"
+        raise ConfigError("regression.prior", "none, with this comparison.method", study.regression.prior, hint)
     if (axes := OUTPUTS.get(study.output).axes) != ("targets",):
         raise ConfigError("output", "an output of one number a target", study.output, f"Its axes are {', '.join(axes)}")
     if study.targets is not None and study.targets > len(data.test):
@@ -100,6 +104,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     _check_algorithms(data, trainings, (sampler.size, len(data.train)))
     check_estimators(study.regression, trainings, len(data.train))
     settings = study.comparison
+    if settings.method == "matrix_free":
+        return [*warnings, *check_matrix_free(study, trainings, len(data.train)), *_same(study, trainings)]
     if settings.method == "contrast":
         return [*warnings, *_check_contrast(study), *_same(study, trainings)]
     if study.verdict.margin or study.verdict.fail_on:

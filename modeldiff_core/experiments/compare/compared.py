@@ -13,6 +13,7 @@ from modeldiff_core.plan import Label, Reference, Step, Wave
 from modeldiff_core.stages.contrast import NullSettings, contrast_step, null_references, null_waves
 from modeldiff_core.stages.directions import FOLDER, NULL_BLOCK, NullBlock, Pair
 from modeldiff_core.stages.gram import FOLDER as GRAMS
+from modeldiff_core.stages.matrix_free import MatrixFree
 from modeldiff_core.stages.regression import Checkpoints, Regression
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import build_estimator
@@ -73,6 +74,7 @@ class Compared(Summarized):
         config, margins = self.study.regression, self.margins(side)
         kind = kind or config.estimator
         return Regression(
+            prior=self._prior(side) if half is None and kind == config.estimator else None,
             matrix=margins.matrix,
             folder=margins.folder,
             targets=margins.targets,
@@ -84,6 +86,11 @@ class Compared(Summarized):
             block_size=config.block_size,
             checkpoints=self.checkpoints(side, kind),
         )
+
+    def _prior(self, side: Any) -> Regression | None:
+        """Return the datamodels whose predictions are taken away before a side's own are fitted, if there are any."""
+        prior = self.study.regression.prior
+        return self.regression(side, None, prior) if prior and prior != self.study.regression.estimator else None
 
     def regressions(self) -> dict[tuple[str, str], Regression]:
         """Return all regressions by side (a or b) and what a person would call them.
@@ -109,11 +116,17 @@ class Compared(Summarized):
         }
 
     @cached_property
-    def pair(self) -> Pair:
+    def pair(self) -> Pair | MatrixFree:
         """What directions of margins are found from."""
         fits = [tuple(self.regression(side, half) for half in HALVES) for side in self.sides.values()]
         (a, a0, a1), (b, b0, b1) = fits
         return Pair.of((a, a0, a1), (b, b0, b1), self.study.comparison)
+
+    @property
+    def regressed(self) -> Pair:
+        """The same where directions are found from regressions or margins."""
+        assert isinstance(self.pair, Pair)
+        return self.pair
 
     @property
     def directions(self) -> Reference:
@@ -146,22 +159,22 @@ class Compared(Summarized):
         """Yield the steps that find the directions and draw their null, but for a contrast's (``null_waves``)."""
         name, label = self.study.name, Label("directions", "directions", ("comparison",))
         if self.contrasted:
-            yield contrast_step(self.pair, f"{name} contrast", label)
+            yield contrast_step(self.regressed, f"{name} contrast", label)
             return
-        yield self.pair.step(f"{name} residual directions", label)
+        yield self.regressed.step(f"{name} residual directions", label)
         for block in self.null_blocks:
             null = Label("blocks of the null", "null", ("comparison",))
-            yield NullBlock(self.pair, block).step(f"{name} null block {block}", null)
+            yield NullBlock(self.regressed, block).step(f"{name} null block {block}", null)
 
     def null_waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield the draws of the null that depend on stored results: those of a contrast."""
         if self.contrasted:
-            yield from null_waves(store, self.pair, NullSettings.of(self.study.comparison))
+            yield from null_waves(store, self.regressed, NullSettings.of(self.study.comparison))
 
     def null_references(self, store: ObjectStore) -> tuple[Reference, ...]:
         """Return where the draws of the null stand that depend on stored results."""
         settings = NullSettings.of(self.study.comparison)
-        return null_references(store, self.pair, settings) if self.contrasted else ()
+        return null_references(store, self.regressed, settings) if self.contrasted else ()
 
 
 class TwoSides(Reported):

@@ -105,6 +105,8 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
     kinds = [regression.estimator, *regression.also]
     if kinds != ["lasso"]:
         own["estimators"] = [{"kind": kind, "settings": build_estimator(regression, kind).identity()} for kind in kinds]
+    if regression.prior:
+        own["prior"] = {regression.prior: build_estimator(regression, regression.prior).identity()}
     if "subsets" in settings:
         left_out = {"adaptive", "rounds", *(("seeds",) if settings["subsets"]["seeds"] == 1 else ())}
         subsets = {name: value for name, value in settings["subsets"].items() if name not in left_out}
@@ -116,7 +118,7 @@ def plain_settings(settings: dict[str, Any], regression: RegressionConfig) -> ob
         asked = {name: margin for name, margin in margins.items() if margin}
         settings = {name: value for name, value in settings.items() if name != "verdict"}
         settings |= {"verdict": asked} if asked else {}
-    if settings["comparison"]["null_from"] == "exchange":
+    if settings["comparison"].get("null_from") == "exchange":
         tested = {name: value for name, value in settings["comparison"].items() if name != "null_from"}
         settings = {**settings, "comparison": tested}
     return plain({**settings, "regression": own})

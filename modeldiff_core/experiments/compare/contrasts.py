@@ -52,7 +52,7 @@ def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
     """Return the contrast of a comparison; raises FileNotFoundError as long as its tests ask for more draws."""
     found, settings = comparison.directions, NullSettings.of(comparison.study.comparison)
     content = read_tensors(store, found.record, {"directions": found.digest})
-    tested = read_null(store, comparison.pair, settings)
+    tested = read_null(store, comparison.regressed, settings)
     if not tested.complete:
         raise FileNotFoundError(f"{store.url(found.record)}: draws of its null are missing")
     return ContrastFindings(content, sizes_in(content), slopes_in(content), tested)

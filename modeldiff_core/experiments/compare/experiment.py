@@ -11,7 +11,9 @@ from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.compared import TwoSides
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.findings import read_findings
-from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
+from modeldiff_core.experiments.compare.matrix_free import comparison_of
+from modeldiff_core.experiments.compare.matrix_free_plan import plan_of
+from modeldiff_core.experiments.compare.plan import rounds
 from modeldiff_core.experiments.compare.report import report_facts
 from modeldiff_core.experiments.compare.rounds import current_round, learned
 from modeldiff_core.experiments.compare.shown import row, shown
@@ -41,7 +43,7 @@ class Compare(TwoSides):
     @classmethod
     def of(cls, study: StudyConfig, store: ObjectStore) -> "Compare":
         """Load the data and name the two trainings."""
-        return cls(Comparison.of(study))
+        return cls(comparison_of(study))
 
     def inventories(self) -> tuple[Inventory, ...]:
         """Return what the dataset holds."""
@@ -57,7 +59,7 @@ class Compare(TwoSides):
         """Yield rounds of training and learning curves while an adaptive design asks for more, then all the rest."""
         yield from rounds(store, self.comparison)
         settled = self.now(store)
-        plan = ComparisonPlan(settled.comparison)
+        plan = plan_of(settled.comparison)
         yield from plan.waves(store)
         yield from settled.ending(plan.results(store))
 
@@ -65,9 +67,9 @@ class Compare(TwoSides):
         return learned(self.now(store).comparison, store)
 
     def remarks(self) -> list[str]:
-        if self.comparison.contrasted:
-            return []
         method = self.study.comparison.method
+        if method in ("contrast", "matrix_free"):
+            return []
         return [
             f"This study compares residuals (comparison.method={method}, hypothesis=identical); new studies test "
             "with a "

@@ -12,17 +12,20 @@ from modeldiff_core.comparison import extremes, models_needed
 from modeldiff_core.experiments.compare.compared import Compared
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrasts import ContrastFindings, contrast_entries, known, read_contrast
+from modeldiff_core.experiments.compare.matrix_free import MatrixFreeComparison, training_entries
 from modeldiff_core.experiments.compare.noticed import about_full_models, about_matrices
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.effects import pairing, read_changes
 from modeldiff_core.stages.enrichment import Described, Description, Ends, over_all_lists, read_description
+from modeldiff_core.stages.matrix_free import FoundDirections, MatrixFree, read_directions_of
 from modeldiff_core.stages.plain import read_plain
 from modeldiff_core.stages.regress import seconds_taken
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.score import TrainedScore
 from modeldiff_core.stages.screening import ScreeningOf
 from modeldiff_core.stages.search import Search, read_finalists, searches
+from modeldiff_core.stages.smoothness import smoothness_entry
 from modeldiff_core.stages.spread import FoundSpread, read_spread
 from modeldiff_core.statistics import holm, p_values, participation
 from modeldiff_core.store import ObjectStore, TensorObject, read_record, read_tensors
@@ -49,7 +52,8 @@ class Findings:
     undefined: training examples that every model has, or none: what they matter cannot be told. plain: what the
     full-data models differ in before any direction. spread: the leading direction of differences in spread; None where
     it was not looked for.
-    contrast: what a contrast found; None for residual analyses.
+    contrast: what a contrast found; None for residual analyses. trainings: what differentiated trainings found, with
+    neither datamodels nor residuals; None where there are any. smoothness: of their training.
     """
 
     directions: TensorObject
@@ -64,6 +68,8 @@ class Findings:
     spread: FoundSpread | None = None
     undefined: tuple[int, ...] = ()
     contrast: ContrastFindings | None = None
+    trainings: FoundDirections | None = None
+    smoothness: Mapping[str, Any] | None = None
 
     def side(self, side: str, name: str) -> np.ndarray:
         """Return one array of a side's directions."""
@@ -72,27 +78,49 @@ class Findings:
 
 def read_findings(store: ObjectStore, comparison: Comparison) -> Findings:
     """Return every result that the comparison refers to, checked."""
-    study, estimator = comparison.study, comparison.study.regression.estimator
-    fits, sides = comparison.scored(), comparison.sides
-    scores = {
-        (which, kind): read_record(store, TrainedScore(sides[which], fit, study.ensemble.models).reference.record)
-        for (which, kind), fit in fits.items()
-    }
+    study = comparison.study
+    scores, estimators = read_scores(store, comparison)
     own, entries = _measured(store, comparison), significant_entries(store, comparison)
     put, along = _put_to_the_test(store, searches(study, comparison.trainings, comparison.pair, entries))
     judged = judge([*own, *put], study.effects)
     return Findings(
         *read_directions(store, comparison),
-        (scores["a", estimator], scores["b", estimator]),
+        scores,
         judged[: len(own)],
-        estimator_scores(store, study.regression, fits, scores),
+        estimators,
         tuple(zip(along, judged[len(own) :], strict=True)),
         read_descriptions(store, [one.ends for one in descriptions(comparison, entries)]),
         tuple(_noticed(store, comparison)),
         read_plain(store, comparison.plain),
         None if comparison.spread is None else read_spread(store, comparison.spread),
         contrast=read_contrast(store, comparison) if comparison.contrasted else None,
+        trainings=read_directions_of(store, comparison.pair) if isinstance(comparison.pair, MatrixFree) else None,
+        smoothness=read_smoothness(store, comparison),
     )
+
+
+def read_smoothness(store: ObjectStore, comparison: Comparison) -> dict[str, Any] | None:
+    """Return whether both trainings are smooth enough for their derivatives; None where none are taken."""
+    if not isinstance(comparison, MatrixFreeComparison):
+        return None
+    return smoothness_entry(store, [comparison.handful.smoothness(which) for which in ("a", "b")])
+
+
+def read_scores(
+    store: ObjectStore, comparison: Comparison
+) -> tuple[tuple[dict[str, Any], dict[str, Any]], tuple[EstimatorScores, ...]]:
+    """Return A's and B's scores, and those of all estimators where several were asked for."""
+    if isinstance(comparison, MatrixFreeComparison):
+        a, b = (read_record(store, comparison.score(which).reference.record) for which in ("a", "b"))
+        return (a, b), ()
+    study, estimator = comparison.study, comparison.study.regression.estimator
+    fits, sides = comparison.scored(), comparison.sides
+    scores = {
+        (which, kind): read_record(store, TrainedScore(sides[which], fit, study.ensemble.models).reference.record)
+        for (which, kind), fit in fits.items()
+    }
+    own = scores["a", estimator], scores["b", estimator]
+    return own, estimator_scores(store, study.regression, fits, scores)
 
 
 def _noticed(store: ObjectStore, comparison: Comparison) -> list[str]:
@@ -130,6 +158,9 @@ def read_directions(store: ObjectStore, comparison: Compared) -> tuple[TensorObj
     if comparison.contrasted:
         contrast = read_contrast(store, comparison)
         return contrast.content, contrast.tested.draws[0] if contrast.tested.draws else np.empty(0)
+    if isinstance(comparison.pair, MatrixFree):
+        content = read_directions_of(store, comparison.pair).content
+        return content, content.arrays["null"]
     found = comparison.directions
     directions = read_tensors(store, found.record, {"directions": found.digest})
     blocks = [comparison.pair.null_block(i) for i in comparison.null_blocks]
@@ -160,6 +191,9 @@ def significant_entries(store: ObjectStore, comparison: Comparison) -> list[dict
     """Return the significant ones of the ``directions`` of summary.json."""
     if comparison.contrasted:
         entries = contrast_entries(comparison.study.comparison, read_contrast(store, comparison))
+        return [entry for entry in entries if entry["significant"]]
+    if isinstance(comparison.pair, MatrixFree):
+        entries = training_entries(comparison.study.comparison, read_directions_of(store, comparison.pair))
         return [entry for entry in entries if entry["significant"]]
     found = Findings(*read_directions(store, comparison), ({}, {}))
     return [entry for entry in direction_entries(comparison.study.comparison, found) if entry["significant"]]
@@ -236,6 +270,8 @@ def entries_with_power(settings: ComparisonConfig, findings: Findings) -> list[d
     """
     if findings.contrast is not None:
         return contrast_entries(settings, findings.contrast, findings.undefined)
+    if findings.trainings is not None:
+        return training_entries(settings, findings.trainings)
     entries = direction_entries(settings, findings)
     models = min(scores["models"] for scores in findings.scores)
     for entry in entries:

@@ -47,13 +47,18 @@ class ComparisonPlan:
         steps = chain(self._beside(), self.comparison.direction_steps(), self._scores(), self._effects())
         return (*(step.reference for step in steps), *self.comparison.null_references(store))
 
+    @property
+    def subset_models(self) -> int:
+        """Subset models of each algorithm."""
+        return int(self.study.subsets.models)
+
     def training(self) -> Wave:
         """Return the shards of subset models and of full-data models of both algorithms."""
         study = self.study
         steps = [training_step(training) for training in self.comparison.trainings]
         for which, training in self.comparison.sides.items():
             for kind, responses, models in (
-                ("subsets", SubsetModels(training), study.subsets.models),
+                ("subsets", SubsetModels(training), self.subset_models),
                 ("ensemble", FullModels(training), study.ensemble.models),
             ):
                 words = f"{self._words(which)} {kind}"
@@ -64,7 +69,7 @@ class ComparisonPlan:
 
     def matrices(self) -> Wave:
         """Return the gathering of the margins of each algorithm."""
-        models, steps = self.study.subsets.models, []
+        models, steps = self.subset_models, []
         for which, training in self.comparison.sides.items():
             label = Label(f"{self.names[which]}: margins", "consolidate", ("matrix",))
             words = f"{self._words(which)} consolidate {models} models"

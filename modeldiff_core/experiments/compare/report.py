@@ -14,6 +14,7 @@ from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.copied import copied
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
+from modeldiff_core.experiments.compare.matrix_free import MatrixFreeComparison
 from modeldiff_core.experiments.component_contrast.linked import where_in_the_network
 from modeldiff_core.identity import plain
 from modeldiff_core.report.facts import (
@@ -31,10 +32,12 @@ from modeldiff_core.report.facts import (
     PlainRow,
     ReportFacts,
     SpreadFacts,
+    TrainingsFacts,
     VerdictFacts,
 )
 from modeldiff_core.report.words import direction_name
 from modeldiff_core.stages.curve import Curve, read_curve
+from modeldiff_core.stages.products import seconds_of
 from modeldiff_core.stages.regression import Regression
 from modeldiff_core.stages.spread import FoundSpread
 from modeldiff_core.statistics import Interval, unseen_share
@@ -69,6 +72,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             lds_high=scores["lds"]["ci_high"],
             left_out=scores.get("left_out", 0),
             flops=_measured(training_flops(comparison.trainings[which])),
+            reliability=reliability_facts(scores),
         )
         for which, (config, scores) in enumerate(
             zip((study.algorithm_a, study.algorithm_b), findings.scores, strict=True)
@@ -101,6 +105,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         estimators=_estimators(comparison, findings),
         contrast=contrast_facts(study.comparison.hypothesis, findings),
         where=where_in_the_network(store, comparison.trainings),
+        trainings=trainings_facts(store, comparison, findings),
         found=tuple(
             _effect(
                 comparison,
@@ -183,8 +188,8 @@ def direction_facts(
             variance_b=_measured(entry["explained_variance"]["b"]),
             in_sample_a=_measured(entry["explained_variance_in_sample"]["a"]),
             in_sample_b=_measured(entry["explained_variance_in_sample"]["b"]),
-            null_p=entry["null_p"],
-            p_adjusted=entry["p_adjusted"],
+            null_p=_measured(entry["null_p"]),
+            p_adjusted=_measured(entry["p_adjusted"]),
             stability=_measured(entry["stability"]),
             significant=entry["significant"],
             projections=findings.side(entry["side"], "projections")[:, entry["index"]],
@@ -223,6 +228,35 @@ def contrast_facts(hypothesis: str | None, findings: Findings) -> ContrastFacts 
         return None
     slopes, draws = found.slopes, sum(map(len, found.tested.draws))
     return ContrastFacts(str(hypothesis), slopes.middle, slopes.spread, slopes.p, slopes.log_slopes, draws)
+
+
+def reliability_facts(scores: Mapping[str, Any]) -> Mapping[str, IntervalFacts]:
+    """Return the scores of a bank of several models a mask with their ceilings; empty for one model a mask."""
+    found = scores.get("reliability") or {}
+    return {
+        name: IntervalFacts(*(float(one[end]) for end in ("value", "low", "high")))
+        for name, one in found.items()
+        if name != "seeds" and one is not None
+    }
+
+
+def trainings_facts(store: ObjectStore, comparison: Comparison, findings: Findings) -> TrainingsFacts | None:
+    """Return what the report shows of differentiated trainings; None where there are datamodels."""
+    found = findings.trainings
+    if found is None or not isinstance(comparison, MatrixFreeComparison):
+        return None
+    along = [one for which in ("a", "b") for one in comparison.score(which).products]
+    seconds = seconds_of(store, [*comparison.pair.products, *(one.product for one in along)])
+    return TrainingsFacts(
+        compared=found.pairs,
+        left_out=len(found.left_out),
+        differentiated=found.cost["trainings"],
+        reverse=found.cost["reverse"],
+        forward=found.cost["forward"],
+        along_masks=sum(one.masks for one in along),
+        missed=found.missed,
+        seconds=seconds or math.nan,
+    )
 
 
 def _measured(value: float | None) -> float:

@@ -7,7 +7,9 @@ from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
 from modeldiff_core.experiments.compare.copied import copied_sentences
 from modeldiff_core.experiments.compare.findings import Findings
+from modeldiff_core.experiments.compare.matrix_free import product_sentences
 from modeldiff_core.stages.directions import SIDES
+from modeldiff_core.stages.smoothness import smoothness_sentences
 from modeldiff_core.study.config import ComparisonConfig
 
 
@@ -24,6 +26,12 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
         if tested:
             task = comparison.trainings[0].task()
             first[1:1] = copied_sentences(summary, findings, task.train, task.targets)
+    elif findings.trainings is not None:
+        told = summary["products"]
+        first = [
+            *product_sentences(told, directions, comparison.study.comparison),
+            *smoothness_sentences(names, told["smoothness"], told["repeatability"]),
+        ]
     else:
         settings, drawn = comparison.study.comparison, comparison.permutations
         first = [about_directions(settings, directions, a, b, drawn)]
@@ -33,6 +41,7 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
         *about_search(comparison, directions, summary["found"], a, b),
         *about_undecided([*summary["transformations"], *summary["found"]]),
         about_datamodels(findings, a, b),
+        *about_ceilings(findings, a, b),
     ]
 
 
@@ -41,8 +50,37 @@ def about_datamodels(findings: Findings, a: str, b: str) -> str:
     named = zip(findings.scores, (a, b), strict=True)
     found = " and ".join(f"{s['lds']['corrected']:.2f} ({s['models']:,} models of {n})" for s, n in named)
     right = [score["subset_accuracy"] for score in findings.scores]
-    accuracy = "; accuracy " + " and ".join(f"{100 * r:.1f} %" for r in right) if None not in right else ""
-    return f"Datamodels predict models that they never saw with rank correlation {found}{accuracy}."
+    if findings.trainings is not None:
+        trainings = findings.scores[0]["trainings"]
+        return (
+            f"Derivatives of {trainings} training{'' if trainings == 1 else 's'} predict models on other subsets with "
+            f"rank correlation {found}{_accuracy(right)}."
+        )
+    return f"Datamodels predict models that they never saw with rank correlation {found}{_accuracy(right)}."
+
+
+def about_ceilings(findings: Findings, a: str, b: str) -> list[str]:
+    """Return the scores against the mean over seeds, as a share of the most that chance allows; nothing of one seed."""
+    found = [score.get("reliability") for score in findings.scores]
+    if None in found:
+        return []
+    told = [_of_ceiling(one, name) for one, name in zip(found, (a, b), strict=True) if one is not None]
+    first = found[0]
+    seeds = first["seeds"] if first else 0
+    return [f"Against the mean of {seeds} models of each held-out mask the correlation is {' and '.join(told)}."]
+
+
+def _of_ceiling(one: Mapping[str, Any], name: str) -> str:
+    said, most, share = f"{one['mean']['value']:.2f} for {name}", one["ceiling_mean"]["value"], one["share"]
+    if share is None:
+        return f"{said} (models of one mask agree too little to tell the most that is possible)"
+    ends = f"[{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
+    return f"{said}, {100 * share['value']:.0f} % {ends} of the most that is possible ({most:.2f})"
+
+
+def _accuracy(right: list[float | None]) -> str:
+    known = [one for one in right if one is not None]
+    return "; accuracy " + " and ".join(f"{100 * r:.1f} %" for r in known) if len(known) == len(right) else ""
 
 
 def about_directions(

@@ -15,7 +15,9 @@ def shown(comparison: Comparison, store: ObjectStore) -> Shown:
         Table(
             "directions",
             [_direction(entry, names) for entry in summary["directions"]],
-            "Variance along each direction, measured on models that did not choose it",
+            "Variance along each direction, from pairs of different trainings"
+            if "products" in summary
+            else "Variance along each direction, measured on models that did not choose it",
         )
     ]
     if summary["transformations"]:
@@ -45,8 +47,8 @@ def _direction(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
         "direction": entry["index"] + 1,
         f"variance, {names['a']}": round(entry["explained_variance"]["a"], 5),
         f"variance, {names['b']}": round(entry["explained_variance"]["b"], 5),
-        "null p": round(entry["null_p"], 4),
-        "stability": round(entry["stability"], 3),
+        "null p": "cannot be tested" if entry["null_p"] is None else round(entry["null_p"], 4),
+        "stability": "" if entry["stability"] is None else round(entry["stability"], 3),
         "significant": "yes" if entry["significant"] else "no",
     }
 

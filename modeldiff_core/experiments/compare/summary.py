@@ -15,11 +15,12 @@ from modeldiff_core.experiments.compare.contrasts import (
     verdict_of,
 )
 from modeldiff_core.experiments.compare.findings import Findings, entries_with_power
+from modeldiff_core.experiments.compare.matrix_free import MatrixFreeComparison, products_entry
 from modeldiff_core.experiments.compare.sentences import sentences
 from modeldiff_core.experiments.compare.verdicts import verdict_entry as verdict_on_all
 from modeldiff_core.identity import plain
 from modeldiff_core.stages.contrast import BLOCK, ContrastNull
-from modeldiff_core.stages.directions import NULL_BLOCK
+from modeldiff_core.stages.directions import NULL_BLOCK, Pair
 from modeldiff_core.stages.enrichment import PARTS, SIGNS
 from modeldiff_core.statistics import participation
 from modeldiff_core.study.config import ComparisonConfig, VerdictConfig
@@ -169,6 +170,12 @@ def lds_entry(score: dict[str, Any]) -> dict[str, float]:
     return {name: score["lds"][name] for name in ("mean", "corrected", "ci_low", "ci_high")}
 
 
+def reliability_entry(findings: Findings) -> dict[str, Any]:
+    """Return the ``reliability`` of summary.json, A's and B's, where held-out masks have several models each."""
+    found = {name: score.get("reliability") for name, score in zip(("a", "b"), findings.scores, strict=True)}
+    return {"reliability": found} if all(found.values()) else {}
+
+
 def subpopulation_entry(findings: Findings, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the ends of one direction share, by sign and part; empty for directions that are not described."""
     for place, ends in findings.descriptions:
@@ -222,12 +229,14 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
             )
         },
         "lds": {"a": lds_entry(a), "b": lds_entry(b)},
+        **reliability_entry(findings),
         **estimator_entries(findings),
         "plain": findings.plain,
         "spread": spread_entry(comparison.study.comparison, findings),
         "similarity": float(findings.directions.arrays["similarity"].mean()),
         "excluded_targets": np.flatnonzero(findings.directions.arrays["excluded"]).tolist(),
         "directions": directions,
+        **products_summary(findings),
         **contrast_summary(
             comparison.study.comparison,
             findings,
@@ -240,6 +249,16 @@ def build_summary(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "found": found,
     }
     return {**summary, "findings": [*sentences(comparison, findings, summary), *findings.noticed]}
+
+
+def products_summary(findings: Findings) -> dict[str, Any]:
+    """Return the ``products`` of a summary without datamodels, nothing of any other."""
+    found = findings.trainings
+    return (
+        {}
+        if found is None
+        else {"products": {**products_entry(found, findings.scores), "smoothness": findings.smoothness}}
+    )
 
 
 def contrast_summary(
@@ -274,7 +293,10 @@ def contrast_summary(
 
 def study_record(comparison: Comparison, findings: Findings) -> dict[str, Any]:
     """Return the content of study.json: the study, and the keys of everything that it is made of."""
+    if isinstance(comparison, MatrixFreeComparison):
+        return _matrix_free_record(comparison)
     pair, contrast = comparison.pair, findings.contrast
+    assert isinstance(pair, Pair)
     null = {pair.null_block(i).key for i in comparison.null_blocks}
     if contrast is not None:
         null = {ContrastNull(pair, rank, 0).reference.key for rank in range(len(contrast.tested.draws))}
@@ -292,6 +314,23 @@ def study_record(comparison: Comparison, findings: Findings) -> dict[str, Any]:
         "spread": None if comparison.spread is None else comparison.spread.reference.key,
         "null": sorted(null),
         "null_block": NULL_BLOCK if contrast is None else BLOCK,
+        "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
+    }
+
+
+def _matrix_free_record(comparison: MatrixFreeComparison) -> dict[str, Any]:
+    """Return the same of a comparison without datamodels: its products stand in their place."""
+    pair = comparison.pair
+    return {
+        "study": comparison.study.model_dump(mode="json"),
+        "digest": comparison.digest,
+        "trainings": {which: training.prefix for which, training in comparison.sides.items()},
+        "basis": pair.basis.product.reference.key,
+        "products": {
+            which: [one.product.reference.key for one in own] for which, own in (("a", pair.a), ("b", pair.b))
+        },
+        "directions": pair.directions.key,
+        "plain": comparison.plain.reference.key,
         "effects": {a.test.name: {"a": a.reference.key, "b": b.reference.key} for a, b in comparison.effects()},
     }
 

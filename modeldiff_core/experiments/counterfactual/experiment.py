@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from modeldiff_core.data.inventory import Inventory
-from modeldiff_core.errors import DamagedObject
+from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
@@ -95,6 +95,9 @@ class Counterfactual(Concluded):
 
     def check(self) -> list[str]:
         data, study = load_dataset(self.study.dataset), self.comparison.study
+        if study.comparison.method == "matrix_free":
+            hint = "The check removes what datamodels name, and differentiated trainings form none"
+            raise ConfigError("comparison.method", "contrast, pca or crossfit", "matrix_free", hint)
         warnings = check_study(study, data, self.comparison.trainings)
         check_counterfactual(self.checked.settings, study, data)
         return warnings

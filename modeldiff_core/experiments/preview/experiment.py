@@ -11,18 +11,26 @@ from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.experiments.one_page import OnePage
-from modeldiff_core.experiments.preview.found import find, present, sheets
-from modeldiff_core.identity import digest
+from modeldiff_core.experiments.preview.found import candidates, find, present, sheets
+from modeldiff_core.identity import digest, plain
 from modeldiff_core.metagradients import check_differentiable
-from modeldiff_core.plan import Label, Tensors, Wave
+from modeldiff_core.plan import Label, Step, Wave, later
 from modeldiff_core.report.figures import Plot
-from modeldiff_core.stages.products import FOLDER, CommonBasis, Derived, Forward, Reverse, seconds_of
+from modeldiff_core.responses import FullModels
+from modeldiff_core.stages.handful import Handful
+from modeldiff_core.stages.matrix_free import MatrixFree, read_directions_of
+from modeldiff_core.stages.products import FOLDER, seconds_of
+from modeldiff_core.stages.search import BOTH, Search
+from modeldiff_core.stages.shards import shard_steps
+from modeldiff_core.stages.smoothness import smoothness_entry
 from modeldiff_core.stages.trainings import training_step
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
 from modeldiff_core.study.build import build_algorithm
 from modeldiff_core.study.config import parse_as_study
 from modeldiff_core.study.preview import PreviewConfig
+from modeldiff_core.study.trainings import target_examples
+from modeldiff_core.transformations.search import check_halves
 
 SIDES = ("a", "b")
 
@@ -47,6 +55,8 @@ class Preview(OnePage):
     kind: ClassVar[str] = "preview"
     settings: ClassVar[type[BaseModel]] = PreviewStudy
     command: ClassVar[str] = "preview"
+    version: ClassVar[int] = 2
+    """2: the trainings that choose the basis of a test are the first ones; candidates."""
 
     @cached_property
     def trainings(self) -> tuple[Training, Training]:
@@ -61,8 +71,14 @@ class Preview(OnePage):
     @property
     def digest(self) -> str:
         trainings = [training.identity for training in self.trainings]
-        settings = self.study.preview.model_dump(mode="json")
-        return digest({"experiment": self.kind, "version": self.version, "trainings": trainings, "preview": settings})
+        settings: dict[str, Any] = {"preview": self.study.preview.model_dump(mode="json")}
+        if self.study.preview.searched:
+            settings |= {
+                "search": plain(self.study.search),
+                "effects": plain(self.study.effects),
+                "models": self.ranking,
+            }
+        return digest({"experiment": self.kind, "version": self.version, "trainings": trainings, **settings})
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -88,64 +104,89 @@ class Preview(OnePage):
         limit = min(2 * asked.probes, self.trainings[0].targets - 1, len(data.train))
         if asked.components > limit:
             raise ConfigError("preview.components", f"at most {limit}, the directions of the basis", asked.components)
+        if asked.searched:
+            check_halves(target_examples(data, self.trainings[0].targets).labels, self.study.search)
         return []
 
-    def derived(self, which: str, number: int) -> Derived:
-        """Return a training of a side."""
-        training = self.trainings[SIDES.index(which)]
-        return Derived(training, number, len(training.load().train), self.study.preview.batch_statistics)
-
-    def reverse(self, which: str) -> tuple[Reverse, ...]:
-        """Return the products of a side that choose the basis; the sides have weightings of their own."""
+    @property
+    def handful(self) -> Handful:
+        """The trainings and their products."""
         asked = self.study.preview
-        first = SIDES.index(which) * asked.probes
-        return tuple(Reverse(self.derived(which, number), asked.probes, first, asked.seed) for number in asked.choosing)
+        return Handful(self.trainings, asked.trainings, asked.probes, asked.seed, asked.batch_statistics)
 
     @property
-    def basis(self) -> CommonBasis:
-        """The basis."""
-        return CommonBasis(self.reverse("a"), self.reverse("b"))
+    def pair(self) -> MatrixFree:
+        """The directions."""
+        return self.handful.pair(self.study.preview.components, self.study.preview.top)
 
-    def forward(self, which: str) -> tuple[Forward, ...]:
-        """Return the products of a side that are compared."""
-        return tuple(Forward(self.derived(which, number), self.basis) for number in self.study.preview.compared)
+    @property
+    def ranking(self) -> int:
+        """Full-data models of each algorithm that rank candidates: a shard's, which a full comparison trains too."""
+        ensemble = self.study.ensemble
+        return min(ensemble.models, ensemble.shard_size)
+
+    def searches(self, store: ObjectStore) -> list[Search]:
+        """Return the searches along the first directions of either side."""
+        study, pair = self.study, self.pair
+        found = read_directions_of(store, pair)
+        return [
+            Search(
+                pair, self.trainings, self.ranking, "a-b" if side == "a-b" else "b-a", at, study.search, study.effects
+            )
+            for side, at in found.ranked()
+            if at < study.preview.searched
+        ]
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
-        """Yield reverse products, the basis and forward products."""
+        """Yield the products, the directions, and candidates along the first of them, ranked on full-data models."""
         name, names = self.name, self.names
         steps = [training_step(training) for training in self.trainings]
-        for which in SIDES:
-            label = Label(f"{names[which]}: reverse products", "differentiate", ("metagradient",))
-            steps += [
-                one.step(f"{name} {names[which]} reverse products of training {one.derived.number}", label)
-                for one in self.reverse(which)
-            ]
-        yield Wave("reverse products", tuple(steps))
-        yield Wave("basis", (self.basis.step(f"{name} basis", Label("basis", "basis", ("metagradient",))),))
-        steps = []
-        for which in SIDES:
-            label = Label(f"{names[which]}: forward products", "differentiate", ("metagradient",))
-            steps += [
-                one.step(f"{name} {names[which]} forward products of training {one.derived.number}", label)
-                for one in self.forward(which)
-            ]
-        yield Wave("forward products", tuple(steps))
+        if self.study.preview.searched:
+            for which, training in zip(SIDES, self.trainings, strict=True):
+                label = Label(f"{names[which]}: ensemble", "train shard", ("shard",), "models")
+                steps += shard_steps(FullModels(training), self.ranking, f"{name} {names[which]} ensemble", label, 0.02)
+        yield from self.handful.waves(name, names, (*steps, *self.handful.smoothness_steps(name, names)))
+        yield Wave(
+            "directions", (self.pair.step(f"{name} directions", Label("directions", "directions", ("comparison",))),)
+        )
+        if self.study.preview.searched:
+            yield later("candidates", "directions are there", lambda: self._proposed(store))
+            yield later("ranked candidates", "directions are there", lambda: self._ranked(store))
+
+    def _proposed(self, store: ObjectStore) -> list[Step]:
+        label = Label("candidates", "propose", ("search",))
+        return [
+            one.propose_step(f"{self.name} candidates along {one.side} {one.index + 1}", label)
+            for one in self.searches(store)
+        ]
+
+    def _ranked(self, store: ObjectStore) -> list[Step]:
+        label = Label("ranked candidates", "rank", ("search",))
+        return [
+            one.rank_step(which, f"{self.name} {self.names[which]} rank along {one.side} {one.index + 1}", label)
+            for one in self.searches(store)
+            for which in BOTH
+        ]
 
     def summarize(self, store: ObjectStore) -> Mapping[str, Any]:
-        return find(store, self.study.preview, self.basis, (self.forward("a"), self.forward("b")), self.names)
+        found = find(store, self.study.preview, self.pair, self.names)
+        searched = self.searches(store) if self.study.preview.searched else []
+        smooth = smoothness_entry(store, [self.handful.smoothness(which) for which in SIDES])
+        return {
+            **found,
+            "smoothness": smooth,
+            "ranking_models": self.ranking,
+            "candidates": candidates(store, searched),
+        }
 
     def present(self, summary: Mapping[str, Any]) -> Shown:
         return present(self.name, summary, load_dataset(self.study.dataset).classes, self.study)
 
     def shown(self, store: ObjectStore) -> Shown:
         # How long it took is no part of the summary, which the same products give bit for bit.
-        made: list[Tensors] = []
-        for which in SIDES:
-            made += [one.product for one in self.reverse(which)]
-            made += [one.product for one in self.forward(which)]
         found = super().shown(store)
-        took = f"The products took {seconds_of(store, made):.1f} s of processor time."
+        took = f"The products took {seconds_of(store, self.pair.products):.1f} s of processor time."
         return replace(found, findings=(found.findings[0], took, *found.findings[1:]))
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
-        return sheets(summary, load_dataset(self.study.dataset))
+        return sheets(summary, load_dataset(self.study.dataset), self.study)

@@ -7,16 +7,18 @@ import pytest
 
 from modeldiff_core import plan
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.experiments.compare.experiment import Compare
 from modeldiff_core.experiments.preview.experiment import Preview, PreviewStudy
 from modeldiff_core.stages.products import read_finite
 from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.study import parse_study
 from tests.modeldiff_core.conftest import CONTENT
 from tests.modeldiff_core.stages.studies import EXECUTION, local
 
 
 def preview(trainings: int = 1, changes: dict[str, Any] | None = None, **asked: Any) -> Preview:
     """The small study of digits with a planted block, previewed."""
-    settings = {"trainings": trainings, "probes": 4, "components": 2, "top": 6, **asked}
+    settings = {"trainings": trainings, "probes": 4, "components": 2, "top": 6, "searched": 0, **asked}
     study = PreviewStudy.parse({**CONTENT, "preview": settings, **(changes or {})})
     return Preview(study)
 
@@ -36,7 +38,7 @@ def test_one_training_of_each_gives_directions_and_no_p(store: ObjectStore) -> N
     experiment = preview()
     summary = run(store, experiment)
     assert summary["tested"] is False
-    assert [(entry["side"], entry["index"]) for entry in summary["directions"]] == [
+    assert sorted((entry["side"], entry["index"]) for entry in summary["directions"]) == [
         ("a-b", 0),
         ("a-b", 1),
         ("b-a", 0),
@@ -46,7 +48,7 @@ def test_one_training_of_each_gives_directions_and_no_p(store: ObjectStore) -> N
     cost = summary["products"]
     assert (cost["reverse"], cost["forward"]) == (8, 16)
     found = experiment.shown(store)
-    assert any("cannot be told" in line for line in found.findings)
+    assert any("Cannot be tested" in line for line in found.findings)
     assert any("of processor time" in line for line in found.findings)
     page = store.read(experiment.report.record).decode()
     assert "Preview of small" in page
@@ -57,12 +59,42 @@ def test_one_training_of_each_gives_directions_and_no_p(store: ObjectStore) -> N
 
 def test_enough_trainings_are_tested_in_a_basis_of_others(store: ObjectStore) -> None:
     experiment = preview(6, probes=3)
-    assert list(experiment.study.preview.choosing) == [6, 7]
+    assert list(experiment.handful.choosing) == [0, 1]
+    assert list(experiment.handful.compared) == [2, 3, 4, 5, 6, 7]
     summary = run(store, experiment)
     assert summary["tested"] is True
     assert summary["products"]["reverse"] == 12
     assert all(1 / 32 <= entry["p"] <= 1 for entry in summary["directions"])
     assert any("with whole trainings as replicates" in line for line in experiment.shown(store).findings)
+
+
+def test_a_preview_proposes_transformations_and_ranks_them(store: ObjectStore) -> None:
+    experiment = preview(searched=1)
+    summary = run(store, experiment)
+    along = {(one["along"]["side"], one["along"]["index"]) for one in summary["candidates"]}
+    assert along == {("a-b", 0), ("b-a", 0)}
+    apart = [
+        abs(one["effect"]["a"] - one["effect"]["b"]) for one in summary["candidates"] if one["along"]["side"] == "a-b"
+    ]
+    assert len(apart) > 1
+    assert apart == sorted(apart, reverse=True)
+    assert apart[0] > 0
+    found = experiment.shown(store)
+    assert any("nothing was confirmed" in line for line in found.findings)
+    assert "Candidate transformations" in [table.name for table in found.tables]
+    assert "without it and with it" in store.read(experiment.report.record).decode()
+    assert plan.verify(experiment, store) == ()
+
+
+def test_a_preview_counts_towards_a_tested_one_and_its_models_towards_a_full_comparison(store: ObjectStore) -> None:
+    few, tested = preview(2, probes=3), preview(6, probes=3)
+    assert few.handful.basis.product.reference == tested.handful.basis.product.reference
+    run(store, preview(searched=1))
+    comparison = Compare.of(parse_study(CONTENT), store)
+    shards = [step for wave in comparison.waves(store) for step in wave.steps if " ensemble shard " in step.name]
+    assert shards
+    there = [store.exists(step.reference.record) for step in shards]
+    assert any(there)
 
 
 def test_what_is_stored_is_not_computed_again(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +116,10 @@ def test_a_diverged_training_leaves_with_its_partner(store: ObjectStore, monkeyp
     def second_of_a_diverged(at: ObjectStore, product: Any) -> np.ndarray | None:
         return None if "forward-00001" in product.reference.record else original(at, product)
 
-    monkeypatch.setattr("modeldiff_core.experiments.preview.found.read_finite", second_of_a_diverged)
+    monkeypatch.setattr("modeldiff_core.stages.matrix_free.read_finite", second_of_a_diverged)
     summary = run(store, experiment)
     assert summary["diverged"] == 1
-    assert any("1 pairs of trainings diverged" in line for line in experiment.shown(store).findings)
+    assert any("1 pair of trainings diverged" in line for line in experiment.shown(store).findings)
 
 
 def test_what_cannot_be_previewed_is_refused() -> None:

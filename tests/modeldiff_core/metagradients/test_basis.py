@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.metagradients.basis import common_basis, random_weightings
+from modeldiff_core.metagradients.basis import common_basis, missed_by_others, random_weightings
 
 
 def jacobian(rank: int) -> Tensor:
@@ -57,3 +57,16 @@ def test_products_that_are_not_finite_are_refused() -> None:
     for rows in (bad, torch.zeros(2, 5)):
         with pytest.raises(ConfigError, match=r"products that are zero or not finite.*recipe.learning_rate"):
             common_basis(rows, rows)
+
+
+def test_what_a_product_more_would_find_needs_no_further_product() -> None:
+    matrix = jacobian(30)
+    rows = random_weightings(8, 40, 0) @ matrix
+    outside = 0.0
+    for at in range(8):
+        others = torch.linalg.qr(torch.cat([rows[:at], rows[at + 1 :]]).T).Q
+        outside += float((rows[at] - others @ (others.T @ rows[at])).square().sum())
+    told = missed_by_others(rows.numpy())
+    assert 0.05 < told < 1
+    assert told == pytest.approx(outside / float(rows.square().sum()))
+    assert missed_by_others((random_weightings(12, 40, 0) @ jacobian(5)).numpy()) < 1e-6

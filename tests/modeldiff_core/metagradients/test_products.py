@@ -158,3 +158,24 @@ def test_trainings_have_numbers_of_their_own(train: Examples, targets: Examples)
     same, other = ([torch.equal(last[0][name], state[name]) for name in last[0]] for state in last[1:])
     assert all(same)
     assert not any(other)
+
+
+def test_passes_are_kept_with_the_states_that_they_start_from(train: Examples, targets: Examples) -> None:
+    task = Task(MLP, 5, train, targets, CLASSES)
+    directions, probes = random(2, TRAIN), random(2, TARGETS, seed=1)
+    found = []
+    for passes in (0, 2**26):
+        process = process_of(task, Point.everywhere(TRAIN, 0.5), 0, Execution())
+        assert isinstance(process, DenseProcess)
+        process.passes = passes
+        trajectory = Trajectory(process, process.steps)
+        assert len(process._runs) == (process.steps if passes else 0)
+        found.append((forward_products(trajectory, directions), reverse_products(trajectory, probes)))
+        state, batch = process.initial(), process.batch(0)
+        halved = process.step(state, process.weights[batch.members] / 2, batch)
+        assert not torch.equal(next(iter(halved.values())), next(iter(trajectory._kept[1].values())))
+        del trajectory, state, halved
+        assert len(process._runs) <= 1  # the state before the first step belongs to the process
+    for one, other in zip(*found, strict=True):
+        assert one.any()
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

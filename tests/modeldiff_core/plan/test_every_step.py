@@ -124,7 +124,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "adopted margins": ("score_alone", "describe_adopted"),
     "adopted scores": ("find_directions_of_scores",),
     "sweep": (),
-    "preview": ("make_reverse", "find_basis", "make_forward"),
+    "preview": ("make_reverse", "find_basis", "make_forward", "find_training_directions"),
 }  # fmt: skip
 """Kinds of steps, each under the first experiment that has it."""
 OTHER_FILES = {

@@ -7,12 +7,22 @@ import numpy as np
 import pytest
 
 from modeldiff_core import plan
+from modeldiff_core.datamodels import fit_ridge
 from modeldiff_core.datamodels.metagradient import Metagradient
 from modeldiff_core.errors import ConfigError, Diverged
 from modeldiff_core.experiments.compare import Compare, Comparison
+from modeldiff_core.stages.datamodels import datamodel_waves
 from modeldiff_core.stages.metagradients import mean_of_rows, metagradient_rows, row_specs
-from modeldiff_core.stages.regress import read_datamodels, seconds_taken
-from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.stages.regress import (
+    BlockSpec,
+    finish_regression,
+    read_datamodels,
+    regress_block,
+    seconds_taken,
+    without_prior,
+)
+from modeldiff_core.stages.regression import rows_used
+from modeldiff_core.store import MarginMatrix, ObjectStore, read_record
 from modeldiff_core.study.check_estimators import check_estimators
 from tests.modeldiff_core.stages.studies import EXECUTION, TINY, local, run, tiny
 
@@ -118,3 +128,58 @@ def test_what_cannot_be_differentiated_is_refused_before_training() -> None:
         checked(study(output="accuracy"))
     with pytest.raises(ConfigError, match=r"metagradient.trainings: expected 1 or more"):
         study(0).regression(study().trainings[0], None)
+
+
+def with_prior(**changes: Any) -> Comparison:
+    """The tiny study by ridge regression of what metagradients leave of the margins."""
+    settings = {"metagradient": {"trainings": 3}}
+    regression = {**TINY["regression"], "estimator": "ridge", "prior": "metagradient", "settings": settings}
+    comparison = {"method": "contrast", "components": 2, "draws": 10, **changes}
+    return tiny(regression=regression, comparison=comparison, transformations=[])
+
+
+def test_a_prior_is_taken_away_with_one_factor_a_target_and_the_rest_is_regressed(
+    whole: tuple[ObjectStore, Comparison],
+) -> None:
+    store, others = whole
+    comparison = with_prior()
+    training = comparison.trainings[0]
+    fit = comparison.regression(training, None)
+    assert fit.prior is not None
+    assert fit.prior.reference == others.regression(training, None).reference
+    assert fit.reference != others.regression(training, None, "ridge").reference
+    assert comparison.digest != tiny(comparison={"method": "contrast", "components": 2, "draws": 10}).digest
+    for block in fit.blocks:
+        regress_block(store, BlockSpec(fit, *block))
+    finish_regression(store, fit)
+    found, prior = read_datamodels(store, fit), read_datamodels(store, fit.prior).weights
+    matrix = MarginMatrix.open(store, fit.matrix.key)
+    keep = rows_used(matrix, fit.first, None)
+    masks, margins = matrix.masks()[keep], matrix.margins()[keep]
+    factors, rest = without_prior(masks, margins, prior)
+    assert (factors > 0).mean() > 0.5
+    predicted = (masks @ prior.T) * factors
+    np.testing.assert_allclose(rest, margins - predicted, atol=1e-3)
+    for target in (0, 7):
+        p, y = predicted[:, target], rest[:, target]
+        assert abs(np.corrcoef(p, y)[0, 1]) < 1e-3 or factors[target] == 0
+    expected = fit_ridge(masks, rest).weights + factors[:, None] * prior
+    np.testing.assert_allclose(found.weights, expected, atol=1e-3 * np.abs(expected).max())
+    assert fit.record()["prior"] is not None
+    assert "prior" not in others.regression(training, None).record()
+
+
+def test_a_prior_goes_before_the_regression_and_where_it_cannot_go_is_refused(
+    whole: tuple[ObjectStore, Comparison],
+) -> None:
+    store, _ = whole
+    comparison = with_prior()
+    fits = {"tiny A": comparison.regression(comparison.trainings[0], None)}
+    titles = [wave.title for wave in datamodel_waves(store, fits, "tiny")]
+    assert titles.index("metagradients") < titles.index("datamodels")
+    assert titles.count("datamodels") == 2
+    with pytest.raises(ConfigError, match=r"regression\.prior"):
+        Compare(with_prior(method="pca")).check()
+    wrong = {**TINY["regression"], "estimator": "metagradient", "prior": "metagradient"}
+    with pytest.raises(ConfigError, match=r"regression\.prior"):
+        check_estimators(tiny(regression=wrong).study.regression, (), 100)

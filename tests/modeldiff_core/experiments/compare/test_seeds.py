@@ -194,3 +194,17 @@ def test_full_data_models_are_not_repeated() -> None:
     assert FullModels(two).design.masks(range(2)).all()
     assert SubsetModels(two).design.seeds(range(4)) == [0, 1, 0, 1]
     assert replace(two, seeds=1).design(60).masks([3]).tolist() == two.design(60).masks([6]).tolist()
+
+
+def test_scores_are_told_as_shares_of_what_seeds_allow(finished: ObjectStore) -> None:
+    summary = read_record(finished, twice().summary.record)
+    for which in ("a", "b"):
+        found = summary["reliability"][which]
+        assert found["seeds"] == 2
+        assert 0 < found["ceiling_one"]["value"] < found["ceiling_mean"]["value"] < 1
+        if found["share"] is not None:  # 5 masks may tell too little
+            share = found["mean"]["value"] / found["ceiling_mean"]["value"]
+            assert found["share"]["value"] == pytest.approx(share)
+    assert any("the most that is possible" in line for line in summary["findings"])
+    page = Compare(twice()).pages(finished)["index.html"].decode()
+    assert "Most that is possible against their mean" in page
