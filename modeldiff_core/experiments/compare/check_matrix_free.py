@@ -14,7 +14,10 @@ def check_matrix_free(study: StudyConfig, trainings: tuple[Training, Training], 
     for training in trainings:
         check_differentiable(build_algorithm(training.algorithm, training.key), training.output, f"{training.key}.kind")
     refused = {
-        "verdict": (study.verdict.margin or study.verdict.fail_on, "no margin and nothing to fail on"),
+        "verdict": (
+            study.verdict.margin or study.verdict.probability or study.verdict.fail_on,
+            "no margin and nothing to fail on",
+        ),
         "subsets.adaptive": (study.subsets.adaptive, "false"),
         "subsets.seeds": (study.subsets.seeds > 1, "1"),
         "regression.also": (study.regression.also, "no estimators beside the trainings"),
