@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from modeldiff_core.comparison.trainings import ALL_PATTERNS, LEAST_TESTED
+from modeldiff_core.comparison.trainings import LEAST_TESTED
 from modeldiff_core.report.facts import TrainingsFacts
 from modeldiff_core.report.words import duration, number, percent
+from modeldiff_core.statistics.replicates import MOST_PATTERNS
 
 
 def differentiated_words(facts: TrainingsFacts) -> str:
@@ -61,7 +62,7 @@ def training_significance(comparison: Mapping[str, object], facts: TrainingsFact
         )
     level = comparison.get("significance")
     least = f" A direction is significant if p is at most {number(level)}." if isinstance(level, float) else ""
-    patterns = 2 ** (min(facts.compared, ALL_PATTERNS) - 1)
+    patterns = 2 ** (min(facts.compared, MOST_PATTERNS) - 1)
     return (
         "If A and B rely on the same training images, up to how strongly each margin reacts, the sign of a training’s "
         f"whole contrast is chance. Signs were flipped in {patterns:,} patterns, and p of a direction is the share of "
