@@ -147,6 +147,8 @@ def fits_of(
         x, y, part = rows_a[half], rows_b[half], parts[half]
         lengths_a = _unbiased(of_a.lengths(part, outside))
         lengths_b = lengths_a if of_b is of_a else _unbiased(of_b.lengths(part, outside))
+        if outside is not None:
+            x, y = (cleared(margins, op.along(part, outside)) for margins, op in ((x, of_a), (y, of_b)))
         both = lengths_a @ (x * y) if paired else np.zeros(x.shape[1], np.float32)
         return lengths_a @ np.square(x), both, lengths_b @ np.square(y)
 
@@ -156,6 +158,17 @@ def fits_of(
         (of_b.fit(first, rows_b[0]), of_b.fit(second, rows_b[1])),
         noise,
     )
+
+
+def cleared(
+    margins: Float[np.ndarray, "models targets"], along: Float[np.ndarray, "models directions"]
+) -> Float[np.ndarray, "models targets"]:
+    """Return margins without what the given directions explain of them by least squares.
+
+    A model's product with itself is taken away from a length outside directions. Were what the directions hold still
+    in it, more would be taken away than was there, and slopes would bend away from what was left out.
+    """
+    return np.asarray(margins - along @ np.linalg.lstsq(along, margins, rcond=None)[0], np.float32)
 
 
 def _unbiased(lengths: Float[np.ndarray, " models"]) -> Float[np.ndarray, " models"]:

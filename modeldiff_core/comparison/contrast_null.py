@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
-from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, fits_of, leading_pair
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, cleared, fits_of, leading_pair
 from modeldiff_core.comparison.split_ridge import SplitRidge, left_out
 from modeldiff_core.identity import generator
 
@@ -103,6 +103,9 @@ class _Paired:
             lengths = operator.lengths(half, outside)
             lengths = lengths * (len(lengths) / (len(lengths) - 1))
             x, y = a[half], b[half]
+            if outside is not None:
+                along = operator.along(half, outside)
+                x, y = cleared(x, along), cleared(y, along)
             return lengths @ np.square(x), lengths @ (x * y), lengths @ np.square(y)
 
         return Fits((fits_a[0], fits_a[1]), (fits_b[0], fits_b[1]), noise)

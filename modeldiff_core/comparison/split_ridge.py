@@ -29,10 +29,12 @@ class SplitRidge:
     Attributes:
         rows: Models of each part.
         columns: K.
+        masks: Which training examples each model saw.
     """
 
     rows: tuple[Int[np.ndarray, " part"], ...]
     columns: tuple[Float[np.ndarray, "train part"], ...]
+    masks: Bool[np.ndarray, "models train"]
 
     def fit(self, part: int, margins: Float[np.ndarray, "part targets"]) -> Float[np.ndarray, "targets train"]:
         """Return the datamodels of one part from its models' margins."""
@@ -53,6 +55,14 @@ class SplitRidge:
         return np.asarray(found)
 
 
+    def along(
+        self, part: int, directions: Float[np.ndarray, "train directions"]
+    ) -> Float[np.ndarray, "part directions"]:
+        """Return ⟨x̃_i, v⟩ of each model of a part and direction v, x̃ its centered mask."""
+        x = self.masks[self.rows[part]].astype(np.float32) @ directions
+        return np.asarray(x - x.mean(0))
+
+
 def split_ridge(masks: Bool[np.ndarray, "models train"], share: float, part: Int[np.ndarray, " models"]) -> SplitRidge:
     """Return K of every part.
 
@@ -66,7 +76,7 @@ def split_ridge(masks: Bool[np.ndarray, "models train"], share: float, part: Int
         chosen = np.flatnonzero(part == number)
         rows.append(chosen)
         columns.append(_operator(masks[chosen].astype(np.float32), ridge_penalty(share, len(chosen), masks.shape[1])))
-    return SplitRidge(tuple(rows), tuple(columns))
+    return SplitRidge(tuple(rows), tuple(columns), masks)
 
 
 def _operator(x: Float[np.ndarray, "models train"], penalty: float) -> Float[np.ndarray, "train models"]:
