@@ -2,8 +2,10 @@
 
 Under the hypothesis the mean of z_i,t = cos φ_t·y_A,i,t − sin φ_t·y_B,i,t does not depend on model i's mask,
 whatever the noise of either side; y's other coordinate l = sin φ_t·y_A + cos φ_t·y_B holds what A and B share.
-A draw puts the rows z_i, all targets together, to other models' masks within each half and leaves l where it
-is. It turns both back into margins, fits, estimates slopes and refines them as is done for the real margins,
+Where their noise differs, z and l have some of it in common: l goes along with z to the extent β_t of that, the
+regression of one's residuals on the other's, since without it slopes are bent otherwise than in the real margins.
+A draw puts the rows z_i, all targets together, to other models' masks within each half and leaves l − β·z where
+it is. It turns both back into margins, fits, estimates slopes and refines them as is done for the real margins,
 and takes the largest eigenvalue of S. Permuting rows keeps how the noise of targets is correlated. It is exact
 where z does not depend on masks in distribution and the slopes are known; slopes are estimated, and noise may
 be larger for some masks than for others, so elsewhere it holds for many models (benchmarks/nulls.py measures it).
@@ -26,7 +28,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, cleared, fits_of, leading_pair
-from modeldiff_core.comparison.split_ridge import SplitRidge, left_out
+from modeldiff_core.comparison.split_ridge import SplitRidge, left_out, unfitted
 from modeldiff_core.identity import generator
 
 ENOUGH = 10
@@ -83,8 +85,15 @@ class _Paired:
     def __init__(self, null: NullSample) -> None:
         self.sample, (c, s) = null.sample, null.parts
         self.across = null.cleared(c * self.sample.a - s * self.sample.b, 0)
-        self.along = s * self.sample.a + c * self.sample.b
         self.c, self.s, operator = c, s, self.sample.halves[0]
+        along = s * self.sample.a + c * self.sample.b
+        left = [
+            np.vstack([unfitted(self.sample.masks[0][rows], margins[rows], columns) for rows, columns in operator.parts])
+            for margins in (self.across, along)
+        ]
+        together, alone = (np.einsum("ij,ij->j", left[0], other) for other in (left[1], left[0]))
+        self.beside = np.divide(together, alone, out=np.zeros_like(alone), where=alone > 0)
+        self.along = along - self.beside * self.across
         self.shared = [operator.fit(h, self.along[operator.rows[h]]) for h in (0, 1)]
 
     def draw(self, random: np.random.Generator) -> Fits:
@@ -92,12 +101,13 @@ class _Paired:
         a, b, fits_a, fits_b = [], [], [], []
         for half in (0, 1):
             rows = operator.rows[half]
-            z, shared = self.across[random.permutation(rows)], self.along[rows]
+            z = self.across[random.permutation(rows)]
+            fit, beside = operator.fit(half, z), self.beside
+            shared, fit_shared = self.along[rows] + beside * z, self.shared[half] + beside[:, None] * fit
             a.append(c * z + s * shared)
             b.append(c * shared - s * z)
-            fit = operator.fit(half, z)
-            fits_a.append(c[:, None] * fit + s[:, None] * self.shared[half])
-            fits_b.append(c[:, None] * self.shared[half] - s[:, None] * fit)
+            fits_a.append(c[:, None] * fit + s[:, None] * fit_shared)
+            fits_b.append(c[:, None] * fit_shared - s[:, None] * fit)
 
         def noise(half: int, outside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             lengths = operator.lengths(half, outside)

@@ -11,6 +11,7 @@ datamodels otherwise. Each part has an inverse of its own. With one of all model
 X̃ᵀX̃ from their mean are opposite, and a product loses the part n/m of what it should hold.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
 LEAST_PENALTY, LARGEST_PENALTY = 0.05, 20.0
+LARGEST_FACTOR = 4.0
+"""Most by which predictions of a ridge are lengthened."""
 SIGNAL = 0.02
 """Least share of margins' variance that the penalty takes datamodels to explain."""
 
@@ -35,6 +38,11 @@ class SplitRidge:
     rows: tuple[Int[np.ndarray, " part"], ...]
     columns: tuple[Float[np.ndarray, "train part"], ...]
     masks: Bool[np.ndarray, "models train"]
+
+    @property
+    def parts(self) -> Iterator[tuple[Int[np.ndarray, " part"], Float[np.ndarray, "train part"]]]:
+        """Rows and K of each part."""
+        return zip(self.rows, self.columns, strict=True)
 
     def fit(self, part: int, margins: Float[np.ndarray, "part targets"]) -> Float[np.ndarray, "targets train"]:
         """Return the datamodels of one part from its models' margins."""
@@ -107,6 +115,35 @@ def left_out(
     around = margins - margins.mean(0)
     leverage = np.einsum("ij,ji->i", x, columns)
     return np.asarray((around - x @ (columns @ around)) / (np.maximum(1 - leverage, 0.05) ** power)[:, None])
+
+
+def apart(
+    masks: Bool[np.ndarray, "models train"],
+    margins: Float[np.ndarray, "models targets"],
+    columns: Float[np.ndarray, "train models"],
+) -> Float[np.ndarray, "models targets"]:
+    """Return y − b·ŷ of one part's models, ŷ what the fit of all others predicts and b one number for all targets.
+
+    A ridge predicts too little, so that y − ŷ holds a part of what masks explain and ⟨y, y − ŷ⟩ more than the noise.
+    b = signal/⟨y, ŷ⟩ with the signal of ``explained_share``, which no penalty shrinks, within 1 and LARGEST_FACTOR.
+    """
+    around = margins - margins.mean(0)
+    predicted = around - left_out(masks, margins, columns)
+    signal = explained_share(masks, around) * around.size
+    factor = min(max(signal / max(float(np.vdot(around, predicted)), 1e-30), 1.0), LARGEST_FACTOR)
+    return np.asarray(around - np.float32(factor) * predicted)
+
+
+def unfitted(
+    masks: Bool[np.ndarray, "models train"],
+    values: Float[np.ndarray, "models columns"],
+    columns: Float[np.ndarray, "train models"],
+) -> Float[np.ndarray, "models columns"]:
+    """Return y − X̃·K·y of one part's models: what its own fit leaves."""
+    x = masks.astype(np.float32)
+    x -= x.mean(0)
+    around = values - values.mean(0)
+    return np.asarray(around - x @ (columns @ around))
 
 
 def explained_share(masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "models targets"]) -> float:

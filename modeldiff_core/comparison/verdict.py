@@ -73,9 +73,7 @@ def _deciding(sizes: EffectSizes, models: int, margin: float, level: float) -> i
 
     The smaller part of it falls faster, so the number is rather too large. None beyond MOST times the models.
     """
-    last = np.zeros(sizes.influence.shape[1])
-    last[-1] = 1
-    reach = float(norm.ppf(1 - level / 2) + norm.ppf(POWER)) * math.sqrt(sizes.variance(last))
+    reach = float(norm.ppf(1 - level / 2) + norm.ppf(POWER)) * math.sqrt(sizes.variance(sizes.of_total))
     away = abs(sizes.total - margin)
     if away <= 0 or reach / away > MOST**0.5:
         return None

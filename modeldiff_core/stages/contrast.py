@@ -23,7 +23,9 @@ from modeldiff_core.study.config import ComparisonConfig
 
 BLOCK = 10
 """Draws in one object of a contrast's null."""
-SIZES = ("contrast", "under_a", "under_b", "influence", "twice", "influence_a", "influence_b", "twice_a", "twice_b")
+SLOPES = (0, 1)
+"""Numbers of the largest directions outside which slopes are tested."""
+SIZES = ("contrast", "under_a", "under_b", "totals", "influence", "twice", "influence_a", "influence_b", "twice_a", "twice_b")
 """Arrays of effect sizes that are stored under their own names."""
 
 
@@ -34,7 +36,7 @@ def contrast_step(pair: Pair, name: str, label: Label) -> Step:
     for side in SIDES:
         arrays.append(Array(f"{side}.directions", {"components": pair.components, "train": units}))
         arrays.append(Array(f"{side}.projections", {"targets": targets, "components": pair.components}))
-    arrays += [Array("log_slopes", {"halves": 2, "targets": targets}, finite=False)]
+    arrays += [Array(f"log_slopes.{named}", {"halves": 2, "targets": targets}, finite=False) for named in SLOPES]
     made = Tensors(pair.directions, {"directions": pair.directions.digest}, tuple(arrays))
     needs = (pair.a[0].reference, pair.b[0].reference)
     return Step(name, made, find_contrasts, pair, needs, label, Cost(1e-7 * targets * units))
@@ -51,7 +53,9 @@ def find_contrasts(store: ObjectStore, spec: Pair) -> None:
     contrast = contrast_of(sample, fits, spec.hypothesis)
     found = find_contrast(contrast, fits, spec.components)
     sizes = effect_sizes(sample, fits, contrast, found)
-    reaction = slope_test(sample, fits, contrast, found.directions[:1].T, spec.seed)
+    reactions = [
+        slope_test(sample, fits, contrast, found.directions[:named].T if named else None, spec.seed) for named in SLOPES
+    ]
     theta_a, theta_b = (read_datamodels(store, fit[0]).weights for fit in (spec.a, spec.b))
     rows = centered(contrast.rows(fits)[0])
     versions = sizes.versions.transpose(1, 0, 2)
@@ -63,7 +67,7 @@ def find_contrasts(store: ObjectStore, spec: Pair) -> None:
         "stability": np.abs(sizes.stability),
         "overlap": np.array(overlap),
         "weights": contrast.weights,
-        "log_slopes": reaction.log_slopes,
+        **{f"log_slopes.{named}": one.log_slopes for named, one in zip(SLOPES, reactions, strict=True)},
         **{name: getattr(sizes, name) for name in SIZES},
     }
     of_a = sizes.under_a >= sizes.under_b
@@ -76,10 +80,9 @@ def find_contrasts(store: ObjectStore, spec: Pair) -> None:
     facts = {
         "components": spec.components,
         "unit": sizes.unit,
-        "total": sizes.total,
         "share": sample.share,
         "paired": sample.paired,
-        "slopes": {"middle": reaction.middle, "spread": reaction.spread, "p": reaction.p},
+        "slopes": [{"middle": one.middle, "spread": one.spread, "p": one.p} for one in reactions],
         "models": int(min(len(sample.a), len(sample.b))),
     }
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -111,13 +114,15 @@ def sizes_in(content: TensorObject) -> EffectSizes:
     facts: dict[str, Any] = dict(content.facts)
     stability = content.arrays["stability"]
     none = np.zeros((2, len(stability), 0), np.float32)
-    return EffectSizes(**arrays, total=facts["total"], unit=facts["unit"], stability=stability, versions=none)
+    return EffectSizes(**arrays, unit=facts["unit"], stability=stability, versions=none)
 
 
-def slopes_in(content: TensorObject) -> SlopeTest:
-    """Return the stored test of a contrast's slopes."""
-    told: Any = content.facts["slopes"]
-    return SlopeTest(told["middle"], told["spread"], told["p"], content.arrays["log_slopes"])
+def slopes_in(content: TensorObject, significant: int) -> SlopeTest:
+    """Return the stored test of a contrast's slopes, outside the first direction if any is significant."""
+    named = min(significant, SLOPES[-1])
+    tests: Any = content.facts["slopes"]
+    told = tests[named]
+    return SlopeTest(told["middle"], told["spread"], told["p"], content.arrays[f"log_slopes.{named}"])
 
 
 def ranked(content: TensorObject) -> list[tuple[str, int]]:

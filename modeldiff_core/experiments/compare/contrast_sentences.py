@@ -37,7 +37,7 @@ def contrast_sentences(
     if summary["differences"]:
         said = [_difference(one, summary, names, targets, classes) for one in summary["differences"][:3]]
         said.append(_explained(summary))
-    return [*said, _reaction(summary["reaction"], names), *verdict_sentences(summary["verdict"])]
+    return [*said, *_reaction(summary["reaction"], names), *verdict_sentences(summary["verdict"])]
 
 
 def _nothing(summary: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
@@ -59,16 +59,22 @@ def _difference(
     """Return who relies on what, by which transformation it shows, by how much, on which images, and how sure it is."""
     more, less = (names[letter] for letter in SIDE_NAMES[one["side"]])
     entry = next(d for d in summary["directions"] if (d["side"], d["index"]) == (one["side"], one["directions"][0]))
-    times = entry["ratio"]
-    far = "" if times is None or times["low"] is None or times["low"] < 1.5 else f" at least {times['low']:.1f} times"
     shown = _shown(one, summary, names, classes)
     where = _images(entry, targets, classes)
     many = len(one["directions"])
     belong = "" if many == 1 else f" {many} directions belong to it."
     return (
-        f"{more} relies{far} more than {less} on one group of training examples{shown}.{where}{belong} Chance alone "
+        f"{_who(more, less, entry['ratio'])} on one group of training examples{shown}.{where}{belong} Chance alone "
         f"would give so large a difference with p = {one['p_adjusted']:.2g}."
     )
+
+
+def _who(more: str, less: str, times: Mapping[str, Any] | None) -> str:
+    """Return who relies more, as far as the interval of the ratio of both variances tells that."""
+    low = None if times is None else times["low"]
+    if low is None or low <= 1:
+        return f"{more} and {less} rely differently"
+    return f"{more} relies at least {low:.1f} times as much as {less}" if low >= 1.5 else f"{more} relies more than {less}"
 
 
 def _images(entry: Mapping[str, Any], targets: Int[np.ndarray, " targets"] | None, classes: Sequence[str]) -> str:
@@ -121,18 +127,20 @@ def _explained(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
-    """Return how strongly margins react, and whether that varies from image to image."""
+def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> list[str]:
+    """Return how strongly margins react where that is not the same; nothing where it is as far as can be told."""
     middle, spread, p = (reaction[name] for name in ("middle", "spread", "p"))
-    strongly = "about as strongly" if abs(np.log(middle)) < ALIKE else f"{middle:.2f} times as strongly"
-    on_average = f"On average margins of {names['a']} react {strongly} as those of {names['b']}"
-    if p > 0.05 or spread <= 0:
-        return f"{on_average}, on all images alike as far as can be told (p = {p:.2g})."
-    return (
-        f"{on_average}; from image to image that varies by a factor of {np.exp(spread):.2g} beyond noise (p = "
-        f"{p:.2g}), "
-        "which is no difference in what they rely on."
-    )
+    apart = middle > 0 and abs(np.log(middle)) >= ALIKE
+    varies = p <= 0.05 and spread >= ALIKE
+    average = f"On average margins of {names['a']} react {middle:.2g} times as strongly as those of {names['b']}"
+    if not varies:
+        return [f"{average}; no difference between images can be told (p = {p:.2g})."] if apart else []
+    factor = f"by a factor of {np.exp(spread):.2g}" if spread >= np.log(1.5) else f"by {100 * np.expm1(spread):.0f} %"
+    how = average if apart else f"On average margins of {names['a']} react as strongly as those of {names['b']}"
+    return [
+        f"{how}; from image to image that varies {factor} beyond noise (p = {p:.2g}), which is no difference in what "
+        "they rely on."
+    ]
 
 
 def _share(one: Mapping[str, Any], *, most: bool = False) -> str:

@@ -25,7 +25,7 @@ class ContrastFindings:
 
     Attributes:
         content: The stored directions.
-        sizes: Of the directions.
+        sizes: Of the directions; the significant ones are named.
         slopes: How strongly targets react.
         tested: The draws of the null.
 
@@ -55,7 +55,9 @@ def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
     tested = read_null(store, comparison.regressed, settings)
     if not tested.complete:
         raise FileNotFoundError(f"{store.url(found.record)}: draws of its null are missing")
-    return ContrastFindings(content, sizes_in(content), slopes_in(content), tested)
+    _, adjusted = tested.p(content.arrays["eigenvalues"])
+    named = int((adjusted <= settings.significance).sum())
+    return ContrastFindings(content, sizes_in(content).naming(named), slopes_in(content, named), tested)
 
 
 def contrast_entries(

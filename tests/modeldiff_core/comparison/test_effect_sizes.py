@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
-from modeldiff_core.comparison.effect_sizes import EffectSizes, Estimate, effect_sizes, fieller, pair_sums
+from modeldiff_core.comparison.effect_sizes import Drawn, EffectSizes, Estimate, effect_sizes, fieller, pair_sums
 from modeldiff_core.comparison.grouping import Traits, common, grouped
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.verdict import models_needed, verdict
@@ -26,7 +26,7 @@ def test_pair_sums_have_no_noise_and_their_variance() -> None:
     for _ in range(600):
         noise = rng.normal(size=(60, 12)).astype(np.float32)
         z = (noise + mean).astype(np.float32)
-        value, influence, twice = pair_sums(u, (z, z), (noise, noise))
+        value, influence, twice = pair_sums(Drawn(u, (z, z), (noise, noise), (noise, noise), u))
         values.append(value[0])
         variances.append(np.square(influence[0]).sum() - twice[0])
     assert truth > 0
