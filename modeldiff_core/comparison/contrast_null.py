@@ -88,7 +88,9 @@ class _Paired:
         self.c, self.s, operator = c, s, self.sample.halves[0]
         along = s * self.sample.a + c * self.sample.b
         left = [
-            np.vstack([unfitted(self.sample.masks[0][rows], margins[rows], columns) for rows, columns in operator.parts])
+            np.vstack(
+                [unfitted(self.sample.masks[0][rows], margins[rows], columns) for rows, columns in operator.parts]
+            )
             for margins in (self.across, along)
         ]
         together, alone = (np.einsum("ij,ij->j", left[0], other) for other in (left[1], left[0]))

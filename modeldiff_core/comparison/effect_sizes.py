@@ -17,7 +17,9 @@ they rely on is unrelated.
 
 **Intervals.** The variance of q is Σ_i I_i² less what that counts twice, where I_i = 2·u_i·⟨r_i, Σ_j
 u_j·z_j⟩ is the influence of model i and 2·Σ_{i≠j} u_i²·u_j²·⟨r_i, r_j⟩² the part that is there though nothing
-differs; r_i are residuals of the half's own fit, scaled to the variance of the noise. Intervals are normal ones, given the masks; the unit and the slopes are taken as known.
+differs; r_i are residuals of the half's own fit, scaled to the variance of the noise. What the errors of slopes add
+is in the influences, too (``slope_influences``). Intervals are normal ones, given the masks; the unit is taken as
+known.
 """
 
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ from scipy.stats import norm
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, centered, find_contrast
 from modeldiff_core.comparison.crossfit import matched
+from modeldiff_core.comparison.slope_errors import slope_influences
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import apart, unfitted
 
@@ -205,6 +208,8 @@ def effect_sizes(sample: Sample, fits: Fits, contrast: Contrast, found: Found) -
             values[which] += value / (2 * unit)
             influences[which][rows] += influence.T / (2 * unit)
             twice[which] += counted / (2 * unit) ** 2
+        if contrast.fixed is None:
+            influences += slope_influences(sample, fits, contrast.weights, own, 1 - half) / (2 * unit)
     totals, of_totals, totals_twice = _totals(sample, fits, contrast, found.directions)
     return EffectSizes(
         contrast=values[0],
@@ -297,8 +302,7 @@ class Drawn:
     def less(self, other: "Drawn") -> "Drawn":
         """Return the difference to the other algorithm's margins of the same models."""
         z, off, left = (
-            (x[0] - y[0], x[1] - y[1])
-            for x, y in ((self.z, other.z), (self.off, other.off), (self.left, other.left))
+            (x[0] - y[0], x[1] - y[1]) for x, y in ((self.z, other.z), (self.off, other.off), (self.left, other.left))
         )
         return Drawn(self.u, z, off, left, self.own)
 
@@ -339,7 +343,7 @@ def _centered(margins: Float[np.ndarray, "models targets"]) -> Float[np.ndarray,
 def pair_sums(
     drawn: Drawn,
 ) -> tuple[Float[np.ndarray, " components"], Float[np.ndarray, "components models"], Float[np.ndarray, " components"]]:
-    """Return ⟨Σ_i u_i·z_i, Σ_i u_i·z'_i⟩ − Σ_i u_i²·⟨z_i, e'_i⟩ of each direction, influences, what they count twice."""
+    """Return ⟨Σ_i u_i·z_i, Σ_i u_i·z'_i⟩ − Σ_i u_i²·⟨z_i, e'_i⟩ of each direction, influences and ``twice``."""
     u, z, off = drawn.u, drawn.z, drawn.off
     first, second = (u @ each for each in z)
     weights = np.square(u.astype(np.float64))
@@ -398,7 +402,7 @@ def _totals(
 def _total(
     sides: list[list[_Half]], fits: Fits, contrast: Contrast, outside: np.ndarray | None, *, paired: bool
 ) -> tuple[float, np.ndarray, float]:
-    """Return the trace of S at slopes outside some directions, the influence of every model, and what they count twice."""
+    """Return the trace of S at slopes outside some directions, the influence of every model, and ``twice``."""
     angles = contrast.fixed if contrast.fixed is not None else slope_angles(*fits.pooled(outside))
     r = centered(contrast.rows_at(fits, (angles, angles)))
     of_a, of_b = ((contrast.weights * f(angle)).astype(np.float32) for f, angle in ((np.cos, angles), (np.sin, angles)))

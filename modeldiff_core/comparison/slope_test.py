@@ -36,11 +36,11 @@ def slope_test(
 ) -> SlopeTest:
     """Test that c_t is one number for all targets.
 
-    With the mean slope tan φ_t for all, log c_t is off it by x_t = ⟨θ_z,t, θ_l,t⟩/(sin φ·cos φ·‖θ_l,t‖²) to first order, θ_z
-    and θ_l the datamodels of z = cos φ·y_A − sin φ·y_B and of l = sin φ·y_A + cos φ·y_B. The statistic is the covariance over
-    targets of x_t from the two halves, each target weighted by the squared length of its datamodels; p is its place among
-    up to DRAWS draws in which z is permuted over masks. (Logarithms of the halves' own slopes have outliers where a slope
-    is nearly 0 or infinite by chance.)
+    With the mean slope tan φ_t for all, log c_t is off it by x_t = ⟨θ_z,t, θ_l,t⟩/(sin φ·cos φ·‖θ_l,t‖²) to first
+    order, θ_z and θ_l the datamodels of z = cos φ·y_A − sin φ·y_B and of l = sin φ·y_A + cos φ·y_B. The statistic is
+    the covariance over targets of x_t from the two halves, each target weighted by the squared length of its
+    datamodels; p is its place among up to DRAWS draws in which z is permuted over masks. (Logarithms of the halves'
+    own slopes have outliers where a slope is nearly 0 or infinite by chance.)
 
     Args:
         sample: The margins.
@@ -80,7 +80,9 @@ def _lengths(products: tuple[np.ndarray, np.ndarray, np.ndarray], angles: np.nda
     return np.asarray(s * s * aa + 2 * s * c * ab + c * c * bb)
 
 
-def _spread(fits: Fits, angles: np.ndarray, lengths: np.ndarray, weights: np.ndarray, outside: np.ndarray | None) -> float:
+def _spread(
+    fits: Fits, angles: np.ndarray, lengths: np.ndarray, weights: np.ndarray, outside: np.ndarray | None
+) -> float:
     c, s = np.cos(angles), np.sin(angles)
     off = []
     for half in (0, 1):

@@ -62,7 +62,6 @@ class SplitRidge:
             found = found - np.einsum("ij,ij->j", along, along)
         return np.asarray(found)
 
-
     def along(
         self, part: int, directions: Float[np.ndarray, "train directions"]
     ) -> Float[np.ndarray, "part directions"]:

@@ -25,7 +25,18 @@ BLOCK = 10
 """Draws in one object of a contrast's null."""
 SLOPES = (0, 1)
 """Numbers of the largest directions outside which slopes are tested."""
-SIZES = ("contrast", "under_a", "under_b", "totals", "influence", "twice", "influence_a", "influence_b", "twice_a", "twice_b")
+SIZES = (
+    "contrast",
+    "under_a",
+    "under_b",
+    "totals",
+    "influence",
+    "twice",
+    "influence_a",
+    "influence_b",
+    "twice_a",
+    "twice_b",
+)
 """Arrays of effect sizes that are stored under their own names."""
 
 

@@ -34,8 +34,8 @@ from modeldiff_core.study.config import ComparisonConfig
 
 VERSION = 4
 CONTRAST_VERSION = 2
-"""Raised by hand when a change of the code changes what a contrast gives. 2: slopes outside directions were bent, all that
-differs has slopes of all models, and residuals of a ridge no longer count as noise what it shrinks."""
+"""Raised by hand when a change of the code changes what a contrast gives. 2: slopes outside directions were bent, all
+that differs has slopes of all models, and what a ridge shrinks no longer counts as noise."""
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
 """Draws in one object of the null."""

@@ -74,7 +74,9 @@ def _who(more: str, less: str, times: Mapping[str, Any] | None) -> str:
     low = None if times is None else times["low"]
     if low is None or low <= 1:
         return f"{more} and {less} rely differently"
-    return f"{more} relies at least {low:.1f} times as much as {less}" if low >= 1.5 else f"{more} relies more than {less}"
+    return (
+        f"{more} relies at least {low:.1f} times more than {less}" if low >= 1.5 else f"{more} relies more than {less}"
+    )
 
 
 def _images(entry: Mapping[str, Any], targets: Int[np.ndarray, " targets"] | None, classes: Sequence[str]) -> str:

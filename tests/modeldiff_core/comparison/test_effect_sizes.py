@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
+from modeldiff_core.comparison.contrast import Fits, contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.effect_sizes import Drawn, EffectSizes, Estimate, effect_sizes, fieller, pair_sums
 from modeldiff_core.comparison.grouping import Traits, common, grouped
 from modeldiff_core.comparison.slopes import slope_angles
@@ -47,10 +47,11 @@ def test_sizes_are_near_zero_where_nothing_differs(paired: bool) -> None:
 
 @pytest.mark.parametrize("in_b", [False, True])
 def test_a_planted_difference_has_a_side_a_size_and_a_share(in_b: bool) -> None:
-    sizes = sizes_of(planted(0, 0.4, in_b=in_b, shape=(600, 60, 40)))
+    made = planted(0, 0.4, in_b=in_b, shape=(600, 60, 40))
+    sizes, true = sizes_of(made), truth_of(made, 3)
     under = sizes.under("a", 0), sizes.under("b", 0)
     more, less = reversed(under) if in_b else under
-    assert more.low > 2 * less.high
+    assert more.low > 1.7 * less.high
     difference, total = sizes.difference(0), sizes.all_that_differs()
     assert 0 < difference.low < difference.value < difference.high
     assert total.low > 0
@@ -60,41 +61,45 @@ def test_a_planted_difference_has_a_side_a_size_and_a_share(in_b: bool) -> None:
     assert share.high < 1.4
     ratio = sizes.ratio(0)
     assert ratio is not None
-    assert ratio.low > 2
+    larger, smaller = (true[2], true[1]) if in_b else (true[1], true[2])
+    assert 1.9 < ratio.low < larger / smaller
     assert sizes.stability[0] > 0.7
 
 
-def truth_of(made: Planted, sizes: EffectSizes) -> float:
-    """Return the variance along the first direction that margins without noise have, at the slopes that were used."""
+def truth_of(made: Planted, components: int) -> tuple[float, float, float]:
+    """Return what margins without noise have along the first direction, at slopes without noise: R, A and B."""
     sample = sample_of(made.masks, made.margins)
-    fits, operator, units = sample.fits(), sample.halves[0], sample.units
-    weights = contrast_of(sample, fits).weights
-    found = []
-    for half in (0, 1):
-        directions, rows = sizes.versions[half], operator.rows[1 - half]
-        clean = [(y / unit)[rows] for y, unit in zip(made.expected, units, strict=True)]
-        a, b = ((operator.columns[1 - half] @ (y - y.mean(0))).T for y in clean)
-        factors = []
-        for h in (0, 1):
-            angles = slope_angles(*fits.products(h, directions.T))
-            r = weights[:, None] * (np.cos(angles)[:, None] * a - np.sin(angles)[:, None] * b)
-            factors.append((r - r.mean(0)) @ directions[0])
-        found.append(factors[0] @ factors[1])
-    return float(np.mean(found)) / sizes.unit
+    fits = sample.fits()
+    contrast = contrast_of(sample, fits)
+    sizes = effect_sizes(sample, fits, contrast, find_contrast(contrast, fits, components))
+    clean = []
+    for operator, y, unit in zip(sample.halves, made.expected, sample.units, strict=True):
+        clean.append(tuple(operator.fit(half, ((y - y.mean(0)) / unit)[operator.rows[half]]) for half in (0, 1)))
+    nothing = np.zeros(len(clean[0][0]))
+    exact = Fits(clean[0], clean[1], lambda half, outside: (nothing, nothing, nothing))
+    found = np.zeros(3)
+    for half, directions in enumerate(sizes.versions):
+        angles = slope_angles(*exact.products(1 - half, directions.T))
+        a = (contrast.weights * np.cos(angles))[:, None] * exact.a[1 - half]
+        b = (contrast.weights * np.sin(angles))[:, None] * exact.b[1 - half]
+        a, b = a - a.mean(0), b - b.mean(0)
+        found += [float(np.square(rows @ directions[0]).sum()) / 2 for rows in (a - b, a, b)]
+    of_contrast, of_a, of_b = found / sizes.unit
+    return float(of_contrast), float(of_a), float(of_b)
 
 
 def test_intervals_cover_what_the_directions_hold_without_noise() -> None:
     covered, values = [], []
     for seed in range(40):
         made = planted(seed, 0.4, noise_b=1.5, shape=(300, 30, 20))
-        sizes = sizes_of(made, 1)
-        interval, truth = sizes.difference(0), truth_of(made, sizes)
-        covered.append(interval.low <= truth <= interval.high)
-        values.append((interval.value, truth))
-    assert np.mean(covered) >= 0.85  # 34 of 40; of intervals that cover 95 % fewer have probability .004
-    estimate, true = np.mean(values, 0)
-    assert true > 0.01
-    assert estimate == pytest.approx(true, rel=0.15)
+        sizes, true = sizes_of(made, 1), truth_of(made, 1)
+        told = sizes.difference(0), sizes.under("a", 0), sizes.under("b", 0)
+        covered.append([one.low <= value <= one.high for one, value in zip(told, true, strict=True)])
+        values.append([(one.value, value) for one, value in zip(told, true, strict=True)])
+    assert (np.mean(covered, 0) >= 0.85).all()  # 34 of 40; of intervals that cover 95 % fewer have probability .004
+    estimate, true_mean = np.mean(values, 0).T
+    assert (true_mean > 0.01).all()
+    np.testing.assert_allclose(estimate, true_mean, rtol=0.1)
 
 
 def test_fieller_is_the_quotient_with_its_ends() -> None:

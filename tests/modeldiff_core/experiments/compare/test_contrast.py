@@ -182,3 +182,23 @@ def test_the_first_sentence_says_who_relies_on_what_where_how_much_and_how_sure(
     undecided = {"answer": "undecided", "margin": 0.05, "models_needed": 1234}
     assert "1,234 models" in told(verdict=undecided)[-1]
     assert told(differences=[])[0].startswith("No sign that one and two rely on different training examples")
+
+
+def test_a_sentence_follows_the_interval_and_is_silent_where_there_is_nothing() -> None:
+    def relying(low: float | None) -> str:
+        entry = {"side": "a-b", "index": 0, "top_targets": [0, 1], "bottom_targets": [2, 3]}
+        return told(directions=[{**entry, "ratio": {"value": 1.2, "low": low, "high": None}}])[0]
+
+    for low in (None, 0.95):
+        assert relying(low).startswith("one and two rely differently on one group of training examples")
+    assert relying(1.1).startswith("one relies more than two on one group")
+
+    def reacting(middle: float, spread: float, p: float) -> list[str]:
+        said = told(reaction={"middle": middle, "spread": spread, "p": p})
+        return [sentence for sentence in said if sentence.startswith("On average")]
+
+    assert reacting(1.008, 0.049, 0.025) == reacting(1.008, 0.3, 0.4) == []
+    assert "react 1.6 times as strongly" in reacting(1.6, 0.1, 0.3)[0]
+    assert "react as strongly" in reacting(1.008, 0.1, 0.01)[0]
+    assert "varies by 11 % beyond noise" in reacting(1.008, 0.1, 0.01)[0]
+    assert "by a factor of 2 beyond noise" in reacting(2.0, 0.7, 0.01)[0]
