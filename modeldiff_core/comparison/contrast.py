@@ -33,8 +33,13 @@ from modeldiff_core.comparison.split_ridge import SplitRidge, explained_share, s
 from modeldiff_core.errors import ConfigError
 
 Hypothesis = Literal["reliance", "identical"]
-REFINED = 1
-"""Times that slopes are estimated again outside the leading direction."""
+REFINED = 3
+"""Times that slopes are estimated again outside the leading direction.
+
+A strong difference of few targets bends their slopes so far that the first direction mixes it with the rest of their
+datamodels: after one time its cosine with a planted direction of strength 0.3 was 0.54 to 0.79, after three 0.70 to
+0.88, with slopes outside the plant itself 0.85 to 0.90.
+"""
 SMALL = 300
 """Up to this many training examples the leading eigenvector is taken of the matrix itself."""
 LANCZOS, CLOSE = 60, 1e-3

@@ -197,7 +197,7 @@ def test_a_sentence_follows_the_interval_and_is_silent_where_there_is_nothing() 
         said = told(reaction={"middle": middle, "spread": spread, "p": p})
         return [sentence for sentence in said if sentence.startswith("On average")]
 
-    assert reacting(1.008, 0.049, 0.025) == reacting(1.008, 0.3, 0.4) == []
+    assert reacting(1.008, 0.03, 0.025) == reacting(1.008, 0.3, 0.4) == []
     assert "react 1.6 times as strongly" in reacting(1.6, 0.1, 0.3)[0]
     assert "react as strongly" in reacting(1.008, 0.1, 0.01)[0]
     assert "varies by 11 % beyond noise" in reacting(1.008, 0.1, 0.01)[0]

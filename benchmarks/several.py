@@ -1,0 +1,138 @@
+"""Plant two and three differences at once, on one side and on both, and count how many are named.
+
+    python -m benchmarks.several [--first 0] [--studies 60] [--out FILE] [--seconds S] [--table]
+
+The rules, fixed before the run: in 80 % or more of 60 simulated studies of each row as many differences are named as
+are planted; of one difference on each side, each is named with its side in 80 % or more. A difference is named as a
+report does it: directions that are significant (largest eigenvalue of 99 draws of the null), of one side and with
+half of their images or examples in common, are one. No transformation is there to tell which belong together.
+
+Studies: SIZE examples, targets and models of benchmarks.nulls; each difference gives 60 % of the examples of one
+class more influence on 60 % of the test images of that class, in one algorithm. Strengths as there. Seeds from (row,
+number), not looked at before. One JSON line a study; a run that was stopped goes on.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.nulls import DRAWS, EXPLAINED, LEVEL, SIZE, records
+from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
+from modeldiff_core.comparison.contrast_null import null_sample, sequential_p
+from modeldiff_core.comparison.effect_sizes import effect_sizes
+from modeldiff_core.comparison.grouping import Traits, grouped
+from modeldiff_core.comparison.subpopulations import extremes
+
+ROWS: dict[str, tuple[tuple[str, float], ...]] = {
+    "two in A": (("a", 0.3), ("a", 0.4)),
+    "three in A": (("a", 0.3), ("a", 0.4), ("a", 0.5)),
+    "one in A, one in B": (("a", 0.35), ("b", 0.35)),
+    "two in A, one in B": (("a", 0.3), ("a", 0.4), ("b", 0.4)),
+}
+COMPONENTS, TOP = 6, 12
+
+
+def simulated(name: str, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return masks and A's and B's margins."""
+    rng = np.random.default_rng([*name.encode(), number])
+    train, targets, models = SIZE
+    class_of_target, class_of_example = np.arange(targets) % 10, np.arange(train) % 10
+    factors = rng.normal(size=(targets, 4)) @ rng.normal(size=(4, train))
+    theta = (class_of_target[:, None] == class_of_example) + 0.15 * factors + 0.4 * rng.normal(size=(targets, train))
+    theta *= np.exp(0.5 * rng.normal(size=(targets, 1)))
+    of = {"a": theta.copy(), "b": theta.copy()}
+    classes = rng.permutation(10)
+    for (side, strength), number_of_class in zip(ROWS[name], classes, strict=False):
+        direction = ((class_of_example == number_of_class) & (rng.random(train) < 0.6)).astype(np.float64)
+        moved = (class_of_target == number_of_class) & (rng.random(targets) < 0.6)
+        direction /= max(float(np.linalg.norm(direction)), 1.0)
+        length = np.sqrt(np.square(theta).sum(1).mean() * targets / max(int(moved.sum()), 1))
+        of[side] += strength * length * moved[:, None] * direction
+    masks = np.argsort(rng.random((models, train)), 1) < train // 2
+    deviation = np.sqrt(0.25 * np.square(theta).sum(1) * (1 - EXPLAINED) / EXPLAINED)
+    a, b = (masks @ of[side].T + deviation * rng.normal(size=(models, targets)) for side in "ab")
+    return masks, a, b
+
+
+def study(name: str, number: int) -> dict[str, Any]:
+    """Return how many directions and differences of each side one study names."""
+    masks, a, b = simulated(name, number)
+    sample = sample_of((masks, masks), (a, b))
+    fits = sample.fits()
+    contrast = contrast_of(sample, fits)
+    found = find_contrast(contrast, fits, COMPONENTS)
+    sizes = effect_sizes(sample, fits, contrast, found)
+    draws = null_sample(sample, contrast, found.angles).largest(range(DRAWS), number)
+    adjusted = np.maximum.accumulate([sequential_p(float(value), draws) for value in found.eigenvalues])
+    traits = []
+    for rank in np.flatnonzero(adjusted <= LEVEL):
+        most, least = extremes(found.projections[:, rank], TOP)
+        train, _ = extremes(found.directions[rank], TOP)
+        side = "a" if sizes.under_a[rank] >= sizes.under_b[rank] else "b"
+        traits.append(Traits(side, frozenset([*most.tolist(), *least.tolist()]), frozenset(train.tolist())))
+    groups = grouped(traits)
+    sides = "".join(sorted(traits[group[0]].side for group in groups))
+    return {"row": name, "study": number, "directions": len(traits), "differences": sides}
+
+
+def table(out: Path) -> str:
+    """Return a line for each row."""
+    lines = [
+        "| planted | studies | number named right | and their sides | directions | differences named |",
+        "|---|---|---|---|---|---|",
+    ]
+    found = list(records(out))
+    for name, planted in ROWS.items():
+        own = [one for one in found if one["row"] == name]
+        if not own:
+            continue
+        sides = "".join(sorted(side for side, _ in planted))
+        right = np.mean([len(one["differences"]) == len(sides) for one in own])
+        both = np.mean([one["differences"] == sides for one in own])
+        directions, named = (np.mean([count(one) for one in own]) for count in (_directions, _named))
+        lines.append(f"| {name} | {len(own)} | {right:.2f} | {both:.2f} | {directions:.2f} | {named:.2f} |")
+    return "\n".join(lines)
+
+
+def _directions(one: dict[str, Any]) -> int:
+    return int(one["directions"])
+
+
+def _named(one: dict[str, Any]) -> int:
+    return len(one["differences"])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run, or print the table of what was run."""
+    parser = argparse.ArgumentParser(description="Several differences at once, simulated.")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--studies", type=int, default=60)
+    parser.add_argument("--out", type=Path, default=Path("several.jsonl"))
+    parser.add_argument("--seconds", type=float, default=np.inf)
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args(arguments)
+    if not asked.table:
+        with threadpool_limits(1):
+            run(range(asked.first, asked.first + asked.studies), asked.out, asked.seconds)
+    print(table(asked.out))
+
+
+def run(numbers: range, out: Path, seconds: float) -> None:
+    """Append what is missing, all rows in turn."""
+    done = {(one["row"], one["study"]) for one in records(out)}
+    began = time.process_time()
+    for number in numbers:
+        for name in ROWS:
+            if (name, number) not in done and time.process_time() - began <= seconds:
+                line = json.dumps(study(name, number))
+                with out.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
