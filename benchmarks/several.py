@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.nulls import DRAWS, EXPLAINED, LEVEL, SIZE, records
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import null_sample, sequential_p
-from modeldiff_core.comparison.effect_sizes import effect_sizes
+from modeldiff_core.comparison.effect_sizes import more_under_a
 from modeldiff_core.comparison.grouping import Traits, grouped
 from modeldiff_core.comparison.subpopulations import extremes
 
@@ -66,14 +66,14 @@ def study(name: str, number: int) -> dict[str, Any]:
     fits = sample.fits()
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, COMPONENTS)
-    sizes = effect_sizes(sample, fits, contrast, found)
+    of_a = more_under_a(fits, contrast, found)
     draws = null_sample(sample, contrast, found.angles).largest(range(DRAWS), number)
     adjusted = np.maximum.accumulate([sequential_p(float(value), draws) for value in found.eigenvalues])
     traits = []
     for rank in np.flatnonzero(adjusted <= LEVEL):
         most, least = extremes(found.projections[:, rank], TOP)
         train, _ = extremes(found.directions[rank], TOP)
-        side = "a" if sizes.under_a[rank] >= sizes.under_b[rank] else "b"
+        side = "a" if of_a[rank] else "b"
         traits.append(Traits(side, frozenset([*most.tolist(), *least.tolist()]), frozenset(train.tolist())))
     groups = grouped(traits)
     sides = "".join(sorted(traits[group[0]].side for group in groups))

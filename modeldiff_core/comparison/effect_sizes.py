@@ -25,7 +25,7 @@ known.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.stats import norm
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, centered, find_contrast
@@ -226,6 +226,23 @@ def effect_sizes(sample: Sample, fits: Fits, contrast: Contrast, found: Found) -
         versions=np.stack(versions),
         unit=unit,
     )
+
+
+def more_under_a(fits: Fits, contrast: Contrast, found: Found) -> Bool[np.ndarray, " components"]:
+    """Return whether A's datamodels vary more along each direction than B's at A's scale.
+
+    From products between both halves along the direction of all models. The sizes above are those of the halves' own
+    versions, which are worse directions and may lie on the other side where the difference is weak.
+    """
+    along = []
+    for f, rows in ((np.cos, fits.a), (np.sin, fits.b)):
+        first, second = centered((rows[0] * _column(contrast, f, found), rows[1] * _column(contrast, f, found)))
+        along.append(np.einsum("ij,ij->j", first @ found.directions.T, second @ found.directions.T))
+    return np.asarray(along[0] >= along[1])
+
+
+def _column(contrast: Contrast, part: np.ufunc, found: Found) -> Float[np.ndarray, "targets 1"]:
+    return np.asarray((contrast.weights * part(found.angles)).astype(np.float32)[:, None])
 
 
 def squared_length(fits: Fits, contrast: Contrast, angles: Float[np.ndarray, " targets"]) -> float:

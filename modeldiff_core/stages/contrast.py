@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from modeldiff_core.comparison.contrast import Sample, centered, contrast_of, find_contrast, leading_pair, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
-from modeldiff_core.comparison.effect_sizes import EffectSizes, effect_sizes
+from modeldiff_core.comparison.effect_sizes import EffectSizes, effect_sizes, more_under_a
 from modeldiff_core.comparison.residuals import similarity
 from modeldiff_core.comparison.slope_test import SlopeTest, slope_test
 from modeldiff_core.comparison.subpopulations import shared_extremes
@@ -81,7 +81,7 @@ def find_contrasts(store: ObjectStore, spec: Pair) -> None:
         **{f"log_slopes.{named}": one.log_slopes for named, one in zip(SLOPES, reactions, strict=True)},
         **{name: getattr(sizes, name) for name in SIZES},
     }
-    of_a = sizes.under_a >= sizes.under_b
+    of_a = more_under_a(fits, contrast, found)
     for side, own in zip(SIDES, (np.flatnonzero(of_a), np.flatnonzero(~of_a)), strict=True):
         directions, projections = np.zeros_like(found.directions), np.zeros_like(found.projections)
         directions[: len(own)], projections[:, : len(own)] = found.directions[own], found.projections[:, own]

@@ -66,8 +66,9 @@ def contrast_entries(
     """Return the ``directions`` of summary.json of a contrast, the largest difference first.
 
     Those of residual analyses, and: ``difference`` and ``explained_variance_ci``, intervals of 95 %; ``ratio`` of
-    the larger variance to the smaller; ``share`` of all that differs (None where a quotient cannot be told);
-    ``models_needed`` as an interval. undefined: training examples that every model has, or none, which are not named.
+    the side's variance to the other's; ``share`` of all that differs (None where a quotient cannot be told, or where
+    the halves' versions of the direction lie on the other side than it does); ``models_needed`` as an interval.
+    undefined: training examples that every model has, or none, which are not named.
     """
     arrays, sizes = found.content.arrays, found.sizes
     p, adjusted = found.tested.p(arrays["eigenvalues"])
@@ -89,7 +90,9 @@ def contrast_entries(
                 "explained_variance": {name: one.value for name, one in under.items()},
                 "explained_variance_ci": {name: ends(one) for name, one in under.items()},
                 "difference": estimate(sizes.difference(rank)),
-                "ratio": estimate(sizes.ratio(rank)),
+                "ratio": estimate(
+                    sizes.ratio(rank) if (under["a"].value >= under["b"].value) == (side == "a-b") else None
+                ),
                 "share": estimate(sizes.share([rank])),
                 "explained_variance_in_sample": {"a": None, "b": None},
                 "in_sample_difference": float(arrays["eigenvalues"][rank]),

@@ -4,18 +4,26 @@ import numpy as np
 import pytest
 
 from modeldiff_core.comparison.contrast import Fits, contrast_of, find_contrast, sample_of
-from modeldiff_core.comparison.effect_sizes import Drawn, EffectSizes, Estimate, effect_sizes, fieller, pair_sums
+from modeldiff_core.comparison.effect_sizes import (
+    Drawn,
+    EffectSizes,
+    Estimate,
+    effect_sizes,
+    fieller,
+    more_under_a,
+    pair_sums,
+)
 from modeldiff_core.comparison.grouping import Traits, common, grouped
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.verdict import models_needed, verdict
 from tests.modeldiff_core.comparison.planted_margins import Planted, planted
 
 
-def sizes_of(made: Planted, components: int = 3) -> EffectSizes:
+def sizes_of(made: Planted, components: int = 3, named: int = 0) -> EffectSizes:
     sample = sample_of(made.masks, made.margins)
     fits = sample.fits()
     contrast = contrast_of(sample, fits)
-    return effect_sizes(sample, fits, contrast, find_contrast(contrast, fits, components))
+    return effect_sizes(sample, fits, contrast, find_contrast(contrast, fits, components)).naming(named)
 
 
 def test_pair_sums_have_no_noise_and_their_variance() -> None:
@@ -48,9 +56,12 @@ def test_sizes_are_near_zero_where_nothing_differs(paired: bool) -> None:
 @pytest.mark.parametrize("in_b", [False, True])
 def test_a_planted_difference_has_a_side_a_size_and_a_share(in_b: bool) -> None:
     made = planted(0, 0.4, in_b=in_b, shape=(600, 60, 40))
-    sizes, true = sizes_of(made), truth_of(made, 3)
+    sizes, true = sizes_of(made, named=1), truth_of(made, 3)
     under = sizes.under("a", 0), sizes.under("b", 0)
     more, less = reversed(under) if in_b else under
+    sample = sample_of(made.masks, made.margins)
+    fits, contrast = sample.fits(), contrast_of(sample, sample.fits())
+    assert more_under_a(fits, contrast, find_contrast(contrast, fits, 1))[0] == (not in_b)
     assert more.low > 1.7 * less.high
     difference, total = sizes.difference(0), sizes.all_that_differs()
     assert 0 < difference.low < difference.value < difference.high
@@ -117,7 +128,8 @@ def test_fieller_is_the_quotient_with_its_ends() -> None:
 
 
 def test_the_verdict_says_what_is_shown() -> None:
-    nothing, much = sizes_of(planted(1, shape=(600, 40, 30))), sizes_of(planted(2, 0.5, shape=(600, 40, 30)))
+    nothing = sizes_of(planted(1, shape=(600, 40, 30)))
+    much = sizes_of(planted(2, 0.5, shape=(600, 40, 30)), named=1)
     assert verdict(nothing, [], 600, 0.5).answer == "equivalent"
     assert verdict(nothing, [], 600, 0.0).answer == "undecided"
     undecided = verdict(nothing, [], 600, 0.001)
