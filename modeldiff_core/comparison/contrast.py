@@ -21,6 +21,7 @@ difference too. So slopes are estimated again in the complement of the leading d
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -106,7 +107,6 @@ class Sample:
         a: A's margins, each target around its mean and in units of its deviation; 0 where it does not vary.
         b: B's.
         halves: K of A and of B, its models in two halves; the same object where they share masks.
-        quarters: The same in four parts, of which 0 and 2 are half 0.
         paired: Whether model i of A has the mask of model i of B.
         units: Standard deviations of A's and of B's raw margins [2, targets].
         share: r² that the ridge's penalty is the best for.
@@ -116,7 +116,6 @@ class Sample:
     a: Float[np.ndarray, "models_a targets"]
     b: Float[np.ndarray, "models_b targets"]
     halves: tuple[SplitRidge, SplitRidge]
-    quarters: tuple[SplitRidge, SplitRidge]
     paired: bool
     units: Float[np.ndarray, "2 targets"]
     share: float
@@ -126,6 +125,11 @@ class Sample:
     def kept(self) -> Bool[np.ndarray, " targets"]:
         """Targets whose margin varies under A and under B."""
         return np.asarray((self.units > 0).all(0))
+
+    @cached_property
+    def quarters(self) -> tuple[SplitRidge, SplitRidge]:
+        """K of A and of B, their models in four parts, of which 0 and 2 are half 0; draws of the null need none."""
+        return _operators(self.masks, self.share, 4, paired=self.paired)
 
     def fits(self) -> Fits:
         """Return the datamodels of both halves."""
@@ -213,12 +217,20 @@ def sample_of(
         raise ConfigError("targets", "two or more whose output varies over models under both", int(varies.sum()))
     if share is None:
         share = (explained_share(masks[0], a[:, varies]) + explained_share(masks[1], b[:, varies])) / 2
-    of_a = tuple(split_ridge(masks[0], share, np.arange(len(masks[0])) % parts) for parts in (2, 4))
-    of_b = of_a
-    if not paired:
-        of_b = tuple(split_ridge(masks[1], share, np.arange(len(masks[1])) % parts) for parts in (2, 4))
     units = np.stack([unit_a, unit_b])
-    return Sample(a, b, (of_a[0], of_b[0]), (of_a[1], of_b[1]), paired, units, share, masks)
+    return Sample(a, b, _operators(masks, share, 2, paired=paired), paired, units, share, masks)
+
+
+def _operators(
+    masks: tuple[Bool[np.ndarray, "models_a train"], Bool[np.ndarray, "models_b train"]],
+    share: float,
+    parts: int,
+    *,
+    paired: bool,
+) -> tuple[SplitRidge, SplitRidge]:
+    """Return K of A and of B, their models dealt out to so many parts; the same object where they share masks."""
+    of_a = split_ridge(masks[0], share, np.arange(len(masks[0])) % parts)
+    return of_a, of_a if paired else split_ridge(masks[1], share, np.arange(len(masks[1])) % parts)
 
 
 def _averaged(masks: np.ndarray, margins: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
