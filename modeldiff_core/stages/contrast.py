@@ -121,7 +121,7 @@ def read_sample(store: ObjectStore, pair: Pair) -> Sample:
 
 def sizes_in(content: TensorObject) -> EffectSizes:
     """Return the stored effect sizes of a contrast."""
-    arrays = {name: content.arrays[name] for name in SIZES}
+    arrays: dict[str, Any] = {name: content.arrays[name] for name in SIZES}
     facts: dict[str, Any] = dict(content.facts)
     stability = content.arrays["stability"]
     none = np.zeros((2, len(stability), 0), np.float32)

@@ -37,7 +37,7 @@ def contrast_sentences(
     if summary["differences"]:
         said = [_difference(one, summary, names, targets, classes) for one in summary["differences"][:3]]
         said.append(_explained(summary))
-    return [*said, *_reaction(summary["reaction"], names), *verdict_sentences(summary["verdict"])]
+    return [*said, _reaction(summary["reaction"], names), *verdict_sentences(summary["verdict"])]
 
 
 def _nothing(summary: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
@@ -129,20 +129,18 @@ def _explained(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> list[str]:
-    """Return how strongly margins react where that is not the same; nothing where it is as far as can be told."""
+def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
+    """Return how strongly margins react, and whether that varies from image to image by as much as can be said."""
     middle, spread, p = (reaction[name] for name in ("middle", "spread", "p"))
-    apart = middle > 0 and abs(np.log(middle)) >= ALIKE
-    varies = p <= 0.05 and spread >= ALIKE
-    average = f"On average margins of {names['a']} react {middle:.2g} times as strongly as those of {names['b']}"
-    if not varies:
-        return [f"{average}; no difference between images can be told (p = {p:.2g})."] if apart else []
-    factor = f"by a factor of {np.exp(spread):.2g}" if spread >= np.log(1.5) else f"by {100 * np.expm1(spread):.0f} %"
-    how = average if apart else f"On average margins of {names['a']} react as strongly as those of {names['b']}"
-    return [
-        f"{how}; from image to image that varies {factor} beyond noise (p = {p:.2g}), which is no difference in what "
-        "they rely on."
-    ]
+    strongly = "about as strongly" if abs(np.log(middle)) < ALIKE else f"{middle:.2f} times as strongly"
+    on_average = f"On average margins of {names['a']} react {strongly} as those of {names['b']}"
+    if p > 0.05 or spread < ALIKE:
+        return f"{on_average}, on all images alike as far as can be told (p = {p:.2g})."
+    factor = f"by a factor of {np.exp(spread):.1f}" if spread >= np.log(1.5) else f"by {100 * np.expm1(spread):.0f} %"
+    return (
+        f"{on_average}; from image to image that varies {factor} beyond noise (p = {p:.2g}), which is no difference in "
+        "what they rely on."
+    )
 
 
 def _share(one: Mapping[str, Any], *, most: bool = False) -> str:
