@@ -7,8 +7,8 @@ for the variance along the first direction of the contrast, of A and of B, for a
 told and a direction is planted, for the share that the first direction explains. Where nothing differs, a direction
 is one of chance, and its difference has to be held in 93 % or more. A direction is measured on models that did not
 choose it, so that it is as it is; the truth is what the same masks, directions and targets' units give with margins
-without noise, slopes included, in units of the length without noise. Two kinds of intervals are no different from
-what a report shows: the first direction is taken for real where one is planted.
+without noise, slopes included, in units of the length without noise. As in a report,
+slopes of all that differs are those outside the first direction where one is planted.
 
 Studies are those of benchmarks.nulls with SIZE examples, targets and models; seeds from (row, number), not looked at
 before. One JSON line a study, resumed like there.
