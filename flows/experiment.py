@@ -15,13 +15,14 @@ from prefect.states import Cancelled
 from flows.limits import check_limits
 from flows.prefect_api.artifacts import publish
 from flows.prefect_api.cancelling import stopped_when_cancelled
-from flows.prefect_api.deployed import check_cluster
+from flows.prefect_api.deployed import check_cluster, check_modules
 from flows.prefect_api.patience import patiently
 from flows.prefect_api.progress import RunProgress
 from flows.prefect_api.server import note_run
 from flows.request import Request, RunnerConfig
 from flows.resolve import experiment_of, resolve
 from flows.runners import open_runner
+from flows.runners.rehearsing import rehearse_own
 from flows.runners.tuning import tune
 from flows.runners.turns import turns_on_gpus
 from flows.runners.window import Window
@@ -74,12 +75,12 @@ def __getattr__(name: str) -> Flow[Any, Any]:
 def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
     """Make what the store lacks of an experiment, and show what was found; returns the summary's place and findings."""
     check_cluster(asked.runner)
+    check_modules(asked.study)
     experiment, warnings = resolve(asked)
     store, progress = ObjectStore(asked.store), RunProgress(experiment.name)
     check_limits(experiment, store, asked)
     for warning in warnings:
         get_run_logger().warning(warning)
-    plan = note_code(experiment, store, asked.runner.accept_code)
     if lines := data_lines(experiment):
         get_run_logger().info("\n".join(["Data", *lines]))
     try:
@@ -88,6 +89,9 @@ def carry_out(asked: Request) -> "dict[str, Any] | State[Any]":
             turns_on_gpus(asked.runner.devices),
             open_runner(asked.runner, asked.store) as places,
         ):
+            for words in rehearse_own(experiment, store, asked, places):
+                progress.note(words, warn=False)
+            plan = note_code(experiment, store, asked.runner.accept_code)
             if asked.runner.tune:
                 tune(experiment, store, asked, places)
             run(plan, store, Window(places, asked.runner, asked.store), progress)

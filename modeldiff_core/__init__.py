@@ -1,8 +1,44 @@
-"""ModelDiff's library: how two learning algorithms differ, from subset models to a report."""
+"""ModelDiff's library: how two learning algorithms differ, from subset models to a report.
+
+``Algorithm``, ``Data``, ``compare``, ``submit``, ``Study`` and ``Report`` are what a notebook or a script needs. They
+are imported when they are first asked for, so that the import of the library alone takes no time and no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from modeldiff_core.shapes import provide_shapes
+
+if TYPE_CHECKING:
+    from modeldiff_core.api.algorithm import Algorithm
+    from modeldiff_core.api.compare import compare
+    from modeldiff_core.api.data import Data
+    from modeldiff_core.api.report import Report
+    from modeldiff_core.api.study import Study
+    from modeldiff_core.api.submit import submit
+
+__all__ = ["Algorithm", "Data", "Report", "Study", "__version__", "compare", "submit"]
 
 __version__ = "0.1.0"
 
 # Before any other module of the library: nearly all of them name shapes in their annotations.
 provide_shapes()
+
+_PLACES = {
+    "Algorithm": "algorithm",
+    "Data": "data",
+    "Report": "report",
+    "Study": "study",
+    "compare": "compare",
+    "submit": "submit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f"modeldiff_core.api.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

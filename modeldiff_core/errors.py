@@ -1,5 +1,21 @@
 """Errors that a user can fix; each message says what was wrong, where, and what to do."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def meant(given: object, known: Iterable[str]) -> str:
+    """Return a question after the name that was probably meant, such as ``Is models meant?``; empty if none is close.
+
+    A dotted key is compared as a whole, and by its last part.
+    """
+    names, text = list(known), str(given)
+    found = get_close_matches(text, names, 1, 0.75) or get_close_matches(text.lower(), names, 1, 0.6)
+    if not found and "." in text:
+        last = text.rpartition(".")[2]
+        found = [name for name in names if name.rpartition(".")[2] == last][:1]
+    return f"Is {found[0]} meant?" if found and found[0] != text else ""
+
 
 class ModelDiffError(Exception):
     """Base class of every error that the platform raises on purpose."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
 
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import ConfigError, meant
 
 T = TypeVar("T")
 
@@ -35,9 +35,6 @@ class Registry(Generic[T]):
                 except Exception as error:
                     expected = f"an entry point {point.value} that can be imported"
                     raise ConfigError(self.key, expected, name, f"{type(error).__name__}: {error}") from error
-        raise ConfigError(
-            self.key,
-            f"one of {', '.join(self.names())}",
-            name,
-            f"Others are registered as Python entry points of the group {self.group}.",
-        )
+        hint = f"Others are registered as Python entry points of the group {self.group}."
+        hint = f"{meant(name, self.names())} {hint}".strip()
+        raise ConfigError(self.key, f"one of {', '.join(self.names())}", name, hint)

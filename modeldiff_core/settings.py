@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import ConfigError, meant
 
 T = TypeVar("T")
 Read = Callable[[Any, object, str], Any]
@@ -63,10 +63,14 @@ def exact_settings(cls: type[Any], values: Mapping[str, object], key: str, read:
 
 def _known_fields(cls: type[Any], values: Iterable[str], key: str) -> dict[str, dataclasses.Field[Any]]:
     """Return the fields that may be given; raises ConfigError for a name that is none of them."""
+    if not dataclasses.is_dataclass(cls):
+        hint = "Its settings are its fields: write @dataclass(frozen=True) above the class"
+        raise ConfigError(key, "settings of a class that is a dataclass", cls.__name__, hint)
     known = {field.name: field for field in dataclasses.fields(cls) if field.init}
     for name in values:
         if name not in known:
-            raise ConfigError(f"{key}.{name}", f"one of {', '.join(sorted(known)) or 'no parameters'}", name)
+            expected = f"one of {', '.join(sorted(known)) or 'no parameters'}"
+            raise ConfigError(f"{key}.{name}", expected, name, meant(name, known))
     return known
 
 

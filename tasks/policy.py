@@ -11,6 +11,7 @@ from prefect.tasks import Task, exponential_backoff
 from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
 from modeldiff_core.identity import short_digest
 from modeldiff_core.store import StoreSettings
+from modeldiff_core.training.functions.guard import FunctionFailed
 from tasks.worker_pool import WorkerDied
 
 RESULTS = ".prefect/results"
@@ -18,12 +19,12 @@ RESULTS = ".prefect/results"
 
 
 def worth_retrying(_task: Task[Any, Any], _run: Any, state: State[Any]) -> bool:
-    """Return whether trying again can help: not for a wrong request, a diverging recipe or a damaged object, and not
-    once the run is over.
+    """Return whether trying again can help: not for a wrong request, a diverging recipe, a function of one's own
+    that fails or a damaged object, and not once the run is over.
     """
     try:
         state.result()
-    except (ConfigError, Diverged, DamagedObject):
+    except (ConfigError, Diverged, DamagedObject, FunctionFailed):
         return False
     except WorkerDied as error:
         return not error.over

@@ -1,168 +1,19 @@
-"""Slots: persistent worker processes, one a core and one or more a GPU, that stages are run in.
+"""The slots of this process, which tasks hand their stages to.
 
-A Prefect task is a thread that hands its stage to the next free slot and waits. Workers are spawned (nothing is
-inherited by fork), use one torch thread each, and end by themselves when the process that started them is gone. On the
-worker of a cluster, which is such a process already, there are no slots, and stages run where their task does.
+A Prefect task is a thread that hands its stage to the next free slot and waits. On the worker of a cluster, which is
+such a process already, there are no slots, and stages run where their task does.
 """
 
-import multiprocessing
-import os
-import queue
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from prefect.utilities.timeout import timeout
 
-from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.threads import one_thread
-from modeldiff_core.training.workers import begin_worker
+from modeldiff_core.training.slots import OutOfTime, Slots, Stage, WorkerDied
 
-Stage = Callable[..., dict[str, Any]]
-
-SHUTDOWN_SECONDS = 10.0
-"""Seconds in which processes without a stage have to end."""
-
-
-class WorkerDied(ModelDiffError):
-    """A worker process ended in the middle of a stage; trying again starts a new one, unless the run is over.
-
-    Attributes:
-        over: Whether the run was ended, so that nothing is tried again.
-    """
-
-    def __init__(self, message: str, *, over: bool = False) -> None:
-        super().__init__(message)
-        self.over = over
-
-
-class OutOfTime(ModelDiffError):
-    """A stage took longer than it may and was ended; trying again helps where a worker or a disk hung."""
-
-    def __init__(self, limit: float) -> None:
-        super().__init__(f"it took longer than runner.shard_timeout_s = {limit:g} s and was ended")
-        self.limit = limit
-
-    def __reduce__(self) -> tuple[type, tuple[float]]:
-        return type(self), (self.limit,)
-
-
-class Slots:
-    """A fixed number of places to run stages, each with its own process and device."""
-
-    def __init__(self, devices: Sequence[str]) -> None:
-        self.devices: list[str] = []
-        self._workers: list[ProcessPoolExecutor] = []
-        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._closed = False
-        self._lock = threading.Lock()  # of what begins processes, against close
-        self.add(devices)
-
-    def add(self, devices: Sequence[str]) -> None:
-        """More slots, one for each of these devices; a device may have several."""
-        for device in devices:
-            self.devices.append(device)
-            self._workers.append(self._start())
-            self._free.put(len(self._workers) - 1)
-
-    def run(
-        self, stage: Stage, *args: Any, execution: Mapping[str, Any] | None = None, limit: float | None = None
-    ) -> dict[str, Any]:
-        """Run a stage in the next free slot and wait for its result.
-
-        execution: settings of the Execution that the stage takes as its last argument; the slot adds its device.
-        limit: seconds that the stage may take. Raises WorkerDied if the process ended or the slots were closed,
-        OutOfTime if it took longer.
-        """
-        slot = self._free.get()
-        try:
-            last = [] if execution is None else [{**execution, "device": self.devices[slot]}]
-            with self._lock:
-                if self._closed:
-                    raise WorkerDied("the run was ended while this stage waited for a place", over=True)
-                with _signals_held():
-                    running = self._workers[slot].submit(stage, *args, *last)
-            try:
-                return running.result(limit)
-            except TimeoutError:
-                if limit is None or running.done():  # the stage's own, such as a server's that did not answer
-                    raise
-                self._stop(slot)
-                self._workers[slot] = self._start()
-                raise OutOfTime(limit) from None
-        except (BrokenProcessPool, CancelledError) as error:
-            if self._closed:
-                raise WorkerDied("the run was ended while this stage ran", over=True) from None
-            if isinstance(error, CancelledError):
-                raise
-            self._workers[slot] = self._start()
-            raise WorkerDied(f"the worker process of slot {slot} ({self.devices[slot]}) ended abruptly") from error
-        finally:
-            self._free.put(slot)
-
-    def close(self) -> None:
-        """Stop the processes: those that have no stage end by themselves, others are not waited for.
-
-        Stages that wait for a slot raise WorkerDied. What is terminated cannot close what its libraries keep open
-        (tqdm: a lock), and multiprocessing would complain of that on the terminal.
-        """
-        with self._lock:
-            self._closed = True  # nothing begins from here on, also not in place of what is stopped below
-        idle = set()
-        with suppress(queue.Empty):
-            while True:
-                idle.add(self._free.get_nowait())
-        leaving: list[BaseProcess] = []
-        for slot in range(len(self._workers)):
-            if slot in idle:
-                leaving += self._dismiss(slot)
-                self._free.put(slot)  # for who waits
-            else:
-                self._stop(slot)
-        end = time.monotonic() + SHUTDOWN_SECONDS
-        for process in leaving:
-            process.join(max(0.0, end - time.monotonic()))
-            if process.is_alive():
-                process.terminate()
-
-    def _stop(self, slot: int) -> None:
-        for process in self._dismiss(slot):
-            process.terminate()
-
-    def _dismiss(self, slot: int) -> list[BaseProcess]:
-        """Tell a slot's process to end after its stage; gives it."""
-        worker = self._workers[slot]
-        processes: list[BaseProcess] = list((worker._processes or {}).values())
-        worker.shutdown(wait=False, cancel_futures=True)
-        return processes
-
-    @staticmethod
-    def _start() -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=context, initializer=begin_worker, initargs=(os.getpid(),))
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Hold Ctrl-C back from processes that are started here, which inherit that: their run is what it interrupts.
-
-    A terminal sends it to all of them, and each that has not begun would print a traceback.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
+__all__ = ["OutOfTime", "Slots", "WorkerDied", "open_slots", "run_stage"]
 
 _open: Slots | None = None
 
@@ -171,7 +22,7 @@ _open: Slots | None = None
 def open_slots(devices: Sequence[str]) -> Iterator[Slots]:
     """Slots that run_stage uses until the block ends."""
     global _open
-    previous, _open = _open, Slots(devices)
+    previous, _open = _open, Slots(devices, script=False)  # stages stand in modules, never in a script
     try:
         yield _open
     finally:

@@ -5,14 +5,17 @@ Kept light, since worker processes import it too: Hydra, torch and Prefect come 
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
+from flows.cli import volume
 from flows.cli.interrupts import WORDS, interruptible
 from flows.cli.streams import outlets
 from flows.prefect_api.run_log import name_log, unexpected
 from flows.prefect_api.surroundings import home_folder, stays_here
+from modeldiff_core import __version__
 from modeldiff_core.errors import ConfigError, ModelDiffError
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -46,9 +49,18 @@ KINDS = {
 }
 """The experiment that a verb stands for; empty for that of the study."""
 VERIFIES = "verify", "verify-adopted"
-LOOKS = "plan", "status", "report", "verify", "verify-adopted", "ui"
+LOOKS = "plan", "status", "report", "verify", "verify-adopted", "ui", "list", "show", "clean", "completion"
 """Verbs that compute nothing of which their output is but a part."""
+LIST = "list what can be asked for: studies, datasets, algorithms, transformations, estimators"
+SHOW = "show the whole configuration of a study, with the overrides that are given"
+CLEAN = "show what a store holds by study and size, and remove what no finished study needs"
+COMPLETION = "print the completion of the command line for a shell"
 RETRY = "run a flow run again that failed, crashed or was cancelled: only what the store lacks"
+FLAGS = "repair", "notify", "remove", "forget"
+"""Flags that a verb is given besides its overrides."""
+PYTHON = "plan", "run", "compare", "status", "report", "verify"
+"""Verbs that take a study in a Python module."""
+SETTINGS = "settings of the study, the store and the runner, as in subsets.models=4000 store.root=runs"
 DATA_BUILD = "load and check a dataset, and write its manifest, and FFCV betons where they are of use"
 
 
@@ -59,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name_log(home_folder())
         try:
             given = parser().parse_args(arguments)
+            volume.set_level(given)
         except SystemExit as end:
             output.flush()
             raise SystemExit(FAILED if not end.code and output.lost else end.code) from None
@@ -73,16 +86,37 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="modeldiff",
         description="How do two learning algorithms differ?",
-        epilog="Overrides follow Hydra: study=digits_watermark subsets.models=4000 store.root=s3://bucket/prefix",
+        epilog="Settings follow the verb: modeldiff compare study=digits_watermark subsets.models=4000 "
+        "store.root=s3://bucket/prefix. `modeldiff list studies` shows the studies, `modeldiff show study=NAME` all "
+        "settings of one.",
     )
+    whole.add_argument("--version", action="version", version=f"modeldiff {__version__}")
     verbs = whole.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, words in VERBS.items():
         one = verbs.add_parser(verb, help=words, description=words)
-        one.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+        words = "MODULE:STUDY, a study in Python, or settings as in subsets.models=4000"
+        one.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=words if verb in PYTHON else SETTINGS)
+        volume.add_flags(one)
         if verb in VERIFIES:
             one.add_argument("--repair", action="store_true", help="remove it; not while a run writes to the store")
         if verb == "deploy":
             one.add_argument("--notify", metavar="BLOCK", help="tell of ends through this block: kind/name")
+    lists = verbs.add_parser("list", help=LIST, description=LIST)
+    lists.add_argument("overrides", nargs=1, metavar="WHAT", help="studies, datasets, algorithms, transformations, ...")
+    shown = verbs.add_parser("show", help=SHOW, description=SHOW)
+    shown.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=SETTINGS)
+    clean = verbs.add_parser("clean", help=CLEAN, description=CLEAN)
+    clean.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="store.root=... and other settings of the store"
+    )
+    clean.add_argument(
+        "--remove", action="store_true", help="remove what no finished study needs, a day after it was written"
+    )
+    clean.add_argument("--forget", metavar="STUDY", help="remove a finished study first, by its name in the list")
+    completion = verbs.add_parser("completion", help=COMPLETION, description=COMPLETION)
+    completion.add_argument(
+        "overrides", nargs=1, metavar="SHELL", help="bash or zsh: source <(modeldiff completion bash)"
+    )
     again = verbs.add_parser("retry", help=RETRY, description=RETRY)
     again.add_argument("overrides", metavar="RUN", help="a run's name or id, as the UI shows them")
     data = verbs.add_parser("data", help="check a dataset and prepare it for training")
@@ -92,14 +126,14 @@ def parser() -> argparse.ArgumentParser:
         description=DATA_BUILD,
         epilog="For example: dataset=cifar10 dataset.folder=cifar-10-batches-bin data.out=built",
     )
-    build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="Hydra overrides")
+    build.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=SETTINGS)
     return whole
 
 
 def _carried_out(given: argparse.Namespace) -> int:
     try:
         run = implementation(given.verb)
-        flags = {name: value for name, value in vars(given).items() if name in ("repair", "notify")}
+        flags = {name: value for name, value in vars(given).items() if name in FLAGS}
         return run(given.overrides, **flags)
     except ConfigError as error:
         print(f"modeldiff: {error}", file=sys.stderr)
@@ -112,6 +146,8 @@ def _carried_out(given: argparse.Namespace) -> int:
         return FAILED
     except Exception as error:
         print(f"modeldiff: {unexpected(error)}", file=sys.stderr)
+        if volume.loud():
+            traceback.print_exc()
         return FAILED
 
 
@@ -125,6 +161,18 @@ def implementation(verb: str) -> Callable[..., int]:
         from flows.cli import adopted
 
         return cast(Callable[..., int], getattr(adopted, verb))
+    if verb in ("list", "show"):
+        from flows.cli import listing
+
+        return listing.listing if verb == "list" else listing.show
+    if verb == "clean":
+        from flows.cli.clean import clean
+
+        return clean
+    if verb == "completion":
+        from flows.cli.completion import completion
+
+        return completion
     if verb == "deploy":
         from flows.cli.deploy import deploy
 

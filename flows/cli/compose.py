@@ -12,12 +12,15 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
 from flows.cli.overrides import literal
+from flows.cli.own_files import load_product_conf, with_own_conf
+from flows.cli.python_study import find_own_modules, is_python, python_study
+from flows.cli.replaced import replaced, without_whole
 from flows.cli.study_files import check_files, read_json
 from flows.request import Request, RunnerConfig
-from modeldiff_core.errors import ConfigError
+from modeldiff_core.errors import ConfigError, meant
 from modeldiff_core.experiments.experiment import KIND, experiment_kind, experiments, parse_settings
 from modeldiff_core.settings import build_settings, config_error
-from modeldiff_core.store import StoreSettings
+from modeldiff_core.store import ObjectStore, StoreSettings
 
 ROOTS = {"compare_adopted": "compare_adopted"}
 """Root configurations of experiments whose studies are not composed from the usual one."""
@@ -29,6 +32,13 @@ GROUPS = {
 """Groups that are added to a study for an experiment."""
 CHOOSES = f"{KIND}="
 """The override that chooses an experiment, for studies that do not name their own."""
+GROUP_LISTS = {
+    "study": "studies",
+    "dataset": "datasets",
+    "transformation": "transformations",
+    "algorithm": "algorithms",
+}
+"""Lists of the command line by groups of the configuration."""
 GIVEN_IN_STUDY = {"compare_adopted": ("a=''", "b=''")}
 """What has to be given on the command line, and is not where a file holds the whole study."""
 
@@ -43,18 +53,40 @@ def request(overrides: Sequence[str], kind: str = "") -> Request:
     others = [override for override in overrides if not override.startswith(CHOOSES)]
     kind = named[-1] if named else kind
     root = ROOTS.get(kind, "config")
+    find_own_modules()
+    if others and is_python(others[0]):
+        return python_request(others)
     found = study_file(others)
     if found is not None:
         study, around = found
         content = composed([*around, *GIVEN_IN_STUDY.get(kind, ())], root=root)
         store, runner = parse_store(content["store"]), parse_runner(content["runner"])
         return parse_study_of(kind or experiment_kind(study), study, store, runner)
+    others, whole = without_whole(others)
     content = composed(others, *GROUPS.get(kind, ()), root=root)
+    content = {**replaced(others, content, composed), **whole}
     store, runner = parse_store(content.pop("store")), parse_runner(content.pop("runner"))
     if "transformations" in content:
         tests = content.pop("transformations") or {}
         content["transformations"] = [{"name": name, **settings} for name, settings in tests.items() if settings]
     return parse_study_of(kind or experiment_kind(content), content, store, runner)
+
+
+def python_request(overrides: Sequence[str]) -> Request:
+    """Return the request for ``module:study`` with overrides of store and runner; its data are written to the store.
+
+    Raises ConfigError for other overrides, and for anything that is wrong with the study.
+    """
+    name, *others = overrides
+    study = python_study(name)
+    own = [o for o in others if o.split("=")[0].lstrip("+~").split(".")[0] not in ("store", "runner")]
+    if own:
+        hint = f"Settings of the study stand in {name}: Study(..., settings={{...}})"
+        raise ConfigError(own[0].split("=")[0], f"only settings of store and runner beside {name}", own[0], hint)
+    content = composed(others)
+    store, runner = parse_store(content["store"]), parse_runner(content["runner"])
+    ObjectStore(store).check()
+    return Request("compare", study.config(ObjectStore(store)), store, runner)
 
 
 def parse_study_of(kind: str, study: Any, store: StoreSettings, runner: RunnerConfig) -> Request:
@@ -91,6 +123,8 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
     Raises ConfigError that names the key of an override that does not fit, or of a value that is still to be given.
     """
     GlobalHydra.instance().clear()
+    load_product_conf()
+    overrides = with_own_conf(overrides)
     check_files(overrides)
     try:
         with initialize_config_module("conf", version_base="1.3"):
@@ -98,9 +132,9 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
         content = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
-        raise ConfigError(
-            group or "overrides", f"one of {', '.join(sorted(error.options or []))}", name, "See modeldiff --help"
-        ) from error
+        hint = meant(name, error.options or []) or f"modeldiff list {GROUP_LISTS.get(group, 'studies')} shows them"
+        expected = f"one of {', '.join(sorted(error.options or []))}"
+        raise ConfigError(group or "overrides", expected, name, hint) from error
     except MissingMandatoryValue as error:
         key = error.full_key or "overrides"
         raise ConfigError(key, "a value", "???", f"It has no default: add {key}=... to the command") from error
@@ -110,11 +144,29 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
         unknown = f"Could not override '{key}'"
         if said.startswith(unknown):
             wanted = next(o.partition("=")[2] for o in overrides if o.split("=")[0] == key)
-            hint = f"A setting that the configuration leaves to its default is added with +{key}=..."
+            hint = meant(key.lstrip("+~"), _known_keys(overrides, key, groups, root))
+            hint = hint or f"A setting that the configuration leaves to its default is added with +{key}=..."
             raise ConfigError(key, "a key of the configuration", wanted, hint) from error
         raise ConfigError(key, "overrides of the form KEY=VALUE, as Hydra reads them", list(overrides), said) from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
+
+
+def _known_keys(overrides: Sequence[str], wrong: str, groups: Sequence[str], root: str) -> list[str]:
+    """Return the keys that a configuration has without an override that does not fit."""
+    try:
+        content = composed([o for o in overrides if o.split("=")[0] != wrong], *groups, root=root)
+    except ConfigError:
+        return []
+    return sorted(_flat(content))
+
+
+def _flat(content: Any, path: str = "") -> list[str]:
+    """Return the dotted keys of nested mappings."""
+    if not isinstance(content, dict):
+        return [path]
+    inner = [key for name, value in content.items() for key in _flat(value, f"{path}.{name}" if path else str(name))]
+    return [path, *inner] if path else inner
 
 
 def parse_runner(content: dict[str, Any]) -> RunnerConfig:

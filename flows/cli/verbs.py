@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from flows.cli import volume
 from flows.cli.asked import asked_for, headline, so_far
 from flows.cli.compose import request
 from flows.prefect_api.recorded import recorded
@@ -38,7 +39,8 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
     _tell(experiment, warnings)
     check_limits(experiment, ObjectStore(asked.store), asked)
     with recorded() as api:
-        print(f"Prefect UI: {api.ui_url}", flush=True)
+        if not volume.quiet():
+            print(f"Prefect UI: {api.ui_url}", flush=True)
         from flows.experiment import run_experiment
 
         with _ends(api) as end:
@@ -80,6 +82,7 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
             each = timed[group]["seconds_a_model"]
             seconds += units * each / len(asked.runner.places)
             line += f", {1000 * each:.1f} ms a model (measured){_size_of_shards(missing, each)}"
+            line += f", {size(timed[group]['peak_bytes'])} a process" if timed[group]["peak_bytes"] else ""
             if timed[group]["processes"] > 1:
                 line += f" with {timed[group]['processes']} processes on a device"
         print(line)
@@ -163,7 +166,9 @@ def ui(overrides: Sequence[str]) -> int:
 
 
 def _tell(experiment: Experiment, warnings: Sequence[str]) -> None:
-    """Print what the data hold, and what may not be meant, before anything is trained."""
+    """Print what the data hold, and what may not be meant, before anything is trained; nothing with -q."""
+    if volume.quiet():
+        return
     for line in data_lines(experiment):
         print(line)
     for warning in warnings:

@@ -1,5 +1,6 @@
 """Responses of trained models: subset models give margins, full-data models logits and weights."""
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +17,12 @@ from modeldiff_core.responses.responses import Responses, shards_of
 from modeldiff_core.store import ObjectStore, Shard, TensorObject, read_tensors, shard_key, write_shard, write_tensors
 from modeldiff_core.study import Training
 from modeldiff_core.training import Execution, TrainedModels, train_ensemble, train_subset_models
+from modeldiff_core.training.functions.algorithm import FunctionModels
 
 WEIGHTS = "weights."
+KEPT = 8
+"""Shards of full-data models without stored weights that a process keeps."""
+_kept: "OrderedDict[tuple[str, str, int], TrainedModels]" = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class FullModels(_Models):
         models = self.rows(index)
         way = tuned_execution(store.settings, self.training, "ensemble", execution)
         trained, logits = train_ensemble(self.training.task(), models, way)
+        self._keep(index, trained)
         arrays = {"logits": logits, **{WEIGHTS + name: value for name, value in trained.weights().items()}}
         content = TensorObject(arrays, self.identity, {"index": index, "first": models.start})
         write_tensors(store, shard_key(self.folder, index), content)
@@ -108,10 +114,23 @@ class FullModels(_Models):
         if weights:
             height, width, channels = task.train.images.shape[1:]
             models = task.algorithm.load(weights, (height, width, channels), task.n_classes, execution)
+        elif (kept := _kept.get(self._kept_key(index))) is not None:
+            models = kept
         else:
             first = int(str(content.facts["first"]))
             models, _ = train_ensemble(task, range(first, first + len(content.arrays["logits"])), execution)
+            self._keep(index, models)
         return models, content.arrays["logits"]
+
+    def _keep(self, index: int, models: TrainedModels) -> None:
+        """Keep models of a function of one's own in this process: they are asked often and only trained again."""
+        if isinstance(models, FunctionModels):
+            _kept[self._kept_key(index)] = models
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+
+    def _kept_key(self, index: int) -> tuple[str, str, int]:
+        return self.training.digest, str(self.training.code.get("source", "")), index
 
     def weights(self, store: ObjectStore, index: int) -> dict[str, Float[np.ndarray, "models ..."]]:
         """Return the stored weights of a shard's models; empty for an algorithm that stores none."""

@@ -28,6 +28,10 @@ WAYS_OUT = (
     "Compute again: raise a field `version` of the class, which is part of its key, or take another store.root. "
     f"Keep what is there, if the change decides no number: {ACCEPT}=true, once"
 )
+FUNCTION_WAYS_OUT = (
+    "Compute again: Algorithm(train=..., version='2') (recipe.version), which is part of its key, or another store. "
+    f"Keep what is there, if the change decides no number: accept_code=True ({ACCEPT}=true), once"
+)
 
 
 class Made(ABC):
@@ -154,11 +158,13 @@ class Changed:
 
     def error(self) -> ConfigError:
         """Return why nothing can be added to it."""
+        then, now = self.then.get("parts"), self.made.now.get("parts")
+        parts = _differing(then, now) if then and now else ""  # functions and classes whose lines are others
         return ConfigError(
             self.made.key,
             f"the code that computed {self.place} (source {str(self.then.get('source'))[:8]})",
-            f"other code in {', '.join(self.made.now['modules'])} (source {self.made.now['source'][:8]})",
-            WAYS_OUT,
+            f"other code in {parts or ', '.join(self.made.now['modules'])} (source {self.made.now['source'][:8]})",
+            FUNCTION_WAYS_OUT if parts else WAYS_OUT,
         )
 
     def words(self) -> str:
@@ -280,7 +286,7 @@ def _code(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     names = sorted(then.keys() | now.keys())
     return ", ".join(
-        f"{name} {then.get(name, 'none')} (now {now.get(name, 'none')})"
+        f"{name} {then.get(name, 'none')[:12]} (now {now.get(name, 'none')[:12]})"
         for name in names
         if then.get(name) != now.get(name)
     )

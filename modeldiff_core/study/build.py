@@ -15,6 +15,8 @@ from modeldiff_core.errors import ConfigError, DataError
 from modeldiff_core.identity import canonical_json, plain
 from modeldiff_core.settings import build_settings
 from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, RegressionConfig
+from modeldiff_core.study.given import KIND as GIVEN
+from modeldiff_core.study.given import Given
 from modeldiff_core.training import ALGORITHMS, Algorithm
 
 
@@ -61,7 +63,7 @@ def _without_copies(encoded: str, by: Likeness) -> Dataset:
 def _cached_dataset(encoded: str) -> Dataset:
     options = json.loads(encoded)
     kind = options.pop("kind")
-    source = build_settings(SOURCES.get(kind), options, "dataset")
+    source = build_settings(Given if kind == GIVEN else SOURCES.get(kind), options, "dataset")
     try:
         return _with_indices(source.load())
     except DataError as error:

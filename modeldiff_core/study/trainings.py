@@ -16,6 +16,8 @@ from modeldiff_core.study.code import code_of, versions
 from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, StudyConfig, SubsetConfig
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Task
+from modeldiff_core.training.functions import FunctionAlgorithm
+from modeldiff_core.training.modules import TorchRecipe
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
 
@@ -139,6 +141,8 @@ class Training:
         Of classifiers of scikit-learn its version.
         """
         algorithm = build_algorithm(self.algorithm, self.key)
+        if isinstance(algorithm, FunctionAlgorithm | TorchRecipe):
+            return algorithm.code()
         parts: list[object] = [algorithm, OUTPUTS.get(self.output)]
         if isinstance(algorithm, Recipe):
             parts.append(ARCHITECTURES.get(algorithm.network.kind))

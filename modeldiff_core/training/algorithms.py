@@ -2,10 +2,20 @@
 
 from modeldiff_core.registry import Registry
 from modeldiff_core.training.adversarial import Adversarial
+from modeldiff_core.training.functions import FunctionAlgorithm
+from modeldiff_core.training.modules import TorchRecipe
 from modeldiff_core.training.protocol import Algorithm
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
 
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
-    "modeldiff.algorithms", "algorithm.kind", {"adversarial": Adversarial, "sgd": Sgd, "sklearn": SklearnClassifier}
+    "modeldiff.algorithms",
+    "algorithm.kind",
+    {
+        "adversarial": Adversarial,
+        "function": FunctionAlgorithm,
+        "sgd": Sgd,
+        "sklearn": SklearnClassifier,
+        "torch": TorchRecipe,
+    },
 )

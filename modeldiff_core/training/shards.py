@@ -16,6 +16,7 @@ ENSEMBLE_OFFSET = 2**40
 """Full-data model i draws its randomness as number ENSEMBLE_OFFSET + i, which no subset model has."""
 TOLERATED = 0.05
 """Largest share of a shard's models that may diverge."""
+ADVICE = "Lower recipe.learning_rate or recipe.momentum"
 NAMED = 10
 """Maximum of diverged models that an error names."""
 
@@ -51,7 +52,7 @@ def train_subset_models(
     """
     trained = task.algorithm.train(task.train, task.n_classes, masks, models, task.seed, execution)
     logits = target_logits(trained, task.targets, execution)
-    diverged = _diverged(logits, models, "subset", TOLERATED)
+    diverged = _diverged(logits, models, "subset", TOLERATED, _advice(task))
     margins = output_of(task.output, np.where(diverged[:, None, None], 0, logits), task.targets.labels)
     margins[diverged] = 0
     return SubsetMargins(masks, margins, diverged)
@@ -76,7 +77,7 @@ def train_ensemble(
     numbers = [ENSEMBLE_OFFSET + model for model in models]
     trained = task.algorithm.train(task.train, task.n_classes, masks, numbers, task.seed, execution)
     logits = target_logits(trained, task.targets, execution)
-    _diverged(logits, models, "full-data", 0.0)
+    _diverged(logits, models, "full-data", 0.0, _advice(task))
     return trained, logits
 
 
@@ -88,8 +89,17 @@ def output_of(
     return values.numpy()
 
 
+def _advice(task: Task) -> str:
+    """Return what to do where models diverge: of a function of one's own only its author knows."""
+    return getattr(task.algorithm, "advice", ADVICE)
+
+
 def _diverged(
-    logits: Float[np.ndarray, "models targets classes"], models: range, kind: str, tolerated: float
+    logits: Float[np.ndarray, "models targets classes"],
+    models: range,
+    kind: str,
+    tolerated: float,
+    advice: str = ADVICE,
 ) -> Bool[np.ndarray, " models"]:
     """Return which models have logits that are not finite; raise Diverged if their share is above `tolerated`."""
     diverged: np.ndarray = ~np.isfinite(logits).all((1, 2))
@@ -98,6 +108,6 @@ def _diverged(
         named = ", ".join(map(str, numbers[:NAMED])) + (", …" if len(numbers) > NAMED else "")
         raise Diverged(
             f"{len(numbers)} of the {len(models)} {kind} models {models.start}..{models.stop - 1} ended with logits "
-            f"that are not finite (at most {tolerated:.0%} may): {named}. Lower recipe.learning_rate or recipe.momentum"
+            f"that are not finite (at most {tolerated:.0%} may): {named}. {advice}"
         )
     return diverged

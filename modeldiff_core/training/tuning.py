@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool
 
 from modeldiff_core.training.devices import available_device, out_of_memory, peak_memory
+from modeldiff_core.training.functions import FunctionAlgorithm
+from modeldiff_core.training.modules import TorchRecipe
 from modeldiff_core.training.protocol import Execution
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.shards import Task
@@ -105,6 +107,8 @@ def _ways(task: Task, execution: Execution) -> list[Execution]:
     On a CPU, compilation takes longer than most of its networks train, and networks with batch normalization leave no
     idle cores that others could use.
     """
+    if isinstance(task.algorithm, FunctionAlgorithm | TorchRecipe):  # trained one by one, and one may take minutes
+        return [replace(execution, stack=1)]
     if not isinstance(task.algorithm, Sgd):
         return [execution]
     height, width, channels = task.train.images.shape[1:]

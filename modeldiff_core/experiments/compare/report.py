@@ -13,6 +13,7 @@ from modeldiff_core.data import Known
 from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.copied import copied
+from modeldiff_core.experiments.compare.enough import about_enough
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
 from modeldiff_core.experiments.compare.matrix_free import MatrixFreeComparison
 from modeldiff_core.experiments.component_contrast.linked import where_in_the_network
@@ -98,7 +99,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         inventory=data.inventory,
         config=study.model_dump(mode="json"),
         versions=versions(),
-        findings=tuple(summary["findings"]),
+        findings=(*about_enough(comparison, summary, store), *summary["findings"]),
         learning=_learning(store, comparison),
         plain=plain_facts(findings.plain),
         spread=_spread(summary["spread"], findings.spread),

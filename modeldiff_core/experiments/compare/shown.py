@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.enough import about_enough
 from modeldiff_core.experiments.experiment import Shown, Table
 from modeldiff_core.store import ObjectStore, read_record
 
@@ -27,7 +28,8 @@ def shown(comparison: Comparison, store: ObjectStore) -> Shown:
         rows = [{**_effect(entry, names, "confirmed"), "along": _along(entry)} for entry in summary["found"]]
         words = "What the search put to the test, on images and models that had not chosen it"
         tables.append(Table("found", rows, words))
-    return Shown(f"{names['a']} against {names['b']}", tuple(summary["findings"]), tuple(tables))
+    findings = (*about_enough(comparison, summary, store), *summary["findings"])
+    return Shown(f"{names['a']} against {names['b']}", findings, tuple(tables))
 
 
 def row(summary: Mapping[str, Any]) -> dict[str, Any]:

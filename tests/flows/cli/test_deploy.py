@@ -18,7 +18,7 @@ import pytest
 from prefect.context import refresh_global_settings_context
 
 from flows.cli import main
-from flows.prefect_api.deployed import check_cluster
+from flows.prefect_api.deployed import check_cluster, check_modules
 from flows.request import RunnerConfig
 from harness.commands import Commands, wait_for
 from harness.prefect_server import PASSWORD, PrefectServer
@@ -163,6 +163,34 @@ def test_the_study_of_a_file_is_deployed_as_it_is_compared(server: PrefectServer
     (tmp_path / "study.json").write_text(json.dumps(parameters["study"]))
     assert main([*asked, "deployment.name=read", f"study={tmp_path / 'study.json'}"]) == 0
     assert deployment(server, "read")["parameters"] == parameters
+
+
+@pytest.mark.parametrize(
+    ("allowed", "path", "holds"),
+    [
+        ("", "own.training:train", False),
+        ("own", "own.training:train", True),
+        ("other, own.training", "own.training:train", True),
+        ("own", "owner:train", False),
+        ("", "mlp", True),
+    ],
+)
+def test_the_parameters_of_a_deployed_run_name_only_modules_that_its_worker_allows(
+    allowed: str, path: str, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SimpleNamespace(deployment_id=UUID(int=1))
+    inside = SimpleNamespace(flow_run=run)
+    monkeypatch.setattr("flows.prefect_api.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
+    monkeypatch.setenv("MODELDIFF_MODULES", allowed)
+    content = {"algorithm_a": {"recipe": {"train_function": path}}, "tests": [{"network": path}]}
+    study = SimpleNamespace(model_dump=lambda mode: content)
+    if holds:
+        check_modules(study)
+    else:
+        with pytest.raises(ConfigError, match=r"recipe: expected modules that the worker allows .*MODELDIFF_MODULES"):
+            check_modules(study)
+    run.deployment_id = None
+    check_modules(study)
 
 
 @pytest.mark.usefixtures("client_here")

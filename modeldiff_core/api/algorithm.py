@@ -1,0 +1,89 @@
+"""An algorithm of one's own: a training function."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.study.config import AlgorithmConfig
+from modeldiff_core.training.functions import KIND, Described, Form, FunctionAlgorithm, describe, register
+
+Train = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A training function and what people call it.
+
+    Attributes:
+        train: ``train(images, labels, seed)`` returns a ``torch.nn.Module``, a scikit-learn classifier, or a callable
+            that gives logits. Images are as ``Data`` was given them.
+        name: For people; the function's own name if not given.
+        arguments: Further arguments of the function, as plain values; part of what its results are known by.
+        version: Raise it when the function changes, or when it captures what cannot be told apart by itself.
+        seed: Of all its models.
+
+    """
+
+    train: Train
+    name: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    version: str | int = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not callable(self.train) or isinstance(self.train, type):
+            got = self.train.__name__ if isinstance(self.train, type) else type(self.train).__name__
+            raise ConfigError("train", "a function of images, labels and a seed", got)
+        object.__setattr__(self, "version", str(self.version))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results are known by: the function's lines, arguments, defaults and captured values, and its version."""
+        described = self.described
+        return {
+            "function": described.path,
+            "sources": dict(described.sources),
+            "values": dict(described.values),
+            "arguments": dict(self.arguments),
+            "libraries": dict(described.libraries),
+            "version": str(self.version),
+            **({"not told apart": dict(described.unstable)} if described.unstable else {}),
+        }
+
+    @property
+    def described(self) -> Described:
+        """What the function is made of."""
+        return describe(self.train)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes can import the function."""
+        return self.described.importable
+
+    def config(self, name: str, form: Form) -> AlgorithmConfig:
+        """Return its part of a study, checked; raises ConfigError for what cannot be told apart."""
+        described = self.described
+        token = "" if described.importable else register(self.train)
+        recipe: dict[str, Any] = {
+            "train_function": described.path,
+            "arguments": dict(self.arguments),
+            "version": str(self.version),
+            "form": {
+                "library": form.library,
+                "dtype": form.dtype,
+                "axes": form.axes,
+                "low": form.low,
+                "high": form.high,
+            },
+            "token": token,
+        }
+        made = FunctionAlgorithm(**{**recipe, "form": form})
+        return AlgorithmConfig(
+            name=name, kind=KIND, seed=self.seed, recipe={**recipe, "values": dict(made.values or {})}
+        )
+
+
+def as_algorithm(given: "Algorithm | Train") -> Algorithm:
+    """Return an algorithm, of a function alone with nothing else said."""
+    return given if isinstance(given, Algorithm) else Algorithm(given)
