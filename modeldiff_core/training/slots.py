@@ -42,11 +42,11 @@ class WorkerDied(ModelDiffError):
 class OutOfTime(ModelDiffError):
     """A stage took longer than it may and was ended; trying again helps where a worker or a disk hung."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float | int) -> None:
         super().__init__(f"it took longer than runner.shard_timeout_s = {limit:g} s and was ended")
         self.limit = limit
 
-    def __reduce__(self) -> tuple[type, tuple[float]]:
+    def __reduce__(self) -> tuple[type, tuple[float | int]]:
         return type(self), (self.limit,)
 
 
@@ -75,7 +75,7 @@ class Slots:
             self._free.put(len(self._workers) - 1)
 
     def run(
-        self, stage: Stage, *args: Any, execution: Mapping[str, Any] | None = None, limit: float | None = None
+        self, stage: Stage, *args: Any, execution: Mapping[str, Any] | None = None, limit: float | int | None = None
     ) -> dict[str, Any]:
         """Run a stage in the next free slot and wait for its result.
 
