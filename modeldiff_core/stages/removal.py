@@ -19,7 +19,7 @@ from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Tensors, r
 from modeldiff_core.plan.products import read_digested
 from modeldiff_core.responses.probe import tuned_execution
 from modeldiff_core.stages.contrast import read_sample
-from modeldiff_core.stages.directions import FOLDER
+from modeldiff_core.stages.directions import FOLDER, Pair
 from modeldiff_core.stages.search import BOTH, Search, Which, read_finalists
 from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_record, write_tensors
 from modeldiff_core.subpopulations import furthest, in_words, shared
@@ -117,9 +117,12 @@ def _added(store: ObjectStore, search: Search, targets: Examples, measured: Meas
     """Return what each training example adds to the difference at the end that looks as transformed images do."""
     stored = read_tensors(store, search.pair.directions.record, {"directions": search.pair.directions.digest})
     projections = stored.arrays[f"{search.side}.projections"][:, search.index]
-    sample = read_sample(store, search.pair)
+    pair = search.pair
+    if not isinstance(pair, Pair):
+        raise TypeError(f"expected a comparison of subset models, got {type(pair).__name__}")
+    sample = read_sample(store, pair)
     fits = sample.fits()
-    rows = centered(contrast_of(sample, fits, search.pair.hypothesis).rows(fits)[0])
+    rows = centered(contrast_of(sample, fits, pair.hypothesis).rows(fits)[0])
     sense = 1 if search.side == "a-b" else -1
     end = looks_like(measured, targets, projections)
     found = at_end(rows, furthest(end * projections, search.settings.share))
