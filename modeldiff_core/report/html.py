@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import shlex
 from functools import partial
 from importlib.resources import files
@@ -26,7 +27,7 @@ from modeldiff_core.report.slopes import slope_plot, slope_words
 from modeldiff_core.report.spread import spread_view
 from modeldiff_core.report.tables import tables
 from modeldiff_core.report.theme import DARK, LIGHT
-from modeldiff_core.report.words import SIDES, flat, number, variance
+from modeldiff_core.report.words import SIDES, direction_name, flat, number, variance
 
 AGAIN = "modeldiff", "compare", "study=study.json"
 """What makes a comparison again, whatever settings it had: a name alone stands for those of its own file."""
@@ -112,6 +113,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),
+        undrawn=[direction_name(d.side, d.index) for d in facts.directions if math.isnan(d.variance_a)],
         slopes=slopes,
         slopes_said=slope_words(facts.contrast) if facts.contrast else "",
         learning=learning,

@@ -134,8 +134,12 @@ def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
     middle, spread, p = (reaction[name] for name in ("middle", "spread", "p"))
     strongly = "about as strongly" if abs(np.log(middle)) < ALIKE else f"{middle:.2f} times as strongly"
     on_average = f"On average margins of {names['a']} react {strongly} as those of {names['b']}"
-    if p > 0.05 or spread < ALIKE:
+    if p > 0.05:
         return f"{on_average}, on all images alike as far as can be told (p = {p:.2g})."
+    if spread < ALIKE:
+        return (
+            f"{on_average}; from image to image that varies by less than {100 * np.expm1(ALIKE):.0f} % (p = {p:.2g})."
+        )
     factor = f"by a factor of {np.exp(spread):.1f}" if spread >= np.log(1.5) else f"by {100 * np.expm1(spread):.0f} %"
     return (
         f"{on_average}; from image to image that varies {factor} beyond noise (p = {p:.2g}), which is no difference in "

@@ -1,6 +1,6 @@
 """What a contrast found: its directions with sizes, intervals and p, all that differs, and the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,18 @@ def contrast_entries(
             }
         )
     return entries
+
+
+def variances_told(entry: Mapping[str, Any]) -> bool:
+    """Return whether the variances under A and B are the direction's own, and not those of worse versions of it.
+
+    They are measured on versions of the direction from half the models each. Where those of a significant direction
+    lie on the other side than it does, half the models find it too badly for its variances to be told.
+    """
+    if "ratio" not in entry or not entry["significant"]:
+        return True
+    under = entry["explained_variance"]
+    return bool((under["a"] >= under["b"]) == (entry["side"] == "a-b"))
 
 
 def known(weights: Float[np.ndarray, " train"], undefined: tuple[int, ...]) -> Float[np.ndarray, " train"]:

@@ -12,6 +12,7 @@ from jaxtyping import Int
 from modeldiff_core.data import Known
 from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.contrasts import variances_told
 from modeldiff_core.experiments.compare.copied import copied
 from modeldiff_core.experiments.compare.enough import about_enough
 from modeldiff_core.experiments.compare.findings import EstimatorScores, Findings, read_findings
@@ -185,8 +186,8 @@ def direction_facts(
         DirectionFacts(
             side=entry["side"],
             index=entry["index"],
-            variance_a=_measured(entry["explained_variance"]["a"]),
-            variance_b=_measured(entry["explained_variance"]["b"]),
+            variance_a=_measured(entry["explained_variance"]["a"] if variances_told(entry) else None),
+            variance_b=_measured(entry["explained_variance"]["b"] if variances_told(entry) else None),
             in_sample_a=_measured(entry["explained_variance_in_sample"]["a"]),
             in_sample_b=_measured(entry["explained_variance_in_sample"]["b"]),
             null_p=_measured(entry["null_p"]),
@@ -213,6 +214,8 @@ def _intervals(entry: Mapping[str, Any]) -> dict[str, tuple[float, float, float]
         return {}
     under = {
         which: (entry["explained_variance"][which], *map(_measured, entry["explained_variance_ci"][which]))
+        if variances_told(entry)
+        else (math.nan, math.nan, math.nan)
         for which in ("a", "b")
     }
     named = {name: entry[name] or {} for name in ("difference", "share")}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modeldiff_core.experiments.compare.comparison import Comparison
+from modeldiff_core.experiments.compare.contrasts import variances_told
 from modeldiff_core.experiments.compare.enough import about_enough
 from modeldiff_core.experiments.experiment import Shown, Table
 from modeldiff_core.store import ObjectStore, read_record
@@ -47,12 +48,16 @@ def _direction(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
     return {
         "side": f"{names[entry['side'][0]]} − {names[entry['side'][2]]}",
         "direction": entry["index"] + 1,
-        f"variance, {names['a']}": round(entry["explained_variance"]["a"], 5),
-        f"variance, {names['b']}": round(entry["explained_variance"]["b"], 5),
+        **{f"variance, {names[which]}": _variance(entry, which) for which in ("a", "b")},
         "null p": "cannot be tested" if entry["null_p"] is None else round(entry["null_p"], 4),
         "stability": "" if entry["stability"] is None else round(entry["stability"], 3),
         "significant": "yes" if entry["significant"] else "no",
     }
+
+
+def _variance(entry: Mapping[str, Any], which: str) -> float | str:
+    told: float = round(entry["explained_variance"][which], 5)
+    return told if variances_told(entry) else "cannot be told"
 
 
 def _effect(entry: Mapping[str, Any], names: Mapping[str, str], verdict: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare import Compare, Comparison
 from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
+from modeldiff_core.experiments.compare.contrasts import variances_told
 from modeldiff_core.plan import survey, verify
 from modeldiff_core.stages.contrast import BLOCK, ContrastNull, NullSettings, read_null
 from modeldiff_core.store import ObjectStore, read_record
@@ -184,6 +185,14 @@ def test_the_first_sentence_says_who_relies_on_what_where_how_much_and_how_sure(
     assert told(differences=[])[0].startswith("No sign that one and two rely on different training examples")
 
 
+def test_variances_of_worse_versions_on_the_other_side_are_not_told() -> None:
+    entry = {"side": "a-b", "significant": True, "ratio": None, "explained_variance": {"a": 0.002, "b": 0.009}}
+    assert not variances_told(entry)
+    assert variances_told({**entry, "side": "b-a"})
+    assert variances_told({**entry, "significant": False}), "by chance points lie on both sides"
+    assert variances_told({key: value for key, value in entry.items() if key != "ratio"}), "cross-fitted"
+
+
 def test_sentences_follow_the_interval_and_tell_what_is_there() -> None:
     def relying(low: float | None) -> str:
         entry = {"side": "a-b", "index": 0, "top_targets": [0, 1], "bottom_targets": [2, 3]}
@@ -197,8 +206,9 @@ def test_sentences_follow_the_interval_and_tell_what_is_there() -> None:
         said = told(reaction={"middle": middle, "spread": spread, "p": p})
         return next(sentence for sentence in said if sentence.startswith("On average"))
 
-    for spread, p in ((0.03, 0.025), (0.3, 0.4)):
-        assert "on all images alike as far as can be told" in reacting(1.008, spread, p)
+    for spread in (0.03, 0.3):
+        assert "on all images alike as far as can be told" in reacting(1.008, spread, 0.4)
+    assert "varies by less than 5 % (p = 0.025)" in reacting(1.008, 0.03, 0.025)
     assert "react 1.60 times as strongly" in reacting(1.6, 0.1, 0.3)
     assert "react about as strongly" in reacting(1.008, 0.1, 0.01)
     assert "varies by 11 % beyond noise" in reacting(1.008, 0.1, 0.01)
