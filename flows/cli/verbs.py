@@ -111,8 +111,8 @@ def status(overrides: Sequence[str], kind: str = "") -> int:
     print(headline(experiment, store))
     for line in experiment.remarks():
         print(line)
-    _tell_of_code(experiment, store)
     found = survey(experiment, store)
+    _tell_of_code(experiment, store, found)
     for group, known in found.groups().items():
         done = sum(one.state != "missing" for one in known)
         if known[0].step.label.unit != "tasks":
@@ -146,7 +146,7 @@ def report(overrides: Sequence[str], kind: str = "") -> int:
             file=sys.stderr,
         )
         return 1
-    _tell_of_code(experiment, store)
+    _tell_of_code(experiment, store, found)
     experiment.redraw(store)
     for words, url in experiment.shown(store).links.items():
         print(f"{words}: {url}")
@@ -175,10 +175,10 @@ def _tell(experiment: Experiment, warnings: Sequence[str]) -> None:
         print(f"modeldiff: warning: {warning}", file=sys.stderr)
 
 
-def _tell_of_code(experiment: Experiment, store: ObjectStore) -> None:
+def _tell_of_code(experiment: Experiment, store: ObjectStore, found: Survey) -> None:
     """Name stored results of a user's own code that is another by now; nothing is refused that adds nothing."""
-    for found in changed_code(experiment, store):
-        print(f"modeldiff: warning: {found.words()}", file=sys.stderr)
+    for changed in changed_code(experiment, store, found.keys):
+        print(f"modeldiff: warning: {changed.words()}", file=sys.stderr)
 
 
 def _command(kind: str, overrides: Sequence[str]) -> str:

@@ -177,9 +177,12 @@ class Changed:
         return f"{self.made.key}: {self.place} was computed with {libraries}"
 
 
-def changed_code(plan: Plan, store: ObjectStore) -> Iterator[Changed]:
-    """Yield the stored results of a plan whose code is not the one that is there now, or is not known."""
-    for made in own_code(plan, store):
+def changed_code(plan: Plan, store: ObjectStore, keys: Listing | None = None) -> Iterator[Changed]:
+    """Yield the stored results of a plan whose code is not the one that is there now, or is not known.
+
+    keys: what the store holds, where that is known already.
+    """
+    for made in own_code(plan, store, keys):
         then = made.then(store)
         if then is None:
             continue
@@ -240,8 +243,11 @@ class NotedPlan:
             yield wave
 
 
-def own_code(plan: Plan, store: ObjectStore) -> list[Made]:
-    """Return the results of a plan, as far as it is known, that code of a user's own decides; trainings first."""
+def own_code(plan: Plan, store: ObjectStore, keys: Listing | None = None) -> list[Made]:
+    """Return the results of a plan, as far as it is known, that code of a user's own decides; trainings first.
+
+    keys: what the store holds, where that is known already.
+    """
     steps = [step for wave in plan.waves(store) for step in wave.steps]
     found: dict[str, Made] = {}
     for step in sorted(steps, key=lambda step: isinstance(step.spec, Effect)):
@@ -250,7 +256,8 @@ def own_code(plan: Plan, store: ObjectStore) -> list[Made]:
             found.setdefault(spec.reference.record, Trained(f"{spec.training.key}.kind", spec, spec.training.code))
         elif isinstance(spec, Effect) and spec.code:
             found.setdefault(spec.reference.record, Measured(f"transformations.{spec.test.name}", spec, spec.code))
-    keys = Listing(store, (*plan.folders, *plan.shared))
+    if keys is None:
+        keys = Listing(store, (*plan.folders, *plan.shared))
     return [*found.values(), *_noted(steps, keys)]
 
 

@@ -4,11 +4,7 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -18,48 +14,8 @@ from flows.prefect_api.configured import ui_url
 from flows.prefect_api.server import prefect_api
 from flows.prefect_api.surroundings import VARIABLES
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from tests.flows.prefect_api.answering import HEALTHY, VERSION, answering
 from tests.flows.prefect_api.users import environment
-
-
-class Answering(ThreadingHTTPServer):
-    """Gives fixed answers (status, content type, body) by path, and notes the credentials that it was sent."""
-
-    answers: dict[str, tuple[int, str, bytes]]
-    credentials: set[str | None]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Answering
-
-    def do_GET(self) -> None:
-        self.server.credentials.add(self.headers["Authorization"])
-        status, kind, body = self.server.answers.get(self.path, (404, "text/plain", b""))
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def answering(answers: dict[str, tuple[int, str, bytes]]) -> Iterator[Answering]:
-    with Answering(("127.0.0.1", 0), _Handler) as server:
-        server.answers, server.credentials = answers, set()
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-
-
-HEALTHY = (200, "application/json", b"true")
-VERSION = (200, "application/json", b'"3.8.8"')
 
 
 def test_a_configured_api_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

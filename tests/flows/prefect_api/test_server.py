@@ -19,6 +19,8 @@ from flows.prefect_api.server import prefect_api
 from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
 from harness.commands import wait_for
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from tests.flows.prefect_api.answering import HEALTHY, answering
+from tests.flows.prefect_api.users import environment
 
 USER = """
 import sys
@@ -251,7 +253,6 @@ def test_a_server_of_another_machine_is_not_joined(tmp_path: Path, monkeypatch: 
     elsewhere = f"""
 from pathlib import Path
 from flows.prefect_api.supervisor import Home, ServerState
-from tests.flows.prefect_api.users import environment
 home = Home(Path({str(tmp_path)!r}))
 mine = home.lock_server()
 home.publish(ServerState("http://127.0.0.1:1", 1, "elsewhere"))
