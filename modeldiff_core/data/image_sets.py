@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from modeldiff_core.data.cifar10 import Cifar10
 from modeldiff_core.data.digits import Digits
@@ -83,12 +83,12 @@ def _loaded(images: str, key: str, path: str | None) -> Dataset:
     return LOADERS[images](key, path)
 
 
-def same_channels(images: Images, channels: int) -> Images:
+def same_channels(images: Images, channels: int) -> UInt8[np.ndarray, "images height width {channels}"]:
     """Return the images with so many channels; gray becomes color by repetition."""
     return images if images.shape[3] == channels else np.repeat(images, channels, axis=3)
 
 
-def centered(images: Images, height: int, width: int) -> Images:
+def centered(images: Images, height: int, width: int) -> UInt8[np.ndarray, "images {height} {width} channels"]:
     """Return the images in the middle of a black frame of that size."""
     down, right = height - images.shape[1], width - images.shape[2]
     frame = ((0, 0), (down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
