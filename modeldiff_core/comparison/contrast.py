@@ -17,6 +17,10 @@ nothing happens, and large for those that the difference moves.)
 
 A difference along v bends its targets' slopes towards itself, and the rest of the datamodel then appears as a
 difference too. So slopes are estimated again in the complement of the leading direction, REFINED times.
+Margins are not cleared of that direction there: more is then taken away than noise adds, which bends slopes away from
+it, in draws of the null as in the real margins, and a difference stands out further from chance. With cleared margins
+none of three planted blocks was found by 320 models, without them all three. Sizes, slopes and totals that are told are
+free of that.
 """
 
 from collections.abc import Callable
@@ -49,9 +53,9 @@ EXACT = 1e-5
 """Deviation, of margins with a deviation of 1, below which two of them are one."""
 LEAST_MODELS = 16
 Rows = Float[np.ndarray, "targets train"]
-Noise = Callable[[int, Float[np.ndarray, "train directions"] | None], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""From a half, and directions outside which lengths are taken, to what noise adds to ⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩,
-⟨θ_B,θ_B⟩."""
+Noise = Callable[[int, Float[np.ndarray, "train directions"] | None, bool], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""From a half, directions outside which lengths are taken, and whether margins are cleared of these, to what noise adds
+to ⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩, ⟨θ_B,θ_B⟩."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,15 @@ class Fits:
     noise: Noise
 
     def products(
-        self, half: int, outside: Float[np.ndarray, "train directions"] | None = None
+        self, half: int, outside: Float[np.ndarray, "train directions"] | None = None, *, clear: bool = True
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return ⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩, ⟨θ_B,θ_B⟩ of each target from one half without noise, outside some directions.
 
         Sums over pairs of different models: what a model's margins add to a product with themselves is taken away.
+        Without `clear` that is of margins which still hold what the directions explain, and so too much.
         """
         a, b = self.a[half], self.b[half]
-        noise = self.noise(half, outside)
+        noise = self.noise(half, outside, clear)
         return _less(a, a, noise[0], outside), _less(a, b, noise[1], outside), _less(b, b, noise[2], outside)
 
     def pooled(
@@ -152,11 +157,11 @@ def fits_of(
     of_a, of_b = operators
     rows_a, rows_b = ([y[op.rows[p]] for p in parts] for op, y in ((of_a, a), (of_b, b)))
 
-    def noise(half: int, outside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def noise(half: int, outside: np.ndarray | None, clear: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x, y, part = rows_a[half], rows_b[half], parts[half]
         lengths_a = _unbiased(of_a.lengths(part, outside))
         lengths_b = lengths_a if of_b is of_a else _unbiased(of_b.lengths(part, outside))
-        if outside is not None:
+        if outside is not None and clear:
             x, y = (cleared(margins, op.along(part, outside)) for margins, op in ((x, of_a), (y, of_b)))
         both = lengths_a @ (x * y) if paired else np.zeros(x.shape[1], np.float32)
         return lengths_a @ np.square(x), both, lengths_b @ np.square(y)
@@ -274,9 +279,8 @@ class Contrast:
         if self.fixed is not None:
             return self.rows_at(fits, (self.fixed, self.fixed)), outside
         for last in (False,) * REFINED + (True,):
-            made = self.rows_at(
-                fits, (slope_angles(*fits.products(0, outside)), slope_angles(*fits.products(1, outside)))
-            )
+            angles = [slope_angles(*fits.products(half, outside, clear=False)) for half in (0, 1)]
+            made = self.rows_at(fits, (angles[0], angles[1]))
             if last:
                 break
             leading = leading_pair(*centered(made))[1][:, None]

@@ -111,11 +111,11 @@ class _Paired:
             fits_a.append(c[:, None] * fit + s[:, None] * fit_shared)
             fits_b.append(c[:, None] * fit_shared - s[:, None] * fit)
 
-        def noise(half: int, outside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def noise(half: int, outside: np.ndarray | None, clear: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             lengths = operator.lengths(half, outside)
             lengths = lengths * (len(lengths) / (len(lengths) - 1))
             x, y = a[half], b[half]
-            if outside is not None:
+            if outside is not None and clear:
                 along = operator.along(half, outside)
                 x, y = cleared(x, along), cleared(y, along)
             return lengths @ np.square(x), lengths @ (x * y), lengths @ np.square(y)

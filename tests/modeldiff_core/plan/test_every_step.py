@@ -124,7 +124,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "adopted margins": ("score_alone", "describe_adopted"),
     "adopted scores": ("find_directions_of_scores",),
     "sweep": (),
-    "preview": ("make_reverse", "find_basis", "make_forward", "find_training_directions"),
+    "preview": ("make_reverse", "find_basis", "make_forward", "find_training_directions", "measure_smoothness"),
 }  # fmt: skip
 """Kinds of steps, each under the first experiment that has it."""
 OTHER_FILES = {
@@ -157,6 +157,7 @@ READERS = {
     "make_reverse": "find_basis",
     "find_basis": "make_forward",
     "make_forward": "write_summary",
+    "measure_smoothness": "write_summary",
 }
 """A kind of step whose stage reads the result of another kind; results of kinds that are left out only people read."""
 READ_BY_PEOPLE = {"counterfactual", "sweep"}
