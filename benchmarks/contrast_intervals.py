@@ -75,7 +75,7 @@ def truth(made: Simulated, sample: Sample, contrast: Contrast, found: Found, siz
         y = (margins - margins.mean(0)) / unit
         clean.append(tuple(operator.fit(half, y[operator.rows[half]]) for half in (0, 1)))
     nothing = np.zeros(len(clean[0][0]))
-    fits = Fits(clean[0], clean[1], lambda half, outside: (nothing, nothing, nothing))
+    fits = Fits(clean[0], clean[1], lambda half, outside, clear: (nothing, nothing, nothing))
     of_directions = np.zeros(3)
     for half, versions in enumerate(sizes.versions):
         angles = slope_angles(*fits.products(1 - half, versions.T))

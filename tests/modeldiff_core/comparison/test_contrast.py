@@ -171,7 +171,7 @@ def test_models_of_one_mask_are_one_replicate() -> None:
 def test_identical_compares_the_margins_as_they_are() -> None:
     made = planted(4)
     a, b = made.margins
-    sample = sample_of(made.masks, (a, 2 * a + 0.1 * b))
+    sample = sample_of(made.masks, (a, 3 * a + 0.1 * b))
     contrast = contrast_of(sample, sample.fits(), "identical")
     assert contrast.fixed is not None
     np.testing.assert_allclose(np.tan(contrast.fixed), sample.units[1] / sample.units[0], rtol=1e-5)

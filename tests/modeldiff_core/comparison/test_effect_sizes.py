@@ -87,7 +87,7 @@ def truth_of(made: Planted, components: int) -> tuple[float, float, float]:
     for operator, y, unit in zip(sample.halves, made.expected, sample.units, strict=True):
         clean.append(tuple(operator.fit(half, ((y - y.mean(0)) / unit)[operator.rows[half]]) for half in (0, 1)))
     nothing = np.zeros(len(clean[0][0]))
-    exact = Fits(clean[0], clean[1], lambda half, outside: (nothing, nothing, nothing))
+    exact = Fits(clean[0], clean[1], lambda half, outside, clear: (nothing, nothing, nothing))
     found = np.zeros(3)
     for half, directions in enumerate(sizes.versions):
         angles = slope_angles(*exact.products(1 - half, directions.T))
