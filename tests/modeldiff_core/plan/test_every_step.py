@@ -156,7 +156,7 @@ READERS = {
     "find_directions_of_scores": "write_summary",
     "make_reverse": "find_basis",
     "find_basis": "make_forward",
-    "make_forward": "write_summary",
+    "make_forward": "find_training_directions",
     "measure_smoothness": "write_summary",
 }
 """A kind of step whose stage reads the result of another kind; results of kinds that are left out only people read."""
