@@ -110,6 +110,7 @@ class Package:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         for name in MODULES:
+            monkeypatch.delitem(sys.modules, name, raising=False)  # another test's module of that name
             self.write(name)
         importlib.invalidate_caches()
         self.own = {name: importlib.import_module(name).PART for name in MODULES}
