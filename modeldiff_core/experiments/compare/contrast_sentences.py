@@ -12,6 +12,8 @@ from modeldiff_core.experiments.compare.verdicts import verdict_sentences
 SIDE_NAMES = {"a-b": ("a", "b"), "b-a": ("b", "a")}
 ALIKE = 0.05
 """Logarithm of a slope within which margins are said to react about as strongly."""
+UNRELATED = 2.0
+"""All that differs where A and B rely on unrelated examples: more is the error of lengths that too few models tell."""
 
 
 def contrast_sentences(
@@ -42,10 +44,12 @@ def contrast_sentences(
 
 def _nothing(summary: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
     total = summary["total"]
+    amount = f"and all that differs amounts to {_share(total)} of a datamodel"
+    if total["value"] > UNRELATED:
+        amount = "but these models are too few to tell how much could differ"
     return [
         f"No sign that {names['a']} and {names['b']} rely on different training examples: of "
-        f"{len(summary['directions'])} directions none stands out from chance, and all that differs amounts to "
-        f"{_share(total)} of a datamodel."
+        f"{len(summary['directions'])} directions none stands out from chance, {amount}."
     ]
 
 

@@ -183,6 +183,8 @@ def test_the_first_sentence_says_who_relies_on_what_where_how_much_and_how_sure(
     undecided = {"answer": "undecided", "margin": 0.05, "models_needed": 1234}
     assert "1,234 models" in told(verdict=undecided)[-1]
     assert told(differences=[])[0].startswith("No sign that one and two rely on different training examples")
+    beyond = told(differences=[], total={"value": 2.7, "low": 2.2, "high": 3.2, "explained": None})[0]
+    assert beyond.endswith("none stands out from chance, but these models are too few to tell how much could differ.")
 
 
 def test_variances_of_worse_versions_on_the_other_side_are_not_told() -> None:
