@@ -103,7 +103,7 @@ def test_a_contrast_on_s3_is_that_of_a_folder(
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     remote, local = ObjectStore(settings), ObjectStore(StoreSettings(str(root)))
-    kept = re.compile(r"comparisons/(directions|null|plain|spread|proposed)-.*(?<!\.time\.json)$")
+    kept = re.compile(r"comparisons/(contrast|null|plain|spread|proposed)-.*(?<!\.time\.json)$")
     keys = [key for key in remote.sizes("comparisons") if kept.match(key) or key.endswith("/summary.json")]
     assert len(keys) > 4
     assert {key for key in keys if remote.read(key) != local.read(key)} == set()
