@@ -14,16 +14,13 @@ Studies are those of benchmarks.nulls with SIZE examples, targets and models; se
 before. One JSON line a study, resumed like there.
 """
 
-import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from benchmarks.nulls import ROWS, Simulated, records, simulated
+from benchmarks.nulls import ROWS, Simulated, simulated
+from harness.batteries import Battery, records
 from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.effect_sizes import EffectSizes, Estimate, effect_sizes, squared_length
 from modeldiff_core.comparison.slopes import slope_angles
@@ -123,32 +120,10 @@ def table(out: Path) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run, or print the table of what was run."""
-    parser = argparse.ArgumentParser(description="Coverage of a contrast's intervals.")
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=Path("contrast_intervals.jsonl"))
-    parser.add_argument("--seconds", type=float, default=np.inf)
-    parser.add_argument("--table", action="store_true")
-    asked = parser.parse_args(arguments)
-    if not asked.table:
-        with threadpool_limits(1):
-            run(range(asked.first, asked.first + asked.studies), asked.out, asked.seconds)
-    print(table(asked.out))
-
-
-def run(numbers: range, out: Path, seconds: float) -> None:
-    """Append what is missing, all rows in turn."""
-    done = {(one["row"], one["study"]) for one in records(out)}
-    began = time.process_time()
-    for number in numbers:
-        for name in GRADED:
-            if (name, number) not in done and time.process_time() - began <= seconds:
-                line = json.dumps(study(name, number))
-                with out.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+BATTERY = Battery(
+    "Coverage of a contrast's intervals.", list(GRADED), 1000, Path("contrast_intervals.jsonl"), study, table
+)
 
 
 if __name__ == "__main__":
-    main()
+    BATTERY.main()

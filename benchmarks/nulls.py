@@ -19,18 +19,15 @@ What is printed without a rule: in how many null studies the 95 % interval of al
 Rows that train models and the planted battery are not here.
 """
 
-import argparse
-import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom
-from threadpoolctl import threadpool_limits
 
+from harness.batteries import Battery, records
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
 from modeldiff_core.comparison.effect_sizes import effect_sizes
@@ -174,30 +171,6 @@ def study(name: str, number: int) -> dict[str, Any]:
     return {**record, "seconds": round(time.process_time() - began, 2)}
 
 
-def run(rows: list[str], numbers: range, out: Path, seconds: float) -> None:
-    """Append what is missing, all rows in turn, so that a run that ends early has as many studies of each."""
-    done = {(one["row"], one["study"]) for one in records(out)}
-    began = time.process_time()
-    for number in numbers:
-        for name in rows:
-            if (name, number) in done:
-                continue
-            if time.process_time() - began > seconds:
-                return
-            line = json.dumps(study(name, number))
-            with out.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-
-
-def records(out: Path) -> Iterator[dict[str, Any]]:
-    """Yield the finished studies; a last line that was cut off is left out."""
-    for line in out.read_text("utf-8").splitlines() if out.exists() else ():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
-
-
 def table(out: Path) -> str:
     """Return every row: studies, alarms or plants found, directions named."""
     lines = [
@@ -226,21 +199,8 @@ def table(out: Path) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run, or print the table of what was run."""
-    parser = argparse.ArgumentParser(description="Null studies and planted ones, simulated.")
-    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--studies", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=Path("nulls.jsonl"))
-    parser.add_argument("--seconds", type=float, default=np.inf)
-    parser.add_argument("--table", action="store_true")
-    asked = parser.parse_args(arguments)
-    if not asked.table:
-        with threadpool_limits(1):
-            run(asked.rows, range(asked.first, asked.first + asked.studies), asked.out, asked.seconds)
-    print(table(asked.out))
+BATTERY = Battery("Null studies and planted ones, simulated.", list(ROWS), 300, Path("nulls.jsonl"), study, table)
 
 
 if __name__ == "__main__":
-    main()
+    BATTERY.main()

@@ -12,16 +12,13 @@ class more influence on 60 % of the test images of that class, in one algorithm.
 number), not looked at before. One JSON line a study; a run that was stopped goes on.
 """
 
-import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from benchmarks.nulls import DRAWS, EXPLAINED, LEVEL, SIZE, records
+from benchmarks.nulls import DRAWS, EXPLAINED, LEVEL, SIZE
+from harness.batteries import Battery, records
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import null_sample, sequential_p
 from modeldiff_core.comparison.effect_sizes import more_under_a
@@ -107,32 +104,8 @@ def _named(one: dict[str, Any]) -> int:
     return len(one["differences"])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run, or print the table of what was run."""
-    parser = argparse.ArgumentParser(description="Several differences at once, simulated.")
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--studies", type=int, default=60)
-    parser.add_argument("--out", type=Path, default=Path("several.jsonl"))
-    parser.add_argument("--seconds", type=float, default=np.inf)
-    parser.add_argument("--table", action="store_true")
-    asked = parser.parse_args(arguments)
-    if not asked.table:
-        with threadpool_limits(1):
-            run(range(asked.first, asked.first + asked.studies), asked.out, asked.seconds)
-    print(table(asked.out))
-
-
-def run(numbers: range, out: Path, seconds: float) -> None:
-    """Append what is missing, all rows in turn."""
-    done = {(one["row"], one["study"]) for one in records(out)}
-    began = time.process_time()
-    for number in numbers:
-        for name in ROWS:
-            if (name, number) not in done and time.process_time() - began <= seconds:
-                line = json.dumps(study(name, number))
-                with out.open("a", encoding="utf-8") as file:
-                    file.write(line + "\n")
+BATTERY = Battery("Several differences at once, simulated.", list(ROWS), 60, Path("several.jsonl"), study, table)
 
 
 if __name__ == "__main__":
-    main()
+    BATTERY.main()

@@ -1,7 +1,5 @@
 """Attacks against closed forms, a loop of their own and, where it is installed, a public implementation."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 import torch
@@ -53,7 +51,6 @@ def test_the_ascent_is_that_of_the_definition_on_256_images(norm: str, box: tupl
     assert accuracy[1] < accuracy[0] - 0.1
 
 
-@pytest.mark.skipif(importlib.util.find_spec("foolbox") is None, reason="foolbox is not installed")
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_ascent_is_that_of_a_public_implementation(norm: str) -> None:
     import foolbox
