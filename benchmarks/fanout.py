@@ -27,12 +27,12 @@ from pathlib import Path
 
 import psutil
 
-from flows.prefect_api.server import prefect_api
-from flows.prefect_api.supervisor import Home
-from flows.request import RunnerConfig
 from harness.fan_out import FanOut, recorded
 from harness.postgres import postgres
 from harness.prefect_server import prefect_server
+from modeldiff_platform.flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.supervisor import Home
+from modeldiff_platform.flows.request import RunnerConfig
 
 
 class Memory(threading.Thread):

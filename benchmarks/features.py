@@ -45,10 +45,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.cli.compose import composed
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import NoProgress
 from modeldiff_core.store import read_record
+from modeldiff_platform.flows.cli.compose import composed
 
 Summary = Mapping[str, Any]
 Interval = Mapping[str, float]

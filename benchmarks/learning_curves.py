@@ -21,7 +21,6 @@ from time import perf_counter
 
 import numpy as np
 
-from flows.cli.compose import request
 from modeldiff_core.evaluation.law import LearningCurve
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.plan import ComparisonPlan
@@ -30,6 +29,7 @@ from modeldiff_core.plan import Listing, Step, state_of
 from modeldiff_core.plan.perform import perform_work
 from modeldiff_core.stages.curve import Curve, read_curve
 from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_platform.flows.cli.compose import request
 
 STUDIES = (
     ("digits_watermark", ("subsets.models=4000",)),

@@ -151,7 +151,7 @@ class Run:
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
         with (self.site.folder / "output.txt").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", *arguments],
+                [sys.executable, "-m", "modeldiff_platform.flows.cli", *arguments],
                 env=self.site.surroundings,
                 cwd=self.site.folder,
                 stdout=output,

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.cli.compose import request
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.margins.screening import Screened, screen
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
 from modeldiff_core.training import Execution, train_subset_models
+from modeldiff_platform.flows.cli.compose import request
 
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "conf/study").glob("*.yaml"))
 HOT = "digits_null algorithm_a.recipe.learning_rate=1.0"

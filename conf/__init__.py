@@ -1,5 +1,5 @@
 """Configuration groups for Hydra: YAML files, and the defaults of the classes that they fill."""
 
-from conf.defaults import register
+from modeldiff_platform.conf.defaults import register
 
 register()

@@ -1,7 +1,7 @@
 """The flow of every experiment: what the store lacks of its plan is made, then its findings are shown.
 
 Each kind of experiment has a flow of its name, whose form in Prefect's UI shows that experiment's settings:
-``flows.experiment.compare``, ``flows.experiment.counterfactual`` and so on, made when they are asked for.
+``modeldiff_platform.flows.experiment.compare`` and so on, made when they are asked for.
 """
 
 from functools import cache, partial
@@ -12,26 +12,26 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun
 from prefect.states import Cancelled
 
-from flows.limits import check_limits
-from flows.prefect_api.artifacts import publish
-from flows.prefect_api.cancelling import stopped_when_cancelled
-from flows.prefect_api.deployed import check_cluster, check_modules
-from flows.prefect_api.patience import patiently
-from flows.prefect_api.progress import RunProgress
-from flows.prefect_api.server import note_run
-from flows.request import Request, RunnerConfig
-from flows.resolve import experiment_of, resolve
-from flows.runners import open_runner
-from flows.runners.rehearsing import rehearse_own
-from flows.runners.tuning import tune
-from flows.runners.turns import turns_on_gpus
-from flows.runners.window import Window
 from modeldiff_core.errors import StoreError
 from modeldiff_core.experiments.experiment import Experiment, Shown, data_lines, experiments
 from modeldiff_core.plan import RunFailed, run
 from modeldiff_core.stages.own_code import note_code
 from modeldiff_core.store import ObjectStore, StoreSettings
-from tasks.policy import result_storage
+from modeldiff_platform.flows.limits import check_limits
+from modeldiff_platform.flows.prefect_api.artifacts import publish
+from modeldiff_platform.flows.prefect_api.cancelling import stopped_when_cancelled
+from modeldiff_platform.flows.prefect_api.deployed import check_cluster, check_modules
+from modeldiff_platform.flows.prefect_api.patience import patiently
+from modeldiff_platform.flows.prefect_api.progress import RunProgress
+from modeldiff_platform.flows.prefect_api.server import note_run
+from modeldiff_platform.flows.request import Request, RunnerConfig
+from modeldiff_platform.flows.resolve import experiment_of, resolve
+from modeldiff_platform.flows.runners import open_runner
+from modeldiff_platform.flows.runners.rehearsing import rehearse_own
+from modeldiff_platform.flows.runners.tuning import tune
+from modeldiff_platform.flows.runners.turns import turns_on_gpus
+from modeldiff_platform.flows.runners.window import Window
+from modeldiff_platform.tasks.policy import result_storage
 
 
 def run_experiment(asked: Request) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """What one run may take: shards, of each of which Prefect's server keeps a record, and hours."""
 
-from flows.measure import seconds_a_model
-from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.plan import Survey, survey
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.measure import seconds_a_model
+from modeldiff_platform.flows.request import Request, RunnerConfig
 
 
 def check_limits(experiment: Experiment, store: ObjectStore, asked: Request) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flows.request import Request
 from modeldiff_core.identity import plain
 from modeldiff_core.plan import Step
 from modeldiff_core.responses import FullModels, SubsetModels
 from modeldiff_core.responses.probe import probe_here
 from modeldiff_core.stages.shards import ShardSpec
 from modeldiff_core.threads import on_one_thread
+from modeldiff_platform.flows.request import Request
 
 KINDS = {SubsetModels: "subsets", FullModels: "ensemble"}
 

@@ -1,12 +1,12 @@
 """From a request to an experiment, after everything that can be wrong with it has been looked for."""
 
-from flows.request import Request
 from modeldiff_core.errors import ConfigError, DamagedObject, StoreError
 from modeldiff_core.experiments.experiment import Experiment, experiments
 from modeldiff_core.stages.own_code import check_code
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.ffcv_source import check_workers
+from modeldiff_platform.flows.request import Request
 
 
 def experiment_of(asked: Request) -> Experiment:

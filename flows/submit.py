@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.experiment import run_experiment
-from flows.prefect_api.recorded import recorded
-from flows.prefect_api.run_log import name_log
-from flows.prefect_api.surroundings import home_folder, stays_here
-from flows.request import Request, RunnerConfig
-from flows.resolve import resolve
 from modeldiff_core.settings import config_error
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import StudyConfig
+from modeldiff_platform.flows.experiment import run_experiment
+from modeldiff_platform.flows.prefect_api.recorded import recorded
+from modeldiff_platform.flows.prefect_api.run_log import name_log
+from modeldiff_platform.flows.prefect_api.surroundings import home_folder, stays_here
+from modeldiff_platform.flows.request import Request, RunnerConfig
+from modeldiff_platform.flows.resolve import resolve
 
 
 def submit(study: StudyConfig, store: StoreSettings, runner: Mapping[str, Any]) -> None:

@@ -1,15 +1,15 @@
-"""The flow of a sweep as deployments and runs of earlier versions call it: ``flows.sweep.sweep``."""
+"""The flow of a sweep as runs of earlier versions arranged its parameters; ``modeldiff retry`` runs them again."""
 
 from typing import Any
 
 from prefect import flow
 
-from flows.experiment import carry_out
-from flows.prefect_api.server import note_run
-from flows.request import Request, RunnerConfig
 from modeldiff_core.experiments.sweep import SweepPoint, SweepStudy
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.study import StudyConfig
+from modeldiff_platform.flows.experiment import carry_out
+from modeldiff_platform.flows.prefect_api.server import note_run
+from modeldiff_platform.flows.request import Request, RunnerConfig
 
 
 @flow(name="sweep", flow_run_name="sweep {name}", result_serializer="json", persist_result=True, on_running=[note_run])

@@ -24,7 +24,7 @@ class Commands:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command in a session of its own, with pipes for both of its outputs."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *arguments],
+            [sys.executable, "-m", "modeldiff_platform.flows.cli", *arguments],
             env=self.environment,
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -70,7 +70,7 @@ class Captured(Protocol):
 
 def run_here(captured: Captured, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, which saves the seconds that an interpreter takes to import everything."""
-    from flows.cli import main
+    from modeldiff_platform.flows.cli import main
 
     captured.readouterr()
     code = main(list(arguments))

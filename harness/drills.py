@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from flows.cli.compose import request
 from harness.s3_server import S3Server
 from harness.small_studies import DRILLED, DRILLED_SHARDS
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.compare.experiment import Compare
 from modeldiff_core.plan import verify
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings, read_tensors
+from modeldiff_platform.flows.cli.compose import request
 
 STAGES = "start", "training", "consolidation", "regression", "directions", "report", "end"
 LIMIT = 600
@@ -281,7 +281,7 @@ def start(settings: StoreSettings, environment: dict[str, str], folder: Path) ->
     place = [f"store.root={settings.root}", *([f"store.endpoint={settings.endpoint}"] if settings.endpoint else [])]
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "compare", *DRILLED, *place],
+            [sys.executable, "-m", "modeldiff_platform.flows.cli", "compare", *DRILLED, *place],
             env=environment,
             cwd=folder,
             stdout=output,
@@ -326,7 +326,7 @@ def fingerprints(store: ObjectStore) -> dict[str, str]:
 @contextmanager
 def private_server(folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """Keep one Prefect server running for all commands, by ``modeldiff ui``."""
-    command = [sys.executable, "-m", "flows.cli", "ui"]
+    command = [sys.executable, "-m", "modeldiff_platform.flows.cli", "ui"]
     ui = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert ui.stdout is not None

@@ -9,13 +9,13 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.request import RunnerConfig
-from flows.runners import Call, open_runner
-from flows.runners.window import run_window
 from harness.naps import nap
 from modeldiff_core.store import StoreSettings
-from tasks.policy import RETRIES
-from tasks.worker_pool import run_stage
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners import Call, open_runner
+from modeldiff_platform.flows.runners.window import run_window
+from modeldiff_platform.tasks.policy import RETRIES
+from modeldiff_platform.tasks.worker_pool import run_stage
 
 WITHIN = 60.0
 """Seconds after the end in which all task runs should be recorded."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from flows.cli.compose import request
 from harness.golden_files import DEPENDENT, FIRST_MASKS, Golden
 from modeldiff_core import plan
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
@@ -35,6 +34,7 @@ from modeldiff_core.store.matrices import COLUMNS, ROWS, grids
 from modeldiff_core.study import parse_study
 from modeldiff_core.study.adopted import AdoptedStudy
 from modeldiff_core.training import Execution
+from modeldiff_platform.flows.cli.compose import request
 
 NOWHERE = StoreSettings("memory://golden")
 """A store that stays empty: references are made without looking into it."""

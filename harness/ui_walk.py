@@ -15,11 +15,11 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from flows.cli.compose import request
 from harness.prefect_server import PASSWORD, PrefectServer
 from harness.small_studies import TINY
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import shard_key
+from modeldiff_platform.flows.cli.compose import request
 
 SIZE = {"width": 1280, "height": 860}
 PATIENCE = 120_000.0
@@ -137,7 +137,7 @@ def walk(server: PrefectServer, folder: Path, root: Path, walked: Walked) -> dic
     """
     server.ask("work_pools/", {"name": "here", "type": "process"})
     study = *walked.overrides, f"store.root={root}"
-    deploy = [sys.executable, "-m", "flows.cli", "deploy", *study, "deployment.pool=here"]
+    deploy = [sys.executable, "-m", "modeldiff_platform.flows.cli", "deploy", *study, "deployment.pool=here"]
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     subprocess.run(deploy, env={**server.environment, "PYTHONPATH": paths}, check=True, stdout=subprocess.DEVNULL)
     in_the_way = root / walked.in_the_way

@@ -12,7 +12,7 @@ from modeldiff_core.errors import ConfigError, DamagedObject, Diverged
 from modeldiff_core.identity import short_digest
 from modeldiff_core.store import StoreSettings
 from modeldiff_core.training.functions.guard import FunctionFailed
-from tasks.worker_pool import WorkerDied
+from modeldiff_platform.tasks.worker_pool import WorkerDied
 
 RESULTS = ".prefect/results"
 """Folder under the store's root where Prefect keeps its JSON references."""

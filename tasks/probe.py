@@ -5,8 +5,8 @@ from typing import Any
 from prefect import get_run_logger, task
 
 from modeldiff_core.responses.probe import probe_here
-from tasks.policy import RETRIES
-from tasks.worker_pool import run_stage
+from modeldiff_platform.tasks.policy import RETRIES
+from modeldiff_platform.tasks.worker_pool import run_stage
 
 
 @task(name="probe", task_run_name="{label} probe", tags=["probe"], **RETRIES)

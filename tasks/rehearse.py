@@ -5,8 +5,8 @@ from typing import Any
 from prefect import task
 
 from modeldiff_core.stages.rehearsal import rehearse_here
-from tasks.policy import RETRIES
-from tasks.worker_pool import run_stage
+from modeldiff_platform.tasks.policy import RETRIES
+from modeldiff_platform.tasks.worker_pool import run_stage
 
 
 @task(name="rehearse", task_run_name="{label} rehearsal", tags=["rehearsal"], **RETRIES)

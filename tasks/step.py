@@ -7,8 +7,8 @@ from prefect import get_run_logger, task
 
 from modeldiff_core.plan import Step
 from modeldiff_core.plan.perform import perform_work
-from tasks.policy import CACHED, RETRIES
-from tasks.worker_pool import run_stage
+from modeldiff_platform.tasks.policy import CACHED, RETRIES
+from modeldiff_platform.tasks.worker_pool import run_stage
 
 
 def make(

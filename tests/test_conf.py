@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from conf.defaults import TO_BE_GIVEN, all_defaults
-from flows.cli.compose import composed, request
 from modeldiff_core.data import SOURCES
 from modeldiff_core.settings import build_settings
 from modeldiff_core.study import build_estimator, parse_study
 from modeldiff_core.study.counterfactual import CounterfactualConfig
+from modeldiff_platform.conf.defaults import TO_BE_GIVEN, all_defaults
+from modeldiff_platform.flows.cli.compose import composed, request
 
 CONF = Path(__file__).parents[1] / "conf"
 STUDIES = sorted(path.stem for path in (CONF / "study").glob("*.yaml") if "\nexperiment:" not in path.read_text())

@@ -6,6 +6,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+LINKED = "conf", "flows", "tasks"
+"""Folders of the repository that are packages of ``modeldiff`` in an environment."""
 
 
 def imported(path: Path, root: Path = ROOT) -> Iterator[str]:
@@ -47,6 +49,14 @@ def test_the_package_imports_neither() -> None:
     shipped = [path for name in ("conf", "flows", "modeldiff_core", "tasks") for path in (ROOT / name).rglob("*.py")]
     assert len(shipped) > 100
     assert forbidden(iter(shipped), "harness", "tests", "benchmarks") == []
+
+
+def test_nothing_imports_folders_by_the_names_that_an_environment_lacks() -> None:
+    shown = ("benchmarks", "conf", "docs", "flows", "harness", "modeldiff_core", "tasks", "tests")
+    files = [path for name in shown for path in (ROOT / name).rglob("*.py")]
+    assert forbidden(iter(files), *LINKED) == []
+    for name in LINKED:
+        assert (ROOT / "modeldiff_platform" / name).resolve() == ROOT / name
 
 
 def test_imports_inside_functions_and_relative_ones_are_seen(tmp_path: Path) -> None:
@@ -93,7 +103,8 @@ def cycle(graph: Mapping[str, set[str]]) -> list[str]:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    graph = imports(ROOT, "conf", "flows", "modeldiff_core", "tasks")
+    graph = imports(ROOT, *(f"modeldiff_platform/{name}" for name in LINKED), "modeldiff_core")
+    assert "modeldiff_platform.flows.cli.verbs" in graph
     assert len(graph) > 300
     assert "modeldiff_core.plan.step" in graph["modeldiff_core.plan"]
     assert cycle(graph) == []

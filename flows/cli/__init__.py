@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
-from flows.cli import volume
-from flows.cli.interrupts import WORDS, interruptible
-from flows.cli.streams import outlets
-from flows.prefect_api.run_log import name_log, unexpected
-from flows.prefect_api.surroundings import home_folder, stays_here
 from modeldiff_core import __version__
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_platform.flows.cli import volume
+from modeldiff_platform.flows.cli.interrupts import WORDS, interruptible
+from modeldiff_platform.flows.cli.streams import outlets
+from modeldiff_platform.flows.prefect_api.run_log import name_log, unexpected
+from modeldiff_platform.flows.prefect_api.surroundings import home_folder, stays_here
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -154,38 +154,38 @@ def _carried_out(given: argparse.Namespace) -> int:
 def implementation(verb: str) -> Callable[..., int]:
     """Return the function that carries a verb out; imports only that."""
     if verb == "data":
-        from flows.cli.data import build
+        from modeldiff_platform.flows.cli.data import build
 
         return build
     if verb in ("adopt", "export"):
-        from flows.cli import adopted
+        from modeldiff_platform.flows.cli import adopted
 
         return cast(Callable[..., int], getattr(adopted, verb))
     if verb in ("list", "show"):
-        from flows.cli import listing
+        from modeldiff_platform.flows.cli import listing
 
         return listing.listing if verb == "list" else listing.show
     if verb == "clean":
-        from flows.cli.clean import clean
+        from modeldiff_platform.flows.cli.clean import clean
 
         return clean
     if verb == "completion":
-        from flows.cli.completion import completion
+        from modeldiff_platform.flows.cli.completion import completion
 
         return completion
     if verb == "deploy":
-        from flows.cli.deploy import deploy
+        from modeldiff_platform.flows.cli.deploy import deploy
 
         return deploy
     if verb == "retry":
-        from flows.cli.retry import retry
+        from modeldiff_platform.flows.cli.retry import retry
 
         return retry
     if verb in VERIFIES:
-        from flows.cli.verify import verify
+        from modeldiff_platform.flows.cli.verify import verify
 
         return partial(verify, kind=KINDS.get(verb, ""))
-    from flows.cli import verbs
+    from modeldiff_platform.flows.cli import verbs
 
     if verb in KINDS:
         return partial(verbs.run, kind=KINDS[verb])

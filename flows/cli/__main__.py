@@ -1,8 +1,8 @@
-"""``python -m flows.cli``: the command line without its entry point."""
+"""``python -m modeldiff_platform.flows.cli``: the command line without its entry point."""
 
 import sys
 
-from flows.cli import main
+from modeldiff_platform.flows.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
-from flows.cli.compose import composed, parse_store
 from modeldiff_core.experiments.adopted import adopt as adopting
 from modeldiff_core.experiments.adopted import export as exporting
 from modeldiff_core.experiments.adopted.against import score_against
@@ -16,6 +15,7 @@ from modeldiff_core.settings import Settings
 from modeldiff_core.stages.screening import screening_sentences
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study.adopted import Adoption, Export, parse
+from modeldiff_platform.flows.cli.compose import composed, parse_store
 
 S = TypeVar("S", bound=Settings)
 

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.cli.compose import request
-from flows.cli.grid import grid, swept
-from flows.request import Request
-from flows.resolve import experiment_of
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.cli.grid import grid, swept
+from modeldiff_platform.flows.request import Request
+from modeldiff_platform.flows.resolve import experiment_of
 
 
 def asked_for(overrides: Sequence[str], kind: str = "") -> Request:

@@ -4,11 +4,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from flows.cli.compose import composed, parse_store
-from flows.cli.verbs import size
 from modeldiff_core.errors import ConfigError, meant
 from modeldiff_core.plan.holdings import Held, Holdings, holdings, remove
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.cli.compose import composed, parse_store
+from modeldiff_platform.flows.cli.verbs import size
 
 RECENT = 24 * 3600.0
 """Seconds after its last write in which something may belong to a study that is still being made."""

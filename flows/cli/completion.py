@@ -23,8 +23,8 @@ complete -F _modeldiff modeldiff
 
 def completion(overrides: Sequence[str]) -> int:
     """Print a script that a shell reads: verbs, lists, and studies and other configurations of now."""
-    from flows.cli import VERBS
-    from flows.cli.listing import LISTS, names_of
+    from modeldiff_platform.flows.cli import VERBS
+    from modeldiff_platform.flows.cli.listing import LISTS, names_of
 
     (shell,) = overrides
     if shell not in SHELLS:

@@ -11,16 +11,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import ValidationError
 
-from flows.cli.overrides import literal
-from flows.cli.own_files import load_product_conf, with_own_conf
-from flows.cli.python_study import find_own_modules, is_python, python_study
-from flows.cli.replaced import replaced, without_whole
-from flows.cli.study_files import check_files, read_json
-from flows.request import Request, RunnerConfig
 from modeldiff_core.errors import ConfigError, meant
 from modeldiff_core.experiments.experiment import KIND, experiment_kind, experiments, parse_settings
 from modeldiff_core.settings import build_settings, config_error
 from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_platform.flows.cli.overrides import literal
+from modeldiff_platform.flows.cli.own_files import with_own_conf
+from modeldiff_platform.flows.cli.python_study import find_own_modules, is_python, python_study
+from modeldiff_platform.flows.cli.replaced import replaced, without_whole
+from modeldiff_platform.flows.cli.study_files import check_files, read_json
+from modeldiff_platform.flows.request import Request, RunnerConfig
 
 ROOTS = {"compare_adopted": "compare_adopted"}
 """Root configurations of experiments whose studies are not composed from the usual one."""
@@ -123,11 +123,10 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
     Raises ConfigError that names the key of an override that does not fit, or of a value that is still to be given.
     """
     GlobalHydra.instance().clear()
-    load_product_conf()
     overrides = with_own_conf(overrides)
     check_files(overrides)
     try:
-        with initialize_config_module("conf", version_base="1.3"):
+        with initialize_config_module("modeldiff_platform.conf", version_base="1.3"):
             configuration = compose(root, overrides=[*literal(overrides), *groups])
         content = OmegaConf.to_container(configuration, resolve=True, throw_on_missing=True)
     except MissingConfigException as error:

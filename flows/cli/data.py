@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flows.cli.compose import composed
 from modeldiff_core.data import SOURCES, Dataset
 from modeldiff_core.data.found_files import JPEG_SUFFIXES
 from modeldiff_core.data.inventory import table_lines
@@ -24,6 +23,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.study.build import check_data, load_dataset
 from modeldiff_core.study.config import DatasetConfig
+from modeldiff_platform.flows.cli.compose import composed
 
 NAMED = 8
 """Most classes that a sentence names."""

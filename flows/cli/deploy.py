@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from flows.cli.asked import asked_for
-from flows.cli.compose import composed
-from flows.prefect_api.configured import without_credentials
-from flows.prefect_api.recorded import ENVIRONMENT
-from flows.prefect_api.server import prefect_api
-from flows.request import Request
-from flows.resolve import experiment_of
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.settings import Settings, config_error
+from modeldiff_platform.flows.cli.asked import asked_for
+from modeldiff_platform.flows.cli.compose import composed
+from modeldiff_platform.flows.prefect_api.configured import without_credentials
+from modeldiff_platform.flows.prefect_api.recorded import ENVIRONMENT
+from modeldiff_platform.flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.request import Request
+from modeldiff_platform.flows.resolve import experiment_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -112,7 +112,8 @@ def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
     with prefect_api() as api:
         from prefect.client.orchestration import get_client
 
-        from flows.prefect_api.heartbeats import crash_when_silent, put_automation
+        from modeldiff_platform.flows.prefect_api.earlier import earlier_deployments
+        from modeldiff_platform.flows.prefect_api.heartbeats import crash_when_silent, put_automation
 
         with get_client(sync_client=True) as client:
             check_pool(client, asked.settings, without_credentials(api.api_url))
@@ -120,7 +121,10 @@ def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
             register(client, asked)
             for automation in (crash_when_silent(), *notices):
                 put_automation(client, automation)
+            earlier = earlier_deployments(client)
         print(f"{asked.flow}/{asked.name} is deployed on {asked.settings.pool}: {api.ui_url}/deployments")
+    if earlier:
+        print(f"Made by an earlier version, they start again when they are deployed again: {', '.join(earlier)}")
     print(f"Start a run:    prefect deployment run '{asked.flow}/{asked.name}'")
     print(f"Start a worker: prefect worker start --pool {asked.settings.pool}")
     return 0
@@ -171,9 +175,9 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
     from prefect.schedules import Cron, Interval
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.experiment import flow_of
-    from flows.runners.turns import gpu_limits
-    from tasks.policy import result_storage
+    from modeldiff_platform.flows.experiment import flow_of
+    from modeldiff_platform.flows.runners.turns import gpu_limits
+    from modeldiff_platform.tasks.policy import result_storage
 
     settings = asked.settings
     schedules = []
@@ -213,7 +217,7 @@ def register(client: "SyncPrefectClient", asked: Deployed) -> None:
 def _notices(client: "SyncPrefectClient", block: str | None) -> Sequence[Any]:
     if block is None:
         return ()
-    from flows.prefect_api.notices import notices
+    from modeldiff_platform.flows.prefect_api.notices import notices
 
     return notices(client, block)
 

@@ -8,11 +8,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from flows.cli.compose import request
-from flows.request import Request
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import DEFAULT, KIND
 from modeldiff_core.experiments.sweep import SweepPoint, SweepStudy
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.request import Request
 
 SWEEP = "+sweep."
 MOST = 1000

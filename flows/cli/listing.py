@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from flows.cli.overrides import searched_folders
-from flows.cli.own_files import CONF, ROOT, load_product_conf, with_own_conf
 from modeldiff_core.errors import ConfigError, meant
+from modeldiff_platform.flows.cli.overrides import searched_folders
+from modeldiff_platform.flows.cli.own_files import CONF, ROOT, with_own_conf
 
 WIDTH = 100
 """Characters of a description."""
@@ -18,8 +18,8 @@ WIDTH = 100
 
 def show(overrides: Sequence[str]) -> int:
     """Print the composed configuration of a study, with every default that stands in a file."""
-    from flows.cli.compose import composed, request
-    from flows.cli.python_study import is_python
+    from modeldiff_platform.flows.cli.compose import composed, request
+    from modeldiff_platform.flows.cli.python_study import is_python
 
     if overrides and is_python(overrides[0]):
         asked = request(overrides)
@@ -32,7 +32,6 @@ def show(overrides: Sequence[str]) -> int:
 
 def listed(what: str) -> int:
     """Print the names of a kind of thing with a line about each."""
-    load_product_conf()
     rows = LISTS[what]()
     width = max((len(name) for name, _ in rows), default=0)
     for name, words in rows:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from flows.prefect_api.recorded import recorded
-from flows.prefect_api.run_log import the_rest
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import experiments
+from modeldiff_platform.flows.prefect_api.earlier import check_deployment
+from modeldiff_platform.flows.prefect_api.recorded import recorded
+from modeldiff_platform.flows.prefect_api.run_log import the_rest
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -34,6 +35,7 @@ def retry(run: str) -> int:
             if flow not in (kinds := experiments().names()):
                 *first, last = kinds
                 raise ConfigError("RUN", f"a run of {', '.join(first)} or {last}", f"{found.name} (of {flow})")
+            check_deployment(client, found)
             local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
             client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
             if not local:
@@ -47,7 +49,7 @@ def _run_here(kind: str, found: "FlowRun") -> int:
     from prefect.exceptions import ParameterBindError, ParameterTypeError
     from prefect.flow_engine import run_flow
 
-    from tasks.policy import result_storage
+    from modeldiff_platform.tasks.policy import result_storage
 
     flow, given = _flow_of(kind, found.parameters)
     try:
@@ -67,8 +69,8 @@ def _run_here(kind: str, found: "FlowRun") -> int:
 
 def _flow_of(kind: str, parameters: Mapping[str, Any]) -> "tuple[Flow[Any, Any], dict[str, Any]]":
     """Return the flow that a run is of and its parameters, which earlier versions arranged otherwise."""
-    from flows.experiment import flow_of
-    from flows.sweep import sweep
+    from modeldiff_platform.flows.experiment import flow_of
+    from modeldiff_platform.flows.sweep import sweep
 
     given = dict(parameters)
     if kind == "sweep" and "points" in given:

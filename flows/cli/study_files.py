@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-from flows.cli.overrides import searched_folders
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.cli.overrides import searched_folders
 
 HEADER = "# @package _global_"
 """First line of a study's file, without which Hydra takes its content for a part of the configuration."""

@@ -7,12 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flows.cli import volume
-from flows.cli.asked import asked_for, headline, so_far
-from flows.cli.compose import request
-from flows.prefect_api.recorded import recorded
-from flows.prefect_api.run_log import the_rest
-from flows.prefect_api.server import ApiAddress, prefect_api
 from modeldiff_core.errors import ConfigError, ModelDiffError
 from modeldiff_core.experiments.experiment import Experiment, data_lines, experiments
 from modeldiff_core.plan import Step, Survey, survey
@@ -20,6 +14,12 @@ from modeldiff_core.plan.speed import pace
 from modeldiff_core.stages.own_code import changed_code
 from modeldiff_core.stages.regress import BlockSpec
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.cli import volume
+from modeldiff_platform.flows.cli.asked import asked_for, headline, so_far
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.prefect_api.recorded import recorded
+from modeldiff_platform.flows.prefect_api.run_log import the_rest
+from modeldiff_platform.flows.prefect_api.server import ApiAddress, prefect_api
 
 MANY = 1000
 """Shards of which there are many: each is a line in Prefect's UI and some rows in its database."""
@@ -31,8 +31,8 @@ NAMED = 4
 
 def run(overrides: Sequence[str], kind: str = "") -> int:
     """Run an experiment, with a private Prefect server unless one is configured."""
-    from flows.limits import check_limits
-    from flows.resolve import resolve
+    from modeldiff_platform.flows.limits import check_limits
+    from modeldiff_platform.flows.resolve import resolve
 
     asked = asked_for(overrides, kind)
     experiment, warnings = resolve(asked)
@@ -41,7 +41,7 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
     with recorded() as api:
         if not volume.quiet():
             print(f"Prefect UI: {api.ui_url}", flush=True)
-        from flows.experiment import run_experiment
+        from modeldiff_platform.flows.experiment import run_experiment
 
         with _ends(api) as end:
             result = run_experiment(asked)
@@ -58,9 +58,9 @@ def run(overrides: Sequence[str], kind: str = "") -> int:
 
 def plan(overrides: Sequence[str], kind: str = "") -> int:
     """Say what is done and what is missing, and time a probe of each algorithm whose shards are."""
-    from flows.limits import check_limits
-    from flows.measure import measured
-    from flows.resolve import resolve
+    from modeldiff_platform.flows.limits import check_limits
+    from modeldiff_platform.flows.measure import measured
+    from modeldiff_platform.flows.resolve import resolve
 
     asked = asked_for(overrides, kind)
     experiment, warnings = resolve(asked)

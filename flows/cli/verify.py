@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flows.cli.asked import headline, so_far
 from modeldiff_core import plan
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.adopted.experiment import ADOPT_AGAIN
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.cli.asked import headline, so_far
 
 
 def verify(overrides: Sequence[str], kind: str = "", repair: bool = False) -> int:

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from http.client import HTTPException
 from urllib.parse import unquote, urlsplit
 
-from flows.prefect_api.surroundings import check_proxies, is_loopback
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.prefect_api.surroundings import check_proxies, is_loopback
 
 ANSWER_TIMEOUT = 5.0  # seconds
 

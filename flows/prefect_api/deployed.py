@@ -10,9 +10,9 @@ from typing import Any
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.prefect_api.patience import patiently
-from flows.request import RunnerConfig
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.prefect_api.patience import patiently
+from modeldiff_platform.flows.request import RunnerConfig
 
 MODULES = "MODELDIFF_MODULES"
 """Environment variable of a worker: modules, separated by commas, that deployed runs may name by their import paths."""

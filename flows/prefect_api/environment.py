@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.prefect_api.supervisor import Home
-from flows.prefect_api.surroundings import STAYS_HERE, direct
+from modeldiff_platform.flows.prefect_api.supervisor import Home
+from modeldiff_platform.flows.prefect_api.surroundings import STAYS_HERE, direct
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
-from flows.prefect_api.heartbeats import of_our_flows
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.prefect_api.heartbeats import of_our_flows
 
 ENDS = {"failure": ("Failed", "Crashed"), "completion": ("Completed",)}
 BODY = "{{ flow_run.name }}: {{ flow_run.state.name }}. {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.prefect_api.supervisor import Home, ServerState
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_platform.flows.prefect_api.supervisor import Home, ServerState
 
 START_TIMEOUT = 180.0  # seconds; 4 are usual, a minute where each process gets a tenth of a core
 ANSWER_TIMEOUT = 5.0  # seconds
@@ -72,8 +72,8 @@ def kept_up(home: Home) -> Iterator[None]:
 def _start(home: Home) -> "subprocess.Popen[bytes]":
     with home.log.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "flows.prefect_api.supervisor", str(home.root)],
-            cwd=Path(__file__).parents[2],  # where `flows` is found, installed or not
+            [sys.executable, "-m", "modeldiff_platform.flows.prefect_api.supervisor", str(home.root)],
+            cwd=Path(__file__).parents[3],  # where `modeldiff` is found, installed or not
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

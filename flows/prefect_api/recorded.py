@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.prefect_api.run_log import errors_to_log
-from flows.prefect_api.server import ApiAddress, prefect_api
+from modeldiff_platform.flows.prefect_api.run_log import errors_to_log
+from modeldiff_platform.flows.prefect_api.server import ApiAddress, prefect_api
 
 HEARTBEAT = "30"
 """Seconds between two signs of life of a run, the least that Prefect allows."""
@@ -32,7 +32,7 @@ def _watch() -> None:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from flows.prefect_api.heartbeats import crash_when_silent, put_automation
+    from modeldiff_platform.flows.prefect_api.heartbeats import crash_when_silent, put_automation
 
     try:
         with get_client(sync_client=True) as client:

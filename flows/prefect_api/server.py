@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.prefect_api.configured import check_api, ui_url, without_credentials
-from flows.prefect_api.environment import pointed_at, reached_directly, send_queued
-from flows.prefect_api.private_server import join_server, kept_up
-from flows.prefect_api.supervisor import Home, Lease
-from flows.prefect_api.surroundings import home_folder, is_loopback
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_platform.flows.prefect_api.configured import check_api, ui_url, without_credentials
+from modeldiff_platform.flows.prefect_api.environment import pointed_at, reached_directly, send_queued
+from modeldiff_platform.flows.prefect_api.private_server import join_server, kept_up
+from modeldiff_platform.flows.prefect_api.supervisor import Home, Lease
+from modeldiff_platform.flows.prefect_api.surroundings import home_folder, is_loopback
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun

@@ -1,10 +1,10 @@
 """The process of the private Prefect server: one a home folder, and it serves until its last user is gone.
 
-Commands start it as `python -m flows.prefect_api.supervisor HOME`. POSIX record locks alone say who uses the server and
-whether there is one: a lock belongs to one process, no fork inherits it, and the kernel drops it however the process
-ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the next start. A lease
-also names the flow runs of its holder, so that those of a killed command are marked as crashed: at once or, if the
-server was killed too, by the next one.
+Commands start it as `python -m modeldiff_platform.flows.prefect_api.supervisor HOME`. POSIX record locks alone say who
+uses the server and whether there is one: a lock belongs to one process, no fork inherits it, and the kernel drops it
+however the process ends. So no process id is ever trusted, and nothing that a kill -9 leaves behind can mislead the
+next start. A lease also names the flow runs of its holder, so that those of a killed command are marked as crashed: at
+once or, if the server was killed too, by the next one.
 """
 
 import fcntl

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from flows.request import RunnerConfig
-from flows.runners.backpressure import PacedRunner
-from flows.runners.dask import open_dask
-from flows.runners.local import open_local
-from flows.runners.ray import open_ray
-from flows.runners.runner import Call, Runner
 from modeldiff_core.store import StoreSettings
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners.backpressure import PacedRunner
+from modeldiff_platform.flows.runners.dask import open_dask
+from modeldiff_platform.flows.runners.local import open_local
+from modeldiff_platform.flows.runners.ray import open_ray
+from modeldiff_platform.flows.runners.runner import Call, Runner
 
 OPENERS: dict[str, Callable[[RunnerConfig, StoreSettings], AbstractContextManager[Runner]]] = {
     "local": open_local,

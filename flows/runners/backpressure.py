@@ -11,7 +11,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 
-from flows.runners.runner import Call, Runner
+from modeldiff_platform.flows.runners.runner import Call, Runner
 
 LOOK_EVERY = 200
 """Submissions between two looks at what the server has recorded."""

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from prefect.settings import get_current_settings
 
-from flows.prefect_api.configured import without_credentials
-from flows.request import RunnerConfig
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import StoreSettings
+from modeldiff_platform.flows.prefect_api.configured import without_credentials
+from modeldiff_platform.flows.request import RunnerConfig
 
 CONNECT_TIMEOUT = 5.0  # seconds
 
@@ -24,9 +24,8 @@ def installed(module: str, kind: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(
-            "runner.kind", "local, or a kind that is installed", kind, f"{error}. Run: pip install 'modeldiff[{kind}]'"
-        ) from error
+        hint = f"{error}. Run: pip install 'modeldiff-platform[{kind}]'"
+        raise ConfigError("runner.kind", "local, or a kind that is installed", kind, hint) from error
 
 
 def check_address(address: str, how: str) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from flows.request import RunnerConfig
-from flows.runners.cluster import (
+from modeldiff_core.errors import ConfigError
+from modeldiff_core.store import StoreSettings
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners.cluster import (
     CONNECT_TIMEOUT,
     check_address,
     check_gpus,
@@ -16,11 +18,9 @@ from flows.runners.cluster import (
     questions,
     unreachable,
 )
-from flows.runners.runner import Runner
-from flows.runners.worker_check import check_worker
-from flows.runners.workers import ClusterRunner
-from modeldiff_core.errors import ConfigError
-from modeldiff_core.store import StoreSettings
+from modeldiff_platform.flows.runners.runner import Runner
+from modeldiff_platform.flows.runners.worker_check import check_worker
+from modeldiff_platform.flows.runners.workers import ClusterRunner
 
 SCHEDULER = "a Dask scheduler that answers, such as tcp://host:8786"
 GPU = "GPU"

@@ -7,10 +7,10 @@ from typing import Any
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.request import RunnerConfig
-from flows.runners.runner import Call, Runner
 from modeldiff_core.store import StoreSettings
-from tasks.worker_pool import Slots, open_slots
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners.runner import Call, Runner
+from modeldiff_platform.tasks.worker_pool import Slots, open_slots
 
 
 class LocalRunner:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from flows.request import RunnerConfig
-from flows.runners.cluster import (
+from modeldiff_core.store import StoreSettings
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners.cluster import (
     check_address,
     check_gpus,
     check_workers,
@@ -15,10 +16,9 @@ from flows.runners.cluster import (
     questions,
     unreachable,
 )
-from flows.runners.runner import Runner
-from flows.runners.worker_check import check_worker
-from flows.runners.workers import ClusterRunner
-from modeldiff_core.store import StoreSettings
+from modeldiff_platform.flows.runners.runner import Runner
+from modeldiff_platform.flows.runners.worker_check import check_worker
+from modeldiff_platform.flows.runners.workers import ClusterRunner
 
 HEAD = "a Ray cluster that answers: auto, host:6379 or ray://host:10001"
 NICENESS = "RAY_worker_niceness"

@@ -3,15 +3,15 @@
 from dataclasses import asdict
 from typing import Any
 
-from flows.request import Request
-from flows.runners.runner import Call, Runner
-from flows.runners.window import run_window
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.stages.rehearsal import plain_of, to_rehearse
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.training import Execution
 from modeldiff_core.training.rehearsal import Rehearsed
-from tasks.rehearse import rehearse
+from modeldiff_platform.flows.request import Request
+from modeldiff_platform.flows.runners.runner import Call, Runner
+from modeldiff_platform.flows.runners.window import run_window
+from modeldiff_platform.tasks.rehearse import rehearse
 
 
 def rehearse_own(experiment: Experiment, store: ObjectStore, asked: Request, places: Runner) -> list[str]:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from flows.measure import probe_arguments, trained
-from flows.request import Request
-from flows.runners.runner import Call, Runner
-from flows.runners.window import run_window
 from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.plan import RunFailed, survey
 from modeldiff_core.store import ObjectStore
-from tasks.probe import probe
+from modeldiff_platform.flows.measure import probe_arguments, trained
+from modeldiff_platform.flows.request import Request
+from modeldiff_platform.flows.runners.runner import Call, Runner
+from modeldiff_platform.flows.runners.window import run_window
+from modeldiff_platform.tasks.probe import probe
 
 
 def tune(experiment: Experiment, store: ObjectStore, asked: Request, places: Runner) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from flows.request import RunnerConfig
-from flows.runners.runner import Call, Runner
 from modeldiff_core.errors import ModelDiffError
 from modeldiff_core.identity import plain
 from modeldiff_core.plan import Outcome, Step, Wave
 from modeldiff_core.plan.progress import Advance
 from modeldiff_core.store import StoreSettings
-from tasks.step import arguments_of, task_of
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners.runner import Call, Runner
+from modeldiff_platform.tasks.step import arguments_of, task_of
 
 AGAIN = 2
 """How often a task is sent again that its cluster gave up: Dask does so to all of a client that loses its scheduler."""

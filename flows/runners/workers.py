@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from flows.runners.runner import Call
+from modeldiff_platform.flows.runners.runner import Call
 
 
 @dataclass(frozen=True)

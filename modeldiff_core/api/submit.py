@@ -13,7 +13,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare.experiment import Compare
 from modeldiff_core.store import ObjectStore
 
-FLOWS = "flows.submit"
+FLOWS = "modeldiff_platform.flows.submit"
 """What runs studies as flows of Prefect; the library does without it until it is asked for."""
 
 

@@ -33,7 +33,7 @@ PACKAGES = {"ffcv": "ffcv", "PIL": "pillow", "cv2": "opencv-python", "numba": "n
 
 INSTALL = (
     "On Debian or Ubuntu: apt-get install libopencv-dev libturbojpeg0-dev pkg-config, then "
-    "pip install 'modeldiff[ffcv]'; or keep the images resident on the device"
+    "pip install 'modeldiff-platform[ffcv]'; or keep the images resident on the device"
 )
 
 

@@ -60,7 +60,9 @@ class Trak(FromCheckpoints):
     def check(self, algorithm: Algorithm, n_train: int) -> None:
         """Raise ConfigError without the package, for an algorithm without checkpoints, and for too many dimensions."""
         if importlib.util.find_spec("trak") is None:
-            raise ConfigError("", "an estimator whose package is installed", "trak", "pip install 'modeldiff[trak]'")
+            raise ConfigError(
+                "", "an estimator whose package is installed", "trak", "pip install 'modeldiff-platform[trak]'"
+            )
         if not isinstance(algorithm, Differentiable):
             raise ConfigError(
                 "",

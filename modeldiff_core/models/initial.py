@@ -115,6 +115,6 @@ def imagenet_file(kind: str) -> Path:
     folders = (package.submodule_search_locations or []) if package else []
     files = [file for folder in folders for file in sorted(Path(folder).glob("models/*.pth"))]
     if not files:
-        expected, hint = f"the package {name.replace('_', '-')}", "pip install 'modeldiff[pretrained]'"
+        expected, hint = f"the package {name.replace('_', '-')}", "pip install 'modeldiff-platform[pretrained]'"
         raise ConfigError(KEY, expected, "no such package", hint)
     return files[0]

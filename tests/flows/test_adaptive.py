@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
 from harness.commands import subset_shards
 from harness.small_studies import ADAPTIVE
+from modeldiff_platform.flows.cli import main
 from tests.flows.conftest import AdaptiveRun
 
 LEAST = 160

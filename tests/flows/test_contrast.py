@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
 from harness.commands import Commands
 from harness.s3_server import S3Server, s3_server
 from harness.small_studies import CONTRASTED, SMALL
 from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_platform.flows.cli import main
 from tests.flows.conftest import FinishedRun
 from tests.modeldiff_core.experiments.compare.summaries import misfits
 

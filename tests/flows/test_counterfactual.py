@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
-from flows.cli.compose import request
 from harness.commands import Commands
 from harness.small_studies import ADAPTIVE
 from modeldiff_core.designs import FixedSize, Without
@@ -18,6 +16,8 @@ from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.rounds import current_round
 from modeldiff_core.stages.regress import read_datamodels
 from modeldiff_core.store import ObjectStore, read_tensors
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import request
 from tests.flows.conftest import AdaptiveRun
 from tests.modeldiff_core.report.pages import Page
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.compose import composed
 from harness.commands import Commands, kill_all, wait_for
 from harness.own_experiments import content
 from modeldiff_core.experiments.experiment import experiment_kind, experiments, parse_settings
+from modeldiff_platform.flows.cli.compose import composed
 
 CONF = Path(__file__).parents[2] / "conf/study"
 STUDIES = sorted(path.stem for kind in ("simplicity", "leakage", "diffroar") for path in CONF.glob(f"{kind}_*.yaml"))

@@ -6,10 +6,10 @@ import pytest
 from jsonschema import ValidationError, validate
 from prefect.utilities.callables import parameter_schema
 
-from flows.cli.compose import request
-from flows.cli.grid import grid
-from flows.experiment import flow_of
 from harness.small_studies import TINY
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.cli.grid import grid
+from modeldiff_platform.flows.experiment import flow_of
 
 COMPARED = {
     "name",

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from prefect.workers.process import ProcessWorker
 
-from flows.cli import main
 from harness.commands import Commands, kill_all, run_here, wait_for
 from harness.own_experiments import content, install, opened, overrides
 from harness.prefect_server import PrefectServer, prefect_server
 from modeldiff_core.plan import survey
 from modeldiff_core.store import read_record
+from modeldiff_platform.flows.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_a_deployment_has_a_form_of_its_settings_and_runs_on_a_worker(
     deployed = here.run("deploy", *overrides("feature_knockout", tmp_path), "deployment.pool=here")
     assert deployed.returncode == 0, deployed.stderr
     found = server.ask("deployments/name/feature_knockout/pixels")
-    assert found["entrypoint"] == "flows.experiment.feature_knockout"
+    assert found["entrypoint"] == "modeldiff_platform.flows.experiment.feature_knockout"
     form = found["parameter_openapi_schema"]
     assert form["properties"].keys() == {"study", "store", "runner"}
     assert {"keep", "rows", "targets"} <= form["definitions"]["KnockoutStudy"]["properties"].keys()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.python_study import is_python, python_study
 from harness.commands import Commands, kill_all, subset_shards, wait_for
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.cli.python_study import is_python, python_study
 
 FUNCTIONS = """
 import numpy as np

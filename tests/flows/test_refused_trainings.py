@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flows.cli import main
 from modeldiff_core.models import ARCHITECTURES
+from modeldiff_platform.flows.cli import main
 
 LARGER = "algorithm_b.recipe.augmentations=[{kind:resize,height:12,width:12}]"
 RESNET9 = (

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
 from harness import drills
 from harness.commands import Commands
 from harness.s3_proxy import Fault, Proxy, Request, proxy
 from harness.s3_server import S3Server, s3_server
 from harness.small_studies import DRILLED, DRILLED_SHARDS, SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
+from modeldiff_platform.flows.cli import main
 from tests.flows.conftest import FinishedRun
 
 NO_BUCKET = "modeldiff: store.root: expected a bucket that is there, got 's3://{bucket}'. No bucket {bucket}\n"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from flows.cli import main
-from flows.cli.grid import grid
 from harness.commands import Commands
 from harness.small_studies import UNTESTED
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study import parse_study
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.grid import grid
 
 
 def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
@@ -49,7 +49,7 @@ def test_a_grid_is_every_combination_and_values_keep_their_types() -> None:
 )
 def test_a_grid_that_cannot_be_is_refused(overrides: list[str], key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if len(overrides) == 1 and len(overrides[0]) > 100:
-        monkeypatch.setattr("flows.cli.grid.request", lambda overrides: None)
+        monkeypatch.setattr("modeldiff_platform.flows.cli.grid.request", lambda overrides: None)
     with pytest.raises(ConfigError) as raised:
         grid(overrides)
     assert raised.value.key == key

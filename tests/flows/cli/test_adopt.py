@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
 from harness.commands import Commands
+from modeldiff_platform.flows.cli import main
 
 DATASET = ("dataset=digits", "dataset.n_train=100", "dataset.n_test=40")
 QUICK = ("regression.n_lambdas=3", "comparison.components=2", "comparison.permutations=2", "evaluation_models=20")

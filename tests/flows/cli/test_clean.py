@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
 from modeldiff_core.plan.holdings import holdings
 from modeldiff_core.store import ObjectStore, StoreSettings, write_record
+from modeldiff_platform.flows.cli import main
 
 OLD = time.time() - 3 * 24 * 3600
 

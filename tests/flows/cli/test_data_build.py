@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.cli import main
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.config import DatasetConfig
+from modeldiff_platform.flows.cli import main
 
 PIXELS = np.random.default_rng(0).integers(256, size=(12, 8, 8, 3), dtype=np.uint8)
 
@@ -255,7 +255,7 @@ def test_names_that_no_terminal_can_show_stop_nothing(tmp_path: Path) -> None:
         (root / part / "bee").rename(root / part / "猫")
     folder = ["dataset=image_folder", f"dataset.folder={root}", "dataset.resolution=8", f"data.out={tmp_path}/out"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "flows.cli", "data", "build", *folder]
+    command = [sys.executable, "-m", "modeldiff_platform.flows.cli", "data", "build", *folder]
     found = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=120)
     assert found.returncode == 0, found.stderr
     assert b"Traceback" not in found.stderr

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from prefect.context import refresh_global_settings_context
 
-from flows.cli import main
-from flows.prefect_api.deployed import check_cluster, check_modules
-from flows.request import RunnerConfig
 from harness.commands import Commands, wait_for
 from harness.prefect_server import PASSWORD, PrefectServer
 from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import experiments
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.prefect_api.deployed import check_cluster, check_modules
+from modeldiff_platform.flows.request import RunnerConfig
 from tests.flows.cli.deployments import completed, deployed_before, deployment, descendants_named
 
 LONGER = (
@@ -36,7 +36,7 @@ LONGER = (
 )
 """A study that is still being trained when its cancellation arrives."""
 SHARDS = 2 * (24 + 2)
-EARLIER = json.loads((Path(__file__).parents[1] / "earlier.json").read_text())
+DEPLOYED = "modeldiff_platform.flows.prefect_api.deployed"
 """Parameters of the flow ``compare`` as an earlier version gave them for TINY."""
 
 
@@ -47,7 +47,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     study = *LONGER, f"store.root={tmp_path}"
     assert main(["deploy", *study, "deployment.pool=here", "deployment.tags=[mine]"]) == 0
     found = deployment(server, "digits_watermark")
-    assert found["entrypoint"] == "flows.experiment.compare"
+    assert found["entrypoint"] == "modeldiff_platform.flows.experiment.compare"
     assert {"mine", "digits_watermark"} <= set(found["tags"])
     form = found["parameter_openapi_schema"]
     assert form["properties"].keys() == {"study", "store", "runner"}
@@ -85,7 +85,7 @@ def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Comman
     study = *TINY, f"store.root={tmp_path}", "deployment.name=grid"
     assert main(["deploy", *study, "deployment.pool=here", "+sweep.comparison.components=[2,1]"]) == 0
     found = server.ask("deployments/name/sweep/grid")
-    assert found["entrypoint"] == "flows.experiment.sweep"
+    assert found["entrypoint"] == "modeldiff_platform.flows.experiment.sweep"
     study = found["parameters"]["study"]
     first, second = study["points"]
     assert [point["words"] for point in (first, second)] == ["comparison.components=2", "comparison.components=1"]
@@ -96,16 +96,6 @@ def test_a_deployed_sweep_is_run_by_a_worker(server: PrefectServer, here: Comman
 
     completed(server, here, found["id"])
     assert len(list(tmp_path.glob("trainings/*/subsets/shards/*.safetensors"))) == 2 * 4, "shared by the points"
-    assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 2
-
-    points = [[point["words"], point["study"]] for point in (first, second)]
-    common = {"store": {**EARLIER["store"], "root": f"file://{tmp_path}"}, "runner": EARLIER["runner"]}
-    for entrypoint, own in (
-        ("flows.sweep.sweep", {"name": "digits_watermark", "points": points}),
-        ("flows.compare.compare", {"study": EARLIER["study"]}),
-    ):
-        completed(server, here, deployed_before(server, entrypoint, {**own, **common}))
-    assert len(list(tmp_path.glob("trainings/*/subsets/shards/*.safetensors"))) == 2 * 4, "the same studies"
     assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == 2
 
 
@@ -128,6 +118,27 @@ def test_parameters_that_do_not_fit_the_form_are_refused_by_the_server(server: P
 
 
 @pytest.mark.usefixtures("client_here")
+def test_deployments_of_an_earlier_version_are_to_be_made_again(
+    server: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = f"store.root={tmp_path}", "deployment.pool=here"
+    assert main(["deploy", *pool, "deployment.name=new"]) == 0
+    assert "earlier version" not in capsys.readouterr().out
+    before = deployed_before(server, "flows.experiment.compare", {})
+    run = server.ask(f"deployments/{before}/create_flow_run", {})
+    for state in ("RUNNING", "FAILED"):
+        server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
+    assert main(["retry", run["id"]]) == 2
+    said = capsys.readouterr().err
+    assert "expected a run of a deployment of this version" in said
+    assert "modeldiff deploy study=... deployment.name=before flows.experiment.compare" in said
+    assert main(["deploy", *pool, "deployment.name=new"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "earlier version" in line]
+    assert line.endswith("deployed again: compare/before flows.experiment.compare")
+    server.ask(f"deployments/{before}", method="DELETE")
+
+
+@pytest.mark.usefixtures("client_here")
 def test_every_experiment_is_deployed_as_its_own_flow(
     server: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +158,7 @@ def test_every_experiment_is_deployed_as_its_own_flow(
         chosen = [] if kind == "sweep" else [f"experiment={kind}"]
         assert main(["deploy", *chosen, *asked, place, *pool]) == 0
         found = server.ask(f"deployments/name/{kind}/other")
-        assert found["entrypoint"] == f"flows.experiment.{kind}"
+        assert found["entrypoint"] == f"modeldiff_platform.flows.experiment.{kind}"
         form = found["parameter_openapi_schema"]
         study = form["definitions"][form["properties"]["study"]["$ref"].rpartition("/")[2]]
         assert own <= study["properties"].keys()
@@ -180,7 +191,7 @@ def test_the_parameters_of_a_deployed_run_name_only_modules_that_its_worker_allo
 ) -> None:
     run = SimpleNamespace(deployment_id=UUID(int=1))
     inside = SimpleNamespace(flow_run=run)
-    monkeypatch.setattr("flows.prefect_api.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
+    monkeypatch.setattr(f"{DEPLOYED}.FlowRunContext", SimpleNamespace(get=lambda: inside))
     monkeypatch.setenv("MODELDIFF_MODULES", allowed)
     content = {"algorithm_a": {"recipe": {"train_function": path}}, "tests": [{"network": path}]}
     study = SimpleNamespace(model_dump=lambda mode: content)
@@ -201,7 +212,7 @@ def test_the_parameters_of_a_run_cannot_name_another_cluster_than_its_deployment
     assert main([*asked, "runner.address=tcp://ours:8786"]) == 0
     run = SimpleNamespace(deployment_id=UUID(deployment(server, "far")["id"]))
     inside = SimpleNamespace(flow_run=run)
-    monkeypatch.setattr("flows.prefect_api.deployed.FlowRunContext", SimpleNamespace(get=lambda: inside))
+    monkeypatch.setattr(f"{DEPLOYED}.FlowRunContext", SimpleNamespace(get=lambda: inside))
     ours, theirs = (RunnerConfig(kind="dask", address=f"tcp://{who}:8786") for who in ("ours", "theirs"))
     check_cluster(ours)
     check_cluster(RunnerConfig())
@@ -364,9 +375,9 @@ TURNS = """
 import sys
 from types import SimpleNamespace
 from unittest.mock import patch
-from flows.runners.turns import turns_on_gpus
+from modeldiff_platform.flows.runners.turns import turns_on_gpus
 run = SimpleNamespace(flow_run=SimpleNamespace(work_pool_name="here"))
-with patch("flows.runners.turns.FlowRunContext", SimpleNamespace(get=lambda: run)):
+with patch("modeldiff_platform.flows.runners.turns.FlowRunContext", SimpleNamespace(get=lambda: run)):
     print("asks", flush=True)
     with turns_on_gpus(sys.argv[1:]):
         print("holds", flush=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import main
-from flows.cli.compose import composed, request
-from flows.cli.listing import LISTS
 from modeldiff_core import __version__
 from modeldiff_core.errors import ConfigError, meant
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import composed, request
+from modeldiff_platform.flows.cli.listing import LISTS
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_folders_of_the_users_own_take_no_place_of_the_products(own_folder: Path
         (own_folder / name).mkdir(exist_ok=True)
         (own_folder / name / "__init__.py").write_text("raise RuntimeError('not the product')\n")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "modeldiff.py"), "show", "study=mine"],
+        [sys.executable, "-m", "modeldiff", "show", "study=mine"],
         cwd=own_folder,
         env={"PYTHONPATH": f"{own_folder}:{ROOT}", "PATH": "/usr/bin:/bin"},
         capture_output=True,

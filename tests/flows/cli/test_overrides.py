@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from flows.cli import main
-from flows.cli.compose import composed, request
-from flows.cli.overrides import literal
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import composed, request
+from modeldiff_platform.flows.cli.overrides import literal
 
 ODD = [
     "~/runs",

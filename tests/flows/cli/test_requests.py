@@ -13,12 +13,12 @@ import pytest
 from httpx import ConnectError
 from prefect.exceptions import CancelledRun
 
-from flows.cli import main
-from flows.cli.compose import request
-from flows.prefect_api.server import ApiAddress
 from modeldiff_core.errors import StoreError
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.plan import RunFailed
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.prefect_api.server import ApiAddress
 
 
 def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *overrides: str) -> str:
@@ -140,7 +140,7 @@ def test_status_and_report_of_an_empty_store(capsys: pytest.CaptureFixture[str],
 def test_whoever_reads_may_stop(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "flows.cli", "status", f"store.root={tmp_path}"]
+    command = [sys.executable, "-m", "modeldiff_platform.flows.cli", "status", f"store.root={tmp_path}"]
     ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (1, "")
@@ -186,8 +186,8 @@ def test_however_a_run_fails_the_command_to_go_on_is_told(
         raise error
 
     api = ApiAddress("http://ui/api", "http://ui", private=False)
-    monkeypatch.setattr("flows.cli.verbs.recorded", lambda: nullcontext(api))
-    monkeypatch.setattr("flows.experiment.run_experiment", fail)
+    monkeypatch.setattr("modeldiff_platform.flows.cli.verbs.recorded", lambda: nullcontext(api))
+    monkeypatch.setattr("modeldiff_platform.flows.experiment.run_experiment", fail)
     overrides = [f"store.root={tmp_path}", *(["+sweep.targets=[20,30]"] if verb == "sweep" else [])]
     assert main([verb, *overrides]) == 1
     said = capsys.readouterr().err

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from flows.cli.compose import request
-from flows.resolve import experiment_of
 from harness.commands import Commands
 from harness.small_studies import UNTESTED
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import shard_key
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.resolve import experiment_of
 
 NAMED = (*UNTESTED, "name=repeated")
 FILES = "trainings/*/*/shards/*.safetensors"

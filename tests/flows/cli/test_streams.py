@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from flows.cli import VERBS, main
-from flows.cli.streams import Outlet, outlets
 from harness.commands import Commands
 from harness.small_studies import SMALL
+from modeldiff_platform.flows.cli import VERBS, main
+from modeldiff_platform.flows.cli.streams import Outlet, outlets
 from tests.flows.conftest import FinishedRun
 
 
@@ -65,7 +65,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_that_names_the_log(
     def fails(*_: Any) -> int:
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr("flows.cli.implementation", lambda verb: fails)
+    monkeypatch.setattr("modeldiff_platform.flows.cli.implementation", lambda verb: fails)
     monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path / "home"))
     assert main(["status"]) == 1
     (log,) = (tmp_path / "home" / "logs").iterdir()
@@ -85,7 +85,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_that_names_the_log(
 EVERY_VERB = """
 import json, os, sys
 
-from flows.cli import main
+from modeldiff_platform.flows.cli import main
 
 def output(target):
     if target == "closed":

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from flows.cli import main
-from flows.cli.compose import request
-from flows.experiment import carry_out
-from flows.resolve import experiment_of
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Experiment, experiments, parse_settings
 from modeldiff_core.plan import InProcess, Survey, run, survey
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.experiment import carry_out
+from modeldiff_platform.flows.resolve import experiment_of
 from tests.modeldiff_core.stages.studies import EXECUTION, TINY, local
 
 SEARCHED: dict[str, Any] = {

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from flows.cli.compose import request
 from modeldiff_core.experiments.compare import experiment
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import Listed, ObjectStore, StoreSettings
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import request
 from tests.modeldiff_core.stages.studies import run
 
 TINY = (

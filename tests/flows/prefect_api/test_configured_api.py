@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.prefect_api.configured import ui_url
-from flows.prefect_api.server import prefect_api
-from flows.prefect_api.surroundings import VARIABLES
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_platform.flows.prefect_api.configured import ui_url
+from modeldiff_platform.flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.surroundings import VARIABLES
 from tests.flows.prefect_api.answering import HEALTHY, VERSION, answering
 from tests.flows.prefect_api.users import environment
 
@@ -85,7 +85,7 @@ def test_what_the_api_refuses_or_leaves_unanswered_later_is_said_in_a_line(monke
         ):
             client.read_work_pool("any")
     # as if the server went away after it was asked
-    monkeypatch.setattr("flows.prefect_api.server.check_api", lambda url: None)
+    monkeypatch.setattr("modeldiff_platform.flows.prefect_api.server.check_api", lambda url: None)
     with pytest.raises(ModelDiffError) as gone, prefect_api():
         httpx.get(f"{url}/health")
     assert not isinstance(refused.value, ConfigError)

@@ -12,21 +12,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.prefect_api.supervisor import Home
 from harness.commands import wait_for
 from harness.prefect_server import PrefectServer, prefect_server
+from modeldiff_platform.flows.prefect_api.supervisor import Home
 
 pytestmark = pytest.mark.nightly
 
+SUPERVISOR = "modeldiff_platform.flows.prefect_api.supervisor"
 RUN = """
 import sys, time
 {before}
 with prefect_api() as api:
     from prefect import flow
-    from flows.prefect_api.cancelling import stopped_when_cancelled
+    from modeldiff_platform.flows.prefect_api.cancelling import stopped_when_cancelled
     from prefect.exceptions import CancelledRun
     from prefect.states import Cancelled
-    from flows.prefect_api.server import note_run
+    from modeldiff_platform.flows.prefect_api.server import note_run
 
     @flow(name="compare", on_running=[note_run])
     def compare(seconds):
@@ -43,9 +44,9 @@ with prefect_api() as api:
 """
 PRIVATE = RUN.format(
     before="""
-from flows.prefect_api import cancelling
+from modeldiff_platform.flows.prefect_api import cancelling
 cancelling.EVERY = 0.5
-from flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.server import prefect_api
 """
 )
 HEARTBEATS = RUN.format(
@@ -53,14 +54,14 @@ HEARTBEATS = RUN.format(
 from prefect import flow_engine
 flow_engine.MINIMUM_HEARTBEAT_INTERVAL = 1
 flow_engine.BaseFlowRunEngine.heartbeat_seconds = 1
-from flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.server import prefect_api
 """
 )
 SILENT = RUN.format(
     before="""
 from prefect import flow_engine
 flow_engine.BaseFlowRunEngine._emit_flow_run_heartbeat = lambda *event: None
-from flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.server import prefect_api
 """
 )
 
@@ -103,7 +104,7 @@ def private(tmp_path: Path) -> Iterator[dict[str, str]]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     yield {**kept, "MODELDIFF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
     for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [])[1:] == ["-m", "flows.prefect_api.supervisor", str(tmp_path)]:
+        if (process.info["cmdline"] or [])[1:] == ["-m", SUPERVISOR, str(tmp_path)]:
             process.kill()
 
 
@@ -143,7 +144,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
 AUTOMATION = """
 from datetime import timedelta
 from prefect.client.orchestration import get_client
-from flows.prefect_api.heartbeats import crash_when_silent, put_automation
+from modeldiff_platform.flows.prefect_api.heartbeats import crash_when_silent, put_automation
 with get_client(sync_client=True) as client:
     for seconds in (60, 10):
         put_automation(client, crash_when_silent(timedelta(seconds=seconds)))

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 from httpx import ConnectError, HTTPStatusError, Request, Response
 
-from flows.prefect_api import patience, progress
-from flows.prefect_api.patience import EVERY, PATIENCE, patiently
-from flows.prefect_api.progress import WaveProgress
 from modeldiff_core.plan import Label, Record, Step, Tally, Wave, refer
+from modeldiff_platform.flows.prefect_api import patience, progress
+from modeldiff_platform.flows.prefect_api.patience import EVERY, PATIENCE, patiently
+from modeldiff_platform.flows.prefect_api.progress import WaveProgress
 
 
 class Clock:

@@ -7,10 +7,10 @@ import time
 import pytest
 from rich.console import Console
 
-from flows.prefect_api import progress
-from flows.prefect_api.progress import bar, lines
 from modeldiff_core.plan import Cost, Label, Reference, Step, Tally, Wave
 from modeldiff_core.plan.products import Record
+from modeldiff_platform.flows.prefect_api import progress
+from modeldiff_platform.flows.prefect_api.progress import bar, lines
 
 
 def shards(count: int) -> list[Step]:

@@ -15,16 +15,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.prefect_api.server import prefect_api
-from flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
 from harness.commands import wait_for
 from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_platform.flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.supervisor import Home, Lease, ServerState, _bind
 from tests.flows.prefect_api.answering import HEALTHY, answering
 from tests.flows.prefect_api.users import environment
 
 USER = """
 import sys
-from flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.server import prefect_api
 with prefect_api() as api:
     print(api.api_url, flush=True)
     sys.stdin.read()
@@ -32,7 +32,7 @@ with prefect_api() as api:
 
 TWO_RUNS = """
 import os, sys, threading
-from flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.server import prefect_api
 
 assert "prefect" not in sys.modules
 with prefect_api() as first:
@@ -86,7 +86,7 @@ def kill_group(user: "subprocess.Popen[str]") -> None:
 
 
 def servers(home: Path) -> list[psutil.Process]:
-    command = ["-m", "flows.prefect_api.supervisor", str(home)]
+    command = ["-m", "modeldiff_platform.flows.prefect_api.supervisor", str(home)]
     return [p for p in psutil.process_iter(["cmdline"]) if (p.info["cmdline"] or [])[1:] == command]
 
 
@@ -194,7 +194,7 @@ def test_a_server_that_is_killed_comes_back_at_its_address_while_it_is_used(
 
 ACCEPTING = """
 import socket
-from flows.prefect_api.supervisor import _bind
+from modeldiff_platform.flows.prefect_api.supervisor import _bind
 with socket.socket() as listener:
     port = _bind(listener, None)
     listener.listen()
@@ -252,7 +252,7 @@ def test_a_server_of_another_machine_is_not_joined(tmp_path: Path, monkeypatch: 
     Home(tmp_path).create()
     elsewhere = f"""
 from pathlib import Path
-from flows.prefect_api.supervisor import Home, ServerState
+from modeldiff_platform.flows.prefect_api.supervisor import Home, ServerState
 home = Home(Path({str(tmp_path)!r}))
 mine = home.lock_server()
 home.publish(ServerState("http://127.0.0.1:1", 1, "elsewhere"))

@@ -7,9 +7,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.prefect_api.server import prefect_api
-from flows.prefect_api.surroundings import VARIABLES, check_proxies, direct, is_loopback, without_proxies
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.prefect_api.surroundings import (
+    VARIABLES,
+    check_proxies,
+    direct,
+    is_loopback,
+    without_proxies,
+)
 
 ODD = [
     {"ALL_PROXY": "socks5://proxy.corp:1080"},

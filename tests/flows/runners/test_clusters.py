@@ -17,21 +17,21 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.cli.compose import request
-from flows.experiment import flow_of
-from flows.request import RunnerConfig
-from flows.runners import Call, open_runner
-from flows.runners.cluster import check_workers, installed
-from flows.runners.dask import OURS, _started_here, share_of_gpu
-from flows.runners.ray import NICENESS
-from flows.runners.window import AGAIN, run_window
-from flows.runners.worker_check import check_worker
-from flows.runners.workers import ClusterRunner
 from harness.commands import Commands
 from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import StoreSettings, shard_key
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.experiment import flow_of
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners import Call, open_runner
+from modeldiff_platform.flows.runners.cluster import check_workers, installed
+from modeldiff_platform.flows.runners.dask import OURS, _started_here, share_of_gpu
+from modeldiff_platform.flows.runners.ray import NICENESS
+from modeldiff_platform.flows.runners.window import AGAIN, run_window
+from modeldiff_platform.flows.runners.worker_check import check_worker
+from modeldiff_platform.flows.runners.workers import ClusterRunner
 
 SHARDS = 12
 RESULTS = (
@@ -219,7 +219,7 @@ def test_a_cluster_that_grows_gets_work_for_workers_to_come(
     pytest.importorskip("prefect_dask")
     from distributed import Scheduler, SpecCluster, Worker
 
-    monkeypatch.setattr("flows.runners.worker_check._sees_gpu", lambda: True)
+    monkeypatch.setattr("modeldiff_platform.flows.runners.worker_check._sees_gpu", lambda: True)
     here = {"host": "127.0.0.1", "dashboard": False}
     workers = {"the first": {"cls": Worker, "options": {**here, "nthreads": 1, "resources": {"GPU": 1}}}}
     with (
@@ -239,9 +239,9 @@ def test_a_worker_that_reported_to_another_api_is_named(
     commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = f"{commands.environment['UI']}/api"
-    monkeypatch.setattr("flows.runners.worker_check._reported_to", [])
+    monkeypatch.setattr("modeldiff_platform.flows.runners.worker_check._reported_to", [])
     assert [check_worker({"root": str(tmp_path)}, api, gpu=False)["problems"] for _ in range(2)] == [[], []]
-    monkeypatch.setattr("flows.runners.worker_check._reported_to", ["http://127.0.0.1:9/api"])
+    monkeypatch.setattr("modeldiff_platform.flows.runners.worker_check._reported_to", ["http://127.0.0.1:9/api"])
     facts = check_worker({"root": str(tmp_path)}, api, gpu=False)
     with pytest.raises(
         ConfigError, match=r"PREFECT_API_URL: .* reports to, http://127\.0\.0\.1:9/api.*restart the work"
@@ -326,5 +326,5 @@ def test_a_worker_that_reaches_neither_store_nor_api_is_named(tmp_path: Path) ->
 
 
 def test_a_kind_that_is_not_installed_names_its_extra() -> None:
-    with pytest.raises(ConfigError, match=r"runner\.kind: .*pip install 'modeldiff\[dask\]'"):
+    with pytest.raises(ConfigError, match=r"runner\.kind: .*pip install 'modeldiff-platform\[dask\]'"):
         installed("prefect_dask_that_is_nowhere", "dask")

@@ -9,12 +9,12 @@ from prefect.client.orchestration import get_client
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.prefect_api.server import prefect_api
-from flows.request import RunnerConfig
-from flows.runners import Call
-from flows.runners.backpressure import LOOK_EVERY, MOST_BEHIND, PacedRunner
 from harness.commands import Commands
 from harness.fan_out import FanOut, recorded
+from modeldiff_platform.flows.prefect_api.server import prefect_api
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.flows.runners import Call
+from modeldiff_platform.flows.runners.backpressure import LOOK_EVERY, MOST_BEHIND, PacedRunner
 
 ALWAYS = (3, 21, 47)
 TASKS = 60
@@ -120,7 +120,7 @@ def test_a_server_that_is_behind_is_waited_for(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(paced, "_recorded", slow_server)
     monkeypatch.setattr(paced, "_flows", lambda: flows)
-    monkeypatch.setattr("flows.runners.backpressure.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("modeldiff_platform.flows.runners.backpressure.time.sleep", lambda _seconds: None)
     for _ in range(5000):
         paced.submit(None)
     assert sink.taken == 5000
@@ -132,9 +132,9 @@ def test_a_server_that_records_nothing_more_is_given_up(monkeypatch: pytest.Monk
     sink, said, clock = Sink(), [], iter(range(100_000))
     paced = PacedRunner(sink)
     monkeypatch.setattr(paced, "_recorded", lambda: 7)
-    monkeypatch.setattr("flows.runners.backpressure.time.sleep", lambda _seconds: None)
-    monkeypatch.setattr("flows.runners.backpressure.time.monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr("flows.runners.backpressure.get_run_logger", lambda: Log(said))
+    monkeypatch.setattr("modeldiff_platform.flows.runners.backpressure.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("modeldiff_platform.flows.runners.backpressure.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("modeldiff_platform.flows.runners.backpressure.get_run_logger", lambda: Log(said))
     for _ in range(3000):
         paced.submit(None)
     assert sink.taken == 3000

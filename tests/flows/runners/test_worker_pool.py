@@ -13,17 +13,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from flows.cli import main
-from flows.cli.compose import request
-from flows.cli.verbs import _size_of_shards
-from flows.request import RunnerConfig
 from harness.commands import wait_for
 from harness.naps import hanging, marked_and_hanging, napping
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.plan import Label
 from modeldiff_core.responses import SubsetModels
 from modeldiff_core.stages.shards import shard_steps
-from tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
+from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.cli.verbs import _size_of_shards
+from modeldiff_platform.flows.request import RunnerConfig
+from modeldiff_platform.tasks.worker_pool import OutOfTime, Slots, WorkerDied, run_stage
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_libraries_keep_open_in_a_worker_is_closed_without_a_word(tmp_path:
     script = tmp_path / "stages.py"
     script.write_text(
         "import multiprocessing\n"
-        "from tasks.worker_pool import Slots\n\n"
+        "from modeldiff_platform.tasks.worker_pool import Slots\n\n"
         "kept = []\n\n"
         "def locking():\n"
         "    kept.append(multiprocessing.RLock())\n"

@@ -155,7 +155,7 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(betons, "PACKAGES", {**betons.PACKAGES, "no_such_module": "no-such-package"})
-    with pytest.raises(ConfigError, match=r"no-such-package.*pip install 'modeldiff\[ffcv\]'"):
+    with pytest.raises(ConfigError, match=r"no-such-package.*pip install 'modeldiff-platform\[ffcv\]'"):
         betons.ffcv_module("writer")
 
 

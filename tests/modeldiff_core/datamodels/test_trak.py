@@ -176,7 +176,7 @@ def test_what_it_cannot_look_into_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert (error.key, error.got) == ("dimensions", 100)
     Trak(dimensions=100, ridge=1.0).check(Sgd(), 100)
     monkeypatch.setitem(sys.modules, "trak", None)
-    assert "pip install 'modeldiff[trak]'" in refused(Trak(), Sgd()).hint
+    assert "pip install 'modeldiff-platform[trak]'" in refused(Trak(), Sgd()).hint
 
 
 @pytest.mark.parametrize("settings", [{"dimensions": 1}, {"ridge": -1.0}, {"ridge": float("nan")}])

@@ -8,10 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from flows.cli.compose import composed, parse_store
 from harness.s3_server import S3Server
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.store import ObjectStore, StoreSettings
+from modeldiff_platform.flows.cli.compose import composed, parse_store
 
 S3 = Callable[..., StoreSettings]
 

@@ -95,7 +95,7 @@ def test_the_defaults_of_the_lasso_stand_in_its_class() -> None:
 def test_a_package_that_is_not_installed(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trak", None)
     assert check_study(*planned({"regression.also": ["ridge"], **WIDE})) == []
-    with pytest.raises(ConfigError, match=r"pip install 'modeldiff\[trak\]'") as caught:
+    with pytest.raises(ConfigError, match=r"pip install 'modeldiff-platform\[trak\]'") as caught:
         check_study(*planned({"regression.also": ["ridge", "trak"]}))
     assert caught.value.key == "regression.also"
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.cli.compose import request
 from modeldiff_core.data import Dataset
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare import Comparison
 from modeldiff_core.identity import digest, plain, restore
 from modeldiff_core.responses import shards_of
 from modeldiff_core.study import StudyConfig, Training, parse_study, trainings_of
+from modeldiff_platform.flows.cli.compose import request
 
 Planned = Callable[..., Any]
 

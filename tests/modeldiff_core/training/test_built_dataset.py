@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
 from modeldiff_core.data.built import Built
 from modeldiff_core.errors import ConfigError, DataError
 from modeldiff_core.subsets import SubsetSampler
@@ -14,6 +13,7 @@ from modeldiff_core.training.augmentations import Translate
 from modeldiff_core.training.ffcv_source import BetonSource
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
+from modeldiff_platform.flows.cli import main
 
 pytest.importorskip("ffcv")
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from flows.cli.compose import request
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.study import load_dataset, trainings_of
+from modeldiff_platform.flows.cli.compose import request
 
 Planned = Callable[..., Any]
 NO_PLANT = {"dataset.plant": None, "targets": None, "transformations": []}

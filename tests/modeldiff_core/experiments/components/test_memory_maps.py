@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.cli import main
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.memory_maps import Maps, read_maps, score_attributions, write_maps
 from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, write_matrix
+from modeldiff_platform.flows.cli import main
 from tests.modeldiff_core.experiments.components.studies import make, opened
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from flows.cli.compose import request
 from modeldiff_core.ablation import find_components
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.experiment import ComponentAttribution
@@ -17,6 +16,7 @@ from modeldiff_core.models import architecture_of
 from modeldiff_core.models.gpt2 import Gpt2, Gpt2Sizes
 from modeldiff_core.plan import survey, verify
 from modeldiff_core.store import ObjectStore
+from modeldiff_platform.flows.cli.compose import request
 from tests.modeldiff_core.experiments.components.studies import make
 
 STORED = ("dataset.folder=/x", "algorithm.recipe.network.init=/x")
