@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-ENTRIES = "modeldiff_platform.flows.cli", "modeldiff_platform.flows.cli", "modeldiff.cli", "modeldiff_core.cli", "cli"
+ENTRIES = "modeldiff_platform.flows.cli", "flows.cli", "modeldiff.cli", "modeldiff_core.cli", "cli"
 """Modules that may be the command line, where pyproject.toml names none that exists."""
 LIMIT_S = 1800
 """Seconds after which a command counts as hanging."""

@@ -68,7 +68,7 @@ def test_every_other_difference_is_named(tmp_path: Path) -> None:
 def test_the_command_line_of_a_checkout_is_found(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nscripts = {modeldiff = "moved.cli:main"}\n')
     checkout = Checkout(tmp_path, tmp_path / "scratch")
-    with pytest.raises(FileNotFoundError, match=r"none of moved\.cli, modeldiff\.flows\.cli, flows\.cli"):
+    with pytest.raises(FileNotFoundError, match=r"none of moved\.cli, modeldiff_platform\.flows\.cli, flows\.cli"):
         _ = checkout.entry
     for module, file in (("modeldiff", "cli.py"), ("flows", "cli/__main__.py"), ("moved", "cli.py")):
         (tmp_path / module / file).parent.mkdir(parents=True)
