@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.wheels import built_wheel, installed
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/own-training.md").read_text()
 MOST_LINES = 10
@@ -36,30 +38,42 @@ def test_the_comparison_takes_at_most_ten_lines() -> None:
     assert len([line for line in text.splitlines() if line.strip()]) <= MOST_LINES
 
 
-def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of the page in a folder; `modeldiff` and `python` are those of this environment."""
+def run(folder: Path, command: str, python: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one command of the page in a folder; `modeldiff` and `python` are those of this or another environment."""
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
-        "PYTHONPATH": str(ROOT),
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHONPATH"))},
         "MODELDIFF_HOME": str(folder / "home"),
         "OMP_NUM_THREADS": "1",
     }
+    if python is None:
+        environment["PYTHONPATH"] = str(ROOT)
+    program = str(python or sys.executable)
     words = command.split()
-    start = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "modeldiff"]
+    start = [program] if words[0] == "python" else [program, "-m", "modeldiff"]
     return subprocess.run(
         [*start, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
 
 
+@pytest.fixture(params=["this environment", "nothing but the wheel"])
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """The interpreter that follows the page: this one with the repository, or one that has the wheel alone."""
+    if request.param == "this environment":
+        return None
+    place = tmp_path_factory.mktemp("wheel")
+    return installed(built_wheel(place), place / "venv")
+
+
 @pytest.mark.nightly
-def test_the_page_is_followed_from_an_empty_folder(tmp_path: Path) -> None:
+@pytest.mark.timeout(1800)
+def test_the_page_is_followed_from_an_empty_folder(python: Path | None, tmp_path: Path) -> None:
     said = {}
     for name, text in blocks():
         if name:
             (tmp_path / name).write_text(text)
             continue
         for command in text.splitlines():
-            done = run(tmp_path, command)
+            done = run(tmp_path, command, python)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
             said[command] = done
     first = said["python compare.py"]
