@@ -1,7 +1,7 @@
 """Measure metagradients: what products cost, how well R trainings predict subset models, what they find of a plant.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.metagradients [--parts products score preview smoothness] [--trainings 1 4]
-        [--network mlp|cnn] [--rate 0.1]
+    OMP_NUM_THREADS=1 python -m benchmarks.metagradients [--parts products score prior preview smoothness]
+        [--trainings 1 4] [--network mlp|cnn] [--rate 0.1]
 
 Rules. Data: digits_watermark as shipped (1,000 training examples, 797 targets, the block on 70 %
 of the eights; B erases the corner), networks as shipped but for --rate. One thread, CPU seconds of this process.
@@ -18,6 +18,9 @@ of the eights; B erases the corner), networks as shipped but for --rate. One thr
   residual PCA in the basis. AUC: area under the ROC curve of the signed projections of test eights with against
   those without the block: of the first A−B direction, and the best of the first three. Five draws of weightings.
   The way to the basis was chosen on this study (docs/log.md), so these figures are not those of a fresh one.
+- prior: dense rows of the first trainings (reverse products of all targets), alone and as the prior of ridge and lasso
+  from 100, 500 and 1,500 subset models: one factor a target, the rest fitted on the masks; scored as above, beside
+  ridge and lasso from the same models without it.
 - smoothness: of trainings 0 and 1 of A, correlation over targets of forward products with differences of whole
   trainings at two random changes each of 1 % and of 10 % of the examples, whose weight is taken away or doubled; the
   99th percentile of the products' sizes over their median; lengths of products over those of differences.
@@ -49,6 +52,7 @@ from modeldiff_core.metagradients.smoothness import (
     whole_differences,
 )
 from modeldiff_core.metagradients.trajectory import slots_within, state_bytes
+from modeldiff_core.stages.regress import without_prior
 from modeldiff_core.statistics import correlation, rank_correlation
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.config import DatasetConfig
@@ -66,6 +70,8 @@ HELD_OUT, SEEDS = 100, 5
 FIRST = 100_000
 """Number of the first held-out model; each seed has a thousand numbers."""
 SIDE, DRAWS = 8, 5
+MOST, ROWS = 1500, 64
+"""Most models that a prior stands beside, and rows that are taken at once."""
 MEMORY = 2**26
 """Bytes for the states of a training."""
 
@@ -177,6 +183,38 @@ def score(study: Study, trainings: Iterable[int], unit: float) -> None:
             line(f"{name}, {models} models", masks @ weights.T, margins, f"{models}, 0, {took:.1f}, {took / unit:.0f}")
 
 
+def prior(study: Study, trainings: Iterable[int], unit: float) -> None:
+    """Print how well regressions with metagradients as their prior predict held-out models of A."""
+    masks, margins = held_out(study, study.a)
+    known = SubsetSampler(study.train, 0.5, 0).masks(range(MOST))
+    began = process_time()
+    found = train_subset_models(study.a, known, range(MOST), Execution()).margins
+    trained = (process_time() - began) / MOST
+    targets = len(study.data.test)
+    rows, done, spent = np.zeros((targets, study.train), np.float32), 0, 0.0
+    print("| from | one seed | mean of five | trainings, products, CPU s, equivalents |\n|---|---|---|---|")
+    for count in (0, *sorted(trainings)):
+        began = process_time()
+        while done < count:
+            trajectory = study.trajectory(study.a, done)
+            parts = torch.eye(targets).split(ROWS)
+            rows += np.concatenate([np.asarray(reverse_products(trajectory, part)) for part in parts])
+            done += 1
+        spent += process_time() - began
+        mean = rows / max(count, 1)
+        if count:
+            cost = f"{count}, {count * targets} reverse, {spent:.1f}, {spent / unit:.0f}"
+            line(f"rows of {count} trainings", masks @ mean.T, margins, cost)
+        for models in (100, 500, MOST):
+            factors, left = without_prior(known[:models], found[:models], mean)
+            for name, fit in (("ridge", fit_ridge), ("lasso", fit_lasso)):
+                began = process_time()
+                weights = fit(known[:models], left).weights + factors[:, None] * mean
+                took = spent + trained * models + process_time() - began
+                cost = f"{count}, {count * targets} reverse, {took:.1f}, {took / unit:.0f}"
+                line(f"{name}, {models} models, {count} trainings", masks @ weights.T, margins, cost)
+
+
 def smoothness(study: Study) -> None:
     """Print whether derivatives say what a change of the training set does."""
     for number in (0, 1):
@@ -249,6 +287,8 @@ def main() -> None:
             products(study, unit)
         if "score" in options.parts:
             score(study, options.trainings, unit)
+        if "prior" in options.parts:
+            prior(study, options.trainings, unit)
         if "smoothness" in options.parts:
             smoothness(study)
         if "preview" in options.parts:
