@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test nightly lint types contract clusters walk ui drills operations gpu images clean
+.PHONY: demo test site nightly lint types contract clusters walk ui drills operations gpu images clean
 .DELETE_ON_ERROR:
 
 demo: .venv/demo
@@ -16,6 +16,10 @@ test: .venv/test lint types contract
 # What is too long for `make test`, part by part, noted in docs/nightly.md; MINUTES=60 ends it after an hour at the latest.
 nightly: .venv/test
 	$(BIN)/python -m harness.nightly $(if $(MINUTES),--minutes $(MINUTES))
+
+# The documentation as static files that open from disk: site/index.html. A warning is an error.
+site: .venv/test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: .venv/test
 	$(BIN)/ruff check

@@ -1,0 +1,52 @@
+"""What MkDocs calls while it builds the site: pages that are made from the repository, and links between its files."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+if str(Path(__file__).parents[2]) not in sys.path:  # MkDocs loads this file by its path
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from harness.pages import gallery, reference, settings  # noqa: E402
+from harness.pages.repository import COPIED, ROOT, relinked  # noqa: E402
+
+
+def on_config(config: Any) -> Any:
+    """Put a page for each package into the navigation, after those that are named there."""
+    (section,) = [entry["Reference"] for entry in config.nav if "Reference" in entry]
+    section += [
+        {package.name: package.page} for package in reference.packages() if package.page != reference.PYTHON
+    ]
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that no file in docs/ holds."""
+    for page, text in made_pages().items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Turn links to files of the repository to the pages that show them, and show the code of an example."""
+    source = page.file.src_uri
+    text = relinked(markdown, source)
+    folder = (ROOT / "docs" / source).parent
+    if folder.parent.name == "examples":
+        for path in sorted(folder.glob("*.py")):
+            text += f"\n## {path.name}\n\n```python\n{path.read_text().rstrip()}\n```\n"
+    return text
+
+
+def made_pages() -> dict[str, str]:
+    """Return the Markdown of every page that is made, by its place in the site."""
+    found = reference.packages()
+    return {
+        **{page: (ROOT / path).read_text() for path, page in COPIED.items()},
+        **{package.page: reference.package_page(package) for package in found},
+        reference.INDEX: reference.index_page(found),
+        gallery.PAGE: gallery.gallery_page(gallery.shipped()),
+        settings.PAGE: settings.settings_page(),
+    }
