@@ -1,9 +1,7 @@
 """The experiment ``sweep``: the same kind of experiment at every point of a grid of settings, and a table of all."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, GetJsonSchemaHandler
@@ -21,8 +19,9 @@ from modeldiff_core.experiments.experiment import (
     parse_settings,
 )
 from modeldiff_core.experiments.reported import Concluded, Content
+from modeldiff_core.experiments.together import waves_together
 from modeldiff_core.identity import digest
-from modeldiff_core.plan import Label, Reference, Step, Wave, survey
+from modeldiff_core.plan import Label, Reference, Wave, survey
 from modeldiff_core.settings import Settings
 from modeldiff_core.store import ObjectStore, read_record
 
@@ -119,16 +118,8 @@ class Sweep(Concluded):
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield the waves of all points side by side, then the table."""
-        for together in zip_longest(*(point.waves(store) for point in self.points)):
-            waves = [wave for wave in together if wave is not None]
-            for note in dict.fromkeys(wave.note for wave in waves if wave.note):
-                yield Wave("sweep", (), note=note)
-            first, steps = waves[0], self._told_apart(together)
-            if steps:
-                yield Wave(first.title, steps, noun=first.noun, verb=first.verb)
-            for wave in waves:
-                if wave.awaits:
-                    yield wave
+        words = [point.words for point in self.study.points]
+        yield from waves_together(list(zip(words, self.points, strict=True)), store, "sweep")
         needs = tuple(point.summary for point in self.now(store).points)
         yield Wave("table", (self.concluding(needs, Label("table", "table", ("report",)), seconds=0.1),))
 
@@ -157,18 +148,6 @@ class Sweep(Concluded):
         words = tuple(f"{row['point']}: {row['findings']} Report: {row['report']}" for row in rows)
         table = Table("sweep", rows, "What each experiment of the sweep found")
         return Shown(f"Sweep of {self.name}", words, (table,))
-
-    def _told_apart(self, together: Sequence[Wave | None]) -> tuple[Step, ...]:
-        """Return the steps of a wave of each point, each result once; those of equal names with the point's words."""
-        found: dict[str, tuple[str, Step]] = {}
-        for point, wave in zip(self.study.points, together, strict=True):
-            for step in wave.steps if wave is not None else ():
-                found.setdefault(step.reference.record, (point.words, step))
-        names = Counter(step.name for _, step in found.values())
-        return tuple(
-            replace(step, name=f"{step.name} ({words})") if names[step.name] > 1 else step
-            for words, step in found.values()
-        )
 
 
 def _row(store: ObjectStore, point: SweepPoint, experiment: Experiment) -> dict[str, Any]:
