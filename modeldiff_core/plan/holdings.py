@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.store.objects import Listed
 
-STUDIES = "comparisons", "components", "sweeps"
+STUDIES = "comparisons", "components", "leagues", "sweeps"
 """Folders that hold a folder for each study."""
 SUMMARY = "summary.json"
 TRAININGS, DATA = "trainings", "data"

@@ -21,7 +21,7 @@ from modeldiff_core.margins.screening import Screening
 from modeldiff_core.settings import Settings, build_settings, config_error
 from modeldiff_core.transformations import EffectSettings, SearchSettings, TransformationTest
 
-S = TypeVar("S", bound="StudyConfig")
+S = TypeVar("S", bound=BaseModel)
 
 
 CHOICES = {"duplicates": "go_on", "duplicates_by": "near"}

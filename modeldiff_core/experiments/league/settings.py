@@ -61,7 +61,7 @@ class LeagueStudy(Settings):
     @classmethod
     def parse(cls, content: object) -> "LeagueStudy":
         """Return a validated study; raises ConfigError."""
-        return parse_as_study(cls, content)  # type: ignore[type-var]
+        return parse_as_study(cls, content)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
