@@ -1,6 +1,6 @@
 """ModelDiff's library: how two learning algorithms differ, from subset models to a report.
 
-``Algorithm``, ``Data``, ``compare``, ``submit``, ``Study`` and ``Report`` are what a notebook or a script needs. They
+``Algorithm``, ``Data``, ``compare``, ``league``, ``submit``, ``Study`` and the reports are what a notebook or a script needs. They
 are imported when they are first asked for, so that the import of the library alone takes no time and no torch.
 """
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from modeldiff_core.api.algorithm import Algorithm
     from modeldiff_core.api.compare import compare
     from modeldiff_core.api.data import Data
+    from modeldiff_core.api.league import LeagueReport, league
     from modeldiff_core.api.report import Report
     from modeldiff_core.api.study import Study
     from modeldiff_core.api.submit import submit
 
-__all__ = ["Algorithm", "Data", "Report", "Study", "__version__", "compare", "submit"]
+__all__ = ["Algorithm", "Data", "LeagueReport", "Report", "Study", "__version__", "compare", "league", "submit"]
 
 __version__ = "0.1.0"
 
@@ -27,9 +28,11 @@ provide_shapes()
 _PLACES = {
     "Algorithm": "algorithm",
     "Data": "data",
+    "LeagueReport": "league",
     "Report": "report",
     "Study": "study",
     "compare": "compare",
+    "league": "league",
     "submit": "submit",
 }
 

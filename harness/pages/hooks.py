@@ -16,8 +16,11 @@ from harness.pages.repository import COPIED, ROOT, relinked  # noqa: E402
 def on_config(config: Any) -> Any:
     """Put a page for each package into the navigation, after those that are named there."""
     (section,) = [entry["Reference"] for entry in config.nav if "Reference" in entry]
+    prefix = f"{reference.LIBRARY}."
     section += [
-        {package.name: package.page} for package in reference.packages() if package.page != reference.PYTHON
+        {package.name.removeprefix(prefix): package.page}
+        for package in reference.packages()
+        if package.page != reference.PYTHON
     ]
     return config
 

@@ -61,7 +61,10 @@ def package_page(package: Package) -> str:
     """Return the Markdown of a package's page: a section for each public name, from its docstring."""
     title = "From Python" if package.name == LIBRARY else package.name.removeprefix(f"{LIBRARY}.")
     short = "import modeldiff_core as md" if package.name == LIBRARY else f"import {package.name}"
-    sections = [f"::: {path}\n    options:\n      heading_level: 2\n" for path in package.names.values()]
+    sections = [
+        f"::: {path}\n    options:\n      heading_level: 2\n\n*Defined in `{path.rpartition('.')[0]}`.*\n"
+        for path in package.names.values()
+    ]
     return "\n".join([f"# {title}\n", package.words + "\n", f"```python\n{short}\n```\n", *sections])
 
 
@@ -73,7 +76,7 @@ def index_page(found: list[Package]) -> str:
     ]
     intro = (
         "Every public name of the library, from its docstring, with the formula, the shapes of its arrays, what it raises and where "
-        "it is described. Shapes are jaxtyping annotations: `Float[np.ndarray, \"models targets\"]` is an array of floats with an "
+        "it is described. Shapes are jaxtyping annotations: `Float[ndarray, \"models targets\"]` is an array of floats with an "
         "axis of models and one of targets; the tests enforce them.\n"
     )
     return "\n".join(["# Reference\n", intro, "| package | public names | holds |", "|---|---|---|", *rows, ""])

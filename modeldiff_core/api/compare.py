@@ -1,7 +1,7 @@
 """A comparison from a notebook or a script: rehearsed, run in this process or on all cores, and reported."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -67,20 +67,33 @@ def run_here(
     """Run a study on this machine and return its report; see ``compare``."""
     place = ObjectStore(opened(store))
     experiment = Compare.of(study.config(place), place)
+    carry_out(experiment, place, study.algorithms, workers=workers, progress=progress, accept_code=accept_code)
+    return Report(experiment, place)
+
+
+def carry_out(
+    experiment: Experiment,
+    place: ObjectStore,
+    algorithms: Sequence[Algorithm],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    accept_code: bool = False,
+) -> None:
+    """Tell of the data, rehearse the algorithms, and make what the store lacks of an experiment on this machine."""
     execution = Execution()
     for line in data_lines(experiment)[:TEXT_LINES]:
         tell(line)
     warnings = [*experiment.check(), *check_code(experiment, place, accept_code)]
     for warning in warnings:
         tell(f"warning: {warning}")
-    tell(_where(study, workers))
+    tell(_where(algorithms, workers))
     if not survey(experiment.now(place), place).complete:
-        with _submit(study, place, execution, workers) as (submit, call):
+        with _submit(algorithms, place, execution, workers) as (submit, call):
             rehearse_all(experiment, place, execution, call)
             plan = note_code(experiment, place, accept_code)
             run(plan, place, submit, progress or Bar())
     experiment.now(place).refresh(place)
-    return Report(experiment, place)
 
 
 def rehearse_all(experiment: Experiment, store: ObjectStore, execution: Execution, call: Call) -> None:
@@ -104,9 +117,9 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _where(study: Study, workers: int | None) -> str:
+def _where(algorithms: Sequence[Algorithm], workers: int | None) -> str:
     """Return where models are trained, and why."""
-    here = [one.described for one in study.algorithms if not one.elsewhere]
+    here = [one.described for one in algorithms if not one.elsewhere]
     if not here:
         return "Trained on all cores, one torch thread each" if workers is None else f"Trained in {workers} processes"
     named = " and ".join(sorted({f"{one.name} ({one.place})" for one in here}))
@@ -118,10 +131,11 @@ def _where(study: Study, workers: int | None) -> str:
 
 @contextmanager
 def _submit(
-    study: Study, store: ObjectStore, execution: Execution, workers: int | None
+    algorithms: Sequence[Algorithm], store: ObjectStore, execution: Execution, workers: int | None
 ) -> Iterator[tuple[Submit, Call]]:
     """Give what carries out steps, and what rehearses where they are carried out."""
-    if not study.elsewhere or store.settings.url.startswith("memory://"):
+    elsewhere = all(one.elsewhere for one in algorithms)
+    if not elsewhere or store.settings.url.startswith("memory://"):
         yield InProcess(store, execution), rehearse_here
         return
     with processes(workers) as slots:

@@ -70,7 +70,7 @@ def test_every_public_name_is_on_a_page_with_its_docstring(site: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "parts"),
     [
-        ("comparison", ("Float[np.ndarray, ", "targets train", "⟨θ_A, θ_B⟩/‖θ_B‖²", "(ModelDiff, section 3)")),
+        ("comparison", ("Float[ndarray, ", "targets train", "⟨θ_A, θ_B⟩/‖θ_B‖²", "(ModelDiff, section 3)")),
         ("datamodels", ("margin[target] ≈ bias[target]", "models targets")),
         ("python", ("train(images, labels, seed)", "ConfigError")),
     ],

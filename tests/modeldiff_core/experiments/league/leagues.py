@@ -1,0 +1,34 @@
+"""A small league of four, in seconds."""
+
+from typing import Any
+
+SGD = {"epochs": 10, "batch_size": 25, "network": {"kind": "mlp", "widths": [16]}}
+
+
+def algorithm(name: str, seed: int = 1, **recipe: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "sgd", "seed": seed, "recipe": {**SGD, **recipe}}
+
+
+SETTINGS: dict[str, Any] = {
+    "dataset": {"kind": "digits", "n_train": 200, "n_test": 60, "seed": 0, "plant": None},
+    "subsets": {"models": 400, "evaluation_models": 20, "shard_size": 200},
+    "ensemble": {"models": 2, "shard_size": 2},
+    "regression": {"estimator": "ridge", "block_size": 40},
+    "comparison": {"method": "contrast", "components": 2, "draws": 119, "top": 5},
+    "search": {"directions": 0},
+}
+ALGORITHMS = {
+    "short": algorithm("short"),
+    "long": algorithm("long", epochs=20),
+    "again": algorithm("short again", seed=2),
+    "slow": algorithm("slow", learning_rate=0.02),
+}
+LEAGUE: dict[str, Any] = {"experiment": "league", "name": "tiny", "algorithms": ALGORITHMS, **SETTINGS}
+PAIRS = [("short", "long"), ("short", "again"), ("short", "slow"), ("long", "again"), ("long", "slow"), ("again", "slow")]
+SHARDS = 4 * (2 + 1)
+"""Of four algorithms: two of subset models and one of full-data models each."""
+
+
+def alone(a: str, b: str) -> dict[str, Any]:
+    """The study of one pair, as a comparison of these two alone is asked for."""
+    return {"name": f"tiny-{a}-{b}", "algorithm_a": ALGORITHMS[a], "algorithm_b": ALGORITHMS[b], **SETTINGS}
