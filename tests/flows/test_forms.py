@@ -36,6 +36,7 @@ FORMS = {
     "removal": {*COMPARED, "experiment", "removal"},
     "compare_adopted": ADOPTED,
     "sweep": {"name", "experiment", "points"},
+    "league": {*COMPARED, "experiment", "algorithms"} - {"algorithm_a", "algorithm_b"},
 }
 
 

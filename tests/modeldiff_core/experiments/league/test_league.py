@@ -1,10 +1,11 @@
 """Four algorithms as one run: shards are shared, pairs are what comparisons alone give, and the overview says all."""
 
 import copy
+import pickle
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from modeldiff_core.experiments.compare.experiment import Compare
 from modeldiff_core.experiments.experiment import experiments, parse_settings
 from modeldiff_core.experiments.league.experiment import League
 from modeldiff_core.experiments.run import open_experiment, run_study
-from modeldiff_core.plan import InProcess, Outcome, RunFailed, Step, Wave, run, survey, verify
+from modeldiff_core.plan import InProcess, NoProgress, Outcome, RunFailed, Step, Wave, run, survey, verify
+from modeldiff_core.report import render
+from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.training import Execution
 from tests.modeldiff_core.experiments.league.leagues import ALGORITHMS, LEAGUE, PAIRS, SETTINGS, SHARDS, alone
@@ -35,6 +38,19 @@ class Counted(InProcess):
 
 def opened(root: object) -> ObjectStore:
     return ObjectStore(StoreSettings(str(root)))
+
+
+def facts_alone(facts: ReportFacts) -> dict[str, bytes]:
+    """Everything that a report is drawn from, in the place of the report, whose figures take seconds."""
+    return {"index.html": pickle.dumps(facts), "figures/none.png": b"", "tables/none.csv": b""}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn() -> Iterator[None]:
+    """Pages of pairs hold what would be drawn; the test of one pair's real pages runs at night."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modeldiff_core.experiments.compare.experiment.render", facts_alone)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +74,33 @@ def test_nothing_is_made_twice_and_no_shard_depends_on_the_pair(finished: tuple[
     assert [pair for pair in experiment.study.pairs] == PAIRS
 
 
-@pytest.mark.parametrize("pair", PAIRS[:2])
 def test_a_pair_is_bit_for_bit_what_a_comparison_alone_gives(
-    finished: tuple[Path, Counter[str]], pair: tuple[str, str], tmp_path: Path
+    finished: tuple[Path, Counter[str]], tmp_path: Path
 ) -> None:
-    """Everything that the pair alone writes into an empty store, its pages among them, is in the league's store."""
+    """Everything that a pair alone writes into an empty store, and all that its page shows, is in the league's store."""
     root, _ = finished
-    run_study(alone(*pair), root=tmp_path)
+    run_study(alone(*PAIRS[1]), root=tmp_path, progress=NoProgress())
     own, shared = opened(tmp_path), opened(root)
     keys = [key for key in own.sizes("") if key.startswith("comparisons/") or "/shards/" in key or "datamodels" in key]
-    assert sum("/report/" in key for key in keys) > 5
+    assert sum("/report/" in key for key in keys) > 2
     assert [key for key in keys if own.read(key) != shared.read(key)] == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_pages_of_every_pair_are_bit_for_bit_those_of_a_comparison_alone(
+    finished: tuple[Path, Counter[str]], pair: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modeldiff_core.experiments.compare.experiment.render", render)
+    experiment, shared = open_experiment(LEAGUE, finished[0])
+    assert isinstance(experiment, League)
+    run_study(alone(*pair), root=tmp_path, progress=NoProgress())
+    own = opened(tmp_path)
+    compared = experiment.pairs[pair]
+    pages = compared.pages(shared)
+    assert len(pages) > 10
+    assert compared.folder in {key.partition("/report/")[0] for key in own.sizes("comparisons")}
+    assert [name for name, content in pages.items() if own.read(f"{compared.folder}/report/{name}") != content] == []
 
 
 def test_the_overview_tells_every_pair_and_links_to_its_report(finished: tuple[Path, Counter[str]]) -> None:
@@ -122,7 +154,6 @@ def test_it_is_verified_redrawn_and_named_anew_like_any_experiment(
 def test_a_pair_that_fails_stops_no_other(tmp_path: Path) -> None:
     broken = copy.deepcopy({**LEAGUE, "algorithms": {name: ALGORITHMS[name] for name in ("short", "long", "slow")}})
     broken["algorithms"]["slow"]["recipe"]["learning_rate"] = 1e12
-    broken["comparison"] = {**SETTINGS["comparison"], "draws": 59}
     experiment, store = open_experiment(broken, tmp_path)
     with pytest.raises(RunFailed):
         run(experiment, store, InProcess(store, Execution()))
