@@ -120,10 +120,11 @@ def test_what_a_part_started_in_a_session_of_its_own_ends_with_it(tmp_path: Path
 
 def test_every_test_that_is_not_run_by_default_belongs_to_a_part() -> None:
     by_name = {part.name: part.arguments for part in PARTS}
-    assert list(by_name) == ["core", "flows", "truth", "clusters", "ui", "gpu", "drills", "operations"]
-    for name in ("core", "flows", "truth"):
+    assert list(by_name) == ["core", "site", "flows", "truth", "clusters", "ui", "gpu", "drills", "operations"]
+    for name in ("core", "site", "flows", "truth"):
         assert "nightly and not cluster and not ui" in by_name[name]
-    assert {"tests", "--ignore=tests/flows"} < set(by_name["core"])
+    assert {"tests", "--ignore=tests/flows", "--ignore=tests/docs"} < set(by_name["core"])
+    assert "tests/docs" in by_name["site"]
     assert {"tests/flows", f"--ignore={nightly.TRUTH}"} < set(by_name["flows"])
     assert nightly.TRUTH in by_name["truth"]
     assert (nightly.ROOT / nightly.TRUTH).is_file()
