@@ -1,16 +1,16 @@
-"""Run leagues of four simulated algorithms: how often a pair of equal ones is called different, and how often one that is.
+"""Run leagues of four simulated algorithms: how often a pair of equal ones is called different, and one that is.
 
     python -m benchmarks.league_nulls [--rows ROW ...] [--first 0] [--studies 30] [--out FILE] [--seconds S] [--table]
 
-The rules, fixed before any run: a *false alarm* is a league in which any pair of algorithms with the same datamodels is
-called different: p of its largest difference, adjusted by Holm's method over all six pairs, at most 0.05, with 199 draws
+The rules, fixed before any run: a *false alarm* is a league in which any pair of algorithms with the same datamodels
+is called different: p of its largest difference, adjusted by Holm's method over all six pairs, at most 0.05, with 199 draws
 of each null (``experiments.league``). Each null row of 30 leagues passes with at most 4 leagues with a false alarm (a
 procedure of exactly 5 % fails that with probability .02). Rows in which one algorithm has a planted direction are
 reported without a rule: how many of its three pairs are called different, and false alarms among the other three.
 Beside it stands, without a rule either, in how many leagues a pair would be called different without the adjustment.
 
-Leagues are simulated as the pairs of ``benchmarks.nulls`` are: 150 examples, 100 targets, 800 models of each on the same
-masks, which explain 40 % of the margins; what is shared by all pairs is drawn once. Seeds: those of the rows of
+Leagues are simulated as the pairs of ``benchmarks.nulls`` are: 150 examples, 100 targets, 800 models of each on the
+same masks, which explain 40 % of the margins; what is shared by all pairs is drawn once. Seeds: those of the rows of
 ``benchmarks.nulls``, and (row, league, algorithm). One JSON line per finished league is appended to --out; leagues in
 that file are not computed again.
 """
@@ -103,11 +103,17 @@ def table(out: Path) -> str:
         planted = "planted" in row
         equal = [[0 not in pair or not planted for pair in one["pairs"]] for one in own]
         alarms, alone = (
-            sum(any(p <= LEVEL for p, same in zip(one[key], at, strict=True) if same) for one, at in zip(own, equal, strict=True))
+            sum(
+                any(p <= LEVEL for p, same in zip(one[key], at, strict=True) if same)
+                for one, at in zip(own, equal, strict=True)
+            )
             for key in ("p_adjusted", "p")
         )
         hits = sum(
-            p <= LEVEL for one, at in zip(own, equal, strict=True) for p, same in zip(one["p_adjusted"], at, strict=True) if not same
+            p <= LEVEL
+            for one, at in zip(own, equal, strict=True)
+            for p, same in zip(one["p_adjusted"], at, strict=True)
+            if not same
         )
         most = "" if planted or len(own) != 30 else f"{MOST} ({binom.sf(MOST, 30, LEVEL):.2f})"
         share = f"{hits} of {3 * len(own)}" if planted else ""

@@ -14,11 +14,19 @@ PAGE = "studies.md"
 KINDS = {
     "compare": ("Two algorithms compared", "how two ways to train differ", "compare"),
     "league": ("More than two algorithms compared", "every pair of several algorithms, on shared models", "run"),
-    "component_contrast": ("Components of two algorithms", "in which parts of their networks two algorithms differ", "run"),
+    "component_contrast": (
+        "Components of two algorithms",
+        "in which parts of their networks two algorithms differ",
+        "run",
+    ),
     "components": ("Components of one network", "which filters, rows or heads make a network's predictions", "run"),
     "simplicity": ("Which features networks use", "what of several features a network's accuracy rests on", "run"),
     "leakage": ("Where input gradients lie", "whether gradients mark what tells the class", "run"),
-    "diffroar": ("Whether input gradients tell", "whether pixels that rank high tell more than those that rank low", "run"),
+    "diffroar": (
+        "Whether input gradients tell",
+        "whether pixels that rank high tell more than those that rank low",
+        "run",
+    ),
 }
 """Of each kind of experiment a heading, what its studies ask, and the verb that runs them, in the order of the page."""
 
@@ -74,8 +82,8 @@ def gallery_page(studies: list[Shipped]) -> str:
     lines = [
         "# Studies\n",
         "Every study that ships, from its file in `conf/study`. Pictures are those of its report, copied by "
-        "`python -m harness.pages.pictures STORE STUDY` from a finished run. Any setting is overridden behind the name: "
-        "`subsets.models=500`.\n",
+        "`python -m harness.pages.pictures STORE STUDY` from a finished run. Any setting is overridden behind the "
+        "name: `subsets.models=500`.\n",
     ]
     for kind, (title, words, verb) in KINDS.items():
         chosen = [study for study in studies if study.kind == kind]

@@ -9,8 +9,8 @@ from mkdocs.structure.files import File, Files
 if str(Path(__file__).parents[2]) not in sys.path:  # MkDocs loads this file by its path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from harness.pages import gallery, reference, settings  # noqa: E402
-from harness.pages.repository import COPIED, ROOT, relinked  # noqa: E402
+from harness.pages import gallery, reference, settings
+from harness.pages.repository import COPIED, ROOT, relinked
 
 
 def on_config(config: Any) -> Any:

@@ -19,7 +19,9 @@ def figures(store: ObjectStore, study: str) -> dict[str, str]:
     for key, one in store.listing("").items():
         folder, _, name = key.partition("/report/figures/")
         if name.endswith(".png") and folder.rpartition("/")[2].rpartition("-")[0] == study:
-            found[name.removesuffix(".png")] = max(found.get(name.removesuffix(".png"), (0.0, "")), (one.written or 0.0, key))
+            found[name.removesuffix(".png")] = max(
+                found.get(name.removesuffix(".png"), (0.0, "")), (one.written or 0.0, key)
+            )
     if not found:
         raise FileNotFoundError(f"no report of {study} with figures in {store.settings.url}")
     return {name: key for name, (_, key) in sorted(found.items())}

@@ -50,7 +50,9 @@ def _read(path: Path) -> Package:
     }
     public: list[str] = []
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == "__all__" for one in node.targets):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(one, ast.Name) and one.id == "__all__" for one in node.targets
+        ):
             public = list(ast.literal_eval(node.value))
     words = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
     names = {one: imported.get(one, f"{name}.{one}") for one in public if not one.startswith("__")}
@@ -75,8 +77,9 @@ def index_page(found: list[Package]) -> str:
         for package in found
     ]
     intro = (
-        "Every public name of the library, from its docstring, with the formula, the shapes of its arrays, what it raises and where "
-        "it is described. Shapes are jaxtyping annotations: `Float[ndarray, \"models targets\"]` is an array of floats with an "
-        "axis of models and one of targets; the tests enforce them.\n"
+        "Every public name of the library, from its docstring, with the formula, the shapes of its arrays, what it "
+        "raises and where it is described. Shapes are jaxtyping annotations: "
+        '`Float[ndarray, "models targets"]` is an array of floats with an axis of models and one of targets; the tests '
+        "enforce them.\n"
     )
     return "\n".join(["# Reference\n", intro, "| package | public names | holds |", "|---|---|---|", *rows, ""])

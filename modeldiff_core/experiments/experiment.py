@@ -205,8 +205,8 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
     from modeldiff_core.experiments.counterfactual.experiment import Counterfactual
     from modeldiff_core.experiments.diffroar.experiment import DiffRoar
-    from modeldiff_core.experiments.leakage.experiment import Leakage
     from modeldiff_core.experiments.league.experiment import League
+    from modeldiff_core.experiments.leakage.experiment import Leakage
     from modeldiff_core.experiments.preview.experiment import Preview
     from modeldiff_core.experiments.removal.experiment import Removal
     from modeldiff_core.experiments.simplicity.experiment import Simplicity

@@ -39,7 +39,7 @@ def waves_together(named: Sequence[Named], store: ObjectStore, title: str) -> It
 
 
 def told_apart(words: Sequence[str], together: Sequence[Wave | None]) -> tuple[Step, ...]:
-    """Return the steps of a wave of each experiment, each result once; those of equal names with the words of theirs."""
+    """Return the steps of a wave of each experiment, each result once; equal names are told apart by words."""
     found: dict[str, tuple[str, Step]] = {}
     for said, wave in zip(words, together, strict=True):
         for step in wave.steps if wave is not None else ():

@@ -141,5 +141,8 @@ def test_a_notebook_runs_and_gives_what_is_shown(name: str, tmp_path: Path, monk
     shown = nbformat.read(notebooks.SHOWN / f"{name}.ipynb", 4)
     found = notebooks.executed(name, tmp_path)
     assert notebooks.cells(found) == notebooks.cells(shown)
-    kinds = [[[one.output_type for one in cell.outputs] for cell in book.cells if cell.cell_type == "code"] for book in (found, shown)]
+    kinds = [
+        [[one.output_type for one in cell.outputs] for cell in book.cells if cell.cell_type == "code"]
+        for book in (found, shown)
+    ]
     assert kinds[0] == kinds[1]

@@ -27,8 +27,12 @@ def test_every_link_and_anchor_within_the_site_leads_somewhere(site: Path) -> No
 
 
 def test_a_broken_link_and_a_missing_anchor_are_found(tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text('<a href="other.html">x</a><a href="#here">x</a><a href="#gone">x</a><i id="here">')
-    (tmp_path / "page.html").write_text('<a href="index.html#here">x</a><a href="index.html#lost">x</a><img src="a.png">')
+    (tmp_path / "index.html").write_text(
+        '<a href="other.html">x</a><a href="#here">x</a><a href="#gone">x</a><i id="here">'
+    )
+    (tmp_path / "page.html").write_text(
+        '<a href="index.html#here">x</a><a href="index.html#lost">x</a><img src="a.png">'
+    )
     assert broken(tmp_path) == [
         "index.html: other.html: no such file",
         "index.html: #gone: no such place on the page",
@@ -41,7 +45,9 @@ def test_nothing_is_loaded_over_the_network(site: Path, tmp_path: Path) -> None:
     assert loaded_from_elsewhere(site) == []
     for path in site.rglob("*.css"):
         assert not re.search(r"url\(['\"]?https?:|@import", path.read_text()), path
-    (tmp_path / "index.html").write_text('<script src="https://example.org/x.js"></script><a href="https://example.org">x</a>')
+    (tmp_path / "index.html").write_text(
+        '<script src="https://example.org/x.js"></script><a href="https://example.org">x</a>'
+    )
     assert loaded_from_elsewhere(tmp_path) == ["index.html: script https://example.org/x.js"]
 
 
@@ -75,7 +81,9 @@ def test_every_public_name_is_on_a_page_with_its_docstring(site: Path) -> None:
         ("python", ("train(images, labels, seed)", "ConfigError")),
     ],
 )
-def test_formula_shapes_and_source_are_shown_where_there_are_any(site: Path, package: str, parts: tuple[str, ...]) -> None:
+def test_formula_shapes_and_source_are_shown_where_there_are_any(
+    site: Path, package: str, parts: tuple[str, ...]
+) -> None:
     page = (site / f"reference/{package}.html").read_text()
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)).replace("&#39;", "'").replace("&quot;", '"')
     assert [part for part in parts if part not in text] == []

@@ -29,7 +29,9 @@ def page_of(browser: Any, width: int = 1280, scheme: str = "light") -> tuple[Any
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("requestfailed", lambda request: wrong.append(request.url))
-    page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else wrong.append(request.url))
+    page.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:")) else wrong.append(request.url)
+    )
     return page, wrong
 
 
@@ -41,7 +43,9 @@ def test_pages_fit_and_nothing_goes_wrong(browser: Any, site: Path, width: int, 
         page.goto(f"file://{site}/{name}.html")
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)")
+        ground = page.evaluate(
+            "getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).slice(0, 3).map(Number)"
+        )
         assert (sum(ground) / 3 < 80) == (scheme == "dark"), name
         assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)"), name
     assert wrong == []

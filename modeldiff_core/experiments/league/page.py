@@ -34,17 +34,21 @@ def league_page(
 
     """
     entries = [{**entry, "link": relpath(entry["report"], f"{folder}/report")} for entry in summary["pairs"]]
-    page = environment().get_template("league.html.jinja").render(
-        title=summary["study"],
-        findings=summary["findings"],
-        names=names,
-        algorithms=summary["algorithms"],
-        level=summary["level"],
-        margin=summary["margin"],
-        pairs=entries,
-        cells=[[_cell(entry, entries) for entry in row] for row in matrix(list(names), entries)],
-        study=json.dumps(study, indent=2, ensure_ascii=False),
-        data=[{"rows": sections(one), "told": one.remarks} for one in data],
+    page = (
+        environment()
+        .get_template("league.html.jinja")
+        .render(
+            title=summary["study"],
+            findings=summary["findings"],
+            names=names,
+            algorithms=summary["algorithms"],
+            level=summary["level"],
+            margin=summary["margin"],
+            pairs=entries,
+            cells=[[_cell(entry, entries) for entry in row] for row in matrix(list(names), entries)],
+            study=json.dumps(study, indent=2, ensure_ascii=False),
+            data=[{"rows": sections(one), "told": one.remarks} for one in data],
+        )
     )
     settings = json.dumps(study, indent=2, ensure_ascii=False)
     return {"index.html": page.encode(), "study.json": settings.encode(), **tables(summary["pairs"], names)}
@@ -54,7 +58,10 @@ def tables(pairs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> dict
     """Return the table of pairs as CSV and as Parquet, numbers in full."""
     rows = [
         {
-            **{"a": names[one["a"]], "b": names[one["b"]], "verdict": one["answer"], "verdict_alone": one["alone"]},
+            "a": names[one["a"]],
+            "b": names[one["b"]],
+            "verdict": one["answer"],
+            "verdict_alone": one["alone"],
             **{f"total_{name}": value for name, value in one["total"].items() if name in ("value", "low", "high")},
             **{name: one[name] for name in ("p", "p_adjusted", "similarity", "directions")},
         }

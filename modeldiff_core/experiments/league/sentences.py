@@ -30,22 +30,22 @@ def sentences(
         )
     equivalent = [entry for entry in entries if entry["answer"] == "equivalent"]
     if equivalent:
-        said.append(f"Equivalent within the margin, over all pairs: {_list([_pair(one, names) for one in equivalent])}.")
+        said.append(
+            f"Equivalent within the margin, over all pairs: {_list([_pair(one, names) for one in equivalent])}."
+        )
     closest = max(entries, key=lambda entry: entry["similarity"])
     said.append(
         f"Most alike are {_pair(closest, names)}: the mean cosine of their datamodels is {closest['similarity']:.2f}, "
         f"and all that differs amounts to {_share(closest['total'])} of a datamodel."
     )
     said.append(
-        f"The {count} pairs share {len(names)} × {models:,} subset models: none was trained twice. The page of a pair is "
-        "what a comparison of these two alone gives; its verdict does not know of the other pairs."
+        f"The {count} pairs share {len(names)} × {models:,} subset models: none was trained twice. The page of a "
+        "pair is what a comparison of these two alone gives; its verdict does not know of the other pairs."
     )
     return tuple(said)
 
 
-def _different(
-    entries: Sequence[Mapping[str, Any]], names: Mapping[str, str], count: int, level: float
-) -> str:
+def _different(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str], count: int, level: float) -> str:
     how = f"(Holm over {count} pairs, level {level:g})"
     if not entries:
         return f"No pair of the {len(names)} algorithms differs beyond chance in what it relies on {how}."

@@ -32,8 +32,8 @@ Letter = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,20}$")]
 class LeagueStudy(Settings):
     """Several algorithms on one dataset, and everything that decides the numbers of their comparisons.
 
-    algorithms: by the short name that pairs are called by, in the order of the overview; of a pair the earlier one is A.
-    All other settings are those of a comparison, and each pair has them.
+    algorithms: by the short name that pairs are called by, in the order of the overview; of a pair the earlier one is
+    A. All other settings are those of a comparison, and each pair has them.
     """
 
     experiment: Literal["league"] = "league"
@@ -74,7 +74,9 @@ class LeagueStudy(Settings):
         Raises ConfigError with the league's keys.
         """
         shared = self.model_dump(mode="json", exclude={"experiment", "algorithms", "name"})
-        both = {f"algorithm_{side}": self.algorithms[name].model_dump(mode="json") for side, name in (("a", a), ("b", b))}
+        both = {
+            f"algorithm_{side}": self.algorithms[name].model_dump(mode="json") for side, name in (("a", a), ("b", b))
+        }
         try:
             return parse_study({"name": pair_name(self.name, a, b), **shared, **both})
         except ConfigError as error:

@@ -23,7 +23,9 @@ def test_three_functions_give_three_pairs_and_each_is_trained_once(
     )
     given = {"module": train_module, "again": train_again, "means": train_callable}
     settings = {**SETTINGS, "comparison": {**SETTINGS.get("comparison", {}), "significance": 0.2, "draws": 19}}
-    report = md.league(given, data=data("arrays"), models=60, store=tmp_path, progress=NoProgress(), workers=1, **settings)
+    report = md.league(
+        given, data=data("arrays"), models=60, store=tmp_path, progress=NoProgress(), workers=1, **settings
+    )
     assert len(report.pairs) == 3
     assert list(report.pairs["all that differs, % of a datamodel"]) == list(
         report.pairs.sort_values("all that differs, % of a datamodel", key=values, ascending=False)[
@@ -38,7 +40,9 @@ def test_three_functions_give_three_pairs_and_each_is_trained_once(
     report.show()
     assert "60 subset models: none was trained twice" in capsys.readouterr().out
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.safetensors"))
-    again = md.league(given, data=data("arrays"), models=60, store=tmp_path, progress=NoProgress(), workers=1, **settings)
+    again = md.league(
+        given, data=data("arrays"), models=60, store=tmp_path, progress=NoProgress(), workers=1, **settings
+    )
     assert again.findings == report.findings
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*.safetensors")) == before
 

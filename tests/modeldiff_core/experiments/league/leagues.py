@@ -24,7 +24,14 @@ ALGORITHMS = {
     "slow": algorithm("slow", learning_rate=0.02),
 }
 LEAGUE: dict[str, Any] = {"experiment": "league", "name": "tiny", "algorithms": ALGORITHMS, **SETTINGS}
-PAIRS = [("short", "long"), ("short", "again"), ("short", "slow"), ("long", "again"), ("long", "slow"), ("again", "slow")]
+PAIRS = [
+    ("short", "long"),
+    ("short", "again"),
+    ("short", "slow"),
+    ("long", "again"),
+    ("long", "slow"),
+    ("again", "slow"),
+]
 SHARDS = 4 * (2 + 1)
 """Of four algorithms: two of subset models and one of full-data models each."""
 

@@ -21,7 +21,7 @@ from modeldiff_core.report import render
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.training import Execution
-from tests.modeldiff_core.experiments.league.leagues import ALGORITHMS, LEAGUE, PAIRS, SETTINGS, SHARDS, alone
+from tests.modeldiff_core.experiments.league.leagues import ALGORITHMS, LEAGUE, PAIRS, SHARDS, alone
 
 
 class Counted(InProcess):
@@ -71,13 +71,13 @@ def test_nothing_is_made_twice_and_no_shard_depends_on_the_pair(finished: tuple[
     assert len({key.split("/")[1] for key in shards}) == len(ALGORITHMS)
     experiment, store = open_experiment(LEAGUE, root)
     assert survey(experiment, store).complete
-    assert [pair for pair in experiment.study.pairs] == PAIRS
+    assert list(experiment.study.pairs) == PAIRS
 
 
 def test_a_pair_is_bit_for_bit_what_a_comparison_alone_gives(
     finished: tuple[Path, Counter[str]], tmp_path: Path
 ) -> None:
-    """Everything that a pair alone writes into an empty store, and all that its page shows, is in the league's store."""
+    """Everything that a pair alone writes into an empty store, and all that its page shows, is in the league's."""
     root, _ = finished
     run_study(alone(*PAIRS[1]), root=tmp_path, progress=NoProgress())
     own, shared = opened(tmp_path), opened(root)

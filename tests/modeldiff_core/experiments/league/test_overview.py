@@ -77,7 +77,9 @@ def test_a_margin_is_held_over_all_pairs() -> None:
 
 def test_sentences_name_the_pairs_and_what_is_only_so_alone() -> None:
     said = sentences(overview(three(0.005, 0.03, 0.9), 0.05), NAMES, 0.05, 2000)
-    assert said[0].startswith("Of 3 pairs 1 differs beyond chance in what they rely on (Holm over 3 pairs, level 0.05): ")
+    assert said[0].startswith(
+        "Of 3 pairs 1 differs beyond chance in what they rely on (Holm over 3 pairs, level 0.05): "
+    )
     assert "as is and erased (all that differs 20 % [18, 22] of a datamodel, p = 0.015)" in said[0]
     assert said[1].startswith("Seen alone, as is and shifted would count as different, too")
     assert "Most alike are erased and shifted: the mean cosine of their datamodels is 0.90" in said[2]
