@@ -12,7 +12,7 @@ from modeldiff_core.data.inventory import Inventory, sections
 from modeldiff_core.experiments.league.overview import matrix
 from modeldiff_core.report.html import environment
 
-SHADES = 0.75
+SHADES = 0.45
 """Share of a cell's color at the largest difference."""
 
 

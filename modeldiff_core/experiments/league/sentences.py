@@ -10,7 +10,7 @@ SAID = 3
 def sentences(
     entries: Sequence[Mapping[str, Any]], names: Mapping[str, str], level: float, models: int
 ) -> tuple[str, ...]:
-    """Return which pairs differ, which would alone, which are most alike, and what they share.
+    """Return which pairs differ, which would alone, which differ least, and what they share.
 
     Args:
         entries: Of `overview`.
@@ -33,10 +33,10 @@ def sentences(
         said.append(
             f"Equivalent within the margin, over all pairs: {_list([_pair(one, names) for one in equivalent])}."
         )
-    closest = max(entries, key=lambda entry: entry["similarity"])
+    closest = min(entries, key=lambda entry: entry["total"]["value"])
     said.append(
-        f"Most alike are {_pair(closest, names)}: the mean cosine of their datamodels is {closest['similarity']:.2f}, "
-        f"and all that differs amounts to {_share(closest['total'])} of a datamodel."
+        f"Least differs between {_pair(closest, names)}: {_share(closest['total'])} of a datamodel; the mean cosine of "
+        f"their datamodels, with the noise of both, is {closest['similarity']:.2f}."
     )
     said.append(
         f"The {count} pairs share {len(names)} × {models:,} subset models: none was trained twice. The page of a "
