@@ -3,10 +3,11 @@
     python -m benchmarks.league_nulls [--rows ROW ...] [--first 0] [--studies 30] [--out FILE] [--seconds S] [--table]
 
 The rules, fixed before any run: a *false alarm* is a league in which any pair of algorithms with the same datamodels
-is called different: p of its largest difference, adjusted by Holm's method over all six pairs, at most 0.05, with 199
-draws of each null (``experiments.league``). Each null row of 30 leagues passes with at most 4 leagues with a false alarm
-(a procedure of exactly 5 % fails that with probability .02). Rows in which one algorithm has a planted direction are
-reported without a rule: how many of its three pairs are called different, and false alarms among the other three.
+is called different: p of its largest difference, adjusted by Holm's method over all six pairs, at most 0.05, with
+199 draws of each null (``experiments.league``). Each null row of 30 leagues passes with at most 4 leagues with a
+false alarm (a procedure of exactly 5 % fails that with probability .02). Rows in which one algorithm has a planted
+direction are reported without a rule: how many of its three pairs are called different, and false alarms among the
+other three.
 Beside it stands, without a rule either, in how many leagues a pair would be called different without the adjustment.
 
 Leagues are simulated as the pairs of ``benchmarks.nulls`` are: 150 examples, 100 targets, 800 models of each on the

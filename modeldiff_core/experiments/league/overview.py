@@ -74,7 +74,7 @@ def confirmed(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda one: -abs(one["difference"]))
 
 
-def answer(total: Mapping[str, float | None], p: float, pairs: int, level: float, margin: float) -> str:
+def answer(total: Mapping[str, Any], p: float, pairs: int, level: float, margin: float) -> str:
     """Return different, equivalent or undecided for a pair among so many, at a level over all of them.
 
     Args:

@@ -10,11 +10,11 @@ def algorithm(name: str, seed: int = 1, **recipe: Any) -> dict[str, Any]:
 
 
 SETTINGS: dict[str, Any] = {
-    "dataset": {"kind": "digits", "n_train": 200, "n_test": 40, "seed": 0, "plant": None},
-    "subsets": {"models": 400, "evaluation_models": 20, "shard_size": 200},
+    "dataset": {"kind": "digits", "n_train": 200, "n_test": 24, "seed": 0, "plant": None},
+    "subsets": {"models": 240, "evaluation_models": 20, "shard_size": 120},
     "ensemble": {"models": 2, "shard_size": 2},
     "regression": {"estimator": "ridge", "block_size": 40},
-    "comparison": {"method": "contrast", "components": 2, "draws": 29, "significance": 0.2, "top": 5},
+    "comparison": {"method": "contrast", "components": 1, "draws": 29, "significance": 0.2, "top": 5},
     "search": {"directions": 0},
 }
 ALGORITHMS = {
