@@ -13,7 +13,6 @@ import modeldiff_core as md
 from harness.pages import gallery, notebooks
 from modeldiff_core.errors import ConfigError
 from modeldiff_platform.flows.cli import parser
-from modeldiff_platform.flows.cli.compose import request
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -48,9 +47,10 @@ COMPOSED = [
 
 def test_every_command_of_a_page_is_one() -> None:
     assert len(COMMANDS) > 50
+    whole = parser()
     for page, words in COMMANDS:
         try:
-            parser().parse_args([word for word in words if word != "STUDY"])
+            whole.parse_args([word for word in words if word != "STUDY"])
         except SystemExit as end:
             pytest.fail(f"{page}: modeldiff {shlex.join(words)}: exit code {end.code}")
 
@@ -64,6 +64,8 @@ def test_the_studies_of_commands_ship_or_are_the_readers_own() -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize(("page", "words"), COMPOSED, ids=lambda value: value if isinstance(value, str) else None)
 def test_what_a_command_asks_for_is_composed(page: str, words: list[str]) -> None:
+    from modeldiff_platform.flows.cli.compose import request
+
     kinds = {"counterfactual": "counterfactual", "remove": "removal", "preview": "preview"}
     overrides = [word for word in words[1:] if "=" in word and not word.startswith(("--", "+sweep."))]
     try:
