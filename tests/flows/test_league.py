@@ -33,12 +33,12 @@ def test_the_study_that_ships_is_composed_and_overridden_by_algorithm() -> None:
     assert asked.kind == "league"
     study = asked.study
     assert isinstance(study, LeagueStudy)
-    assert list(study.algorithms) == ["plain", "again", "erased", "shifted"]
+    assert list(study.algorithms) == ["again", "erased", "plain", "shifted"]
     assert len(study.pairs) == 6
     assert study.algorithms["erased"].recipe["epochs"] == 3
     assert study.algorithms["plain"].recipe["epochs"] != 3
     assert {study.pair(*pair).verdict.margin for pair in study.pairs} == {0.05}
-    assert len(study.transformations) == len(study.pair("plain", "erased").transformations) > 0
+    assert len(study.transformations) == len(study.pair("erased", "plain").transformations) > 0
 
 
 def test_a_league_is_swept_like_any_study() -> None:

@@ -99,13 +99,13 @@ def answer(total: Mapping[str, Any], p: float, pairs: int, level: float, margin:
 
 def algorithm_entries(
     names: Sequence[str], summaries: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """Return what is known of each algorithm by its short name, from the first pair that it is in."""
+) -> list[dict[str, Any]]:
+    """Return what is known of each algorithm, its short name among it, from the first pair that it is in."""
     entries: dict[str, dict[str, Any]] = {}
     for pair, summary in summaries.items():
         for side, name in zip(("a", "b"), pair, strict=True):
             entries.setdefault(name, {**summary["algorithms"][side], "lds": summary["lds"][side]})
-    return {name: entries[name] for name in names}
+    return [{"short": name, **entries[name]} for name in names]
 
 
 def matrix(names: Sequence[str], entries: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any] | None]]:

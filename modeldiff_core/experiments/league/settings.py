@@ -32,8 +32,8 @@ Letter = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,20}$")]
 class LeagueStudy(Settings):
     """Several algorithms on one dataset, and everything that decides the numbers of their comparisons.
 
-    algorithms: by the short name that pairs are called by, in the order of the overview; of a pair the earlier one is
-    A. All other settings are those of a comparison, and each pair has them.
+    algorithms: by the short name that pairs are called by. Their order is that of these names, whatever order they are
+    written in, since a study passes through stores and databases that keep none; of a pair the earlier one is A. All other settings are those of a comparison, and each pair has them.
     """
 
     experiment: Literal["league"] = "league"
@@ -57,6 +57,11 @@ class LeagueStudy(Settings):
     def _contrast(cls, content: Any) -> Any:
         """Take the contrast where no method is named: pairs of residual analyses cannot be told apart by one p each."""
         return {"method": "contrast", **content} if isinstance(content, dict) else content
+
+    @field_validator("algorithms")
+    @classmethod
+    def _in_order(cls, content: dict[str, AlgorithmConfig]) -> dict[str, AlgorithmConfig]:
+        return dict(sorted(content.items()))
 
     @classmethod
     def parse(cls, content: object) -> "LeagueStudy":

@@ -1,6 +1,5 @@
 """More than two training functions from Python."""
 
-import pickle
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ def test_three_functions_give_three_pairs_and_each_is_trained_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "modeldiff_core.experiments.compare.experiment.render", lambda facts: {"index.html": pickle.dumps(facts)}
+        "modeldiff_core.experiments.compare.experiment.render", lambda facts: {"index.html": b"", "study.json": b"{}"}
     )
     given = {"module": train_module, "again": train_again, "means": train_callable}
     settings = {**SETTINGS, "comparison": {**SETTINGS.get("comparison", {}), "significance": 0.2, "draws": 19}}

@@ -1,5 +1,6 @@
 """A small league of four, in seconds."""
 
+from itertools import combinations
 from typing import Any
 
 SGD = {"epochs": 10, "batch_size": 25, "network": {"kind": "mlp", "widths": [16]}}
@@ -24,14 +25,7 @@ ALGORITHMS = {
     "slow": algorithm("slow", learning_rate=0.02),
 }
 LEAGUE: dict[str, Any] = {"experiment": "league", "name": "tiny", "algorithms": ALGORITHMS, **SETTINGS}
-PAIRS = [
-    ("short", "long"),
-    ("short", "again"),
-    ("short", "slow"),
-    ("long", "again"),
-    ("long", "slow"),
-    ("again", "slow"),
-]
+PAIRS = list(combinations(sorted(ALGORITHMS), 2))
 SHARDS = 4 * (2 + 1)
 """Of four algorithms: two of subset models and one of full-data models each."""
 
