@@ -33,7 +33,8 @@ class LeagueStudy(Settings):
     """Several algorithms on one dataset, and everything that decides the numbers of their comparisons.
 
     algorithms: by the short name that pairs are called by. Their order is that of these names, whatever order they are
-    written in, since a study passes through stores and databases that keep none; of a pair the earlier one is A. All other settings are those of a comparison, and each pair has them.
+    written in, since a study passes through stores and databases that keep none; of a pair the earlier one is A. All
+    other settings are those of a comparison, and each pair has them.
     """
 
     experiment: Literal["league"] = "league"
