@@ -26,8 +26,11 @@ ALGORITHMS = {
 }
 LEAGUE: dict[str, Any] = {"experiment": "league", "name": "tiny", "algorithms": ALGORITHMS, **SETTINGS}
 PAIRS = list(combinations(sorted(ALGORITHMS), 2))
-SHARDS = 4 * (2 + 1)
-"""Of four algorithms: two of subset models and one of full-data models each."""
+THREE = {name: ALGORITHMS[name] for name in ("again", "long", "short")}
+SMALLER: dict[str, Any] = {**LEAGUE, "algorithms": THREE}
+"""Three of the four algorithms, whose pairs are three of the six."""
+SHARDS = 2 + 1
+"""Of each algorithm: two of subset models and one of full-data models."""
 
 
 def alone(a: str, b: str) -> dict[str, Any]:
