@@ -1,5 +1,6 @@
 """What MkDocs calls while it builds the site: pages that are made from the repository, and links between its files."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         for path in sorted(folder.glob("*.py")):
             text += f"\n## {path.name}\n\n```python\n{path.read_text().rstrip()}\n```\n"
     return text
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Turn links of a notebook to Markdown files and notebooks to their pages, which MkDocs does for Markdown only."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+    return re.sub(r'href="(?!\w+:)([^"#]+)\.(?:md|ipynb)(#[^"]*)?"', r'href="\1.html\2"', html)
 
 
 def made_pages() -> dict[str, str]:

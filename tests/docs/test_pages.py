@@ -1,5 +1,6 @@
 """The site's pages: their commands are commands, the start page's ten lines run, and notebooks are what was run."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -106,6 +107,10 @@ def test_the_ten_lines_of_the_start_page_run(
 
     monkeypatch.setattr(md, "compare", small, raising=False)
     monkeypatch.setattr(in_process, here)
+    monkeypatch.setattr(
+        "modeldiff_core.experiments.compare.experiment.render",
+        lambda facts: {"index.html": b"", "study.json": json.dumps(facts.config, default=str).encode()},
+    )
     exec(compile(blocks["compare.py"], "compare.py", "exec"), {"__name__": "__main__"})
     assert asked == {"models": 150}
     said = capsys.readouterr().out.splitlines()
