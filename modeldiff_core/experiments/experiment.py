@@ -209,6 +209,7 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.leakage.experiment import Leakage
     from modeldiff_core.experiments.preview.experiment import Preview
     from modeldiff_core.experiments.removal.experiment import Removal
+    from modeldiff_core.experiments.scaling.experiment import ScalingAdopted
     from modeldiff_core.experiments.simplicity.experiment import Simplicity
     from modeldiff_core.experiments.sweep import Sweep
 
@@ -226,6 +227,7 @@ def experiments() -> Registry[type[Experiment]]:
             "league": League,
             "preview": Preview,
             "removal": Removal,
+            "scaling_adopted": ScalingAdopted,
             "simplicity": Simplicity,
             "sweep": Sweep,
         },

@@ -81,8 +81,9 @@ class Advice:
 
     Attributes:
         cells: What could be trained.
-        chosen: Numbers of the cells, in order; one may come again with another seed.
-        flops: FLOPs of all chosen up to each.
+        chosen: Numbers of the cells, in order; one may come again with other seeds.
+        runs: How many runs of it each step adds.
+        flops: FLOPs of all runs up to each step.
         widths: Predicted width of each target's 95 % interval, before the first and after each.
         grid_flops: FLOPs of the runs there are: once more all of them halves the variance.
 
@@ -90,6 +91,7 @@ class Advice:
 
     cells: Cells
     chosen: Int[np.ndarray, " steps"]
+    runs: int
     flops: Float[np.ndarray, " steps"]
     widths: Float[np.ndarray, "steps1 targets"]
     grid_flops: float
@@ -110,14 +112,17 @@ class Advice:
     def counts(self, steps: int) -> list[tuple[int, int]]:
         """Return the cells of the first steps and how many runs of each, those with the most FLOPs first."""
         cells, counts = np.unique(self.chosen[:steps], return_counts=True)
+        counts = counts * self.runs
         order = np.argsort(-self.cells.flops[cells] * counts, kind="stable")
         return [(int(cells[at]), int(counts[at])) for at in order]
 
 
 def advise(
-    law: FittedLaw, runs: Runs, targets: Sequence[Target], cells: Cells, share: float = 0.5, steps: int = 400
+    law: FittedLaw, runs: Runs, targets: Sequence[Target], cells: Cells, share: float = 0.5, steps: int = 300
 ) -> Advice:
     """Choose cells until the widths are a share of what they are, or for so many steps.
+
+    Each step adds a fiftieth as many runs as there are, at least one, so that any share down to a fifth is in reach.
 
     Raises:
         ConfigError: For no target, or a law of granularity, whose cells would need it.
@@ -127,16 +132,16 @@ def advise(
         raise ConfigError("targets", "at least one answer that is wanted", 0)
     if law.form.granular:
         raise ConfigError("laws", "a law without granularity for advice", law.form.name)
-    laws = law.all[: DRAWS + 1]
+    laws, batch = law.all[: DRAWS + 1], max(1, len(runs) // 50)
     inverse = np.linalg.inv(_curvature(law, laws, runs))
     wanted = np.stack([_gradient(law, laws, target, Window.of(runs)) for target in targets], 1)
     added = _log_slopes(law, laws, cells.points(law.cost))
     variances, chosen, before = [_variance(inverse, wanted)], list[int](), _variance(inverse, wanted)
     for _ in range(steps):
         moved = np.einsum("dpq,dcq->dcp", inverse, added)
-        leverage = 1 + np.einsum("dcp,dcp->dc", moved, added)
+        leverage = 1 / batch + np.einsum("dcp,dcp->dc", moved, added)
         gain = np.einsum("dtp,dcp->dtc", wanted, moved) ** 2 / leverage[:, None, :]
-        worth = (gain / before[:, :, None]).mean((0, 1)) / cells.flops
+        worth = (gain / before[:, :, None]).mean((0, 1)) / (batch * cells.flops)
         best = int(np.argmax(worth))
         inverse = inverse - moved[:, best, :, None] * moved[:, best, None, :] / leverage[:, best, None, None]
         chosen.append(best)
@@ -145,7 +150,7 @@ def advise(
             break
     widths = 2 * NORMAL * law.noise * np.sqrt(np.median(np.stack(variances), axis=1))
     numbers = np.array(chosen, np.int64)
-    return Advice(cells, numbers, np.cumsum(cells.flops[numbers]), widths, float(runs.flops.sum()))
+    return Advice(cells, numbers, batch, batch * np.cumsum(cells.flops[numbers]), widths, float(runs.flops.sum()))
 
 
 def _log_slopes(

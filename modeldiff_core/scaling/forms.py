@@ -15,6 +15,8 @@ SMALL = 1e-6
 """Exponents below which expm1(u)/u is taken by its series."""
 LEAST = 1e-3
 """Loss in nats below which a law is not followed: its logarithm has to exist."""
+LEVELS = 3
+"""Sizes, and sparsities, that a law of them needs."""
 Features = Mapping[str, Float[np.ndarray, " runs"]]
 
 
@@ -200,7 +202,10 @@ def features_of(
     return found
 
 
-def needs(form: LawForm, granularity: Float[np.ndarray, " runs"] | None) -> None:
-    """Raise ConfigError for a law of granularity where the runs have none, or all the same."""
-    if form.granular and (granularity is None or len(np.unique(granularity)) < 2):
-        raise ConfigError("laws", "laws of what the runs vary", form.name, "The runs have one granularity, or none noted")
+def needs(form: LawForm, features: Features) -> None:
+    """Raise ConfigError for a law of what the runs do not vary: each feature needs LEVELS values, granularity two."""
+    for name, told, least in (("n", "sizes", LEVELS), ("s", "sparsities", LEVELS), ("g", "granularities", 2)):
+        if any(name in feature.split("*") for term in form.terms for _, feature, _ in term.powers):
+            found = len(np.unique(np.round(features[name], 3))) if name in features else 0
+            if found < least:
+                raise ConfigError("runs", f"{least} {told} or more for the law {form.name}", found)

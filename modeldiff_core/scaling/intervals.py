@@ -34,6 +34,10 @@ class Intervals:
 
 
 def intervals(laws: Float[np.ndarray, "laws points"]) -> Intervals:
-    """Return the first row with the quantiles of the others as 95 % intervals."""
-    low, high = np.quantile(laws[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    """Return the first row with the quantiles of the others as 95 % intervals.
+
+    Quantile p of m draws is the p·(m + 1)-th of them: with 100 draws, others lie too far in.
+    """
+    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(laws[1:], ends, axis=0, method="weibull") if len(laws) > 1 else (laws[0], laws[0])
     return Intervals(laws[0], low, high)

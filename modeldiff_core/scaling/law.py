@@ -111,18 +111,18 @@ def fit_law(runs: Runs, form: LawForm = SPARSITY, options: Options | None = None
     of the same N, D, S, G are one cell), refitted from the fit.
 
     Raises:
-        ConfigError: For fewer runs than parameters and SPARE more, or a law of granularity without it.
+        ConfigError: For fewer runs than parameters and SPARE more, or a law of what they do not vary.
 
     """
     options, count = options or Options(), len(form.names)
-    needs(form, runs.granularity)
     cells = cells_of(runs)
     if cells.max() + 1 < count + SPARE:
         hint = "Runs that differ in their seeds alone count once"
         raise ConfigError("runs", f"{count + SPARE} cells for the {count} parameters", int(cells.max()) + 1, hint)
     center = float(np.log(runs.parameters).mean()), float(np.log(runs.tokens).mean())
-    design = form.design(features_of(runs.parameters, runs.tokens, runs.sparsity, runs.granularity, center))
-    logs = np.log(runs.loss)
+    features = features_of(runs.parameters, runs.tokens, runs.sparsity, runs.granularity, center)
+    needs(form, features)
+    design, logs = form.design(features), np.log(runs.loss)
     problem = Problem(form, design, np.inf if options.bend is None else options.bend)
     starts = first_guesses(problem, logs, BEST_STARTS)
     ends, objective = problem.minimize(np.tile(logs, (len(starts), 1)), starts, DESCENT)
@@ -156,10 +156,11 @@ def _drawn(
 ) -> Float[np.ndarray, "draws runs"]:
     """Return what each draw adds to ln loss: residuals freed of their leverage with other signs.
 
-    residual/√(1 − leverage) has the noise's variance where the law holds.
+    residual/(1 − leverage) is what the run would have without its own pull on the fit; the mean of its square is the
+    noise's variance or more.
     """
     losses, slopes = problem.form.slopes(best, problem.design)
     basis, _ = np.linalg.qr(slopes[0] / losses[0][:, None])
-    freed = residuals / np.sqrt(np.maximum(1 - np.square(basis).sum(1), 0.05))
+    freed = residuals / np.maximum(1 - np.square(basis).sum(1), 0.05)
     signs = generator("bootstrap", options.seed).choice([-1.0, 1.0], size=(options.draws, int(cells.max()) + 1))
     return residuals + signs[:, cells] * freed

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import fsspec
 import numpy as np
 
 from modeldiff_core.errors import ConfigError
@@ -27,7 +28,7 @@ BITS = ("bit", "bpb", "bpc", "bpt")
 
 
 def read_columns(path: str | Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return the columns of a CSV file by the names of ``Runs``, and sentences about the rows that were left out.
+    """Return the columns of a CSV file, at a path or an fsspec URL, by the names of ``Runs``, and sentences about the rows that were left out.
 
     Raises ConfigError for a file that cannot be read, columns that are missing, ambiguous or in bits, cells that are
     no numbers, and a table without rows.
@@ -57,9 +58,9 @@ def read_columns(path: str | Path) -> tuple[dict[str, np.ndarray], tuple[str, ..
 
 def _rows(path: str | Path) -> tuple[list[str], list[list[str]]]:
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        with fsspec.open(str(path), "rt", newline="", encoding="utf-8-sig") as file:
             lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, ImportError, csv.Error) as error:
         raise ConfigError("table", "a CSV file that can be read", str(path), str(error)) from error
     if len(lines) < 2:
         raise ConfigError("table", "a header and at least one row", f"{len(lines)} lines in {path}")
