@@ -1,8 +1,8 @@
 """What to run next: cells that make an answer's interval narrower at the least cost in FLOPs.
 
 An answer (a best sparsity, or a loss at a budget) has the variance noise²·gᵀ·H⁻¹·g: g is its derivative with respect to
-the law's parameters, H = Σ J·Jᵀ over the runs, J the derivative of ln L. A new run adds its own J·Jᵀ. Cells are taken one
-after the other, each time the one that lowers the variance most per FLOP, on average over draws of the bootstrap.
+the law's parameters, H = Σ J·Jᵀ over the runs, J the derivative of ln L. A new run adds its own J·Jᵀ. Cells are taken
+one after the other, each time the one that lowers the variance most per FLOP, on average over draws of the bootstrap.
 """
 
 from collections.abc import Sequence

@@ -49,8 +49,9 @@ def coefficients(law: FittedLaw, runs: Runs, names: Sequence[str] | None = None)
     """Return coefficients of a law for N and D as they are, each with its profile interval.
 
     The profile of a coefficient is the least objective over all others; the interval ends where it exceeds the fit's by
-    χ²(0.95)/2 · mean(ψ²)/mean(ψ′)/(runs − parameters), with ψ = ρ′ at the fit's residuals. A bent term k·(exp(λs) − 1)/λ + f is written c·exp(λs) + e with
-    c = k/λ and e = f − c; where the interval of λ holds 0, c and e may be anything, and so say their intervals.
+    χ²(0.95)/2 · mean(ψ²)/mean(ψ′)/(runs − parameters), with ψ = ρ′ at the fit's residuals. A bent term
+    k·(exp(λs) − 1)/λ + f is written c·exp(λs) + e with c = k/λ and e = f − c; where the interval of λ holds 0, c and e
+    may be anything, and so say their intervals.
 
     Args:
         law: A law fitted to the runs.
@@ -129,7 +130,8 @@ class _Walk:
             if not going.any():
                 break
             at = last + step
-            moved, rise = self._profile(here[going], which[going], start[0, which[going]] + at[going], free[going], base)
+            values = start[0, which[going]] + at[going]
+            moved, rise = self._profile(here[going], which[going], values, free[going], base)
             here[going] = moved
             over = np.zeros(len(which), bool)
             over[going] = rise > most
@@ -175,7 +177,10 @@ class _Walk:
         return moved, objective - base
 
     def _keep_bent(
-        self, here: Float[np.ndarray, "walks parameters"], starts: Float[np.ndarray, "walks parameters"], which: np.ndarray
+        self,
+        here: Float[np.ndarray, "walks parameters"],
+        starts: Float[np.ndarray, "walks parameters"],
+        which: np.ndarray,
     ) -> None:
         """Move c, λ and e of a signed term together, so that c + e and c·λ stay, where one of them was moved."""
         form = self.problem.form

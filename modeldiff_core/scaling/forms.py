@@ -184,8 +184,8 @@ GRANULARITY = LawForm(
 
 def law_forms() -> Registry[LawForm]:
     """Return the registry of forms of laws, those of installed packages among them."""
-    known = {"sparsity": SPARSITY, "no_interaction": NO_INTERACTION, "chinchilla": CHINCHILLA, "granularity": GRANULARITY}
-    return Registry("modeldiff.laws", "laws", known)
+    known = {"sparsity": SPARSITY, "no_interaction": NO_INTERACTION, "chinchilla": CHINCHILLA}
+    return Registry("modeldiff.laws", "laws", known | {"granularity": GRANULARITY})
 
 
 def features_of(

@@ -9,7 +9,7 @@ from modeldiff_core.scaling.runs import Runs
 def best_rates(runs: Runs) -> tuple[Runs, tuple[str, ...]]:
     """Return the runs of each cell's best rate, by the mean loss over seeds, and sentences about what was done.
 
-    A cell whose best rate is the least or the largest that it was given is counted: its loss may be higher than need be.
+    A cell whose best rate is the least or the largest that it was given is counted: its loss may be too high.
     Runs without rates, or with one rate a cell, stay as they are.
     """
     if runs.rate is None:

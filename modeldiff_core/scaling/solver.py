@@ -113,7 +113,8 @@ def first_guesses(
     axes = np.meshgrid(*(np.array(form.starts[name]) for name in form.exponents), indexing="ij")
     exponents = np.stack([axis.ravel() for axis in axes], 1)
     terms, bent = len(form.terms), np.array([term.kind != "positive" for term in form.terms])
-    units = np.concatenate([np.tile(bent.astype(float), (len(exponents), 1)), exponents, np.zeros((len(exponents), 1))], 1)
+    rows = len(exponents)
+    units = np.concatenate([np.tile(bent.astype(float), (rows, 1)), exponents, np.zeros((rows, 1))], 1)
     _, slopes = form.slopes(units, problem.design)
     columns = slopes[:, :, [*range(terms), -1]] * np.exp(-logs)[None, :, None]
     squares = columns.transpose(0, 2, 1) @ columns / runs

@@ -58,8 +58,10 @@ class Surface:
         low, high = self.window.sparsity
         places = np.linspace(low, high, FINE)
         losses = np.stack(
-            [self.coefficients @ _columns(np.log(size) + 0 * places, places, self.degrees, self.window).T
-             for size in parameters],
+            [
+                self.coefficients @ _columns(np.log(size) + 0 * places, places, self.degrees, self.window).T
+                for size in parameters
+            ],
             1,
         )
         found, _ = lowest(places, losses)
@@ -86,7 +88,8 @@ def fit_surface(runs: Runs, draws: int = 100, seed: int = 0) -> Surface:
     window, n, s = Window.of(runs), np.log(runs.parameters), -np.log1p(-runs.sparsity)
     folds = generator("folds", seed).permutation(count)[cells] % FOLDS
     sizes, sparsities = (len(np.unique(np.round(values, 4))) for values in (n, s))
-    known = [d for d in DEGREES if d[0] < sizes and d[1] < sparsities and sum(d) + 1 <= count * (FOLDS - 1) // FOLDS - 2]
+    most = count * (FOLDS - 1) // FOLDS - 3
+    known = [d for d in DEGREES if d[0] < sizes and d[1] < sparsities and sum(d) <= most]
     known = known or [(min(1, sizes - 1), min(1, sparsities - 1), 0)]
     guesses = {degrees: _held_out(_columns(n, s, degrees, window), runs.loss, folds) for degrees in known}
     errors = {degrees: float(np.sqrt(np.mean((guess - runs.loss) ** 2))) for degrees, guess in guesses.items()}

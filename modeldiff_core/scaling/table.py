@@ -28,7 +28,9 @@ BITS = ("bit", "bpb", "bpc", "bpt")
 
 
 def read_columns(path: str | Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return the columns of a CSV file, at a path or an fsspec URL, by the names of ``Runs``, and sentences about the rows that were left out.
+    """Return the columns of a CSV file by the names of ``Runs``, and sentences about the rows that were left out.
+
+    path: of the file, or an fsspec URL.
 
     Raises ConfigError for a file that cannot be read, columns that are missing, ambiguous or in bits, cells that are
     no numbers, and a table without rows.

@@ -37,7 +37,8 @@ def trends(
     inside = (found[0] > window.sparsity[0]) & (found[0] < window.sparsity[1])
 
     def share(axis: int, sign: float) -> float:
-        both = np.take(inside, range(inside.shape[axis] - 1), axis) & np.take(inside, range(1, inside.shape[axis]), axis)
+        count = inside.shape[axis]
+        both = np.take(inside, range(count - 1), axis) & np.take(inside, range(1, count), axis)
         if not both.any():
             return float("nan")
         change = np.diff(found[1:], axis=axis + 1)[:, both].mean(1)

@@ -1,1 +1,1 @@
-"""Scaling laws of runs: ``scaling_adopted`` takes a table; fits, pages and figures serve any experiment that has runs."""
+"""Scaling laws of runs: ``scaling_adopted`` takes a table; fits, pages and figures serve any experiment with runs."""

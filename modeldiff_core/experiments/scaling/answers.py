@@ -83,7 +83,9 @@ def _rows(optima: Optima, **columns: Float[np.ndarray, " points"]) -> list[dict[
     ]
 
 
-def _sparsities(law: FittedLaw, sizes: Float[np.ndarray, " sizes"], flops: float, window: Window) -> list[dict[str, Any]]:
+def _sparsities(
+    law: FittedLaw, sizes: Float[np.ndarray, " sizes"], flops: float, window: Window
+) -> list[dict[str, Any]]:
     at = np.full(len(sizes), flops)
     return _rows(best_sparsity(law, sizes, at, window), parameters=sizes, flops=at)
 

@@ -107,10 +107,11 @@ class Adopted:
 
 
 def adopt_table(store: ObjectStore, spec: Adopted) -> None:
-    """Put the runs of a table into the store; raises ConfigError where it is not the table that was asked for any more."""
+    """Put the runs of a table into the store; raises ConfigError where it is no longer the table that was asked for."""
     runs = Runs.from_csv(spec.table, spec.factor)
     columns = {name: values.tolist() for name, values in runs.columns().items()}
     found = digest({"columns": columns, "cell": list(runs.cell), "notes": list(runs.notes)})
     if found != spec.runs.identity:
-        raise ConfigError("table", "the table that the study was planned with", spec.table, "It was changed: start again")
+        hint = "It was changed: start again"
+        raise ConfigError("table", "the table that the study was planned with", spec.table, hint)
     spec.runs.write(store, runs)

@@ -14,7 +14,7 @@ from modeldiff_core.scaling import Runs
 from modeldiff_core.scaling.budgets import budgets_of
 from modeldiff_core.scaling.held_out import CLOSE, levels_of
 from modeldiff_core.scaling.law import FittedLaw, Points
-from modeldiff_core.scaling.optima import Window
+from modeldiff_core.scaling.optima import Window, lowest
 
 FINE = 60
 """Places at which a curve is drawn."""
@@ -82,7 +82,7 @@ def surfaces(runs: Runs, law: FittedLaw, answers: Mapping[str, Any]) -> Plot:
         axes.contourf(np.exp(n), s, np.minimum(loss, top), levels=14, cmap=colors)
         here = number == at
         axes.plot(runs.parameters[here], -np.log1p(-runs.sparsity[here]), ".", color=theme.muted, markersize=3)
-        best = s[loss.argmin(0)]
+        best, _ = lowest(s, loss.T)
         inside = (best > s[0]) & (best < s[-1])
         axes.plot(np.exp(n)[inside], best[inside], color=theme.b, linewidth=1.4)
         axes.set_xscale("log")
@@ -114,7 +114,14 @@ def best_sparsities(answers: Mapping[str, Any]) -> Plot:
             axes.set_ylabel("S* (triangles: bounds)", color=theme.ink, fontsize=MEDIUM)
             levels = answers["runs"]["sparsities"]
             _sparsity_ticks(axes, Window((-np.log1p(-levels[0]), -np.log1p(-levels[-1])), (0.0, 1.0)))
-            axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted)
+            axes.legend(
+                frameon=False,
+                fontsize=SMALL,
+                labelcolor=theme.muted,
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.17),
+                ncol=3,
+            )
 
     return plot(paint, 860, 380)
 

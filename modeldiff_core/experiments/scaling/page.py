@@ -22,7 +22,7 @@ def _trend(found: Mapping[str, Any]) -> str:
         (found["falls"], "falls with C", "at fixed N"),
     ):
         if share is None:
-            parts.append(f"whether S* {yes} {where} cannot be told, since no two neighboring optima lie inside the runs")
+            parts.append(f"whether S* {yes} {where} cannot be told: no two neighboring optima lie inside the runs")
             continue
         words = f"S* {yes} {where}"
         if share <= 1 - SURE:
@@ -35,7 +35,7 @@ def _trend(found: Mapping[str, Any]) -> str:
 
 
 def _best(answers: Mapping[str, Any]) -> list[str]:
-    """Return a sentence about the smallest and the largest size with an optimum inside the runs at the middle budget."""
+    """Return a sentence about the smallest and the largest size whose optimum lies inside, at the middle budget."""
     flops = [row["flops"] for row in answers["best_sparsity"]]
     middle = sorted(set(flops))[len(set(flops)) // 2]
     rows = [row for row in answers["best_sparsity"] if row["flops"] == middle]
@@ -65,8 +65,8 @@ def _undetermined(laws: Sequence[Mapping[str, Any]]) -> list[str]:
     if not weak:
         return [f"These runs determine all coefficients of the law {law['name']} to a tenth."]
     return [
-        f"These runs do not determine {_listed(weak)}: their 95 % intervals reach beyond a tenth of the value. Optima and "
-        "predictions do not need them one by one, and have intervals of their own."
+        f"These runs do not determine {_listed(weak)}: their 95 % intervals reach beyond a tenth of the value. Optima "
+        "and predictions do not need them one by one, and have intervals of their own."
     ]
 
 
@@ -88,8 +88,8 @@ def _advised(advice: Mapping[str, Any]) -> list[str]:
     if advice["flops"] is None:
         return [f"No number of runs that was tried brings the width of {answer} to {advice['share']:.0%}."]
     return [
-        f"To bring the width of {answer} to {advice['share']:.0%} takes {advice['flops']:.2g} FLOPs in the cells of the "
-        f"table below, {advice['flops'] / advice['grid']:.0%} of what all runs again would take, if the law holds."
+        f"To bring the width of {answer} to {advice['share']:.0%} takes {advice['flops']:.2g} FLOPs in the cells of "
+        f"the table below, {advice['flops'] / advice['grid']:.0%} of what all runs again would take, if the law holds."
     ]
 
 
@@ -143,7 +143,7 @@ def _optima_tables(answers: Mapping[str, Any]) -> list[Table]:
     return [
         Table("Best sparsity", sparsest, text),
         Table("Best size", best, text),
-        Table("New budget", predicted, f"Predicted at C = {new['flops']:.3g}, without the noise of a single run. {text}"),
+        Table("New budget", predicted, f"Predicted at C = {new['flops']:.3g}, without the noise of one run. {text}"),
     ]
 
 
@@ -223,7 +223,8 @@ def _advice_tables(advice: Mapping[str, Any]) -> list[Table]:
         for row in advice["rows"]
     ]
     text = "Runs that narrow the answers above most per FLOP, other seeds where a cell has several; if the law holds"
-    return [Table("Answers to narrow", goals, "Predicted widths, now and after the runs below"), Table("Next", rows, text)]
+    widths = "Predicted widths, now and after the runs below"
+    return [Table("Answers to narrow", goals, widths), Table("Next", rows, text)]
 
 
 def _sparsity(row: Mapping[str, Any]) -> str:

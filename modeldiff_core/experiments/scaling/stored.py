@@ -43,7 +43,9 @@ class StoredRuns:
         arrays = self.product.read(store)
         facts = read_tensors(store, self.reference.record).facts
         return Runs(
-            **arrays, cell=tuple(map(str, facts["cell"])), notes=tuple(map(str, facts["notes"]))  # type: ignore[arg-type]
+            **arrays,
+            cell=tuple(map(str, facts["cell"])),
+            notes=tuple(map(str, facts["notes"])),  # type: ignore[arg-type]
         )
 
     def best(self, store: ObjectStore) -> Runs:
