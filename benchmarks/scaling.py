@@ -11,8 +11,8 @@ The rules, fixed before the run:
   - noise .005: without the runs of S = .98 the law predicts their losses with a root mean squared error of .005 or less
     on average over studies (from the planted losses, without noise), and S* differs from the planted one by .01 or less
     on average, over the points (N, C) of OPTIMA whose planted optimum lies inside the grid.
-  - noise .005 and noise .02: the 95 % intervals of S* at these points, and of the losses of 13 models at budgets of 1e20
-    and 3e21 (three times the largest), hold the planted value in 93 to 97 % of 1,000 studies.
+  - noise .005 and noise .02: the 95 % intervals of S* at these points, and of the losses of 13 models at budgets of
+    1e20 and 3e21 (three times the largest), hold the planted value in 93 to 97 % of 1,000 studies.
   - noise .02: e is flagged as not determined in 95 % or more.
   - advice (20 laws): exponents and scales are drawn about the published ones; 80 runs (5 budgets × 4 sizes ×
     4 sparsities, noise .005) are there. S* at a size and budget in the middle is to become as narrow as when all 80
@@ -24,22 +24,19 @@ A study's seed comes from (row, number); none was looked at before. One JSON lin
 on.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.batteries import Battery, records
+from harness.planted_laws import BUDGETS, SIZES, SPARSITIES, Planted, grid
 from modeldiff_core.scaling import Runs
 from modeldiff_core.scaling.advice import Cells, Target, advise
 from modeldiff_core.scaling.coefficients import coefficients
 from modeldiff_core.scaling.law import FittedLaw, Options, Points, fit_law
 from modeldiff_core.scaling.optima import Window, best_sparsity
 
-BUDGETS = (3e19, 6e19, 1e20, 3e20, 1e21)
-SPARSITIES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
-SIZES = np.geomspace(1e8, 3e10, 8)
 OPTIMA = np.array([(n, c) for c in BUDGETS for n in (5e8, 1e9, 5e9, 2e10)])
 NEW = np.array(
     [(n, s, 3e21) for n in (1e9, 1e10, 3e10) for s in (0, 0.9, 0.98)]
@@ -48,43 +45,6 @@ NEW = np.array(
 NOISES = {"exact": 0.0, "noise .005": 0.005, "noise .02": 0.02}
 AGAIN, MOST = 2, 8
 """How often the whole grid is run again, and how often a plan of advice is, at most."""
-
-
-@dataclass(frozen=True)
-class Planted:
-    """A law L = a/N^alpha + b/D^beta + c/(1−S)^lambda + d/((1−S)^delta N^gamma) + e; by default the published one."""
-
-    a: float = 16612.50
-    b: float = 5455.67
-    c: float = 0.4598
-    d: float = 17.26
-    alpha: float = 0.5962
-    beta: float = 0.3954
-    power: float = -0.1666
-    delta: float = 0.1603
-    gamma: float = 0.1595
-    e: float = 0.94
-
-    def loss(self, n: np.ndarray, d: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """Return losses in nats."""
-        size = self.a * n**-self.alpha + self.d * (1 - s) ** -self.delta * n**-self.gamma
-        return np.asarray(size + self.b * d**-self.beta + self.c * (1 - s) ** -self.power + self.e)
-
-    def best(self, n: np.ndarray, c: np.ndarray) -> np.ndarray:
-        """Return S* by a fine search of −ln(1 − S) from below 0 to beyond the grid."""
-        s = -np.expm1(-np.linspace(-2, 7, 90001))
-        return np.array([s[self.loss(m, f / (6 * (1 - s) * m), s).argmin()] for m, f in zip(n, c, strict=True)])
-
-    def runs(self, cells: np.ndarray, noise: float, rng: np.random.Generator) -> Runs:
-        """Return runs of cells (N, S, C)."""
-        n, s, c = cells.T
-        tokens = c / (6 * (1 - s) * n)
-        return Runs(n, tokens, s, c, self.loss(n, tokens, s) + noise * rng.normal(size=len(n)))
-
-
-def grid(sizes: np.ndarray, sparsities: tuple[float, ...], budgets: tuple[float, ...]) -> np.ndarray:
-    """Return the cells (N, S, C) of a grid."""
-    return np.array([(n, s, c) for c in budgets for n in sizes for s in sparsities])
 
 
 def study(name: str, number: int) -> dict[str, Any]:
@@ -221,8 +181,9 @@ def _advised_line(own: list[dict[str, Any]]) -> str:
     reached = sum(one["reached"] and one["share"] <= 0.6 for one in own)
     cheap = np.exp(np.mean([np.log(one["cheap"] / one["advised"]) for one in own]))
     return (
-        f"as narrow as the grid twice more in {reached} with 60 % of its FLOPs or less, median {np.median(shares):.1%}, "
-        f"most {shares.max():.1%}; the same FLOPs spread over the smallest budget's grid: {cheap:.2f} times as wide"
+        f"as narrow as the grid twice more in {reached} with 60 % of its FLOPs or less, "
+        f"median {np.median(shares):.1%}, most {shares.max():.1%}; the same FLOPs "
+        f"spread over the smallest budget's grid: {cheap:.2f} times as wide"
     )
 
 
