@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conf.defaults import all_defaults
-from flows.cli.compose import composed
+from modeldiff_platform.conf.defaults import all_defaults
+from modeldiff_platform.flows.cli.compose import composed
 from harness.planted_laws import BUDGETS, SPARSITIES, Planted, grid
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.run import open_experiment, run_study
