@@ -35,7 +35,7 @@ from modeldiff_core.scaling import Runs
 from modeldiff_core.scaling.advice import Cells, Target, advise
 from modeldiff_core.scaling.coefficients import coefficients
 from modeldiff_core.scaling.law import FittedLaw, Options, Points, fit_law
-from modeldiff_core.scaling.optima import Window, best_sparsity
+from modeldiff_core.scaling.optima import Window, best_size, best_sparsity
 
 OPTIMA = np.array([(n, c) for c in BUDGETS for n in (5e8, 1e9, 5e9, 2e10)])
 NEW = np.array(
@@ -61,7 +61,11 @@ def _recovered(noise: float, number: int, rng: np.random.Generator) -> dict[str,
     if not noise:
         known = {**vars(truth), "lambda": truth.power}
         off = [abs(one.value / known[one.name] - 1) for one in coefficients(law, runs)]
-        return {"coefficients": max(off)}
+        small = best_sparsity(law, np.full(len(BUDGETS), 5e8), np.array(BUDGETS), Window.of(runs))
+        levels = np.array(SPARSITIES)
+        sized = [best_size(law, levels, np.full(len(levels), c), Window.of(runs)).loss.value for c in BUDGETS]
+        falls = bool((np.diff(sized, axis=1) < 0).all())
+        return {"coefficients": max(off), "small": small.best.value.tolist(), "falls": falls}
     window, (n, c) = Window.of(runs), OPTIMA.T
     best = truth.best(n, c)
     inside = (best > 0) & (best < SPARSITIES[-1])
@@ -162,7 +166,11 @@ def table(out: Path) -> str:
 
 def _recovered_line(own: list[dict[str, Any]]) -> str:
     if "coefficients" in own[0]:
-        return f"coefficients off by {max(one['coefficients'] for one in own):.1e} of themselves at most"
+        return (
+            f"coefficients off by {max(one['coefficients'] for one in own):.1e} of themselves at most; S* of N = 5e8 "
+            f"{' '.join(f'{value:.2f}' for value in own[0]['small'])} at the budgets; the loss at the best N "
+            f"{'falls' if own[0]['falls'] else 'does not fall'} with S at each"
+        )
     mean = {name: float(np.mean([one[name] for one in own])) for name in own[0] if name not in ("row", "study")}
     error = {
         name: 1.96 * np.std([one[name] for one in own]) / np.sqrt(len(own)) for name in ("s_covered", "loss_covered")

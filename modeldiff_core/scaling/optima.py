@@ -1,5 +1,6 @@
 """What a law answers: the best sparsity at a size and a budget, the best size at a sparsity and a budget."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,10 +119,9 @@ def _optima(
     places: Float[np.ndarray, " places"],
     losses: Float[np.ndarray, "laws points places"],
     within: tuple[float, float],
-    scale: object,
+    scale: Callable[[np.ndarray], np.ndarray],
 ) -> Optima:
     """Return the optima of curves. scale: from places to the units of the answer."""
-    assert callable(scale)
     found, _ = lowest(places, losses)
     edge = np.where(found[0] <= within[0], -1.0, np.where(found[0] >= within[1], 1.0, 0.0))
     cut = intervals(found)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class Fits:
         step = Step(name, self.product, write_answers, self.spec, needs, Label("answers", "answer"), Cost(5.0))
         yield Wave("answers", (step,))
 
-    def read(self, store: ObjectStore) -> dict[str, object]:
+    def read(self, store: ObjectStore) -> dict[str, Any]:
         """Return the answers."""
         return read_record(store, self.reference.record)
 

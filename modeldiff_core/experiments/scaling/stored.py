@@ -1,6 +1,9 @@
 """Runs as a store keeps them, whoever made them."""
 
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from modeldiff_core.plan import Reference, Tensors
 from modeldiff_core.scaling import Runs
@@ -41,12 +44,10 @@ class StoredRuns:
     def read(self, store: ObjectStore) -> Runs:
         """Return the runs as they were put; raises DamagedObject or FileNotFoundError."""
         arrays = self.product.read(store)
-        facts = read_tensors(store, self.reference.record).facts
-        return Runs(
-            **arrays,
-            cell=tuple(map(str, facts["cell"])),
-            notes=tuple(map(str, facts["notes"])),  # type: ignore[arg-type]
-        )
+        facts: Any = read_tensors(store, self.reference.record).facts
+        columns = {name: np.asarray(values) for name, values in arrays.items()}
+        runs = Runs.of(columns, tuple(map(str, facts["notes"])))
+        return replace(runs, cell=tuple(map(str, facts["cell"])))
 
     def best(self, store: ObjectStore) -> Runs:
         """Return the runs of each cell's best learning rate, with what was left out among the notes."""
