@@ -89,7 +89,7 @@ class LawForm:
     ) -> Float[np.ndarray, "draws runs"]:
         """Return the losses of laws at the runs of a design."""
         values, _ = self._terms(parameters, design)
-        return np.maximum(values.sum(1) + parameters[:, -1:], LEAST)
+        return np.asarray(np.maximum(values.sum(1) + parameters[:, -1:], LEAST))
 
     def slopes(
         self, parameters: Float[np.ndarray, "draws parameters"], design: Float[np.ndarray, "exponents terms runs"]
@@ -132,7 +132,7 @@ def _bent(
     """Return (exp(θx) − 1)/θ = x·expm1(u)/u for u = θx."""
     x, small = design[:, at].sum(0), np.abs(u) < SMALL
     safe = np.where(small, 1.0, u)
-    return x * np.where(small, 1 + u / 2, np.expm1(safe) / safe)
+    return np.asarray(x * np.where(small, 1 + u / 2, np.expm1(safe) / safe))
 
 
 def _bent_slope(
@@ -141,7 +141,7 @@ def _bent_slope(
     """Return the derivative of `_bent` with respect to u: x·(u·exp(u) − expm1(u))/u²."""
     x, small = design[:, at].sum(0), np.abs(u) < 1e-4
     safe = np.where(small, 1.0, u)
-    return x * np.where(small, 0.5 + u / 3, (safe * np.exp(safe) - np.expm1(safe)) / safe**2)
+    return np.asarray(x * np.where(small, 0.5 + u / 3, (safe * np.exp(safe) - np.expm1(safe)) / safe**2))
 
 
 POWER, WIDE = (0.15, 0.35, 0.6), (0.01, 2.0)

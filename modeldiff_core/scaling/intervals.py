@@ -26,7 +26,7 @@ class Intervals:
     @property
     def width(self) -> Float[np.ndarray, " points"]:
         """Upper minus lower end."""
-        return self.high - self.low
+        return np.asarray(self.high - self.low)
 
     def row(self, at: int) -> dict[str, float]:
         """Return one of them as plain values."""

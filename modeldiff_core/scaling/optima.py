@@ -111,7 +111,8 @@ def lowest(
     at = np.clip(losses.argmin(-1), 1, len(places) - 2)
     before, here, after = (np.take_along_axis(losses, (at + k)[..., None], -1)[..., 0] for k in (-1, 0, 1))
     bend = before - 2 * here + after
-    move = np.clip(np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=bend > 0), -1.0, 1.0)
+    move = np.divide(before - after, 2 * bend, out=np.sign(before - after), where=bend > 0)
+    move = np.clip(move, -1.0, 1.0)
     return places[at] + move * (places[1] - places[0]), here + (after - before) / 2 * move + bend / 2 * move**2
 
 

@@ -104,7 +104,8 @@ class Runs:
     @classmethod
     def of(cls, columns: Mapping[str, np.ndarray | None], notes: tuple[str, ...] = ()) -> "Runs":
         """Return runs of columns by the names of the attributes."""
-        text = {"cell": tuple(map(str, columns["cell"]))} if columns.get("cell") is not None else {}
+        names = columns.get("cell")
+        text = {} if names is None else {"cell": tuple(map(str, names))}
         numbers = {
             name: np.asarray(values, np.int64 if name == "seed" else np.float64)
             for name, values in columns.items()
