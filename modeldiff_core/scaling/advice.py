@@ -157,7 +157,7 @@ def _log_slopes(
     law: FittedLaw, laws: Float[np.ndarray, "laws parameters"], points: Points
 ) -> Float[np.ndarray, "laws points parameters"]:
     losses, slopes = law.form.slopes(laws, law.design(points))
-    return slopes / losses[:, :, None]
+    return np.asarray(slopes / losses[:, :, None])
 
 
 def _curvature(
@@ -166,7 +166,7 @@ def _curvature(
     slopes = _log_slopes(law, laws, Points.of(runs))
     found = slopes.transpose(0, 2, 1) @ slopes
     diagonal = np.diagonal(found, axis1=1, axis2=2)
-    return found + RIDGE * diagonal[:, :, None] * np.eye(found.shape[1])
+    return np.asarray(found + RIDGE * diagonal[:, :, None] * np.eye(found.shape[1]))
 
 
 def _gradient(
@@ -195,4 +195,4 @@ def _gradient(
 def _variance(
     inverse: Float[np.ndarray, "laws parameters parameters"], wanted: Float[np.ndarray, "laws targets parameters"]
 ) -> Float[np.ndarray, "laws targets"]:
-    return np.maximum(np.einsum("dtp,dpq,dtq->dt", wanted, inverse, wanted), 1e-30)
+    return np.asarray(np.maximum(np.einsum("dtp,dpq,dtq->dt", wanted, inverse, wanted), 1e-30))

@@ -45,7 +45,7 @@ def levels_of(runs: Runs) -> Float[np.ndarray, " levels"]:
     """Return the sparsities of runs, ascending, those within CLOSE of each other as one."""
     found = np.sort(runs.sparsity)
     first = np.concatenate([[True], np.diff(found) > CLOSE])
-    return found[first]
+    return np.asarray(found[first])
 
 
 def compare_held_out(runs: Runs, forms: Sequence[LawForm], options: Options | None = None) -> tuple[HeldOut, ...]:

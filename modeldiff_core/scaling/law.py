@@ -163,4 +163,4 @@ def _drawn(
     basis, _ = np.linalg.qr(slopes[0] / losses[0][:, None])
     freed = residuals / np.maximum(1 - np.square(basis).sum(1), 0.05)
     signs = generator("bootstrap", options.seed).choice([-1.0, 1.0], size=(options.draws, int(cells.max()) + 1))
-    return residuals + signs[:, cells] * freed
+    return np.asarray(residuals + signs[:, cells] * freed)

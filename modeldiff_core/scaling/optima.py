@@ -55,7 +55,7 @@ class Optima:
     @property
     def censored(self) -> Bool[np.ndarray, " points"]:
         """Whether the optimum lies on an edge."""
-        return self.edge != 0
+        return np.asarray(self.edge != 0)
 
 
 def best_sparsity(

@@ -1,5 +1,6 @@
 """Runs: what the laws of this package are fitted to, one row a trained model."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -80,10 +81,10 @@ class Runs:
         cell = tuple(self.cell[number] for number in numbers) if self.cell else ()
         return replace(self, cell=cell, **{name: values[numbers] for name, values in self.columns().items()})
 
-    def check_units(self, factor: float = FACTOR) -> "Runs":
+    def check_units(self, factor: float = FACTOR, vocabulary: int | None = None) -> "Runs":
         """Return the runs; raise ConfigError where N, D and C, or the losses, cannot be in the units of this class.
 
-        C has to lie between 6·(1−S)·N·D/factor and 6·N·D·factor.
+        C has to lie between 6·(1−S)·N·D/factor and 6·N·D·factor; losses up to that of a guess, ln `vocabulary`.
         """
         dense = 6 * self.parameters * self.tokens
         low, high = (1 - self.sparsity) * dense / factor, dense * factor
@@ -97,8 +98,9 @@ class Runs:
                 float(self.flops[row]),
                 f"So {int(wrong.sum())} of {len(self)} rows. {_units(self, row)}",
             )
+        most = LARGEST_LOSS if vocabulary is None else math.log(vocabulary)
         hint = "Losses are cross-entropies in nats per token: a perplexity's logarithm, bits times ln 2"
-        _all(self.loss <= LARGEST_LOSS, "runs.loss", f"losses up to {LARGEST_LOSS:g} nats", self.loss, hint)
+        _all(self.loss <= most, "runs.loss", f"losses up to {most:.4g} nats, those of a guess", self.loss, hint)
         return self
 
     @classmethod
@@ -114,8 +116,8 @@ class Runs:
         return cls(**numbers, **text, notes=notes)  # type: ignore[arg-type]
 
     @classmethod
-    def from_csv(cls, path: str | Path, factor: float = FACTOR) -> "Runs":
-        """Return the runs of a CSV file with a header; see ``docs/scaling.md`` for its columns.
+    def from_csv(cls, path: str | Path, factor: float = FACTOR, vocabulary: int | None = None) -> "Runs":
+        """Return the runs of a CSV file with a header; see ``docs/scaling.md`` for its columns, `check_units` for both.
 
         Rows with a loss that is no number (diverged runs) and rows that repeat another in every column are left out
         and counted in `notes`.
@@ -125,7 +127,7 @@ class Runs:
 
         """
         columns, notes = read_columns(path)
-        return cls.of(columns, notes).check_units(factor)
+        return cls.of(columns, notes).check_units(factor, vocabulary)
 
 
 def _all(holds: np.ndarray, key: str, expected: str, values: np.ndarray, hint: str = "") -> None:

@@ -48,7 +48,7 @@ class Surface:
     ) -> Float[np.ndarray, "laws points"]:
         """Return the losses of the fit and its draws."""
         s = -np.log1p(-sparsity)
-        return self.coefficients @ _columns(np.log(parameters), s, self.degrees, self.window).T
+        return np.asarray(self.coefficients @ _columns(np.log(parameters), s, self.degrees, self.window).T)
 
     def best_sparsity(self, parameters: Float[np.ndarray, " points"]) -> Optima:
         """Return S* at sizes, within the sparsities of the runs; a polynomial is not followed beyond them.
@@ -116,7 +116,7 @@ def _columns(
 
 def _scaled(values: Float[np.ndarray, " points"], within: tuple[float, float]) -> Float[np.ndarray, " points"]:
     low, high = within
-    return (2 * values - low - high) / max(high - low, 1e-9)
+    return np.asarray((2 * values - low - high) / max(high - low, 1e-9))
 
 
 def _held_out(

@@ -20,6 +20,8 @@ from modeldiff_core.scaling.trends import trends
 
 SIZES = 5
 """Sizes at which best sparsities are told, from the smallest to the largest."""
+SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Shares of the widths of answers for which the cost is told, down to the one that is asked for."""
 BEYOND = 3.0
 """The new budget in units of the largest."""
 
@@ -159,8 +161,9 @@ def _advice(law: FittedLaw, runs: Runs, asked: FitsConfig, targets: list[Target]
         {"answer": one.words(), "width": float(advice.widths[0][at]), "then": float(advice.widths[-1][at])}
         for at, one in enumerate(targets)
     ]
-    path = [{"flops": float(f), "share": float(s)} for f, s in zip(advice.flops, advice.share()[1:], strict=True)]
-    return {"targets": told, "share": asked.narrower, "flops": flops, "grid": grid, "rows": rows, "path": path}
+    shares = sorted({asked.narrower, *(share for share in SHARES if share > asked.narrower)}, reverse=True)
+    costs = [dict(zip(("share", "flops", "grid"), (share, *advice.cost(share)), strict=True)) for share in shares]
+    return {"targets": told, "share": asked.narrower, "flops": flops, "grid": grid, "rows": rows, "costs": costs}
 
 
 def _plain(value: Any) -> Any:

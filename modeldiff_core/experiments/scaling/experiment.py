@@ -43,7 +43,7 @@ class ScalingAdopted(OnePage):
     @cached_property
     def runs(self) -> Runs:
         """The runs of the table, as it is now."""
-        return Runs.from_csv(self.study.table, self.study.factor)
+        return Runs.from_csv(self.study.table, self.study.factor, self.study.vocabulary)
 
     @cached_property
     def fits(self) -> Fits:

@@ -223,8 +223,20 @@ def _advice_tables(advice: Mapping[str, Any]) -> list[Table]:
         for row in advice["rows"]
     ]
     text = "Runs that narrow the answers above most per FLOP, other seeds where a cell has several; if the law holds"
+    costs = [
+        {
+            "width, of what it is": f"{one['share']:.0%}",
+            "FLOPs of advised runs": f"{one['flops']:.2g}" if one["flops"] is not None else "not reached",
+            "FLOPs of all runs again": f"{one['grid']:.2g}",
+        }
+        for one in advice["costs"]
+    ]
     widths = "Predicted widths, now and after the runs below"
-    return [Table("Answers to narrow", goals, widths), Table("Next", rows, text)]
+    return [
+        Table("Answers to narrow", goals, widths),
+        Table("Cost of narrower answers", costs, "Root mean square over the answers; predicted, if the law holds"),
+        Table("Next", rows, text),
+    ]
 
 
 def _sparsity(row: Mapping[str, Any]) -> str:

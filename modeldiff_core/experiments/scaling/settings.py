@@ -40,10 +40,12 @@ class FitsConfig(Settings):
 class ScalingAdoptedStudy(OnePageStudy):
     """A table of runs of anyone's: a CSV file at a path or URL with columns N, D, S or E and K, C, loss.
 
-    factor: by how much C may differ from what N, D and S cost, see ``Runs.check_units``.
+    factor: by how much C may differ from what N, D and S cost. vocabulary: how many tokens there are, so that losses
+    above its logarithm, which may be bits, are refused; null if nobody knows. See ``Runs.check_units``.
     """
 
     experiment: Literal["scaling_adopted"] = "scaling_adopted"
     table: Annotated[str, Field(min_length=1)]
     factor: Annotated[float, Field(gt=1)] = FACTOR
+    vocabulary: Annotated[int, Field(ge=2)] | None = None
     fits: FitsConfig = FitsConfig()

@@ -80,6 +80,13 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(tmp_path: Path, lines: lis
     assert "\n" not in str(error.value)
 
 
+def test_losses_worse_than_a_guess_are_refused_where_the_vocabulary_is_known(tmp_path: Path) -> None:
+    path = written(tmp_path, ["N,D,S,C,loss", "1e8,2e9,.5,6e17,5.1", "1e8,1e9,.5,3e17,5.9"])
+    assert len(Runs.from_csv(path, vocabulary=400)) == 2
+    with pytest.raises(ConfigError, match="losses up to 5.545 nats.*bits times ln 2"):
+        Runs.from_csv(path, vocabulary=256)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a CSV file that can be read"):
         Runs.from_csv(tmp_path / "nothing.csv")
