@@ -11,6 +11,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.scaling.answers import answers
 from modeldiff_core.experiments.scaling.settings import FitsConfig
 from modeldiff_core.experiments.scaling.stored import FOLDER, StoredRuns
+from modeldiff_core.identity import digest
 from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Tensors, Wave, refer
 from modeldiff_core.scaling.cost import Cost as TokenCost
 from modeldiff_core.scaling.forms import law_forms
@@ -29,6 +30,7 @@ class Fitted:
         runs: The runs.
         law: A registered form.
         options: How it is fitted.
+        form: Digest of the form, so that a changed one of the same name is another law.
         version: Raised by hand when the numbers change.
 
     """
@@ -36,6 +38,7 @@ class Fitted:
     runs: StoredRuns
     law: str
     options: Options
+    form: str
     version: int = VERSION
 
     @property
@@ -93,12 +96,13 @@ class Fits:
     def laws(self) -> tuple[Fitted, ...]:
         """The laws; answers rest on the first."""
         options = Options(self.asked.bend, self.asked.draws, self.asked.seed)
-        return tuple(Fitted(self.runs, name, options) for name in self.asked.laws)
+        return tuple(Fitted(self.runs, name, options, digest(law_forms().get(name))) for name in self.asked.laws)
 
     @property
     def spec(self) -> "AnswersSpec":
         """What travels to a worker."""
-        return AnswersSpec(self.runs, self.asked.model_dump_json(), self.version)
+        forms = tuple(law.form for law in self.laws)
+        return AnswersSpec(self.runs, self.asked.model_dump_json(), forms, self.version)
 
     @property
     def product(self) -> Record:
@@ -134,10 +138,11 @@ class Fits:
 
 @dataclass(frozen=True)
 class AnswersSpec:
-    """`Fits` as plain values. asked: the settings as JSON."""
+    """`Fits` as plain values. asked: the settings as JSON. forms: digests of the laws."""
 
     runs: StoredRuns
     asked: str
+    forms: tuple[str, ...]
     version: int
 
     @property
