@@ -1,7 +1,6 @@
 """Attributions of a network's outputs to the values of its input, by gradients; a larger score ranks higher."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,34 +10,8 @@ from torch.nn import functional as F
 
 from modeldiff_core.identity import generator
 from modeldiff_core.registry import Registry
-
-Logits = Callable[[Tensor], Tensor]
-"""Maps inputs [examples, height, width, channels] to logits [examples, classes]."""
-Scores = Float[Tensor, "examples height width channels"]
-SMOOTH_DRAWS, SMOOTH_NOISE = 16, 0.15
-"""Noisy copies of an image in SmoothGrad, and their standard deviation over the largest input less the least."""
-PATH_STEPS = 16
-"""Midpoints of the path of integrated gradients from an input of zeros."""
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A network and the examples to explain; seed: of what a method draws, one for each batch of examples."""
-
-    logits: Logits
-    inputs: Float[Tensor, "examples height width channels"]
-    labels: Int[Tensor, " examples"]
-    seed: tuple[int | str, ...] = (0,)
-
-    def draws(self, what: str, *shape: int) -> Float[np.ndarray, "..."]:
-        """Return standard normal numbers."""
-        return generator(what, *self.seed).standard_normal(shape, np.float32)
-
-    def predicted(self) -> Int[Tensor, " examples"]:
-        """Return the class of the largest logit of each example."""
-        with torch.no_grad():
-            return self.logits(self.inputs).argmax(1)
-
+from modeldiff_core.training.captum_attributions import CAPTUM
+from modeldiff_core.training.explained import PATH_STEPS, SMOOTH_DRAWS, SMOOTH_NOISE, Explained
 
 Method = Callable[[Explained], Tensor]
 """Gives scores [examples, height, width, channels]."""
@@ -137,6 +110,7 @@ SHIPPED: Mapping[str, Method] = {
     "smooth_gradient": smooth_gradient,
     "integrated_gradients": integrated_gradients,
     "random": random,
+    **CAPTUM,
 }
 ATTRIBUTIONS: Registry[Method] = Registry("modeldiff.attributions", "attributions", SHIPPED)
 

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from modeldiff_core.models import StackedNetwork
-from modeldiff_core.training.input_attributions import ATTRIBUTIONS, Explained
+from modeldiff_core.training.explained import Explained
+from modeldiff_core.training.input_attributions import ATTRIBUTIONS
 
 BLOCK = 500
 """Examples that are explained together."""

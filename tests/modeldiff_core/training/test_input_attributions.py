@@ -1,12 +1,15 @@
 """Attributions against closed forms of linear networks and against axioms."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.training.input_attributions import ATTRIBUTIONS, Explained, path_gradients, ranked
+from modeldiff_core.training.explained import Explained
+from modeldiff_core.training.input_attributions import ATTRIBUTIONS, path_gradients, ranked
 
 RNG = np.random.default_rng(0)
 X = torch.from_numpy(RNG.standard_normal((30, 1, 6, 1)))
@@ -45,6 +48,37 @@ def test_integrated_gradients_sum_to_the_difference_of_the_logit() -> None:
     sums = path_gradients(explained).flatten(1).sum(1)
     assert float(difference.std()) > 0.1
     assert float((sums - difference).abs().max()) < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("captum_saliency", "logit"),
+        ("captum_input_x_gradient", "gradient_times_input"),
+        ("captum_integrated_gradients", "integrated_gradients"),
+    ],
+)
+def test_methods_of_captum_give_what_those_that_ship_give(name: str, own: str) -> None:
+    found = flat(name, Explained(NET, X, Y))
+    assert found.std() > 0.02
+    np.testing.assert_allclose(found, flat(own, Explained(NET, X, Y)), atol=1e-9)
+
+
+def test_methods_of_captum_that_draw_follow_their_seed_and_those_that_ablate_are_exact() -> None:
+    shipped, found = (flat(name, Explained(NET, X, Y)) for name in ("smooth_gradient", "captum_smooth_gradient"))
+    assert np.corrcoef(shipped.ravel(), found.ravel())[0, 1] > 0.9
+    before = torch.random.get_rng_state()
+    np.testing.assert_array_equal(found, flat("captum_smooth_gradient", Explained(NET, X, Y)))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not np.allclose(found, flat("captum_smooth_gradient", Explained(NET, X, Y, (1,))))
+    own = WEIGHT[LINEAR.predicted()].numpy()
+    np.testing.assert_allclose(flat("captum_feature_ablation"), np.abs(own * X.flatten(1).numpy()))
+
+
+def test_a_method_of_captum_without_captum_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(ConfigError, match=r"attributions: expected a method whose package is installed, .*pip install"):
+        flat("captum_saliency")
 
 
 def test_random_scores_are_a_function_of_their_seed_alone() -> None:

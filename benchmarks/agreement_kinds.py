@@ -1,0 +1,187 @@
+"""Data sets of benchmarks/agreement.py: a cue goes with the label, and B's training has no use for it.
+
+A trains plainly. B is one of two. *Shuffled*: it trains on the same images with the cue put on others at random, as an
+augmentation would, so that it tells nothing. *Attacked*: it trains under projected gradient ascent in the l2 ball of
+EPSILON; the cue there is faint, with an l2 norm of FAINT, less than twice EPSILON, so that an attack can put it on
+images that lack it and take it off those that have it. A strong cue, which both use, has more than twice as much. What
+tells the label besides is the image: whether a digit is odd, or which of two kinds of clothes it shows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.data.digits import Digits
+from modeldiff_core.data.fashion_mnist import FashionMnist
+from modeldiff_core.data.featured import Featured, Values
+
+EPSILON, FAINT, CLEAR, STRONG = 0.5, 0.85, 2.0, 4.0
+TRAIN, TEST = 300, 300
+USUAL, RARE = 0.5, 0.0
+"""Share of the images of class 1, and of class 0, that carry a cue."""
+Pictures = Float[np.ndarray, "examples height width"]
+
+
+Way = Literal["shuffled", "attacked", "seeds"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Training and test examples.
+
+    planted: the feature that A uses and B does not; empty where there is none. way: how B differs from A; 'seeds' if
+    in nothing else.
+    """
+
+    train: Featured
+    test: Featured
+    planted: str
+    way: Way
+
+
+def _digits(seed: int) -> tuple[Pictures, np.ndarray]:
+    """Return digits in 0..1 and whether each is odd."""
+    size = TRAIN + TEST
+    plain = Digits(size, 1797 - size, seed).load().train
+    return plain.images[..., 0].astype(np.float64) / 255, (plain.labels % 2).astype(np.int64)
+
+
+def _clothes(seed: int, classes: tuple[int, int]) -> tuple[Pictures, np.ndarray]:
+    """Return clothes of two kinds in 0..1, 14 × 14 pixels."""
+    found = FashionMnist(6000, 10, seed).load().train
+    images, labels = [], []
+    for number, wanted in enumerate(classes):
+        own = found.images[found.labels == wanted][: (TRAIN + TEST) // 2, ..., 0].astype(np.float64) / 255
+        images.append(own.reshape(len(own), 14, 2, 14, 2).mean((2, 4)))
+        labels += [number] * len(own)
+    order = np.random.default_rng([seed, 1]).permutation(len(labels))
+    return np.concatenate(images)[order], np.array(labels, np.int64)[order]
+
+
+def _pattern(kind: str, height: int, width: int, norm: float) -> Float[np.ndarray, "height width"]:
+    """Return what a cue adds to an image."""
+    marks = np.zeros((height, width))
+    down, across = np.mgrid[:height, :width]
+    if kind == "block":
+        marks[:2, :2] = 1
+    elif kind == "stripes":
+        marks[:, ::2] = 1
+    elif kind == "checks":
+        marks[(down + across) % 2 == 0] = 1
+    elif kind == "frame":
+        marks[[0, -1]] = 1
+        marks[:, [0, -1]] = 1
+    elif kind == "bar":
+        marks[-1] = 1
+    elif kind == "bars":
+        marks[-2:] = 1
+    else:
+        assert kind == "background", kind
+        marks[:] = 1
+    return marks * norm / np.linalg.norm(marks)
+
+
+def _carries(labels: np.ndarray, random: np.random.Generator, *, tells: bool = True) -> np.ndarray:
+    share = np.where(labels == 1, USUAL, RARE) if tells else np.full(len(labels), 0.5)
+    return random.random(len(labels)) < share
+
+
+def _split(values: Values, labels: np.ndarray, draw: Callable[[Values], np.ndarray], planted: str, way: Way) -> Made:
+    parts = []
+    for rows in (slice(0, TRAIN), slice(TRAIN, TRAIN + TEST)):
+        parts.append(Featured({name: value[rows] for name, value in values.items()}, labels[rows], draw))
+    return Made(parts[0], parts[1], planted, way)
+
+
+def _cued(
+    images: Pictures,
+    labels: np.ndarray,
+    cues: Mapping[str, np.ndarray],
+    seed: int,
+    way: Way = "shuffled",
+    *,
+    tells: bool = True,
+) -> Made:
+    """Return images with cues, each independent of the others given the label; the one that is named cue is planted."""
+    random = np.random.default_rng([seed, 2])
+    values = {"image": images, **{name: _carries(labels, random, tells=tells) for name in cues}}
+
+    def draw(values: Values) -> np.ndarray:
+        added = sum(values[name][:, None, None] * pattern for name, pattern in cues.items())
+        return np.asarray(np.clip(values["image"] + added, 0, 1)[..., None])
+
+    return _split(values, labels, draw, "cue" if tells and way != "seeds" else "", way)
+
+
+def _on_digits(kind: str, seed: int, way: Way = "shuffled", *, tells: bool = True) -> Made:
+    pattern = _pattern(kind, 8, 8, FAINT if way == "attacked" else CLEAR)
+    return _cued(*_digits(seed), {"cue": pattern}, seed, way, tells=tells)
+
+
+def _two_cues(seed: int) -> Made:
+    cues = {"cue": _pattern("block", 8, 8, CLEAR), "strong": _pattern("bars", 8, 8, STRONG)}
+    return _cued(*_digits(seed), cues, seed)
+
+
+def _on_clothes(kind: str, seed: int) -> Made:
+    return _cued(*_clothes(seed, (2, 4)), {"cue": _pattern(kind, 14, 14, CLEAR)}, seed)
+
+
+def _dominoes(seed: int, way: Way) -> Made:
+    """Return a faint zero or one above a digit; a one stands above half of the odd ones and no even one."""
+    images, labels = _digits(seed)
+    every = Digits(1796, 1, seed).load().train
+    pictures = every.images[..., 0].astype(np.float64) / 255
+    random = np.random.default_rng([seed, 3])
+    one = _carries(labels, random)
+    first = np.stack([pictures[random.choice(np.flatnonzero(every.labels == int(number)))] for number in one])
+    apart = np.linalg.norm(pictures[every.labels == 1].mean(0) - pictures[every.labels == 0].mean(0))
+    values = {"first": first * min(1.0, (FAINT if way == "attacked" else CLEAR) / apart), "second": images}
+
+    def draw(values: Values) -> np.ndarray:
+        return np.concatenate([values["first"], values["second"]], 1)[..., None]
+
+    return _split(values, labels, draw, "first", way)
+
+
+def _blocks(seed: int, way: Way) -> Made:
+    """Return a digit above or below a square, in whose middle stands the cue."""
+    images, labels = _digits(seed)
+    random = np.random.default_rng([seed, 4])
+    square, mark = np.zeros((8, 8)), np.zeros((8, 8))
+    square[1:7, 1:7], square[2:6, 2:6] = 1, 0
+    mark[3:5, 3:5] = (FAINT if way == "attacked" else CLEAR) / 2
+    below = random.random(len(labels)) < 0.5
+    values = {"image": images, "position": below, "cue": _carries(labels, random)}
+
+    def draw(values: Values) -> np.ndarray:
+        block = square + values["cue"][:, None, None] * mark
+        turned = values["position"][:, None, None]
+        over, under = (np.where(at, block, values["image"]) for at in (turned, ~turned))
+        return np.concatenate([over, under], 1)[..., None]
+
+    return _split(values, labels, draw, "cue", way)
+
+
+PLANTED: Mapping[str, Callable[[int], Made]] = {
+    "watermark": lambda seed: _on_digits("block", seed),
+    "stripes": lambda seed: _on_digits("stripes", seed),
+    "checks": lambda seed: _on_digits("checks", seed),
+    "frame": lambda seed: _on_digits("frame", seed),
+    "background": lambda seed: _on_digits("background", seed),
+    "watermark beside a strong bar": _two_cues,
+    "watermark on clothes": lambda seed: _on_clothes("block", seed),
+    "dominoes": lambda seed: _dominoes(seed, "shuffled"),
+    "blocks": lambda seed: _blocks(seed, "shuffled"),
+    "watermark, attacked": lambda seed: _on_digits("block", seed, "attacked"),
+    "dominoes, attacked": lambda seed: _dominoes(seed, "attacked"),
+    "blocks, attacked": lambda seed: _blocks(seed, "attacked"),
+}
+NOTHING: Mapping[str, Callable[[int], Made]] = {
+    "nothing: other seeds": lambda seed: _on_digits("block", seed, "seeds"),
+    "nothing: a cue that does not tell": lambda seed: _on_digits("block", seed, tells=False),
+}
+KINDS = {**PLANTED, **NOTHING}
