@@ -27,6 +27,8 @@ from modeldiff_core.training.input_attributions import ATTRIBUTIONS
 MEASURES = "outside", "first", "last", "accuracy"
 LEAKS = 0.05
 """Share outside the signal above which a finding calls it a leak, if the whole interval lies above it."""
+LEARNED = 0.05
+"""Accuracy above chance up to which networks have learned nothing, and where their gradients lie says nothing."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,27 @@ class Leakage(OnePage):
             rows.append(row)
         values = {name: int(featured_of(one).test.inputs()[0].size) for name, one in self.study.datasets.items()}
         top = {name: kept_values(self.study.k, count) for name, count in values.items()}
-        return {"k": self.study.k, "values": values, "top": top, "seeds": self.study.seeds, "cells": rows}
+        chance = {name: 1 / len(featured_of(one).classes) for name, one in self.study.datasets.items()}
+        return {
+            "k": self.study.k,
+            "values": values,
+            "top": top,
+            "chance": chance,
+            "seeds": self.study.seeds,
+            "cells": rows,
+        }
 
     def present(self, summary: Mapping[str, Any]) -> Shown:
         lines = []
         for row in summary["cells"]:
             where = f"{row['data']}, {row['networks']}, {row['attribution']}"
+            chance = summary.get("chance", {}).get(row["data"], 0.0)  # older summaries do not say
             if row["failure"]:
                 lines.append(f"{where}: {row['failure']}.")
                 continue
             lines.append(
                 f"{where}: {words(row['outside'])} of the top {summary['k']:.0%} lies outside the signal: "
-                f"{_verdict(row)}; the highest value is the signal's in {words(row['first'])} of the examples, "
+                f"{_verdict(row, chance)}; the highest value is the signal's in {words(row['first'])} of the examples, "
                 f"the lowest in {words(row['last'])} (accuracy {words(row['accuracy'])})."
             )
         rows = [
@@ -145,7 +156,9 @@ class Leakage(OnePage):
         return {f"Size of {self.study.attributions[0]} attributions on test images": pictures(shown)} if shown else {}
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
+def _verdict(row: Mapping[str, Any], chance: float) -> str:
+    if row["accuracy"]["mean"] <= chance + LEARNED:
+        return "these networks have learned nothing, so it says nothing"
     if row["outside"]["low"] > LEAKS:
         return "it leaks"
     return "it does not leak" if row["outside"]["high"] <= LEAKS else "whether it leaks is undecided"

@@ -49,12 +49,15 @@ def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path)
     assert rows["random", "attack l2"]["first"]["mean"] > 0.85
     shown = experiment.shown(store)
     assert any(line.startswith("random, attack none") and "% lies outside" in line for line in shown.findings)
+    learned = [(0.2, 0.4, 0.9), (0.0, 0.04, 0.9), (0.0, 0.4, 0.9), (0.2, 0.4, 0.52)]
     assert [
-        _verdict({"outside": {"low": low, "high": high}}) for low, high in ((0.2, 0.4), (0.0, 0.04), (0.0, 0.4))
+        _verdict({"outside": {"low": low, "high": high}, "accuracy": {"mean": accuracy}}, 0.5)
+        for low, high, accuracy in learned
     ] == [
         "it leaks",
         "it does not leak",
         "whether it leaks is undecided",
+        "these networks have learned nothing, so it says nothing",
     ]
     assert len(shown.figures) == 1
     assert verify(experiment, store) == ()
