@@ -3,8 +3,8 @@
 Rules, written down before the runs. A row is reproduced if each published number that has a range lies, within the
 tolerance beside it, between the ends of our 95 % interval over five replicates (data and network anew in each), or our
 mean lies within the tolerance of the published range. Other rows state their own bound. An interval that reaches more
-than WIDE to either side decides nothing, whatever lies in it (added after one replicate of five in two rows went another
-way; it can only take a "reproduced" away).
+than WIDE to either side decides nothing, whatever lies in it (added after one replicate of five in two rows went
+another way; it can only take a "reproduced" away).
 
     simplicity (arXiv 2006.07710)       test          simple randomised    rest randomised    tolerance
     LMS-5, AUC                          1.000         .507                 1.000              .02
@@ -23,11 +23,12 @@ way; it can only take a "reproduced" away).
     one-hot, robust: signal first in at least .99 of the examples; standard: in at most .1
     blocks of clothes (in place of BlockMNIST), top 10 %: share outside the signal at least .4 for standard networks,
     at most .05 for those trained against attacks of 4, and at most .05 for standard ones whose signal is always on top
+    the same with two kinds of clothes instead of ten (added when ten had stayed at chance under attacks of 4)
 
     diffroar (arXiv 2102.12781), Fashion-MNIST, 5 % of the pixels, gradient of the predicted logit, mean fill
     random orders, ten of them, each retrained: 0 within the interval, or a mean within .01 of it
     masks alone, top and bottom: within .02 of the accuracy of the network that is explained
-    random orders on digits, ten, each retrained, at five shares kept and two fills: 0 within the interval, or within .01
+    random orders on digits, ten, each retrained, five shares kept, two fills: 0 within the interval, or within .01
     an oracle on one-hot data, three shares kept: 1/2, its closed form, within .01; random orders there: as above
 
     python -m benchmarks.features [row ...]
@@ -187,6 +188,12 @@ def _short_of(side: str) -> Callable[[Summary], Interval]:
     return read
 
 
+BLOCKS = (
+    Claim("standard, outside the signal", _leak("random", "attack none", "outside"), 0.4, 1.0, 0.0),
+    Claim("trained against 4, outside", _leak("random", "attack l2_four", "outside"), 0.0, 0.05, 0.0),
+    Claim("trained against 4, accuracy", _leak("random", "attack l2_four", "accuracy"), 0.6, 1.0, 0.0),
+    Claim("always on top, standard, outside", _leak("top", "attack none", "outside"), 0.0, 0.05, 0.0),
+)
 DOMINOES = ((0.99, 1.0), (0.48, 0.52), (0.98, 1.0))
 ROWS |= {
     "dominoes": (
@@ -200,14 +207,8 @@ ROWS |= {
             Claim("standard, signal first", _leak("one_hot", "attack none", "first"), 0.0, 0.1, 0.0),
         ),
     ),
-    "blocks": (
-        "leakage_fashion",
-        (
-            Claim("standard, outside the signal", _leak("random", "attack none", "outside"), 0.4, 1.0, 0.0),
-            Claim("trained against 4, outside", _leak("random", "attack l2_four", "outside"), 0.0, 0.05, 0.0),
-            Claim("always on top, standard, outside", _leak("top", "attack none", "outside"), 0.0, 0.05, 0.0),
-        ),
-    ),
+    "blocks": ("leakage_fashion", BLOCKS),
+    "blocks_two": ("leakage_two", BLOCKS),
     "diffroar_orders": (
         "diffroar_orders",
         tuple(

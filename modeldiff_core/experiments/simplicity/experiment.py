@@ -10,15 +10,17 @@ from pydantic import BaseModel
 from modeldiff_core.data.featured import FeaturedData
 from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.experiments.experiment import Shown
+from modeldiff_core.experiments.experiment import KIND, Shown
 from modeldiff_core.experiments.featured.data import featured_of, fingerprint_of
 from modeldiff_core.experiments.featured.groups import FeatureSet, feature_sets, rest_of
 from modeldiff_core.experiments.featured.networks import FOLDER, Trained
 from modeldiff_core.experiments.one_page import OnePage
 from modeldiff_core.experiments.simplicity.measures import Attacked, Measured
+from modeldiff_core.experiments.simplicity.needed import Needed
 from modeldiff_core.experiments.simplicity.present import findings, randomised_plot, tables
 from modeldiff_core.experiments.simplicity.settings import SimplicityStudy
-from modeldiff_core.experiments.simplicity.summarize import cell_of
+from modeldiff_core.experiments.simplicity.summarize import cell_of, norms_of
+from modeldiff_core.identity import digest
 from modeldiff_core.plan import Wave
 from modeldiff_core.plan.failures import read_failure
 from modeldiff_core.report.figures import Plot
@@ -48,6 +50,13 @@ class Simplicity(OnePage):
                 raise ConfigError("evaluation.attacks", f"one of {known}", name)
         assert experiment.cells
         return experiment
+
+    @property
+    def digest(self) -> str:
+        settings = self.study.model_dump(mode="json", exclude={"name", KIND})
+        if not settings["evaluation"]["norms"]:  # what studies without it are called since before there was the key
+            del settings["evaluation"]["norms"]
+        return digest({"experiment": self.kind, "version": self.version, "settings": settings})
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -87,6 +96,19 @@ class Simplicity(OnePage):
             if one.complexity and self.study.controls
         }
 
+    @cached_property
+    def needed(self) -> dict[str, dict[str, Needed]]:
+        """The norms that are sought, by the words of the cell and the attack; none if they are not asked for."""
+        if not self.study.evaluation.norms:
+            return {}
+        return {
+            words: {
+                name: Needed(cell.trained, self.sets, attack, self.study.evaluation.examples)
+                for name, attack in cell.attacked.attacks.items()
+            }
+            for words, cell in self.cells.items()
+        }
+
     def inventories(self) -> tuple[Inventory, ...]:
         """Return what the data of the first replicate hold."""
         return (load_dataset(self.study.dataset).inventory,)
@@ -112,6 +134,15 @@ class Simplicity(OnePage):
             "measuring", tuple(cell.step(words) for words, cell in trained.items()), noun="cells", verb="measure"
         )
 
+        sought = [
+            one.step(f"{words}, norm of {attack}")
+            for words, norms in self.needed.items()
+            if not self.failure(store, self.cells[words])
+            for attack, one in norms.items()
+        ]
+        if sought:
+            yield Wave("norms", tuple(sought), noun="cells", verb="seek")
+
     def failure(self, store: ObjectStore, cell: Measured) -> str:
         """Return why a cell has no networks, empty if nothing is recorded."""
         found = read_failure(store, cell.trained.product.reference)
@@ -121,7 +152,13 @@ class Simplicity(OnePage):
         def measured(name: str, cell: Measured) -> dict[str, Any]:
             failure = self.failure(store, cell)
             own = {"name": name, "failure": failure, "networks": cell.trained.seeds * cell.trained.ensemble}
-            return own if failure else {**own, **cell_of(cell.read(store), self.sets, list(cell.attacked.attacks))}
+            if failure:
+                return own
+            found = {**own, **cell_of(cell.read(store), self.sets, list(cell.attacked.attacks))}
+            sought = self.needed.get(name, {}) if cell is self.cells.get(name) else {}
+            if sought:
+                found["needed"] = {attack: norms_of(one.read(store), self.sets) for attack, one in sought.items()}
+            return found
 
         return {
             "sets": [

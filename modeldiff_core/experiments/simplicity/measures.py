@@ -118,34 +118,53 @@ def _randomised(spec: Measured, networks: Ensembles, data: FeaturedData, replica
     }
 
 
+class Target:
+    """The first test examples of a replicate, its networks with their logits averaged, and attacks on them."""
+
+    def __init__(self, trained: Trained, networks: Ensembles, part: Featured, replicate: int, examples: int) -> None:
+        self.rows, self.part, self.stack = slice(0, examples), part, networks.stack
+        _, test = float_data(trained.dataset, replicate)
+        self.box = test.box
+        self.inputs = torch.from_numpy(test.inputs[self.rows])[None]
+        self.labels = torch.from_numpy(test.labels[self.rows])
+        self.weights = {name: torch.from_numpy(np.array(value)) for name, value in networks.of(replicate).items()}
+        self.models = len(next(iter(self.weights.values())))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the mean logits of inputs [1, examples, ...]."""
+        return self.stack.logits(self.weights, x.expand(self.models, *x.shape[1:])).mean(0)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Return the sum of the cross-entropies."""
+        return F.cross_entropy(self.logits(x), self.labels, reduction="sum")
+
+    def accuracy(self, x: Tensor) -> float:
+        """Return the share of the examples that are told right."""
+        return float((self.logits(x).argmax(1) == self.labels).float().mean())
+
+    def within(self, held: tuple[str, ...]) -> Within:
+        """Return which perturbations there are with some features held."""
+        return Within(self.box, holding(self.part, held, self.rows) if held else None)
+
+    def each(self, attack: Attack, held: tuple[str, ...]) -> float:
+        """Return the accuracy under a perturbation of each example."""
+        return self.accuracy(perturbed(self.loss, self.inputs, attack, self.within(held)))
+
+    def common(self, attack: Attack, held: tuple[str, ...]) -> tuple[float, Tensor]:
+        """Return the accuracy under one perturbation for all, and the perturbation."""
+        moved = universal(self.loss, self.inputs, attack, self.within(held))
+        return self.accuracy(self.within(held).applied(self.inputs, moved)), moved[0, 0]
+
+
 def _under_attack(
     spec: Measured, networks: Ensembles, part: Featured, replicate: int, attack: Attack
 ) -> dict[str, Any]:
     """Return accuracies under an attack on each example and under one perturbation for all, with each set held."""
-    rows = slice(0, spec.attacked.examples)
-    _, test = float_data(spec.trained.dataset, replicate)
-    inputs = torch.from_numpy(test.inputs[rows])[None]
-    labels = torch.from_numpy(test.labels[rows])
-    weights = {name: torch.from_numpy(np.array(value)) for name, value in networks.of(replicate).items()}
-    models = len(next(iter(weights.values())))
+    target = Target(spec.trained, networks, part, replicate, spec.attacked.examples)
 
-    def logits(x: Tensor) -> Tensor:
-        return networks.stack.logits(weights, x.expand(models, *x.shape[1:])).mean(0)
-
-    def loss(x: Tensor) -> Tensor:
-        return F.cross_entropy(logits(x), labels, reduction="sum")
-
-    def accuracy(x: Tensor) -> float:
-        return float((logits(x).argmax(1) == labels).float().mean())
-
-    def both(features: tuple[str, ...]) -> tuple[dict[str, float], Tensor]:
-        within = Within(test.box, holding(part, features, rows) if features else None)
-        moved = universal(loss, inputs, attack, within)
-        found = {
-            "each": accuracy(perturbed(loss, inputs, attack, within)),
-            "universal": accuracy(within.applied(inputs, moved)),
-        }
-        return found, moved[0, 0]
+    def both(held: tuple[str, ...]) -> tuple[dict[str, float], Tensor]:
+        common, moved = target.common(attack, held)
+        return {"each": target.each(attack, held), "universal": common}, moved
 
     found, moved = both(())
     return {

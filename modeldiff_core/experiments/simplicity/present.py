@@ -115,7 +115,13 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     text = "Drop of accuracy when a feature is randomised over the drop when all are, the simplest feature first"
     found.append(Table("Reliance", rows, text))
     attacks = _attack_rows(summary, cells)
-    return (*found, Table("Attacks", attacks, "Accuracy on attacked test examples")) if attacks else tuple(found)
+    if attacks:
+        found.append(Table("Attacks", attacks, "Accuracy on attacked test examples"))
+    norms = _norm_rows(summary, cells)
+    if norms:
+        text = "At which half of what was told right is told wrong; more than was tried where nothing stands"
+        found.append(Table("Norms that attacks need", norms, text))
+    return tuple(found)
 
 
 def _trained(cells: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -141,6 +147,23 @@ def _attack_rows(summary: Mapping[str, Any], cells: Mapping[str, Any]) -> list[d
                     }
                 )
     return rows
+
+
+def _norm_rows(summary: Mapping[str, Any], cells: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "networks": name,
+            "attack": f"{attack}, {summary['attacks'][attack]['norm']}",
+            "perturbation": words_of_way,
+            **{
+                f"{held} fixed" if held else "nothing fixed": words(norms[way]) if norms[way] else ""
+                for held, norms in found.items()
+            },
+        }
+        for name, cell in cells.items()
+        for attack, found in cell.get("needed", {}).items()
+        for way, words_of_way in (("each", "one for each example"), ("universal", "one for all"))
+    ]
 
 
 def randomised_plot(summary: Mapping[str, Any], metric: str) -> Plot:

@@ -11,10 +11,14 @@ from modeldiff_core.study.config import DatasetConfig
 
 
 class EvaluationConfig(Settings):
-    """Attacks on the trained networks: names of the study's `attacks`, on the first `examples` test examples."""
+    """Attacks on the trained networks: names of the study's `attacks`, on the first `examples` test examples.
+
+    norms: whether the norm that each of them needs is sought, too, with nothing and with each set of features held.
+    """
 
     attacks: tuple[str, ...] = ()
     examples: Annotated[int, Field(ge=2)] = 1000
+    norms: bool = False
 
 
 class SimplicityStudy(OnePageStudy):

@@ -56,3 +56,14 @@ def _attacked(found: Sequence[dict[str, Any]], sets: Sequence[FeatureSet]) -> di
             for s in sets
         },
     }
+
+
+def norms_of(found: Sequence[dict[str, Any]], sets: Sequence[FeatureSet]) -> dict[str, dict[str, Interval | None]]:
+    """Return the norms that an attack needs by what is held ('' for nothing) and way; None if one was not found."""
+    summary: dict[str, dict[str, Interval | None]] = {}
+    for name in ("", *(one.name for one in sets)):
+        summary[name] = {}
+        for way in ("each", "universal"):
+            norms = [one[name][way] for one in found]
+            summary[name][way] = None if None in norms else interval_of(norms)
+    return summary

@@ -9,6 +9,7 @@ import pytest
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.featured import networks
 from modeldiff_core.experiments.run import open_experiment, run_study, status_of
+from modeldiff_core.experiments.simplicity.needed import smallest
 from modeldiff_core.plan import Checkpoint, NoProgress, verify
 from modeldiff_core.store import read_record
 
@@ -141,3 +142,30 @@ def test_few_replicates_and_single_features_are_warned_of(tmp_path: Path) -> Non
     lonely = {"kind": "slabs", "coordinates": [{"kind": "linear"}, {"kind": "normal"}], "n_train": 10, "n_test": 10}
     warnings = open_experiment({**TINY, "dataset": lonely, "seeds": 1}, tmp_path)[0].check()
     assert [line.split(":")[0] for line in warnings] == ["seeds", "feature_sets"]
+
+
+def test_the_norm_that_is_needed_is_found_between_those_that_are_tried() -> None:
+    for wanted in (0.1, 0.7, 2.0):
+        found = smallest(lambda epsilon, wanted=wanted: float(epsilon < wanted), 0.5, 0.5)
+        assert found is not None
+        assert wanted <= found <= 1.05 * wanted
+    assert smallest(lambda epsilon: 1.0, 0.5, 0.5) is None
+    assert smallest(lambda epsilon: 0.0, 0.5, 0.5) == 0.5 / 16
+
+
+def test_an_attack_needs_more_where_the_feature_that_networks_rely_on_is_held(tmp_path: Path) -> None:
+    evaluation = {"attacks": ["l2"], "examples": 200, "norms": True}
+    study = {**TINY, "networks": {**TINY["networks"], "attack": ["none"]}, "evaluation": evaluation, "controls": False}
+    run_study(study, tmp_path, progress=NoProgress())
+    experiment, store = open_experiment(study, tmp_path)
+    needed = read_record(store, experiment.summary.record)["cells"][0]["needed"]["l2"]
+    for way in ("each", "universal"):
+        free, slabs = (needed[held][way]["mean"] for held in ("", "3-slab"))
+        assert slabs >= free > 0.1
+        held = needed["linear"][way]
+        assert held is None or held["mean"] > 1.5 * free
+    table = next(table for table in experiment.shown(store).tables if table.name == "Norms that attacks need")
+    assert [row["perturbation"] for row in table.rows] == ["one for each example", "one for all"]
+    assert verify(experiment, store) == ()
+    without = {**study, "evaluation": {key: value for key, value in evaluation.items() if key != "norms"}}
+    assert open_experiment(without, tmp_path)[0].digest != experiment.digest
