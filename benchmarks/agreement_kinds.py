@@ -3,8 +3,9 @@
 A trains plainly. B is one of two. *Shuffled*: it trains on the same images with the cue put on others at random, as an
 augmentation would, so that it tells nothing. *Attacked*: it trains under projected gradient ascent in the l2 ball of
 EPSILON; the cue there is faint, with an l2 norm of FAINT, less than twice EPSILON, so that an attack can put it on
-images that lack it and take it off those that have it. A strong cue, which both use, has more than twice as much. What
-tells the label besides is the image: whether a digit is odd, or which of two kinds of clothes it shows.
+images that lack it and take it off those that have it. A strong cue, which both use, has more than twice as much. Cues
+are on a share USUAL of the images of the last of five classes (a second cue of the fourth). What tells the label
+besides is the image: a digit from 0 to 4, or one of five kinds of clothes for the upper body.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,8 +21,7 @@ from modeldiff_core.data.featured import Featured, Values
 
 EPSILON, FAINT, CLEAR, STRONG = 0.5, 0.85, 2.0, 4.0
 TRAIN, TEST = 300, 300
-USUAL, RARE = 0.5, 0.0
-"""Share of the images of class 1, and of class 0, that carry a cue."""
+CLASSES, USUAL = 5, 0.6
 Pictures = Float[np.ndarray, "examples height width"]
 
 
@@ -43,22 +43,19 @@ class Made:
 
 
 def _digits(seed: int) -> tuple[Pictures, np.ndarray]:
-    """Return digits in 0..1 and whether each is odd."""
-    size = TRAIN + TEST
-    plain = Digits(size, 1797 - size, seed).load().train
-    return plain.images[..., 0].astype(np.float64) / 255, (plain.labels % 2).astype(np.int64)
+    """Return digits from 0 to 4, in 0..1, and which they are."""
+    found = Digits(1796, 1, seed).load().train
+    rows = np.flatnonzero(found.labels < CLASSES)[: TRAIN + TEST]
+    return found.images[rows, ..., 0].astype(np.float64) / 255, found.labels[rows].astype(np.int64)
 
 
-def _clothes(seed: int, classes: tuple[int, int]) -> tuple[Pictures, np.ndarray]:
-    """Return clothes of two kinds in 0..1, 14 × 14 pixels."""
+def _clothes(seed: int) -> tuple[Pictures, np.ndarray]:
+    """Return shirts, pullovers, dresses, coats and tops in 0..1, 14 × 14 pixels."""
     found = FashionMnist(6000, 10, seed).load().train
-    images, labels = [], []
-    for number, wanted in enumerate(classes):
-        own = found.images[found.labels == wanted][: (TRAIN + TEST) // 2, ..., 0].astype(np.float64) / 255
-        images.append(own.reshape(len(own), 14, 2, 14, 2).mean((2, 4)))
-        labels += [number] * len(own)
-    order = np.random.default_rng([seed, 1]).permutation(len(labels))
-    return np.concatenate(images)[order], np.array(labels, np.int64)[order]
+    kinds = np.array([0, 2, 3, 4, 6])
+    rows = np.flatnonzero(np.isin(found.labels, kinds))[: TRAIN + TEST]
+    images = found.images[rows, ..., 0].astype(np.float64) / 255
+    return images.reshape(len(rows), 14, 2, 14, 2).mean((2, 4)), np.searchsorted(kinds, found.labels[rows])
 
 
 def _pattern(kind: str, height: int, width: int, norm: float) -> Float[np.ndarray, "height width"]:
@@ -84,8 +81,11 @@ def _pattern(kind: str, height: int, width: int, norm: float) -> Float[np.ndarra
     return marks * norm / np.linalg.norm(marks)
 
 
-def _carries(labels: np.ndarray, random: np.random.Generator, *, tells: bool = True) -> np.ndarray:
-    share = np.where(labels == 1, USUAL, RARE) if tells else np.full(len(labels), 0.5)
+def _carries(
+    labels: np.ndarray, random: np.random.Generator, *, tells: bool = True, of: int = CLASSES - 1
+) -> np.ndarray:
+    """Return which images carry a cue; one that does not tell is on the same share of all together."""
+    share = np.where(labels == of, USUAL, 0.0) if tells else np.full(len(labels), USUAL / CLASSES)
     return random.random(len(labels)) < share
 
 
@@ -105,9 +105,10 @@ def _cued(
     *,
     tells: bool = True,
 ) -> Made:
-    """Return images with cues, each independent of the others given the label; the one that is named cue is planted."""
+    """Return images with cues, each of another class from the last on; the one that is named cue is planted."""
     random = np.random.default_rng([seed, 2])
-    values = {"image": images, **{name: _carries(labels, random, tells=tells) for name in cues}}
+    carried = {name: _carries(labels, random, tells=tells, of=CLASSES - 1 - at) for at, name in enumerate(cues)}
+    values = {"image": images, **carried}
 
     def draw(values: Values) -> np.ndarray:
         added = sum(values[name][:, None, None] * pattern for name, pattern in cues.items())
@@ -127,11 +128,11 @@ def _two_cues(seed: int) -> Made:
 
 
 def _on_clothes(kind: str, seed: int) -> Made:
-    return _cued(*_clothes(seed, (2, 4)), {"cue": _pattern(kind, 14, 14, CLEAR)}, seed)
+    return _cued(*_clothes(seed), {"cue": _pattern(kind, 14, 14, CLEAR)}, seed)
 
 
 def _dominoes(seed: int, way: Way) -> Made:
-    """Return a faint zero or one above a digit; a one stands above half of the odd ones and no even one."""
+    """Return a faint zero or one above a digit; a one stands above most fours and above nothing else."""
     images, labels = _digits(seed)
     every = Digits(1796, 1, seed).load().train
     pictures = every.images[..., 0].astype(np.float64) / 255

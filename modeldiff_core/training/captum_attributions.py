@@ -6,6 +6,7 @@ optional package, which is imported when one of them is used. What a method draw
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -20,16 +21,16 @@ Call = Callable[[Any, Explained, Tensor], Tensor]
 KEY = "attributions"
 
 
-def _package(name: str) -> Any:
-    try:
-        return import_module("captum.attr")
-    except ImportError as error:
-        raise ConfigError(KEY, "a method whose package is installed", name, "pip install captum") from error
+def check_installed(name: str) -> None:
+    """Raise ConfigError for a method of captum where there is no captum; others pass."""
+    if name in CALLS and find_spec("captum") is None:
+        raise ConfigError(KEY, "a method whose package is installed", name, "pip install captum")
 
 
 def _method(name: str, call: Call) -> Callable[[Explained], Tensor]:
     def scores(explained: Explained) -> Tensor:
-        package, classes = _package(name), explained.predicted()
+        check_installed(name)
+        package, classes = import_module("captum.attr"), explained.predicted()
         drawn = int(generator(name, *explained.seed).integers(2**31))
         # captum draws from torch's own generator, whose state is put back afterwards.
         with torch.random.fork_rng(devices=[]), torch.enable_grad():

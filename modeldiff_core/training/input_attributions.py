@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from modeldiff_core.identity import generator
 from modeldiff_core.registry import Registry
-from modeldiff_core.training.captum_attributions import CAPTUM
+from modeldiff_core.training.captum_attributions import CAPTUM, check_installed
 from modeldiff_core.training.explained import PATH_STEPS, SMOOTH_DRAWS, SMOOTH_NOISE, Explained
 
 Method = Callable[[Explained], Tensor]
@@ -113,6 +113,13 @@ SHIPPED: Mapping[str, Method] = {
     **CAPTUM,
 }
 ATTRIBUTIONS: Registry[Method] = Registry("modeldiff.attributions", "attributions", SHIPPED)
+
+
+def method_of(name: str) -> Method:
+    """Return a registered method; raises ConfigError for one that there is not or whose package is not installed."""
+    method = ATTRIBUTIONS.get(name)
+    check_installed(name)
+    return method
 
 
 def ranked(

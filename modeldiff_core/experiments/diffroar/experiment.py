@@ -26,7 +26,7 @@ from modeldiff_core.plan.products import read_digested
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.store import ObjectStore, write_record
 from modeldiff_core.study.build import load_dataset
-from modeldiff_core.training.input_attributions import ATTRIBUTIONS
+from modeldiff_core.training.input_attributions import method_of
 
 NOTHING = ""
 """The networks of orders that need none."""
@@ -93,7 +93,7 @@ class DiffRoar(OnePage):
     def of(cls, study: DiffRoarStudy, store: ObjectStore) -> "DiffRoar":
         """Return the experiment; raises ConfigError for a method, an attack or a feature that there is not."""
         for method in study.attributions:
-            ATTRIBUTIONS.get(method)
+            method_of(method)
             if method == RANDOM:
                 raise ConfigError("attributions", "no random order, whose number is random_orders", method)
         if study.signal:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from modeldiff_core.models import StackedNetwork
 from modeldiff_core.training.explained import Explained
-from modeldiff_core.training.input_attributions import ATTRIBUTIONS
+from modeldiff_core.training.input_attributions import method_of
 
 BLOCK = 500
 """Examples that are explained together."""
@@ -33,7 +33,7 @@ def attributed(
 
     """
     stack, weights = network[0], {name: torch.from_numpy(np.array(value)) for name, value in network[1].items()}
-    models, explain, found = len(next(iter(weights.values()))), ATTRIBUTIONS.get(method), []
+    models, explain, found = len(next(iter(weights.values()))), method_of(method), []
 
     def logits(x: Tensor) -> Tensor:
         return stack.logits(weights, x[None].expand(models, *x.shape)).mean(0)

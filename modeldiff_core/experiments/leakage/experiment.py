@@ -22,7 +22,7 @@ from modeldiff_core.plan.failures import read_failure
 from modeldiff_core.report.figures import SMALL, Plot, plot
 from modeldiff_core.report.theme import Theme
 from modeldiff_core.store import ObjectStore
-from modeldiff_core.training.input_attributions import ATTRIBUTIONS
+from modeldiff_core.training.input_attributions import method_of
 
 MEASURES = "outside", "first", "last", "accuracy"
 LEAKS = 0.05
@@ -52,7 +52,7 @@ class Leakage(OnePage):
             if not 1 <= round(study.k * values) < values:
                 raise ConfigError("k", f"a share that is 1 to {values - 1} of the {values} values of {name}", study.k)
         for method in study.attributions:
-            ATTRIBUTIONS.get(method)
+            method_of(method)
         experiment = cls(study)
         assert experiment.cells
         return experiment

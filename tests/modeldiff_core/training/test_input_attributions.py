@@ -1,7 +1,5 @@
 """Attributions against closed forms of linear networks and against axioms."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from torch import nn
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.training.explained import Explained
-from modeldiff_core.training.input_attributions import ATTRIBUTIONS, path_gradients, ranked
+from modeldiff_core.training.input_attributions import ATTRIBUTIONS, method_of, path_gradients, ranked
 
 RNG = np.random.default_rng(0)
 X = torch.from_numpy(RNG.standard_normal((30, 1, 6, 1)))
@@ -75,10 +73,11 @@ def test_methods_of_captum_that_draw_follow_their_seed_and_those_that_ablate_are
     np.testing.assert_allclose(flat("captum_feature_ablation"), np.abs(own * X.flatten(1).numpy()))
 
 
-def test_a_method_of_captum_without_captum_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "captum.attr", None)
+def test_a_method_of_captum_without_captum_is_refused_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modeldiff_core.training.captum_attributions.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"attributions: expected a method whose package is installed, .*pip install"):
-        flat("captum_saliency")
+        method_of("captum_saliency")
+    assert method_of("logit") is ATTRIBUTIONS.get("logit")
 
 
 def test_random_scores_are_a_function_of_their_seed_alone() -> None:
