@@ -176,7 +176,8 @@ def pictures(shown: Mapping[tuple[str, str, str], Mapping[str, np.ndarray]]) -> 
                 values = arrays["scores" if at % 2 else "images"][number].mean(2)
                 values = values if len(values) > 1 else np.repeat(values, 3, 0)
                 axes.imshow(values, cmap="Greys" if at % 2 else "gray", interpolation="nearest")
-                axes.set_axis_off()
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set(color=theme.line, linewidth=0.5)
             grid[row][0].set_title(f"{name}, {text}", color=theme.ink, fontsize=SMALL, loc="left")
 
     return plot(paint, 90 * columns, 150 * len(shown))

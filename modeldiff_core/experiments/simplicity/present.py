@@ -16,8 +16,11 @@ AS_GOOD = 0.01
 """Difference of accuracies below which a network is as good as without the change."""
 NARROW = 0.05
 """Half the width of an interval beyond which it says nothing of chance."""
-LEARNED = 0.05
-"""Distance to the Bayes accuracy below which a feature counts as learnable alone."""
+LEARNED, PARTLY = 0.05, 0.5
+"""Distance to the Bayes accuracy below which a feature counts as learnable alone, and the share of the way from chance
+from which on it counts as learnable in part."""
+WIDEST, CROWDED = 740, 8
+"""Pixels that a page has for a figure, and cells from which on their names stand aslant."""
 NAMES = {"accuracy": "accuracy", "roc_auc": "AUC (ROC)", "pr_auc": "AUC (precision-recall)"}
 
 
@@ -61,12 +64,13 @@ def _control(summary: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
         return f"{cell['failure']}."
     bayes = next(one["bayes"] for one in summary["sets"] if one["name"] == cell["name"])
     accuracy = cell["standard"]["accuracy"]
-    learned = accuracy["mean"] >= bayes - LEARNED
-    end = (
-        "so it can be learned"
-        if learned
-        else "so these networks do not learn it, and that others do not use it says little"
-    )
+    chance = summary["chance"]
+    if accuracy["mean"] >= bayes - LEARNED:
+        end = "so it can be learned"
+    elif accuracy["mean"] >= chance + PARTLY * (bayes - chance):
+        end = "so it can be learned in part"
+    else:
+        end = "so these networks do not learn it, and that others do not use it says little"
     return f"accuracy {words(accuracy)} of {bayes:.3f} that are possible, {end}."
 
 
@@ -186,9 +190,10 @@ def randomised_plot(summary: Mapping[str, Any], metric: str) -> Plot:
             axes.plot(places, [f["mean"] for f in found], marker, color=color, markersize=5, label=label)
             axes.vlines(places, [f["low"] for f in found], [f["high"] for f in found], color=color, linewidth=1.2)
         axes.axhline(summary["chance"] if metric == "accuracy" else 0.5, color=theme.line, linewidth=0.8, zorder=0)
-        axes.set_xticks(range(len(cells)), list(cells), rotation=20 if len(cells) > 3 else 0, ha="center")
+        labels = [name.replace(", ", "\n").replace(" alone", "\nalone") for name in cells]
+        axes.set_xticks(range(len(cells)), labels, rotation=45 if len(cells) > CROWDED else 0)
         axes.set_ylabel(NAMES[metric], color=theme.ink, fontsize=MEDIUM)
         axes.set_ylim(min(0.35, summary["chance"] - 0.1), 1.03)
         figure.legend(loc="outside lower center", ncol=3, frameon=False, fontsize=SMALL, labelcolor=theme.muted)
 
-    return plot(paint, 220 + 150 * len(cells), 420)
+    return plot(paint, min(220 + 150 * len(cells), WIDEST), 440)
