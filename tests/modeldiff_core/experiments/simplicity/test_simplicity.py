@@ -155,7 +155,8 @@ def test_the_norm_that_is_needed_is_found_between_those_that_are_tried() -> None
 
 def test_an_attack_needs_more_where_the_feature_that_networks_rely_on_is_held(tmp_path: Path) -> None:
     evaluation = {"attacks": ["l2"], "examples": 200, "norms": True}
-    study = {**TINY, "networks": {**TINY["networks"], "attack": ["none"]}, "evaluation": evaluation, "controls": False}
+    networks = {**TINY["networks"], "ensemble": [1]}
+    study = {**TINY, "networks": networks, "evaluation": evaluation, "controls": False, "seeds": 2}
     run_study(study, tmp_path, progress=NoProgress())
     experiment, store = open_experiment(study, tmp_path)
     needed = read_record(store, experiment.summary.record)["cells"][0]["needed"]["l2"]
