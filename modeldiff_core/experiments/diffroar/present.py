@@ -103,6 +103,9 @@ def scores_plot(summary: Mapping[str, Any]) -> Plot:
     ks = sorted({row["k"] for row in rows})
     fills = list(dict.fromkeys(row["fill"] for row in rows))
     names = list(dict.fromkeys(name_of(row) for row in rows))
+    drawn = [row[score] for row in rows for score in ("diffroar", "corrected", "mask")]
+    ends = min([0.0, *(one["low"] for one in drawn)]), max([0.0, *(one["high"] for one in drawn)])
+    room = 0.05 * (ends[1] - ends[0]) or 0.05
 
     def paint(figure: Figure, theme: Theme) -> None:
         colors = (theme.a, theme.b, theme.good, theme.ink, theme.muted, theme.faint)
@@ -120,6 +123,7 @@ def scores_plot(summary: Mapping[str, Any]) -> Plot:
             axes.set_title(f"fill: {fill}", color=theme.ink, fontsize=MEDIUM)
             axes.set_xticks(range(len(ks)), [f"{k:g}" for k in ks])
             axes.set_xlim(-0.6, len(ks) - 0.4)
+            axes.set_ylim(ends[0] - room, ends[1] + room)
             axes.set_xlabel("share of the values kept", color=theme.ink, fontsize=MEDIUM)
             if at == 1:
                 axes.set_ylabel("accuracy of top less bottom", color=theme.ink, fontsize=MEDIUM)
