@@ -57,7 +57,7 @@ def smallest(accuracy: Callable[[float], float], epsilon: float, enough: float) 
     if accuracy(epsilon * 2.0**high) > enough:
         return None
     if accuracy(epsilon * 2.0**low) <= enough:
-        return epsilon * 2.0**low
+        return float(epsilon * 2.0**low)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if accuracy(epsilon * 2.0**middle) <= enough else (middle, high)
