@@ -28,8 +28,8 @@ another way; it can only take a "reproduced" away).
     diffroar (arXiv 2102.12781), Fashion-MNIST, 5 % of the pixels, gradient of the predicted logit, mean fill
     random orders, ten of them, each retrained: 0 within the interval, or a mean within .01 of it
     masks alone, top and bottom: within .02 of the accuracy of the network that is explained
-    random orders on digits, forty (of the first ten, three of ten cells were off), each retrained, five shares kept, two
-    fills: 0 within the interval, or a mean within .01 of it
+    random orders on digits, forty (with the first ten, three of ten cells were off), each retrained, five shares kept,
+    two fills: 0 within the interval, or a mean within .01 of it
     an oracle on one-hot data, three shares kept: 1/2, its closed form, within .01; random orders there: as above
 
     python -m benchmarks.features [row ...]
