@@ -11,6 +11,13 @@ from modeldiff_core.comparison.permutation import (
     permuted_differences,
 )
 from modeldiff_core.comparison.power import ModelsNeeded, models_needed
+from modeldiff_core.comparison.representations import (
+    ResidualRepresentation,
+    canonical_correlations,
+    linear_cka,
+    mean_cca,
+    residual_representation,
+)
 from modeldiff_core.comparison.residuals import residual, similarity
 from modeldiff_core.comparison.subpopulations import extremes
 
@@ -21,15 +28,20 @@ __all__ = [
     "ModelsNeeded",
     "Pairs",
     "ResidualPCA",
+    "ResidualRepresentation",
+    "canonical_correlations",
     "common_fits",
     "cross_fit",
     "extremes",
+    "linear_cka",
+    "mean_cca",
     "models_needed",
     "part_differences",
     "permuted_differences",
     "residual",
     "residual_crossfit",
     "residual_pca",
+    "residual_representation",
     "similarity",
     "subpopulation_overlap",
     "variance_along",
