@@ -20,7 +20,7 @@ The rules, fixed before any result. Study: digits_watermark as shipped (1,000 tr
 Told of each way that names directions: the AUC with which the projections of the test images of the class tell those
 with the block from those without, whichever sign: of the first direction and the best of the first three; the same of
 the weights on training images; p where the way has a test; CPU seconds of this process, one thread, with those of the
-trainings that it needs. *By chance*: the same way and numbers with A against A with other seeds (other checkpoints of A,
+trainings that it needs. *By chance*: the same way and numbers with A against A with other seeds (other checkpoints,
 other trainings, other subset models on the same masks); what it scores there is what the choice of a sign and of three
 directions gives. A way *finds* the block where its first direction's AUC is .8 or more and, if it has a test, p ≤ .05.
 Of similarities: mean over pairs of A with B, of A with A and of B with B; p from 999 exchanges of all checkpoints'
@@ -50,6 +50,7 @@ from modeldiff_core.comparison.training_directions import directions_of_training
 from modeldiff_core.datamodels import fit_lasso
 from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.metagradients import Point, Trajectory, forward_products, process_of, reverse_products
+from modeldiff_core.metagradients.algorithms import NUMBERS
 from modeldiff_core.metagradients.basis import common_basis, random_weightings
 from modeldiff_core.statistics import p_values
 from modeldiff_core.subsets import SubsetSampler
@@ -200,7 +201,7 @@ def metagradients(a: Side, b: Side, count: int) -> tuple[Directions, float, floa
 def _differentiated(side: Side, number: int) -> Trajectory:
     """Run the training of a checkpoint, to be differentiated."""
     point = Point.everywhere(len(side.task.train), 1.0)
-    process = process_of(side.task, point, ENSEMBLE_OFFSET + side.first + number, Execution())
+    process = process_of(side.task, point, ENSEMBLE_OFFSET - NUMBERS + side.first + number, Execution())
     return Trajectory(process, process.steps)
 
 
@@ -218,7 +219,9 @@ def penultimate_residual(a: Side, b: Side, together: bool) -> tuple[list[Directi
     """Return residual representations of each pair of checkpoints, or of all side by side, and CPU seconds."""
     clock, n = Clock(), len(a.task.train)
     with clock.running():
-        pairs = [(np.concatenate(a.layers, 1), np.concatenate(b.layers, 1))] if together else zip(a.layers, b.layers)
+        pairs = list(zip(a.layers, b.layers, strict=True))
+        if together:
+            pairs = [(np.concatenate(a.layers, 1), np.concatenate(b.layers, 1))]
         found = [residual_representation(x, y, COMPONENTS).projections for x, y in pairs]
     return [Directions(one[n:], one[:n].T) for one in found], clock.seconds + a.seconds + b.seconds
 
