@@ -30,6 +30,8 @@ GROUPS = {
     "removal": ("+removal=standard",),
 }
 """Groups that are added to a study for an experiment."""
+SCALE, SIZED, PAPER = "scale", "sized", "paper"
+"""Keys that say which size was asked for, and that the study has it; the size that every study has."""
 CHOOSES = f"{KIND}="
 """The override that chooses an experiment, for studies that do not name their own."""
 GROUP_LISTS = {
@@ -148,7 +150,17 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
             raise ConfigError(key, "a key of the configuration", wanted, hint) from error
         raise ConfigError(key, "overrides of the form KEY=VALUE, as Hydra reads them", list(overrides), said) from error
     assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return without_scale({str(key): value for key, value in content.items()})
+
+
+def without_scale(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the size that was asked for; raises ConfigError where its study has no sizes."""
+    asked, found = content.pop(SCALE, None), content.pop(SIZED, None)
+    if asked not in (found, PAPER):
+        known = ", ".join(sorted(path.name for path in (ROOT / CONF / "sizes").iterdir() if path.is_dir()))
+        expected, hint = "paper, the size of a study that has no others", f"Studies with sizes: {known}"
+        raise ConfigError(SCALE, expected, asked, hint)
+    return content
 
 
 def _known_keys(overrides: Sequence[str], wrong: str, groups: Sequence[str], root: str) -> list[str]:

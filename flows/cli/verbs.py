@@ -14,6 +14,8 @@ from modeldiff_core.plan.speed import pace
 from modeldiff_core.stages.own_code import changed_code
 from modeldiff_core.stages.regress import BlockSpec
 from modeldiff_core.store import ObjectStore
+from modeldiff_core.study import StudyConfig
+from modeldiff_core.study.gpu_hours import predicted_lines
 from modeldiff_platform.flows.cli import volume
 from modeldiff_platform.flows.cli.asked import asked_for, headline, so_far
 from modeldiff_platform.flows.cli.compose import request
@@ -63,6 +65,9 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
     from modeldiff_platform.flows.resolve import resolve
 
     asked = asked_for(overrides, kind)
+    if isinstance(asked.study, StudyConfig):  # before the data are read: they need not be there yet
+        for line in predicted_lines(asked.study):
+            print(line, flush=True)
     experiment, warnings = resolve(asked)
     _tell(experiment, warnings)
     store = ObjectStore(asked.store)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from modeldiff_core.data.examples import Dataset, Examples
+from modeldiff_core.data.expected import Expected
 from modeldiff_core.data.labels import as_labels
 from modeldiff_core.data.listings import source_folder
 from modeldiff_core.data.pickles import read_pickle
@@ -33,6 +34,9 @@ class Cifar10:
     n_test: int | None = None
     seed: int = 0
     plant: Plant | None = None
+
+    def expected(self) -> Expected:
+        return Expected(50_000 if self.n_train is None else self.n_train, (32, 32, 3), CLASSES)
 
     def files(self) -> list[Path]:
         """Every file that ``load`` reads."""

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from modeldiff_core.data.examples import Dataset, Examples
+from modeldiff_core.data.expected import Expected
 from modeldiff_core.data.images import WHITE, Framing, decode_images
 from modeldiff_core.data.notes import PARTS, Counter, Notes, Part, below
 from modeldiff_core.data.plants import Plant, planted
@@ -94,6 +95,11 @@ class ImageFiles(ABC):
     def remarks(self, root: Path) -> tuple[str, ...]:
         """Return what a user should know of the folder, a sentence each."""
         return ()
+
+    def _size(self, published: int, classes: int) -> Expected:
+        """Return the size of a published set of which a number of images may be chosen."""
+        count = published if self.n_train is None else self.n_train
+        return Expected(count, (self.resolution, self.resolution, 3), classes)
 
     def _chosen(self, root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
         classes, train, test = self.listings(root)

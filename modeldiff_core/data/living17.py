@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modeldiff_core.data.expected import Expected
 from modeldiff_core.data.image_folder import by_folder
 from modeldiff_core.data.listings import ImageFiles, Listing
 
@@ -40,6 +41,9 @@ class Living17(ImageFiles):
     """
 
     resolution: int = 256
+
+    def expected(self) -> Expected:
+        return self._size(88_400, len(LIVING17))
 
     def listings(self, root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
         train, test = (_with_synset(root / part) for part in ("train", "val"))

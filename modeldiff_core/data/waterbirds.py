@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from modeldiff_core.data.expected import Expected
 from modeldiff_core.data.listings import ImageFiles, Listing
 from modeldiff_core.errors import DataError
 
@@ -27,6 +28,9 @@ class Waterbirds(ImageFiles):
 
     resize_ratio: float = 256 / 224
     test_split: Literal["val", "test"] = "test"
+
+    def expected(self) -> Expected:
+        return self._size(4_795, 2)
 
     def records(self, root: Path) -> list[Path]:
         return [root / METADATA]

@@ -3,6 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from modeldiff_core.data.expected import Expected
 from modeldiff_core.models import architecture_of
 from modeldiff_core.study.build import build_algorithm
 from modeldiff_core.study.trainings import Training
@@ -21,13 +22,20 @@ def training_flops(training: Training) -> float | None:
     Counted for algorithms of kind sgd whose weights are all trained.
     """
     algorithm, data = build_algorithm(training.algorithm, training.key), training.load()
-    if not isinstance(algorithm, Recipe) or algorithm.network.trainable != "all":
+    if not isinstance(algorithm, Recipe):
         return None
-    height, width, channels = shape_after(algorithm.augmentations, data.image_shape)
-    network = algorithm.network
+    return recipe_flops(algorithm, Expected(len(data.train), data.image_shape, len(data.classes)))
+
+
+def recipe_flops(recipe: Recipe, size: Expected) -> float | None:
+    """Return the same for a recipe on data of a size; None where some of its weights are not trained."""
+    if recipe.network.trainable != "all":
+        return None
+    height, width, channels = shape_after(recipe.augmentations, size.image_shape)
+    network = recipe.network
     with torch.device("meta"):
-        net = architecture_of(network.kind).build((height, width, channels), network.sizes, len(data.classes)).eval()
+        net = architecture_of(network.kind).build((height, width, channels), network.sizes, size.classes).eval()
         image = torch.zeros(1, channels, height, width)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(image)
-    return float(PASSES * counter.get_total_flops() * len(data.train) * algorithm.epochs)
+    return float(PASSES * counter.get_total_flops() * size.train * recipe.epochs)
