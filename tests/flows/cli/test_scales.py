@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.cli.compose import composed, request
 from modeldiff_core.errors import ConfigError
+from modeldiff_platform.flows.cli.compose import composed, request
 
 CASES = ("living17_augmentation", "waterbirds_pretraining", "cifar10_sgd_noise", "cifar10_sgd_noise_middle")
 GIVEN = ("dataset.folder=/x", "+algorithm_a.recipe.network.init=/x")
