@@ -16,7 +16,7 @@ from modeldiff_core.experiments.experiment import KIND, experiment_kind, experim
 from modeldiff_core.settings import build_settings, config_error
 from modeldiff_core.store import ObjectStore, StoreSettings
 from modeldiff_platform.flows.cli.overrides import literal
-from modeldiff_platform.flows.cli.own_files import with_own_conf
+from modeldiff_platform.flows.cli.own_files import CONF, ROOT, with_own_conf
 from modeldiff_platform.flows.cli.python_study import find_own_modules, is_python, python_study
 from modeldiff_platform.flows.cli.replaced import replaced, without_whole
 from modeldiff_platform.flows.cli.study_files import check_files, read_json

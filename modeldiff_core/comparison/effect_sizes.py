@@ -35,6 +35,9 @@ from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import apart, unfitted
 from modeldiff_core.comparison.totals import around_means, noise_factor, totals
 
+HUGE = 1e75
+"""Sizes beyond which the squares of a quotient's products are no numbers."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -169,8 +172,13 @@ def fieller(
         covariance: Of the numerator, of both, of the denominator.
         level: Of the interval.
         unbounded: Give an infinite end where the denominator may be zero but the numerator may not; else None.
+
+    None also where a value is not finite, or its square would not be: margins of one algorithm that hardly depend on
+    the training examples make slopes, and all that is measured at them, as large as that.
     """
     v_top, both, v_bottom = covariance
+    if not all(abs(value) < HUGE for value in (top, bottom, *covariance)):
+        return None
     g = float(norm.ppf((1 + level) / 2)) ** 2
     square, linear, constant = bottom**2 - g * v_bottom, top * bottom - g * both, top**2 - g * v_top
     if square > 0 and bottom > 0:

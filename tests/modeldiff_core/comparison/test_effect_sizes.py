@@ -113,6 +113,15 @@ def test_intervals_cover_what_the_directions_hold_without_noise() -> None:
     np.testing.assert_allclose(estimate, true_mean, rtol=0.1)
 
 
+@pytest.mark.parametrize("size", [1e160, np.inf, np.nan])
+def test_of_sizes_beyond_all_numbers_nothing_is_said(size: float) -> None:
+    """As where margins of B depend on no training example: its slopes, and the sizes at them, have no bounds."""
+    with np.errstate(all="raise"):
+        assert fieller(1.0, size, (0.01, 0.0, 0.01), 0.95) is None
+        assert fieller(size, 1.0, (size, 0.0, 0.01), 0.95, unbounded=True) is None
+        assert fieller(1.0, 1.0, (0.01, size, 0.01), 0.95, unbounded=True) is None
+
+
 def test_fieller_is_the_quotient_with_its_ends() -> None:
     found = fieller(2.0, 1.0, (0.01, 0.0, 0.0025), 0.95)
     assert found is not None
