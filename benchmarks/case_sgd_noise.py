@@ -32,7 +32,7 @@ from modeldiff_core.plan import NoProgress
 from modeldiff_core.statistics import holm, trend
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.store.records import write_record
-from modeldiff_core.study import StudyConfig, trainings_of
+from modeldiff_core.study import StudyConfig, load_dataset, trainings_of
 from modeldiff_core.training import Execution, Task, train_ensemble
 from modeldiff_core.transformations import TransformationTest
 from modeldiff_core.transformations.search import image_halves, measure_tests
@@ -65,7 +65,7 @@ def levels() -> list[tuple[str, float, Task]]:
     for study, side in chosen:
         config = (study.algorithm_a, study.algorithm_b)[side]
         ratio = config.recipe["learning_rate"] / config.recipe["batch_size"]
-        out.append((config.name, ratio, trainings_of(study)[side].task()))
+        out.append((config.name, ratio, trainings_of(study, load_dataset(study.dataset))[side].task()))
     return out
 
 
