@@ -78,11 +78,14 @@ class SpiderWeb(_CroppedPattern):
 
 @dataclass(frozen=True)
 class PolkaDots(_CroppedPattern):
-    """Living17: dots rounded to 0 and 1, crops of 8 to 50 % of the area; an eighth of the shorter side apart."""
+    """Living17: dots rounded to 0 and 1, crops of 8 to 50 % of the area.
+
+    They are an eighth of the shorter side apart, and three pixels at least: nearer ones are rounded away.
+    """
 
     def __call__(self, images: Images, intensity: float) -> Images:
         height, width = images.shape[1:3]
-        drawn = np.round(polka_dots(height, width, max(2, min(height, width) // 8)))
+        drawn = np.round(polka_dots(height, width, max(3, min(height, width) // 8)))
         return self._add(images, drawn, 0.5, intensity)
 
 
