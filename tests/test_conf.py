@@ -32,6 +32,11 @@ PARTS = (
 )
 FILES = sorted(f"{part}/{path.stem}" for part in PARTS for path in (CONF / part).glob("*.yaml"))
 GIVEN = {"folder": "/x", "path": "/x", "root": "/x"}
+STUDY_GIVEN = {
+    **dict.fromkeys(("living17_augmentation", "cifar10_sgd_noise", "cifar10_sgd_noise_middle"), ("dataset.folder=/x",)),
+    "waterbirds_pretraining": ("dataset.folder=/x", f"algorithm_a.recipe.network.init={__file__}"),
+}
+"""What the user of a study has to give."""
 
 
 def stated(name: str) -> tuple[str, dict[str, Any]]:
@@ -72,9 +77,12 @@ def test_a_file_states_only_what_differs_and_is_composed_with_its_classes_defaul
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_without_the_defaults_of_its_parts_is_the_same(name: str) -> None:
     """As someone writes it who gives the classes nothing but what the files and the study state."""
-    whole = request([f"study={name}"])
+    given = STUDY_GIVEN.get(name, ())
+    whole = request([f"study={name}", *given])
     content = yaml.safe_load((CONF / f"study/{name}.yaml").read_text("utf-8"))
-    spare = composed([f"study={name}"])
+    spare = composed([f"study={name}", *given])
+    if given:
+        content["dataset"] = {**content.get("dataset", {}), "folder": "/x"}
     for entry in content["defaults"]:
         for group, file in entry.items() if isinstance(entry, dict) else ():
             part = group.strip("/")
