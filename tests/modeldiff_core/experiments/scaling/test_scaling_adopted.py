@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modeldiff_platform.conf.defaults import all_defaults
-from modeldiff_platform.flows.cli.compose import composed
 from harness.planted_laws import BUDGETS, SPARSITIES, Planted, grid
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.run import open_experiment, run_study
@@ -18,6 +16,8 @@ from modeldiff_core.plan import NoProgress, run, survey, verify
 from modeldiff_core.plan.run import InProcess
 from modeldiff_core.store import read_record
 from modeldiff_core.training import Execution
+from modeldiff_platform.conf.defaults import all_defaults
+from modeldiff_platform.flows.cli.compose import composed
 
 
 def written(path: Path, noise: float = 0.004) -> Path:
