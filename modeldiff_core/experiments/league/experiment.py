@@ -88,8 +88,8 @@ class League(Reported):
         self._check_settings()
         warnings: dict[str, None] = {}
         for (a, b), one in self.pairs.items():
-            self._check_apart(a, b, one)
             try:
+                self._check_apart(a, b, one)
                 warnings |= dict.fromkeys(one.check())
             except ConfigError as error:
                 raise in_league(error, a, b) from error
