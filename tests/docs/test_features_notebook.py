@@ -30,9 +30,9 @@ def test_it_runs_and_finds_what_it_says(tmp_path: Path, monkeypatch: pytest.Monk
     said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     reliance = [float(found) for found in re.findall(r"^attack \w+: .* Reliance: linear (\d\.\d\d)", said, re.M)]
     assert reliance[0] > 0.7 > 0.4 > reliance[1]
-    assert re.search(r"^random, attack none, loss: .* it leaks", said, re.M)
-    assert not re.search(r"^random, attack l2, loss: .* it leaks", said, re.M)
-    assert re.search(r"^top, attack none, loss: .* it does not leak", said, re.M)
+    assert re.search(r"^random, attack none, loss: .* outside the signal: it leaks", said, re.M)
+    assert not re.search(r"^random, attack l2, loss: .* outside the signal: it leaks", said, re.M)
+    assert re.search(r"^top, attack none, loss: .* outside the signal: it does not leak", said, re.M)
     assert "Warning: the shape of the masks alone explains these accuracies" in said
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     assert sum("text/html" in output.get("data", {}) for output in outputs) == 2
