@@ -26,11 +26,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import NoProgress
 from modeldiff_core.statistics import holm, trend
-from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.store import read_record
 from modeldiff_core.store.records import write_record
 from modeldiff_core.study import StudyConfig, load_dataset, trainings_of
 from modeldiff_core.training import Execution, Task, train_ensemble
@@ -42,7 +43,7 @@ STUDY, MIDDLE = "case_sgd_noise", "case_sgd_noise_middle"
 FRESH, FIRST, LEVEL = 30, 1000, 0.05
 """Full-data models of each level for the trend, the number of the first of them, and the level of its tests."""
 REMOVED = "removal.models=10"
-PAGE = Path("docs/cases/sgd_noise.md")
+PAGE, PICTURE = Path("docs/cases/sgd_noise.md"), "../pictures/case_sgd_noise.png"
 COMMAND = "python -m benchmarks.case_sgd_noise"
 
 
@@ -141,8 +142,8 @@ def machine() -> str:
     return f"{platform.processor() or platform.machine()}, torch {torch.__version__}"
 
 
-def page(root: str) -> str:
-    """Return the page, every number from the store."""
+def page(root: str, picture: Path) -> str:
+    """Return the page, every number from the store, and write its picture."""
     study = study_of(STUDY)
     experiment, store = open_experiment(study, root)
     summary, kept = (
@@ -150,12 +151,38 @@ def page(root: str) -> str:
         read_record(store, trend_key(read_record(store, experiment.summary.record))),
     )
     findings = list(experiment.shown(store).findings)
-    return "\n".join(_lines(store, study, summary, kept, findings)) + "\n"
+    removed = removal_lines(root) if confirmed(summary) else []
+    draw(study, summary, picture)
+    lines = _lines(study, summary, kept, findings)
+    return "\n".join([*lines, *_last_lines(summary, kept, removed)]) + "\n"
 
 
-def _lines(
-    store: ObjectStore, study: StudyConfig, summary: dict[str, Any], kept: dict[str, Any], findings: list[str]
-) -> Iterator[str]:
+def removal_lines(root: str) -> list[str]:
+    """Return what models without the groups behind confirmed differences show."""
+    study = request([f"study={STUDY}", REMOVED, *SMALLER], "removal").study
+    experiment, store = open_experiment(study, root)
+    return list(experiment.shown(store).findings)
+
+
+def draw(study: StudyConfig, summary: dict[str, Any], to: Path) -> None:
+    """Write the test images at both ends of the first direction, and its training images, one row each."""
+    data, first = load_dataset(study.dataset), summary["directions"][0]
+    rows = [
+        data.test.images[first["top_targets"]],
+        data.test.images[first["bottom_targets"]],
+        data.train.images[first["top_train"]],
+    ]
+    width = max(len(row) for row in rows)
+    lines = []
+    for row in rows:
+        padded = np.pad(row, ((0, width - len(row)), (1, 1), (1, 1), (0, 0)), constant_values=255)
+        lines.append(np.concatenate(list(padded), axis=1))
+    sheet = np.kron(np.concatenate(lines)[..., 0], np.ones((2, 2), np.uint8))
+    to.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(to, optimize=True)
+
+
+def _lines(study: StudyConfig, summary: dict[str, Any], kept: dict[str, Any], findings: list[str]) -> Iterator[str]:
     a, b = (summary["algorithms"][side] for side in "ab")
     yield from (
         "# Noisy against quiet SGD on Fashion-MNIST",
@@ -207,7 +234,25 @@ def _lines(
             f"| {one['name']}, {one['intensity']:g} | {ends['a']} | {ends['b']} | {one['p_adjusted']:.2g} | "
             f"{'yes' if one['distinguishing'] else 'no'} |"
         )
+
+
+def _last_lines(summary: dict[str, Any], kept: dict[str, Any], removed: list[str]) -> Iterator[str]:
+    first = summary["directions"][0]
+    words = (
+        "stands out from chance" if first["significant"] else "is within chance, so that what it shows may be nothing"
+    )
+    yield from (
+        "",
+        "## What it looks like",
+        "",
+        f"The first direction (adjusted p {first['p_adjusted']:.2g}) {words}. Test images at one end, test images at "
+        "the other end, training images of the largest weights:",
+        "",
+        f"![Images of the first direction]({PICTURE})",
+    )
     yield from _trend_lines(kept)
+    if removed:
+        yield from ("", "## Without the training examples behind it", "", *(f"- {sentence}" for sentence in removed))
     yield from _not_found(summary, kept)
     yield from (
         "## Minutes and commands",
@@ -282,7 +327,8 @@ def main() -> None:
     if not given.rebuild:
         run_all(given.store)
     given.page.parent.mkdir(parents=True, exist_ok=True)
-    given.page.write_text(page(given.store), "utf-8")
+    picture = (given.page.parent / PICTURE).resolve()
+    given.page.write_text(page(given.store, picture), "utf-8")
 
 
 if __name__ == "__main__":
