@@ -21,9 +21,11 @@ FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "network_new": (POINTER, (POINTER, INTEGER, INTEGER, INTEGER, ctypes.c_int)),
     "network_free": (None, (POINTER,)),
     "network_train": (None, (*(POINTER,) * 6, INTEGER, INTEGER, POINTER, REAL, REAL, REAL)),
+    "experts_forward": (ctypes.c_int, (POINTER,) * 5),
+    "experts_backward": (ctypes.c_int, (POINTER,) * 9),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
 }
-"""Result and argument types of each function, as in training.c."""
+"""Result and argument types of each function, as in training.c and experts.c."""
 
 
 @lru_cache(maxsize=1)

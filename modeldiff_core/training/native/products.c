@@ -1,5 +1,6 @@
 #include "products.h"
 
+#include "exponential.h"
 #include "halves.h"
 
 /* Rows of b that are used for all rows of a before the next: a share of the first cache. */
@@ -67,6 +68,18 @@ void product(int64_t rows, int64_t depth, int64_t columns, const float *a, int64
     }
 }
 
+void product_turned(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b,
+                    float *c, int64_t c_row) {
+    const int64_t width = padded(columns);
+    for (int64_t k = 0; k < depth; k += DEPTH) {
+        const int64_t part = depth - k < DEPTH ? depth - k : DEPTH;
+#define CALL(R, V) \
+    product_tile(R, V, 0, part, a + k * a_row + i, 1, a_row, b + k * width + j, width, c + i * c_row + j, c_row)
+        COVER(CALL)
+#undef CALL
+    }
+}
+
 void descend(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *w,
              float *v, const Descent *descent, int half) {
     const int64_t width = padded(columns);
@@ -109,23 +122,6 @@ void transpose(int64_t rows, int64_t columns, const float *from, float *to) {
     memset(to, 0, (size_t)(columns * height) * sizeof *to);
     for (int64_t j = 0; j < columns; j++)
         for (int64_t i = 0; i < rows; i++) to[j * height + i] = from[i * width + j];
-}
-
-/* e^x for x <= 0, to the last bit or two; NaN for NaN. */
-INLINE floats exponential(floats x) {
-    const floats low = all(-87.0f);
-    x = where(x < low, low) + where(~(x < low), x);
-    const floats turns = x * 1.44269504f - 0.5f;
-    const ints n = __builtin_convertvector(turns, ints); /* to nearest, as turns is negative */
-    const floats whole = __builtin_convertvector(n, floats);
-    const floats r = (x - whole * 0.693359375f) + whole * 2.12194440e-4f;
-    floats y = all(1.9875691500e-4f);
-    y = y * r + 1.3981999507e-3f;
-    y = y * r + 8.3334519073e-3f;
-    y = y * r + 4.1665795894e-2f;
-    y = y * r + 1.6666665459e-1f;
-    y = y * r + 5.0000001201e-1f;
-    return (y * r * r + r + 1.0f) * (floats)((n + 127) << 23);
 }
 
 void cross_entropy_gradient(int64_t batch, int64_t classes, const float *logits, const int64_t *targets, float smoothing,

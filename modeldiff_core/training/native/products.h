@@ -10,6 +10,10 @@
 void product(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b, float *c,
              int64_t c_row, int half);
 
+/* c[i*c_row + j] += sum_k a[k*a_row + i] b[k, j]; rows of b and c are padded to whole vectors. */
+void product_turned(int64_t rows, int64_t depth, int64_t columns, const float *a, int64_t a_row, const float *b,
+                    float *c, int64_t c_row);
+
 /* Whether the processor multiplies pairs of bfloat16 at once. With `half`, a and b then hold such pairs instead of
    floats, and the depth counts them. */
 int halves_are_quick(void);
