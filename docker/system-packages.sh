@@ -1,6 +1,7 @@
 #!/bin/sh
 # System packages that pip cannot bring: FFCV's libraries to build it, or to run it once it is built, a C compiler,
-# Fashion-MNIST, a browser for the page tests and a linter for shell scripts, a database for benchmarks.fanout --postgres.
+# Fashion-MNIST, a dictionary's text, a browser for the page tests and a linter for shell scripts, a database for
+# benchmarks.fanout --postgres.
 # Usage: docker/system-packages.sh ffcv|ffcv-run|compiler|test|postgres ...
 # Exits 0 when all are there, 1 with one sentence when they cannot be had.
 set -u
@@ -10,7 +11,7 @@ for group in "$@"; do
         ffcv) packages="$packages pkg-config libopencv-dev libturbojpeg0-dev" ;;
         ffcv-run) packages="$packages libopencv-imgproc406 libturbojpeg0 libgl1 libglib2.0-0" ;;
         compiler) packages="$packages gcc libc6-dev" ;;
-        test) packages="$packages dataset-fashion-mnist chromium shellcheck" ;;
+        test) packages="$packages dataset-fashion-mnist dict-gcide chromium shellcheck" ;;
         postgres) packages="$packages postgresql" ;;
         *) echo "unknown group $group: ffcv, ffcv-run, compiler, test or postgres" >&2; exit 2 ;;
     esac
