@@ -18,6 +18,7 @@ from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.experiments.components.settings import AblationConfig, FitConfig
 from modeldiff_core.experiments.diffroar.settings import FillConfig, RetrainConfig
 from modeldiff_core.experiments.featured.settings import NetworkGrid
+from modeldiff_core.experiments.moe_grid.settings import HalvingConfig, RecipeConfig, TuningConfig
 from modeldiff_core.experiments.scaling.settings import FitsConfig
 from modeldiff_core.experiments.simplicity.settings import EvaluationConfig
 from modeldiff_core.store import StoreSettings
@@ -71,6 +72,9 @@ def all_defaults() -> dict[str, dict[str, Any]]:
         "fill": FillConfig().model_dump(mode="json"),
         "retrain": RetrainConfig().model_dump(mode="json"),
         "laws": FitsConfig().model_dump(mode="json"),
+        "moe_recipe": RecipeConfig().model_dump(mode="json"),
+        "tuning": TuningConfig().model_dump(mode="json"),
+        "halving": HalvingConfig().model_dump(mode="json"),
         "evaluation": EvaluationConfig().model_dump(mode="json"),
         "store": defaults_of(StoreSettings),
         **{f"dataset_{kind}": {"kind": kind, **defaults_of(source), **CHOICES} for kind, source in SOURCES.items()},

@@ -207,6 +207,7 @@ def experiments() -> Registry[type[Experiment]]:
     from modeldiff_core.experiments.diffroar.experiment import DiffRoar
     from modeldiff_core.experiments.league.experiment import League
     from modeldiff_core.experiments.leakage.experiment import Leakage
+    from modeldiff_core.experiments.moe_grid.experiment import Scaling
     from modeldiff_core.experiments.preview.experiment import Preview
     from modeldiff_core.experiments.removal.experiment import Removal
     from modeldiff_core.experiments.scaling.experiment import ScalingAdopted
@@ -228,6 +229,7 @@ def experiments() -> Registry[type[Experiment]]:
             "preview": Preview,
             "removal": Removal,
             "scaling_adopted": ScalingAdopted,
+            "scaling": Scaling,
             "simplicity": Simplicity,
             "sweep": Sweep,
         },
