@@ -14,6 +14,7 @@ from modeldiff_core.experiments.moe_grid.choices import Halving, Rule
 from modeldiff_core.experiments.moe_grid.corpus import FOLDER, Corpus
 from modeldiff_core.experiments.moe_grid.figures import drawn_plots
 from modeldiff_core.experiments.moe_grid.grid import Cell, Cells
+from modeldiff_core.experiments.moe_grid.laws import check_fits, collecting
 from modeldiff_core.experiments.moe_grid.present import presented
 from modeldiff_core.experiments.moe_grid.settings import ScalingStudy
 from modeldiff_core.experiments.moe_grid.summarize import summarized
@@ -21,10 +22,15 @@ from modeldiff_core.experiments.moe_grid.table import csv_of
 from modeldiff_core.experiments.moe_grid.training import Rung, Training
 from modeldiff_core.experiments.one_page import OnePage
 from modeldiff_core.experiments.reported import Content
+from modeldiff_core.experiments.scaling.figures import scaling_plots
+from modeldiff_core.experiments.scaling.fits import Fits
+from modeldiff_core.experiments.scaling.stored import FOLDER as RUNS_FOLDER
+from modeldiff_core.experiments.scaling.stored import StoredRuns
 from modeldiff_core.identity import digest
 from modeldiff_core.plan import Step, Wave, later
+from modeldiff_core.plan.failures import read_failure
 from modeldiff_core.report.figures import Plot
-from modeldiff_core.store import ObjectStore
+from modeldiff_core.store import ObjectStore, read_record
 
 RUNS = "runs.csv"
 GPU = 4e14
@@ -45,11 +51,21 @@ class Scaling(OnePage):
         """Return the experiment; raises ConfigError for a network or a sparsity that cannot be."""
         experiment = cls(study)
         assert experiment.cells.all
+        if experiment.fits is not None:
+            experiment.fits.check()
+            check_fits(experiment, experiment.fits)
         return experiment
 
     @property
     def shared(self) -> tuple[str, ...]:
+        assert FOLDER == RUNS_FOLDER
         return (FOLDER,)
+
+    @cached_property
+    def fits(self) -> Fits | None:
+        """Laws and answers of the runs, None where none are asked."""
+        asked = self.study.fits
+        return None if asked is None else Fits(StoredRuns(self._digest_of({"fits"})), asked)
 
     @property
     def folder(self) -> str:
@@ -58,7 +74,10 @@ class Scaling(OnePage):
 
     @cached_property
     def digest(self) -> str:
-        settings = self.study.model_dump(mode="json", exclude={"name", KIND, "corpus", "tokens"})
+        return self._digest_of(set())
+
+    def _digest_of(self, without: set[str]) -> str:
+        settings = self.study.model_dump(mode="json", exclude={"name", KIND, "corpus", "tokens", *without})
         text = self.corpus.product.reference.digest
         return digest({"experiment": self.kind, "version": self.version, "text": text, "settings": settings})
 
@@ -138,6 +157,11 @@ class Scaling(OnePage):
             comparisons = lambda number=number: [one.step() for one in self._at(store, number)]  # noqa: E731
             yield later(f"comparison at {share:.0%}", waits, comparisons)  # type: ignore[arg-type]
         yield later("training", "the learning rates are chosen", lambda: self._final(store))
+        fits = self.fits
+        if fits is not None:
+            yield later("table of runs", "the learning rates are chosen", lambda: [collecting(self, store, fits)])
+            if read_failure(store, fits.runs.reference) is None:
+                yield from fits.waves()
 
     def _at(self, store: ObjectStore, number: int) -> list[Halving]:
         """Return the comparisons of that number of all cells that have so many."""
@@ -174,7 +198,16 @@ class Scaling(OnePage):
         if self.study.halving.at and rates > 1:
             line += " before any rate is cut"
         hours = flops / GPU / 3600
-        return [f"{line}; {hours:,.3g} GPU-hours at {GPU:.0e} FLOPs a second (40 % of an H100 in bfloat16)"]
+        told = [line for line in self._findings(store) if line.startswith(("To bring", "No number"))]
+        cost = f"{hours:,.3g} GPU-hours at {GPU:.0e} FLOPs a second (40 % of an H100 in bfloat16)"
+        return [f"{line}; {cost}", *told]
+
+    def _findings(self, store: ObjectStore) -> tuple[str, ...]:
+        """Return the sentences of a finished study, nothing before."""
+        try:
+            return self.present(read_record(store, self.summary.record)).findings
+        except FileNotFoundError:
+            return ()
 
     def conclude(self, store: ObjectStore) -> tuple[dict[str, Any], dict[str, Content]]:
         summary, _ = super().conclude(store)
@@ -187,4 +220,7 @@ class Scaling(OnePage):
         return presented(self.name, summary)
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
-        return drawn_plots(summary)
+        found, fits = drawn_plots(summary), self.fits
+        if fits is None or summary["laws"] is None:
+            return found
+        return {**scaling_plots(fits.runs.best(store), fits.laws[0].read(store), summary["laws"]), **found}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modeldiff_core.experiments.experiment import Shown, Table
+from modeldiff_core.experiments.scaling.page import findings, tables
 
 
 def presented(name: str, summary: Mapping[str, Any]) -> Shown:
@@ -15,9 +16,11 @@ def presented(name: str, summary: Mapping[str, Any]) -> Shown:
         f"diverged and are in no mean; {summary['cut']} learning rates were cut early."
     ]
     lines += _edges(summary)
-    lines += _best(done)
-    tables = (_losses(cells), _trainings(cells), _rates(cells), *_rule(summary))
-    return Shown(f"Mixtures of experts of {name}", tuple(lines), tables)
+    lines += [f"{summary['no_laws']}."] if summary["no_laws"] else []
+    lines += findings(summary["laws"]) if summary["laws"] else _best(done)
+    shown = (_losses(cells), _trainings(cells), _rates(cells), *_rule(summary))
+    laws = tables(summary["laws"]) if summary["laws"] else ()
+    return Shown(f"Mixtures of experts of {name}", tuple(lines), (*laws, *shown))
 
 
 def _edges(summary: Mapping[str, Any]) -> Iterator[str]:

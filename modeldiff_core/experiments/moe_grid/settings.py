@@ -8,6 +8,7 @@ from modeldiff_core.data.text import Gcide, PythonTopics, TextFiles, TextParquet
 from modeldiff_core.data.text_tokens import BytePairs, Bytes, Characters
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.one_page import OnePageStudy
+from modeldiff_core.experiments.scaling.settings import FitsConfig
 from modeldiff_core.settings import Settings
 from modeldiff_core.training.moe import MoeRecipe
 
@@ -82,7 +83,7 @@ class ScalingStudy(OnePageStudy):
     documents. split_seed: of their choice. sizes, sparsities, granularities, budgets: the levels; N follows from size
     and granularity, the active experts K from experts and sparsity, the steps from the budget. learning_rates: that are
     tried in each cell. seeds: of each. tied, gates: see ``MoeNetwork``. evaluation_windows: windows of validation text.
-    curve_points: evaluations of a learning curve, on a quarter of them.
+    curve_points: evaluations of a learning curve, on a quarter of them. fits: laws of the losses, null for none.
     """
 
     experiment: Literal["scaling"] = "scaling"
@@ -104,6 +105,7 @@ class ScalingStudy(OnePageStudy):
     halving: HalvingConfig = HalvingConfig()
     evaluation_windows: Count = 512
     curve_points: Count = 8
+    fits: FitsConfig | None = FitsConfig()
 
     @model_validator(mode="after")
     def _levels(self) -> "ScalingStudy":

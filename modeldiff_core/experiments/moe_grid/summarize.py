@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 def summarized(experiment: "Scaling", store: ObjectStore) -> dict[str, Any]:
     """Return the summary: a row a cell, the rule of the learning rate, and counts of what was left out."""
-    cells = [_cell(experiment, store, cell) for cell in experiment.cells.all]
+    cells = [cell_rows(experiment, store, cell) for cell in experiment.cells.all]
     runs = [run for cell in cells for run in cell["runs"]]
-    rule = experiment.rule
+    rule, fits = experiment.rule, experiment.fits
+    failure = read_failure(store, fits.runs.reference) if fits else None
     return {
         "text": _text(experiment, store),
         "cells": cells,
@@ -31,6 +32,8 @@ def summarized(experiment: "Scaling", store: ObjectStore) -> dict[str, Any]:
         "diverged": sum(run["failure"] != "" for run in runs),
         "cut": sum(len(halving["cut"]) for cell in cells for halving in cell["halvings"]),
         "edges": sum(cell["edge"] for cell in cells),
+        "laws": fits.read(store) if fits and not failure else None,
+        "no_laws": failure["reason"] if failure else "",
     }
 
 
@@ -39,7 +42,8 @@ def _text(experiment: "Scaling", store: ObjectStore) -> dict[str, Any]:
     return {"tokens": len(train), "validation_tokens": len(validation), "sha256": experiment.corpus.fingerprint}
 
 
-def _cell(experiment: "Scaling", store: ObjectStore, cell: Cell) -> dict[str, Any]:
+def cell_rows(experiment: "Scaling", store: ObjectStore, cell: Cell) -> dict[str, Any]:
+    """Return what is known of a cell: its network, its runs, and their mean at the best rate."""
     network, trainings = cell.network, experiment.runs(store, cell)
     first = trainings[0]
     runs = [_run(store, one) for one in trainings]

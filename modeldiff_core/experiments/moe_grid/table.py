@@ -5,6 +5,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.scaling.runs import Runs
 
@@ -41,4 +43,6 @@ def runs_of(summary: Mapping[str, Any]) -> Runs:
     rows = rows_of(summary)
     if not rows:
         raise ConfigError("runs", "at least one run that did not diverge", 0)
-    return Runs.of({name: [row[name] for row in rows] for name in COLUMNS})  # type: ignore[misc]
+    lost = sum(run["failure"] != "" for cell in summary["cells"] for run in cell["runs"])
+    notes = (f"{lost} runs diverged and are left out.",) if lost else ()
+    return Runs.of({name: np.array([row[name] for row in rows]) for name in COLUMNS}, notes)

@@ -33,6 +33,7 @@ TINY: dict[str, Any] = {
     "recipe": {"sequences": 8},
     "evaluation_windows": 32,
     "curve_points": 4,
+    "fits": None,
 }
 HALVED = {**TINY, "name": "halved", "halving": {"at": [0.3]}}
 RULED = {**TINY, "name": "ruled", "learning_rates": [2e-3, 1e-2, 5e-2], "tuning": {"share": 0.5}}
