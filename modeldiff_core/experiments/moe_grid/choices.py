@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Rule:
 
     trainings: tuple[Training, ...]
 
-    @property
+    @cached_property
     def reference(self) -> Reference:
         """The record of the rule."""
         digests = [one.product.reference.digest for one in self.trainings]

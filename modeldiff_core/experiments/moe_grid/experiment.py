@@ -108,7 +108,7 @@ class Scaling(OnePage):
             found.append("seeds: with one seed nothing is known of chance; give 2 or more")
         return found
 
-    @property
+    @cached_property
     def rule(self) -> Rule | None:
         """The rule of the learning rate, None where every rate of every cell is tried."""
         tuning, rates = self.study.tuning, self.study.learning_rates
@@ -190,17 +190,19 @@ class Scaling(OnePage):
         grid = [cell.training(self.study.learning_rates[0], 0) for cell in self.cells.all]
         flops = sum(one.flops for one in grid) * rates * self.study.seeds
         count = len(grid) * rates * self.study.seeds
+        seconds = sum(one.step().cost.seconds for one in grid) * rates * self.study.seeds
         line = f"{count} runs of {len(grid)} cells, {flops:.3g} FLOPs"
         if self.rule:
             tuning = self.rule.trainings
+            seconds += sum(one.step().cost.seconds for one in tuning)
             line += f"; {len(tuning)} more for the learning rate, {sum(one.flops for one in tuning):.3g} FLOPs"
             flops += sum(one.flops for one in tuning)
         if self.study.halving.at and rates > 1:
             line += " before any rate is cut"
-        hours = flops / GPU / 3600
+        cores, hours = seconds / 3600, flops / GPU / 3600
         told = [line for line in self._findings(store) if line.startswith(("To bring", "No number"))]
-        cost = f"{hours:,.3g} GPU-hours at {GPU:.0e} FLOPs a second (40 % of an H100 in bfloat16)"
-        return [f"{line}; {cost}", *told]
+        gpus = f"{hours:,.3g} GPU-hours at {GPU:.0e} FLOPs a second (40 % of an H100 in bfloat16)"
+        return [f"{line}; about {cores:,.3g} hours of one CPU core, or {gpus}", *told]
 
     def _findings(self, store: ObjectStore) -> tuple[str, ...]:
         """Return the sentences of a finished study, nothing before."""
