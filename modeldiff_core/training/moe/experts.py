@@ -43,16 +43,28 @@ def mixture(
         return looped(x, inner, outer, routing)
     if way == "quickest" and native_mixture_fits(x, inner):
         return native_mixture(x, inner, outer, routing.gates, (routing.order, routing.counts))
-    if torch.is_autocast_enabled(x.device.type):
-        x = x.to(torch.get_autocast_dtype(x.device.type))
-    active = routing.chosen.shape[1]
-    tokens = routing.order // active
-    rows = x.index_select(0, tokens)
-    product = _product(x, way)
+    halved = torch.is_autocast_enabled(x.device.type)
+    rows = _sorted(x.to(torch.get_autocast_dtype(x.device.type)) if halved else x, routing)
+    product = _product(rows, way)
     left, right = product(rows, inner, routing).chunk(2, 1)
     outputs = product(F.silu(left) * right, outer, routing)
     weighted = outputs * routing.gates.reshape(-1).index_select(0, routing.order)[:, None]
-    return torch.zeros_like(x).index_add(0, tokens, weighted.to(x.dtype))
+    return _summed(weighted.to(x.dtype), routing)
+
+
+def _sorted(x: Tensor, routing: Routing) -> Tensor:
+    """Return a row for each pair, sorted by expert.
+
+    Each index is taken once, here and in `_summed`, so that a GPU adds nothing to one place from several threads, in an
+    order of its own: the same work gives the same bits.
+    """
+    tokens, active = routing.chosen.shape
+    return x[:, None].expand(tokens, active, x.shape[1]).reshape(tokens * active, -1).index_select(0, routing.order)
+
+
+def _summed(rows: Tensor, routing: Routing) -> Tensor:
+    """Return the sum of each token's rows."""
+    return rows.index_select(0, routing.order.argsort()).view(*routing.chosen.shape, -1).sum(1)
 
 
 def looped(x: Tensor, inner: Tensor, outer: Tensor, routing: Routing) -> Tensor:
@@ -62,7 +74,7 @@ def looped(x: Tensor, inner: Tensor, outer: Tensor, routing: Routing) -> Tensor:
         tokens, choices = torch.where(routing.chosen == expert)
         left, right = (x[tokens] @ inner[expert]).chunk(2, 1)
         outputs = (F.silu(left) * right) @ outer[expert]
-        found = found.index_add(0, tokens, outputs * routing.gates[tokens, choices, None])
+        found = found.index_add(0, tokens, (outputs * routing.gates[tokens, choices, None]).to(x.dtype))
     return found
 
 
