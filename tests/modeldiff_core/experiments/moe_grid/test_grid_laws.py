@@ -25,8 +25,8 @@ STUDY: dict[str, Any] = {
     "sparsities": [0.0, 0.5, 0.75, 0.875, 0.9375],
     "budgets": [1e12, 4e12, 16e12],
     "learning_rates": [1e-2],
-    "seeds": 2,
-    "fits": {"draws": 40, "laws": ["sparsity", "chinchilla"]},
+    "seeds": 1,
+    "fits": {"draws": 40, "laws": ["sparsity"]},
 }
 
 
@@ -54,12 +54,12 @@ def test_the_laws_of_a_grid_are_on_its_report(tmp_path: Path, monkeypatch: pytes
     experiment, store = open_experiment(STUDY, tmp_path)
     assert isinstance(experiment, Scaling)
     summary = read_record(store, experiment.summary.record)
-    assert summary["runs"] == 120
-    assert summary["laws"]["runs"]["count"] == 120
+    assert summary["runs"] == 60
+    assert summary["laws"]["runs"]["count"] == 60
     assert summary["laws"]["laws"][0]["noise"] < 0.004
     assert any("S*" in line for line in shown.findings)
     assert len(shown.figures) > 4
-    assert len(Runs.from_csv(tmp_path / experiment.folder / "runs.csv")) == 120
+    assert len(Runs.from_csv(tmp_path / experiment.folder / "runs.csv")) == 60
     assert verify(experiment, store) == ()
     other, _ = open_experiment({**STUDY, "fits": None}, tmp_path)
     assert isinstance(other, Scaling)
@@ -70,7 +70,7 @@ def test_the_laws_of_a_grid_are_on_its_report(tmp_path: Path, monkeypatch: pytes
 def test_a_grid_whose_runs_all_diverged_has_no_law_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "train_run", all_diverge)
     all_diverge.__module__, all_diverge.__qualname__ = training.__name__, "train_run"
-    shown = run_study(STUDY, tmp_path, progress=NoProgress())
+    shown = run_study({**STUDY, "budgets": [1e12, 4e12]}, tmp_path, progress=NoProgress())
     assert any(line.startswith("no law can be fitted") for line in shown.findings)
     assert shown.figures == ()
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_early_cuts_are_recorded_and_leave_the_others_bits_as_they_are(finished:
         assert halving["kept"] == [5e-3, 1e-2]
         assert {run["rate"] for run in cell["runs"]} == {5e-3, 1e-2}
         assert cell["loss"] == before["loss"]
-    run_study(HALVED, tmp_path, progress=NoProgress())
+    run_study({**HALVED, "sparsities": [0.875]}, tmp_path, progress=NoProgress())
     key = one_of(experiment).product.reference.record
     assert key == one_of(whole).product.reference.record
     assert (tmp_path / key).read_bytes() == (finished / key).read_bytes()
@@ -271,24 +272,19 @@ def test_text_that_cannot_be_trained_on_ends_a_run(changes: dict[str, Any], mess
         run_study(study, tmp_path, progress=NoProgress())
 
 
-def test_a_damaged_run_is_found_and_made_again_with_the_same_bits(tmp_path: Path) -> None:
-    study = {**TINY, "learning_rates": [1e-2], "seeds": 1, "sparsities": [0.875]}
-    run_study(study, tmp_path, progress=NoProgress())
-    experiment, store, _ = opened(study, tmp_path)
-    path = tmp_path / one_of_only(experiment).product.reference.record
+def test_a_damaged_run_is_found_and_made_again_with_the_same_bits(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "store")
+    experiment, store, _ = opened(TINY, tmp_path / "store")
+    path = tmp_path / "store" / one_of(experiment).product.reference.record
     before = path.read_bytes()
     path.write_bytes(before[:-4] + b"\0\0\0\0")
     (finding,) = verify(experiment, store)
     assert finding.kind == "damaged"
     with pytest.raises(DamagedObject):
-        one_of_only(experiment).product.read(store)
+        one_of(experiment).product.read(store)
     path.unlink()
-    run_study(study, tmp_path, progress=NoProgress())
+    run_study(TINY, tmp_path / "store", progress=NoProgress())
     assert path.read_bytes() == before
-
-
-def one_of_only(experiment: Scaling) -> Training:
-    return experiment.cells.all[0].training(1e-2, 0)
 
 
 def test_a_grid_without_any_result_says_so(tmp_path: Path) -> None:
