@@ -1,12 +1,16 @@
 """The text of a study as token ids, which every training reads."""
 
+import hashlib
+import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
 
 from modeldiff_core.data.text import TextSource, read_documents, reading_of, split_documents
+from modeldiff_core.data.text_stream import mapped
 from modeldiff_core.data.text_tokens import BytePairs, TokenKind, encode_all
 from modeldiff_core.plan import Cost, Label, Step, Tensors
 from modeldiff_core.store import ObjectStore, StoreSettings
@@ -14,7 +18,9 @@ from modeldiff_core.store import ObjectStore, StoreSettings
 FOLDER = "scaling"
 """Where texts and runs are, shared by all studies."""
 VERSION = 1
-CHARACTERS_A_SECOND = 3e6
+SIDES = "train", "validation"
+MAPPED = 2**26
+"""Bytes of ids from which on they lie in a file instead of the memory of each process."""
 
 Ids = Integer[np.ndarray, "_"]
 
@@ -57,8 +63,22 @@ class Corpus:
 
 @lru_cache(maxsize=2)
 def _read(settings: StoreSettings, corpus: Corpus) -> tuple[Ids, Ids]:
-    arrays = corpus.product.read(ObjectStore(settings))
-    return arrays["train"], arrays["validation"]
+    """Return the ids, those of a large text from a file of this machine that all its processes map."""
+    place = f"{settings.root}\x1f{corpus.product.reference.digest}"
+    name = hashlib.blake2b(place.encode(), digest_size=12).hexdigest()
+    folder = Path(os.environ.get("MODELDIFF_HOME", "~/.modeldiff")).expanduser() / "tokens"
+    arrays = dict[str, Ids]()
+
+    def read(side: str) -> Ids:
+        if not arrays:
+            arrays.update(corpus.product.read(ObjectStore(settings)))
+        return arrays[side]
+
+    kept = (folder / f"{name}-train.npy").exists()
+    if not kept and sum(read(side).nbytes for side in SIDES) < MAPPED:
+        return read("train"), read("validation")
+    train, validation = (mapped(folder, f"{name}-{side}", partial(read, side)) for side in SIDES)
+    return train, validation
 
 
 def write_tokens(store: ObjectStore, spec: Corpus) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError, DamagedObject
-from modeldiff_core.experiments.moe_grid import choices, training
+from modeldiff_core.experiments.moe_grid import choices, corpus, training
 from modeldiff_core.experiments.moe_grid.choices import best_rate
 from modeldiff_core.experiments.moe_grid.experiment import Scaling
 from modeldiff_core.experiments.moe_grid.training import Rung, Training, train_run, train_rung
@@ -217,6 +217,22 @@ def test_longer_runs_are_predicted_to_take_longer(tmp_path: Path) -> None:
     assert isinstance(experiment, Scaling)
     first, *_, last = (cell.training(1e-2, 0).step().cost.seconds for cell in experiment.cells.all)
     assert last > 5 * first > 0
+
+
+def test_a_large_text_lies_in_a_file_that_processes_share(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment, store, _ = opened(TINY, finished)
+    small = experiment.corpus.read(store)
+    monkeypatch.setenv("MODELDIFF_HOME", str(tmp_path))
+    monkeypatch.setattr(corpus, "MAPPED", 0)
+    for _ in range(2):
+        corpus._read.cache_clear()
+        large = experiment.corpus.read(store)
+        assert all(isinstance(ids, np.memmap) for ids in large)
+        assert all(np.array_equal(one, other) for one, other in zip(small, large, strict=True))
+    assert len(list((tmp_path / "tokens").iterdir())) == 2
+    corpus._read.cache_clear()
 
 
 def test_other_text_and_other_places_of_the_same_text(tmp_path: Path) -> None:
