@@ -1,6 +1,6 @@
 """How fast mixtures of experts are trained on a CPU, beside the plainest correct loop in torch.
 
-python -m benchmarks.moe [--rounds 7] [--device cuda]
+python -m benchmarks.moe [--rounds 7] [--only "16 wide"] [--device cuda]
 
 Rules, written before it ran:
 - A training step (forward, backward, update) at E = 64 takes at most a third of the time of the same step whose
@@ -18,7 +18,7 @@ import argparse
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from statistics import median
@@ -82,12 +82,12 @@ def stepping(network: MoeNetwork, way: Way) -> Callable[[], float]:
     return turn
 
 
-def beside_the_loop(rounds: int) -> None:
+def beside_the_loop(shapes: Mapping[str, MoeNetwork], rounds: int) -> None:
     """Print the time of a step by each way."""
     ways = " | ".join(f"{way}, ms" for way in WAYS)
     print(f"\n| E = 64, {SEQUENCES} x 64 tokens | N | {ways} | loop / quickest | GFLOP/s |")
     print("|---|---|" + "---|" * (len(WAYS) + 2))
-    for name, network in SHAPES.items():
+    for name, network in shapes.items():
         first = [stepping(network, way)() for way in WAYS]
         assert max(first) - min(first) < 1e-4, first
         found = timed({way: stepping(network, way) for way in WAYS}, rounds)
@@ -97,11 +97,11 @@ def beside_the_loop(rounds: int) -> None:
         print(f"| {name} | {parameters(network):,} | {cells} | {each[-1] / each[0]:.1f} | {speed:.1f} |", flush=True)
 
 
-def many_beside_few(rounds: int) -> None:
+def many_beside_few(shapes: Mapping[str, MoeNetwork], rounds: int) -> None:
     """Print the time of a step at E = 64 over that at E = 4, both with K active experts."""
     print("\n| E = 64 over E = 4, K active | ratio | allowed | extra share of FLOPs by the router |")
     print("|---|---|---|---|")
-    for name, network in SHAPES.items():
+    for name, network in shapes.items():
         few = replace(network, experts=4)
         found = timed({"many": stepping(network, "quickest"), "few": stepping(few, "quickest")}, rounds)
         extra = (step_flops(network, SEQUENCES) - step_flops(few, SEQUENCES)) / step_flops(few, SEQUENCES)
@@ -142,6 +142,7 @@ def main() -> None:
     """Run all that the device can."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="only networks whose name has these words in it")
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     if asked.device != "cpu":
@@ -150,8 +151,9 @@ def main() -> None:
     one_thread()
     print(f"{date.today()} · {platform.processor() or platform.machine()}, load {os.getloadavg()[0]:.1f}, one thread")
     with fast_arithmetic(TrainedMoe(SHAPES["16 wide, K 1"], MoeRecipe(), 1, 0).device):
-        beside_the_loop(asked.rounds)
-        many_beside_few(asked.rounds)
+        shapes = {name: network for name, network in SHAPES.items() if asked.only in name}
+        beside_the_loop(shapes, asked.rounds)
+        many_beside_few(shapes, asked.rounds)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ import pytest
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.moe_grid import training
 from modeldiff_core.experiments.moe_grid.experiment import Scaling
+from modeldiff_core.experiments.moe_grid.laws import collect_runs
 from modeldiff_core.experiments.moe_grid.training import Training
+from modeldiff_core.experiments.reported import StudySpec
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.identity import generator
 from modeldiff_core.plan import NoProgress, RecordedFailure, verify
+from modeldiff_core.plan.failures import write_failure
 from modeldiff_core.scaling.runs import Runs
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.training import Execution
@@ -47,6 +50,23 @@ def all_diverge(store: ObjectStore, spec: Training, execution: Execution) -> Non
     raise RecordedFailure("diverged at step 1", {"step": 1})
 
 
+def test_the_table_of_a_grid_has_every_run(tmp_path: Path) -> None:
+    experiment, store = open_experiment(STUDY, tmp_path)
+    assert isinstance(experiment, Scaling)
+    trainings = [cell.training(1e-2, 0) for cell in experiment.cells.all]
+    for one in trainings[1:]:
+        no_training(store, one, Execution())
+    write_failure(store, trainings[0].product.reference, RecordedFailure("diverged at step 1", {"step": 1}))
+    collect_runs(store, StudySpec.of(experiment))
+    assert experiment.fits is not None
+    runs = experiment.fits.runs.read(store)
+    assert len(runs) == 59
+    assert runs.notes == ("1 runs diverged and are left out.",)
+    assert list(runs.tokens) == [one.tokens for one in trainings[1:]]
+    assert np.allclose(runs.loss, [planted(one) for one in trainings[1:]], rtol=0.01)
+
+
+@pytest.mark.nightly
 def test_the_laws_of_a_grid_are_on_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "train_run", no_training)
     no_training.__module__, no_training.__qualname__ = training.__name__, "train_run"
