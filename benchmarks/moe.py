@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from modeldiff_core.threads import one_thread
-from modeldiff_core.training.devices import fast_arithmetic
+from modeldiff_core.training.devices import keep_freed_memory
 from modeldiff_core.training.moe import MoeNetwork, MoeRecipe, TrainedMoe, parameters, step_flops
 from modeldiff_core.training.moe.counts import PASSES, ROUTER, token_flops
 from modeldiff_core.training.moe.experts import Way, mixture
@@ -150,10 +150,10 @@ def main() -> None:
         return
     one_thread()
     print(f"{date.today()} · {platform.processor() or platform.machine()}, load {os.getloadavg()[0]:.1f}, one thread")
-    with fast_arithmetic(TrainedMoe(SHAPES["16 wide, K 1"], MoeRecipe(), 1, 0).device):
-        shapes = {name: network for name, network in SHAPES.items() if asked.only in name}
-        beside_the_loop(shapes, asked.rounds)
-        many_beside_few(shapes, asked.rounds)
+    keep_freed_memory()
+    shapes = {name: network for name, network in SHAPES.items() if asked.only in name}
+    beside_the_loop(shapes, asked.rounds)
+    many_beside_few(shapes, asked.rounds)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def fast_arithmetic(device: torch.device) -> Iterator[None]:
     if device.type != "cpu":
         yield
         return
-    _keep_freed_memory()
+    keep_freed_memory()
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
     if _onednn_is_exact():
@@ -86,7 +86,7 @@ def _onednn_is_exact() -> bool:
 
 
 @lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Make glibc's malloc keep freed memory: pages returned by the system are zeroed again in every step."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from modeldiff_core.training.moe.experts import Way, mixture
 from modeldiff_core.training.moe.network import MoeNetwork
 from modeldiff_core.training.moe.routing import Routing, route
+from modeldiff_core.training.native.norms import root_mean_square_norm
 
 ROTARY_BASE = 10_000.0
 SHORT = 256
@@ -35,15 +36,28 @@ class Predicted:
         return torch.stack([routing.z for routing in self.routings]).mean()
 
 
+class Norm(nn.Module):
+    """RMSNorm with a gain. compiled: whether compiled code may compute it, where there is any."""
+
+    def __init__(self, width: int, compiled: bool) -> None:
+        super().__init__()
+        self.weight, self.compiled = nn.Parameter(torch.ones(width)), compiled
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.compiled:
+            return root_mean_square_norm(x, self.weight)
+        return F.rms_norm(x, self.weight.shape, self.weight)
+
+
 class Attention(nn.Module):
     """Causal attention with normalized queries and keys, and rotary positions."""
 
-    def __init__(self, network: MoeNetwork) -> None:
+    def __init__(self, network: MoeNetwork, way: Way) -> None:
         super().__init__()
         self.heads, self.size = network.heads, network.width // network.heads
         self.inner = nn.Parameter(torch.empty(network.width, 3 * network.width))
         self.outer = nn.Parameter(torch.empty(network.width, network.width))
-        self.query, self.key = nn.RMSNorm(self.size), nn.RMSNorm(self.size)
+        self.query, self.key = (Norm(self.size, way == "quickest") for _ in range(2))
 
     def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         sequences, context, width = x.shape
@@ -76,7 +90,7 @@ class Experts(nn.Module):
     def forward(self, x: Float[Tensor, "tokens width"]) -> tuple[Tensor, Routing]:
         with torch.autocast(x.device.type, enabled=False):  # the choice is made in full precision
             wide = x if x.dtype == torch.float64 else x.float()
-            routing = route(wide @ self.router, self.active, self.normalized)
+            routing = route(wide @ self.router, self.active, self.normalized, self.way == "quickest")
         return mixture(x, self.inner, self.outer, routing, self.way), routing
 
 
@@ -85,8 +99,9 @@ class Block(nn.Module):
 
     def __init__(self, network: MoeNetwork, way: Way) -> None:
         super().__init__()
-        self.before_attention, self.before_experts = nn.RMSNorm(network.width), nn.RMSNorm(network.width)
-        self.attention, self.experts = Attention(network), Experts(network, way)
+        norms = (Norm(network.width, way == "quickest") for _ in range(2))
+        self.before_attention, self.before_experts = norms
+        self.attention, self.experts = Attention(network, way), Experts(network, way)
 
     def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> tuple[Tensor, Routing]:
         x = x + self.attention(self.before_attention(x), turns)
@@ -108,7 +123,7 @@ class MoeTransformer(nn.Module):
         self.network = network
         self.embedding = nn.Parameter(torch.empty(network.vocabulary, network.width))
         self.blocks = nn.ModuleList(Block(network, way) for _ in range(network.layers))
-        self.norm = nn.RMSNorm(network.width)
+        self.norm = Norm(network.width, way == "quickest")
         self.output = None if network.tied else nn.Parameter(torch.empty(network.vocabulary, network.width))
         for name, turn in zip(("cosines", "sines"), rotary(network), strict=True):
             self.register_buffer(name, turn, persistent=False)

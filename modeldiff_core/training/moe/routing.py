@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from modeldiff_core.training.native.experts import native_route
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -31,23 +33,30 @@ class Routing:
     z: Float[Tensor, ""]
 
 
-def route(logits: Float[Tensor, "tokens experts"], active: int, normalized: bool = False) -> Routing:
+def route(
+    logits: Float[Tensor, "tokens experts"], active: int, normalized: bool = False, compiled: bool = True
+) -> Routing:
     """Send each token to the experts with its `active` largest logits.
 
     Args:
         logits: Of the router.
         active: Experts a token, K.
         normalized: Whether the gates of a token sum to 1 instead of being probabilities over all experts.
+        compiled: Whether compiled code may choose, where there is any; it differs for equal logits alone.
 
     """
     tokens, experts = logits.shape
     probabilities = logits.softmax(1)
-    gates, chosen = probabilities.topk(active, 1)
+    found = native_route(logits, active) if compiled else None
+    if found is None:
+        chosen = logits.detach().topk(active, 1).indices
+        flat = chosen.reshape(-1)
+        found = chosen, torch.bincount(flat, minlength=experts), flat.argsort(stable=True)
+    chosen, counts, order = found
+    gates = probabilities.gather(1, chosen)
     if normalized:
         gates = gates / gates.sum(1, keepdim=True)
-    flat = chosen.reshape(-1)
-    counts = torch.bincount(flat, minlength=experts)
     shares = counts.to(logits.dtype) / (tokens * active)
     balance = experts * (shares * probabilities.mean(0)).sum()
     z = logits.logsumexp(1).square().mean()
-    return Routing(chosen, gates, flat.argsort(stable=True), counts, balance, z)
+    return Routing(chosen, gates, order, counts, balance, z)

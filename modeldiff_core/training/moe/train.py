@@ -14,7 +14,7 @@ from torch import Tensor
 
 from modeldiff_core.errors import Check
 from modeldiff_core.identity import generator
-from modeldiff_core.training.devices import fast_arithmetic
+from modeldiff_core.training.devices import keep_freed_memory
 from modeldiff_core.training.moe.experts import Way
 from modeldiff_core.training.moe.model import MoeTransformer, Predicted
 from modeldiff_core.training.moe.network import MoeNetwork
@@ -181,9 +181,10 @@ def train_moe(trained: TrainedMoe, batches: Batches, until: int | None = None) -
     Ends early, with the loss as the last, when a loss explodes or is no number.
     """
     losses = list[float]()
-    with fast_arithmetic(trained.device):
-        while trained.step < (trained.steps if until is None else until):
-            losses.append(trained.advance(batches(trained.step)))
-            if not losses[-1] < trained.exploded:
-                break
+    if trained.device.type == "cpu":
+        keep_freed_memory()
+    while trained.step < (trained.steps if until is None else until):
+        losses.append(trained.advance(batches(trained.step)))
+        if not losses[-1] < trained.exploded:
+            break
     return losses

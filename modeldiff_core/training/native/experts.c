@@ -18,6 +18,34 @@ typedef struct {
     const float *gates;
 } Given;
 
+/* The `active` largest logits of each token, the largest first and of equal ones the first, to chosen [tokens, active];
+   pairs of each expert to counts, and the pairs sorted by expert, in the order of tokens, to order. Returns 1 without
+   memory. */
+int experts_route(int64_t tokens, int64_t experts, int64_t active, const float *logits, int64_t *chosen, int64_t *counts,
+                  int64_t *order) {
+    float *left = malloc((size_t)experts * sizeof *left);
+    int64_t *next = malloc((size_t)experts * sizeof *next);
+    if (!left || !next) {
+        free(left), free(next);
+        return 1;
+    }
+    memset(counts, 0, (size_t)experts * sizeof *counts);
+    for (int64_t t = 0; t < tokens; t++) {
+        memcpy(left, logits + t * experts, (size_t)experts * sizeof *left);
+        for (int64_t k = 0; k < active; k++) {
+            int64_t best = 0;
+            for (int64_t e = 1; e < experts; e++) best = left[e] > left[best] ? e : best;
+            left[best] = -__builtin_inff();
+            chosen[t * active + k] = best;
+            counts[best]++;
+        }
+    }
+    for (int64_t e = 0, first = 0; e < experts; first += counts[e++]) next[e] = first;
+    for (int64_t pair = 0; pair < tokens * active; pair++) order[next[chosen[pair]]++] = pair;
+    free(left), free(next);
+    return 0;
+}
+
 INLINE floats sigmoid(floats x) {
     const ints negative = x < 0.0f;
     const floats e = exponential(where(negative, x) - where(~negative, x)), whole = 1.0f / (1.0f + e);
@@ -55,7 +83,7 @@ static int64_t most(const Mixture *m, const Given *g) {
     return found;
 }
 
-/* Adds to out [tokens, width]; both [pairs, 2 hidden] and outputs [pairs, width] start as zeros and are for the way back.
+/* Adds to out [tokens, width]; both [pairs, 2 hidden] and outputs [pairs, width] are written for the way back.
    Returns 0, or 1 without memory. */
 int experts_forward(const Mixture *m, const Given *g, float *both, float *outputs, float *out) {
     const int64_t d = m->width, h = m->hidden, width = padded(h), rows = most(m, g);
@@ -64,6 +92,8 @@ int experts_forward(const Mixture *m, const Given *g, float *both, float *output
     for (int64_t e = 0, first = 0; e < m->experts; first += g->counts[e++]) {
         const int64_t n = g->counts[e];
         gather(m, g, first, n, own);
+        memset(both + first * 2 * h, 0, (size_t)(n * 2 * h) * sizeof *own);
+        memset(outputs + first * d, 0, (size_t)(n * d) * sizeof *own);
         product(n, d, 2 * h, own, d, g->inner + e * d * 2 * h, both + first * 2 * h, 2 * h, 0);
         activate(n, h, both + first * 2 * h, hidden);
         product(n, h, d, hidden, width, g->outer + e * h * d, outputs + first * d, d, 0);

@@ -20,6 +20,25 @@ def native_mixture_fits(x: Tensor, inner: Tensor) -> bool:
     return fits and width % LANES == 0 and 2 * hidden % LANES == 0 and native_library() is not None
 
 
+def native_route(logits: Tensor, active: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return the experts of each token, the pairs of each expert and their order; None where torch has to choose.
+
+    Of equal logits the first expert's comes first.
+    """
+    library = native_library() if logits.device.type == "cpu" and logits.dtype == torch.float32 else None
+    if library is None:
+        return None
+    tokens, experts = logits.shape
+    given = logits.detach().contiguous()
+    chosen, counts, order = (
+        torch.empty(size, dtype=torch.int64) for size in (tokens * active, experts, tokens * active)
+    )
+    pointers = (one.data_ptr() for one in (given, chosen, counts, order))
+    if library.experts_route(tokens, experts, active, *pointers):
+        raise MemoryError(f"no memory to route to {experts} experts")
+    return chosen.view(tokens, active), counts, order
+
+
 def native_mixture(x: Tensor, inner: Tensor, outer: Tensor, gates: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
     """Return Σ_k gates_k outer_e (silu(left) · right) over the experts of each token, with left, right = x inner_e.
 
@@ -39,7 +58,7 @@ class _Mixture(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
         x, inner, outer, gates, order, counts = (one.contiguous() for one in given)
-        both, outputs = x.new_zeros(len(order), inner.shape[2]), x.new_zeros(len(order), x.shape[1])
+        both, outputs = x.new_empty(len(order), inner.shape[2]), x.new_empty(len(order), x.shape[1])
         out = torch.zeros_like(x)
         _called("experts_forward", (x, inner, outer, order, counts, gates), (both, outputs, out))
         ctx.save_for_backward(x, inner, outer, order, counts, gates, both, outputs)

@@ -21,11 +21,14 @@ FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "network_new": (POINTER, (POINTER, INTEGER, INTEGER, INTEGER, ctypes.c_int)),
     "network_free": (None, (POINTER,)),
     "network_train": (None, (*(POINTER,) * 6, INTEGER, INTEGER, POINTER, REAL, REAL, REAL)),
+    "norm_forward": (None, (INTEGER, INTEGER, REAL, *(POINTER,) * 4)),
+    "norm_backward": (None, (INTEGER, INTEGER, *(POINTER,) * 6)),
+    "experts_route": (ctypes.c_int, (INTEGER, INTEGER, INTEGER, POINTER, POINTER, POINTER, POINTER)),
     "experts_forward": (ctypes.c_int, (POINTER,) * 5),
     "experts_backward": (ctypes.c_int, (POINTER,) * 9),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
 }
-"""Result and argument types of each function, as in training.c and experts.c."""
+"""Result and argument types of each function, as in training.c, experts.c and norms.c."""
 
 
 @lru_cache(maxsize=1)
