@@ -69,11 +69,11 @@ def _summed(rows: Tensor, routing: Routing) -> Tensor:
 
 def looped(x: Tensor, inner: Tensor, outer: Tensor, routing: Routing) -> Tensor:
     """Return what `mixture` returns by a loop over experts, each of which looks for its tokens."""
-    found = torch.zeros_like(x)
-    for expert in range(len(inner)):
+    found, hidden = torch.zeros_like(x), outer.shape[1]
+    for expert, (both, last) in enumerate(zip(inner.unbind(0), outer.unbind(0), strict=True)):
         tokens, choices = torch.where(routing.chosen == expert)
-        left, right = (x[tokens] @ inner[expert]).chunk(2, 1)
-        outputs = (F.silu(left) * right) @ outer[expert]
+        rows = x[tokens]
+        outputs = (F.silu(rows @ both[:, :hidden]) * (rows @ both[:, hidden:])) @ last
         found = found.index_add(0, tokens, (outputs * routing.gates[tokens, choices, None]).to(x.dtype))
     return found
 

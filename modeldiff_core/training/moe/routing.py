@@ -58,5 +58,6 @@ def route(
         gates = gates / gates.sum(1, keepdim=True)
     shares = counts.to(logits.dtype) / (tokens * active)
     balance = experts * (shares * probabilities.mean(0)).sum()
-    z = logits.logsumexp(1).square().mean()
+    first = chosen[:, :1]  # log Σ exp l = l_e − log p_e of any expert e; the most probable one's p is at least 1 / E
+    z = (logits.gather(1, first) - probabilities.gather(1, first).log()).square().mean()
     return Routing(chosen, gates, order, counts, balance, z)

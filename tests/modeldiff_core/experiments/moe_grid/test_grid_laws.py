@@ -87,6 +87,17 @@ def test_the_laws_of_a_grid_are_on_its_report(tmp_path: Path, monkeypatch: pytes
     assert other.cells.all[0].training(1e-2, 0).product == experiment.cells.all[0].training(1e-2, 0).product
 
 
+def test_no_law_is_fitted_to_runs_that_all_diverged(tmp_path: Path) -> None:
+    experiment, store = open_experiment({**STUDY, "budgets": [1e12, 4e12]}, tmp_path)
+    assert isinstance(experiment, Scaling)
+    for cell in experiment.cells.all:
+        failure = RecordedFailure("diverged at step 1", {"step": 1})
+        write_failure(store, cell.training(1e-2, 0).product.reference, failure)
+    with pytest.raises(RecordedFailure, match="no law can be fitted: runs: expected at least one run"):
+        collect_runs(store, StudySpec.of(experiment))
+
+
+@pytest.mark.nightly
 def test_a_grid_whose_runs_all_diverged_has_no_law_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "train_run", all_diverge)
     all_diverge.__module__, all_diverge.__qualname__ = training.__name__, "train_run"
