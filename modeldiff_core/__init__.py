@@ -1,8 +1,8 @@
 """ModelDiff's library: how two learning algorithms differ, from subset models to a report.
 
-``Algorithm``, ``Data``, ``compare``, ``league``, ``submit``, ``Study`` and the reports are what a notebook or a script
-needs. They are imported when they are first asked for, so that the import of the library alone takes no time and no
-torch.
+``Algorithm``, ``Data``, ``compare``, ``compare_checkpoints``, ``league``, ``submit``, ``Study`` and the reports are what
+a notebook or a script needs. They are imported when they are first asked for, so that the import of the library alone
+takes no time and no torch.
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ from modeldiff_core.shapes import provide_shapes
 
 if TYPE_CHECKING:
     from modeldiff_core.api.algorithm import Algorithm
+    from modeldiff_core.api.checkpoints import compare_checkpoints
     from modeldiff_core.api.compare import compare
     from modeldiff_core.api.data import Data
     from modeldiff_core.api.league import LeagueReport, league
@@ -19,7 +20,18 @@ if TYPE_CHECKING:
     from modeldiff_core.api.study import Study
     from modeldiff_core.api.submit import submit
 
-__all__ = ["Algorithm", "Data", "LeagueReport", "Report", "Study", "__version__", "compare", "league", "submit"]
+__all__ = [
+    "Algorithm",
+    "Data",
+    "LeagueReport",
+    "Report",
+    "Study",
+    "__version__",
+    "compare",
+    "compare_checkpoints",
+    "league",
+    "submit",
+]
 
 __version__ = "0.1.0"
 
@@ -33,6 +45,7 @@ _PLACES = {
     "Report": "report",
     "Study": "study",
     "compare": "compare",
+    "compare_checkpoints": "checkpoints",
     "league": "league",
     "submit": "submit",
 }

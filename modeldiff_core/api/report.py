@@ -1,4 +1,4 @@
-"""The report of a comparison, in a notebook and as tables."""
+"""The report of a comparison, of subset models or of checkpoints, in a notebook and as tables."""
 
 import html
 import io
@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modeldiff_core.experiments.compare.experiment import Compare
 from modeldiff_core.experiments.compare.summary import TABLE
+from modeldiff_core.experiments.experiment import Experiment
 from modeldiff_core.store import ObjectStore, read_record
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Report:
 
     """
 
-    def __init__(self, experiment: Compare, store: ObjectStore) -> None:
+    def __init__(self, experiment: Experiment, store: ObjectStore) -> None:
         self.store = store
         self._experiment = experiment.now(store)
 
@@ -75,7 +75,8 @@ class Report:
         """A row for each transformation and intensity; empty where none was tested."""
         import pandas as pd
 
-        return pd.read_parquet(io.BytesIO(self.store.read(f"{self._experiment.folder}/{TABLE}")))
+        key = f"{self._experiment.folder}/{TABLE}"
+        return pd.read_parquet(io.BytesIO(self.store.read(key))) if self.store.exists(key) else pd.DataFrame()
 
     def show(self) -> None:
         """Show the report: in a notebook below the cell, elsewhere its findings and its address."""

@@ -200,6 +200,7 @@ def parse_settings(cls: type[BaseModel], content: object) -> BaseModel:
 def experiments() -> Registry[type[Experiment]]:
     """Return the registry of experiments, those of installed packages among them."""
     from modeldiff_core.experiments.adopted.experiment import CompareAdopted
+    from modeldiff_core.experiments.checkpoints.experiment import Checkpoints
     from modeldiff_core.experiments.compare.experiment import Compare
     from modeldiff_core.experiments.component_contrast.experiment import ComponentContrast
     from modeldiff_core.experiments.components.experiment import ComponentAttribution
@@ -218,6 +219,7 @@ def experiments() -> Registry[type[Experiment]]:
         "modeldiff.experiments",
         KIND,
         {
+            "checkpoints": Checkpoints,
             "compare": Compare,
             "compare_adopted": CompareAdopted,
             "component_contrast": ComponentContrast,

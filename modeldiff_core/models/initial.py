@@ -81,26 +81,34 @@ def stored_state(net: Net, init: str, kind: str) -> State:
     return {name: found[name] for name in wanted}
 
 
-def read_state(path: Path) -> Mapping[str, Tensor]:
-    """Named tensors of a file; nothing that it holds is executed."""
+def read_state(path: Path, key: str = KEY, advice: str = "") -> Mapping[str, Tensor]:
+    """Return the named tensors of a file; nothing that it holds is executed.
+
+    Args:
+        path: The file.
+        key: The configuration key that names it, for errors.
+        advice: What to do about a file that only running it could read; the reader's own words if not given.
+
+    """
     if not path.is_file():
-        raise ConfigError(KEY, "random, imagenet, or a file with weights", str(path))
+        expected = "random, imagenet, or a file with weights" if key == KEY else "a file with weights"
+        raise ConfigError(key, expected, str(path))
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except SafetensorError as error:
             raise ConfigError(
-                KEY, "a file in the format of its name, safetensors", str(path), f"{error}. Pickles end in .pt or .pth"
+                key, "a file in the format of its name, safetensors", str(path), f"{error}. Pickles end in .pt or .pth"
             ) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split("\n")[0]
-        raise ConfigError(KEY, "a state dict that torch.load reads with weights_only", str(path), reason) from error
+        reason = advice or str(error).split("\n")[0]
+        raise ConfigError(key, "a state dict that torch.load reads with weights_only", str(path), reason) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ConfigError(KEY, "a state dict: tensors by name", str(path))
+        raise ConfigError(key, "a state dict: tensors by name", str(path))
     return content
 
 

@@ -187,8 +187,8 @@ def _line(one: Mapping[str, Any], names: Mapping[str, str], classes: tuple[str, 
     }
 
 
-def sheets(summary: Mapping[str, Any], data: Dataset, study: StudyConfig) -> dict[str, Plot]:
-    """Return figures by caption: the images at both ends of each direction, and the first candidates done to images."""
+def ends_sheets(summary: Mapping[str, Any], data: Dataset) -> dict[str, Plot]:
+    """Return figures of the images at both ends of each direction, by caption."""
     names, test, train = summary["algorithms"], data.test, data.train
     found = {}
     for entry in summary["directions"]:
@@ -198,6 +198,12 @@ def sheets(summary: Mapping[str, Any], data: Dataset, study: StudyConfig) -> dic
             rows = [_titled(examples, entry[f"{end}_{what}"][:SHOWN], data.classes) for end in ("top", "bottom")]
             kind = "test" if what == "targets" else "training"
             found[f"{place}: {kind} images at its two ends"] = _sheet(rows)
+    return found
+
+
+def sheets(summary: Mapping[str, Any], data: Dataset, study: StudyConfig) -> dict[str, Plot]:
+    """Return figures by caption: the images at both ends of each direction, and the first candidates done to images."""
+    test, found = data.test, ends_sheets(summary, data)
     for one in summary["candidates"]:
         if one["rank"]:
             continue

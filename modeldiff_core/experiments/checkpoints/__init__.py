@@ -1,0 +1,1 @@
+"""Comparing two algorithms from trained checkpoints of each, without training anything."""
