@@ -38,7 +38,7 @@ def compare_checkpoints(
             or paths of files that hold a state dict (torch.save, read with weights_only, or safetensors).
         b: As many of the second.
         network: What all of them fit: a module, whose weights do not matter, a class or function that makes one
-            without arguments, or an import path, ``module:name``.
+            without arguments, or an import path, ``module:name``; a tuple of two where B's is another.
         data: On what they were trained, and the test images that are explained. The network is given images as they
             are given here.
         store: A folder, an fsspec URL, or settings of a store.
@@ -55,14 +55,13 @@ def compare_checkpoints(
         raise ConfigError("data", "Data(x_train, y_train, x_test, y_test)", type(data).__name__)
     place, read, names = ObjectStore(opened(store)), data.read, others.pop("names", ("A", "B"))
     progress = others.pop("progress", None)
-    form = read.form
-    asked = {
-        **network_of(network),
-        **{name: others.pop(name) for name in NETWORK if name in others},
-        "form": {"dtype": form.dtype, "axes": form.axes, "low": form.low, "high": form.high},
+    settings = {name: others.pop(name) for name in NETWORK if name in others}
+    form = {name: getattr(read.form, name) for name in ("dtype", "axes", "low", "high")}
+    given_networks = network if isinstance(network, tuple) and len(network) == 2 else (network, network)
+    configs = {
+        side: with_source(NetworkConfig.model_validate({**network_of(one), **settings, "form": form}))
+        for side, one in zip("ab", given_networks, strict=True)
     }
-    config = with_source(NetworkConfig.model_validate(asked))
-    net = build(config, read.dataset.image_shape, len(read.dataset.classes))
     states: dict[str, list[State]] = {}
     called: dict[str, list[str]] = {}
     for side, checkpoints in (("a", a), ("b", b)):
@@ -70,6 +69,7 @@ def compare_checkpoints(
             raise ConfigError(side, "a list of one checkpoint or more", checkpoints)
         called[side] = [_called(one, side, at) for at, one in enumerate(checkpoints)]
         states[side] = [state_of(one, side) for one in checkpoints]
+        net = build(configs[side], read.dataset.image_shape, len(read.dataset.classes))
         for state, what in zip(states[side], called[side], strict=True):
             check_fits(state, net, side, what)
     digests = {side: tuple(digest_of(state) for state in own) for side, own in states.items()}
@@ -81,7 +81,8 @@ def compare_checkpoints(
             "name": others.pop("name", "") or slug(*names),
             **others,
             "dataset": _dataset(place, read.dataset.fingerprint),
-            "network": config.model_dump(mode="json"),
+            "network": configs["a"].model_dump(mode="json"),
+            **({"network_b": configs["b"].model_dump(mode="json")} if configs["b"] != configs["a"] else {}),
             **{side: {"name": name, "states": digests[side]} for side, name in zip("ab", names, strict=True)},
         },
     )

@@ -9,8 +9,8 @@ with J_i the derivatives of the logits and p_i the probabilities: n times the ch
 Gauss-Newton matrix. It is taken block by block, one for each linear or convolutional layer, in the eigenbasis of
 Kronecker factors: for a layer with inputs a (1 appended for the bias) and derivatives g by its outputs, Q_A and Q_G
 hold the eigenvectors of the means of a·aᵀ and g·gᵀ, and G is diagonal there with the mean squares of Q_Gᵀ·g·aᵀ·Q_A
-(EK-FAC: George et al., 2018, section 3; for influence Grosse et al., 2023, section 2.2). λ of a layer is `damping` times
-the mean of its diagonal.
+(EK-FAC: George et al., 2018, section 3; for influence Grosse et al., 2023, section 2.2). λ of a layer is `damping`
+times the mean of its diagonal.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -66,7 +66,9 @@ class Compared:
         needs = tuple(one.product.reference for one in (*self.a, *self.b))
         label = Label("directions", "directions", ("checkpoints",))
         size = self.a[0].targets * self.a[0].train
-        return Step(name, self.product, find_checkpoint_directions, self, needs, label, Cost(1e-7 * size * len(needs) + 1))
+        return Step(
+            name, self.product, find_checkpoint_directions, self, needs, label, Cost(1e-7 * size * len(needs) + 1)
+        )
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,15 @@ class Checkpoints(OnePage):
                 or hold the same weights twice, and for sides of unequal number.
         """
         data = load_dataset(study.dataset)
-        network = with_source(study.network)
-        net = build(network, data.image_shape, len(data.classes))
-        sides = {name: _resolved(getattr(study, name), name, net) for name in SIDES}
+        networks = {"network": with_source(study.network)}
+        if study.network_b is not None:
+            networks["network_b"] = with_source(study.network_b)
+        study = study.model_copy(update=networks)
+        nets = {name: build(study.network_of(name), data.image_shape, len(data.classes)) for name in SIDES}
+        sides = {name: _resolved(getattr(study, name), name, nets[name]) for name in SIDES}
         names = {name: side.checkpoints or side.states for name, side in sides.items()}
         check_distinct({name: side.states for name, side in sides.items()}, names)
-        return cls(study.model_copy(update={"network": network, **sides}))
+        return cls(study.model_copy(update=sides))
 
     @property
     def digest(self) -> str:
@@ -87,18 +90,22 @@ class Checkpoints(OnePage):
         study, data = self.study, self.data
         if self.targets > len(data.test):
             raise ConfigError("targets", f"at most the {len(data.test)} test images", study.targets)
-        net = build(study.network, data.image_shape, len(data.classes))
-        prepare = inputs_of(study.network)
-        check_network(net, prepare(data.train.images[:TRIED]), len(data.classes))
-        if study.estimator.kind == "trak":
-            algorithm: Any = OneNetwork(net, prepare)
-            Trak(study.estimator.dimensions).check(algorithm, len(data.train))
-        elif not attributed_parameters(net)[0]:
-            raise ConfigError("network", "one with linear or convolutional layers", type(net).__name__)
+        for side in SIDES if study.network_b is not None else SIDES[:1]:
+            self._check_network(side)
         limit = min(study.basis, self.targets - 1, len(data.train))
         if study.components > limit:
             raise ConfigError("components", f"at most {limit}, the directions of the basis", study.components)
         return []
+
+    def _check_network(self, side: str) -> None:
+        network, data = self.study.network_of(side), self.data
+        net, prepare = build(network, data.image_shape, len(data.classes)), inputs_of(network)
+        check_network(net, prepare(data.train.images[:TRIED]), len(data.classes))
+        if self.study.estimator.kind == "trak":
+            algorithm: Any = OneNetwork(net, prepare)
+            Trak(self.study.estimator.dimensions).check(algorithm, len(data.train))
+        elif not attributed_parameters(net)[0]:
+            raise ConfigError("network", "one with linear or convolutional layers", type(net).__name__)
 
     @property
     def targets(self) -> int:
@@ -115,7 +122,8 @@ class Checkpoints(OnePage):
         """Return the attributions of a side."""
         study, data = self.study, self.data
         place = study.dataset, data.fingerprint, self.targets, len(data.train)
-        return tuple(Attributed(*place, study.network, study.estimator, state) for state in self.states(side))
+        network = study.network_of(side)
+        return tuple(Attributed(*place, network, study.estimator, state) for state in self.states(side))
 
     @property
     def pair(self) -> Compared:
@@ -140,8 +148,9 @@ class Checkpoints(OnePage):
 
     def present(self, summary: Mapping[str, Any]) -> Shown:
         study, data = self.study, self.data
-        net = build(study.network, data.image_shape, len(data.classes))
-        return present(self.name, summary, attributed_parameters(net), len(data.test))
+        nets = [build(study.network_of(side), data.image_shape, len(data.classes)) for side in SIDES]
+        counts = dict.fromkeys(attributed_parameters(net) for net in nets)
+        return present(self.name, summary, tuple(counts), len(data.test))
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
         return ends_sheets(summary, self.data)

@@ -120,9 +120,13 @@ class OneNetwork:
     ) -> TorchModels:
         """Return the models with these weights."""
         rows = range(len(next(iter(weights.values()))))
-        states = tuple({name: torch.from_numpy(np.array(value[row])) for name, value in weights.items()} for row in rows)
+        states = tuple(
+            {name: torch.from_numpy(np.array(value[row])) for name, value in weights.items()} for row in rows
+        )
         trained = tuple(name for name, value in self.net.named_parameters() if value.requires_grad)
-        return TorchModels(self.net, states, (lambda images, chosen: self.prepare(images[chosen]),) * len(states), trained)
+        return TorchModels(
+            self.net, states, (lambda images, chosen: self.prepare(images[chosen]),) * len(states), trained
+        )
 
 
 def _recipe(config: NetworkConfig) -> TorchRecipe:

@@ -52,9 +52,7 @@ def find(store: ObjectStore, pair: Compared, study: CheckpointsStudy) -> dict[st
             }
         )
         counts[side] += 1
-    accuracies = {
-        side: [one.accuracies(store) for one in own if not failed(store, one)] for side, own in sides.items()
-    }
+    accuracies = {side: [one.accuracies(store) for one in own if not failed(store, one)] for side, own in sides.items()}
     tested = len(arrays["null"]) > 0
     found = any(entry["significant"] for entry in entries)
     return {
@@ -67,7 +65,10 @@ def find(store: ObjectStore, pair: Compared, study: CheckpointsStudy) -> dict[st
         "tested": tested,
         "patterns": len(arrays["null"]),
         "accuracy": {
-            side: {name: [min(values), max(values)] for name, values in zip(("train", "targets"), zip(*own, strict=True), strict=True)}
+            side: {
+                name: [min(values), max(values)]
+                for name, values in zip(("train", "targets"), zip(*own, strict=True), strict=True)
+            }
             for side, own in accuracies.items()
         },
         "captured": facts["captured"],
@@ -79,13 +80,13 @@ def find(store: ObjectStore, pair: Compared, study: CheckpointsStudy) -> dict[st
     }
 
 
-def present(name: str, summary: Mapping[str, Any], parameters: tuple[int, int], images: int) -> Shown:
+def present(name: str, summary: Mapping[str, Any], parameters: tuple[tuple[int, int], ...], images: int) -> Shown:
     """Return the findings.
 
     Args:
         name: Of the study.
         summary: What was found.
-        parameters: How many take part in attributions, and all.
+        parameters: How many take part in attributions, and all, of each network.
         images: Test images that there are.
 
     """
@@ -121,7 +122,9 @@ def present(name: str, summary: Mapping[str, Any], parameters: tuple[int, int], 
         "squared attribution along the direction, as a share of all in the basis. Stability: |cosine| of the versions "
         "from the even and the odd checkpoints."
     )
-    return Shown(f"{names['a']} and {names['b']}, by checkpoints ({name})", tuple(said), (Table("Directions", rows, described),))
+    return Shown(
+        f"{names['a']} and {names['b']}, by checkpoints ({name})", tuple(said), (Table("Directions", rows, described),)
+    )
 
 
 def _tested(summary: Mapping[str, Any], many: int) -> str:
@@ -140,11 +143,12 @@ def _tested(summary: Mapping[str, Any], many: int) -> str:
     )
 
 
-def _estimated(summary: Mapping[str, Any], parameters: tuple[int, int]) -> str:
+def _estimated(summary: Mapping[str, Any], parameters: tuple[tuple[int, int], ...]) -> str:
     estimator = EstimatorConfig.model_validate(summary["estimator"])
     line = f"Estimator: {WORDS[estimator.kind]}"
     if estimator.kind == "ekfac":
-        line += f", damping {estimator.damping:g}, on {parameters[0]:,} of {parameters[1]:,} parameters"
+        counted = " and ".join(f"{own:,} of {every:,}" for own, every in parameters)
+        line += f", damping {estimator.damping:g}, on {counted} parameters"
     return (
         f"{line}; {summary['targets']:,} targets, {summary['train']:,} training examples; the basis holds "
         f"{summary['captured']:.0%} of what all checkpoints have together. Nothing was trained."

@@ -26,7 +26,7 @@ class FormConfig(Settings):
 
 
 class NetworkConfig(Settings):
-    """The network that every checkpoint fits.
+    """The network that checkpoints fit.
 
     network: import path of a subclass of ``torch.nn.Module`` or of a function that makes one, ``module:name``, or an
     architecture that ships, by name. arguments: its arguments. form: how it is given images. mean, scale: it gets
@@ -69,7 +69,8 @@ class EstimatorConfig(Settings):
 class CheckpointsStudy(OnePageStudy):
     """Two algorithms by their checkpoints.
 
-    dataset: on which all of them were trained, with the test images that are explained. targets: the first so many
+    dataset: on which all of them were trained, with the test images that are explained. network: what the checkpoints
+    fit. network_b: what those of B fit, where it is another network. targets: the first so many
     test images; all, but at most 1,000, if not given. basis: training directions in which they are compared.
     components: directions of a side that are shown. top: images at an end. significance: of the finding. seed: of
     random patterns of signs.
@@ -78,6 +79,7 @@ class CheckpointsStudy(OnePageStudy):
     experiment: Literal["checkpoints"] = "checkpoints"
     dataset: DatasetConfig
     network: NetworkConfig
+    network_b: NetworkConfig | None = None
     a: SideConfig
     b: SideConfig
     estimator: EstimatorConfig = EstimatorConfig()
@@ -87,3 +89,7 @@ class CheckpointsStudy(OnePageStudy):
     top: Annotated[int, Field(ge=1)] = 12
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     seed: int = 0
+
+    def network_of(self, side: str) -> NetworkConfig:
+        """Return what the checkpoints of a side fit."""
+        return self.network_b if side == "b" and self.network_b is not None else self.network

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,18 @@ PICKLED = "save net.state_dict() with torch.save, or a file of safetensors; whol
 
 
 def files_of(patterns: Sequence[str], key: str) -> tuple[str, ...]:
-    """Return the files that paths and patterns name, those of a pattern in the order of their names.
+    """Return the files that paths name, and those that a pattern (``runs/a/*.pt``) does, in the order of their names.
 
     Raises:
         ConfigError: For a pattern without files, and for a file that there is not.
     """
     found: list[str] = []
     for pattern in patterns:
-        own = sorted(glob(str(Path(pattern).expanduser()))) if has_magic(pattern) else [str(Path(pattern).expanduser())]
-        if not own or not all(Path(one).is_file() for one in own):
+        path = Path(pattern).expanduser()
+        own = [path] if path.is_file() else sorted(path.parent.glob(path.name))
+        if not own:
             raise ConfigError(key, "files of state dicts", pattern, "There is no such file")
-        found += own
+        found += map(str, own)
     if not found:
         raise ConfigError(key, "one checkpoint or more", list(patterns))
     return tuple(found)
