@@ -105,7 +105,7 @@ def attributed_parameters(net: nn.Module) -> tuple[int, int]:
 
 
 def ekfac_attributions(
-    net: nn.Module, state: Mapping[str, Tensor], train: Labeled, targets: Labeled, damping: float = 0.1
+    net: nn.Module, state: Mapping[str, Tensor], train: Labeled, targets: Labeled, damping: float = 1.0
 ) -> Float[np.ndarray, "targets train"]:
     """Return X of one checkpoint, see the module.
 

@@ -62,7 +62,7 @@ class EstimatorConfig(Settings):
     """
 
     kind: Literal["ekfac", "trak"] = "ekfac"
-    damping: Annotated[float, Field(gt=0)] = 0.1
+    damping: Annotated[float, Field(gt=0)] = 1.0
     dimensions: Annotated[int, Field(ge=2)] | None = None
 
 
@@ -84,7 +84,7 @@ class CheckpointsStudy(OnePageStudy):
     b: SideConfig
     estimator: EstimatorConfig = EstimatorConfig()
     targets: Annotated[int, Field(ge=4)] | None = None
-    basis: Annotated[int, Field(ge=2)] = 64
+    basis: Annotated[int, Field(ge=2)] = 32
     components: Annotated[int, Field(ge=1)] = 4
     top: Annotated[int, Field(ge=1)] = 12
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
