@@ -3,16 +3,16 @@
     OMP_NUM_THREADS=1 python -m benchmarks.checkpoints [--estimator ekfac|trak] [--parts planted null] [--draws 10]
         [--null 100] [--pool 60] [--checkpoints 10]
 
-Rules, written before it ran. Data: digits_watermark as shipped (1,000 training examples, all 797 test images; a block in
-the corner of 70 % of the eights). A trains the MLP as shipped, B the same while the corner is erased in training; every
-model is trained on all data, and only its weights are used. Settings of `checkpoints` as shipped (basis 32; EK-FAC with
-damping 1; TRAK with 125 dimensions). They were chosen on models of other seeds (100000 and up, 200000 and up), which
-this script does not use.
+Rules, written before it ran. Data: digits_watermark as shipped (1,000 training examples, all 797 test images; a block
+in the corner of 70 % of the eights). A trains the MLP as shipped, B the same while the corner is erased in training;
+every model is trained on all data, and only its weights are used. Settings of `checkpoints` as shipped (basis 32;
+EK-FAC with damping 1; TRAK with 125 dimensions). They were chosen on models of other seeds (100000 and up, 200000 and
+up), which this script does not use.
 
 - Planted: each draw takes 10 models of A and 10 of B that no other draw has. AUC: area under the ROC curve of the
   projections of the test eights, with against without the block, whichever sign, on the first direction, whichever
-  side it lies on; beside it the best of the first three. Means with 95 % intervals over draws by Student's t. Goal: 0.9.
-  p: of the first direction.
+  side it lies on; beside it the best of the first three. Means with 95 % intervals over draws by Student's t. Goal:
+  0.9. p: of the first direction.
 - Null: A against A. 60 further models of A are trained; each study takes two groups of 10 of them at random that
   have none in common. Studies share models, so they are not independent of each other. An alarm is a smallest p of 0.05
   or less. Goal: at most 10 in 100.

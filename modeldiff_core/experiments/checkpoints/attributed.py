@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from modeldiff_core.data import Examples
 from modeldiff_core.datamodels.ekfac import Labeled, ekfac_attributions
@@ -135,18 +135,22 @@ def attributions(
 
     """
     prepare = inputs_of(network)
-    net.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+    # The store gives single numbers, such as counts of batch normalization, an axis.
+    shapes = {name: value.shape for name, value in net.state_dict().items()}
+    weights = {name: torch.from_numpy(np.array(value)).reshape(shapes[name]) for name, value in state.items()}
+    net.load_state_dict(weights)
     accuracies = [_accuracy(net.eval(), one, prepare) for one in examples]
     train, targets = examples
     if estimator.kind == "trak":
         task = Task(cast(Any, OneNetwork(net, prepare)), 0, train, targets, int(train.labels.max()) + 1)
-        found = Trak(estimator.dimensions).attribute(task, [{name: value[None] for name, value in state.items()}])
+        found = Trak(estimator.dimensions).attribute(
+            task, [{name: value.numpy()[None] for name, value in weights.items()}]
+        )
         return found.weights, accuracies
     parts = [
         Labeled(lambda rows, images=one.images: prepare(images[rows]), torch.from_numpy(one.labels).long())
         for one in examples
     ]
-    weights: dict[str, Tensor] = {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
     return ekfac_attributions(net, weights, parts[0], parts[1], estimator.damping), accuracies
 
 

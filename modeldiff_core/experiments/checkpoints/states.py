@@ -60,14 +60,14 @@ def state_of(given: Any, key: str) -> State:
 def _array(value: Tensor) -> np.ndarray:
     value = value.detach().cpu()
     plain = value.float() if value.is_floating_point() and value.dtype != torch.float64 else value
-    return np.ascontiguousarray(plain.numpy())
+    return np.array(plain.numpy(), order="C")  # ascontiguousarray would give single numbers an axis
 
 
 def digest_of(state: State) -> str:
     """Return a digest of all names, types, shapes and values."""
     sha = hashlib.sha256()
     for name in sorted(state):
-        array = np.ascontiguousarray(state[name])
+        array = np.asarray(state[name])
         sha.update(f"{name}\n{array.dtype.str}\n{array.shape}\n".encode())
         sha.update(array.tobytes())
     return sha.hexdigest()
