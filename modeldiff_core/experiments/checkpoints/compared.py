@@ -1,11 +1,12 @@
 """Stage: directions in which the attributions of two algorithms' checkpoints differ, tested by whole checkpoints.
 
-Every checkpoint s gives a matrix X_s [targets, train] of its own; nothing is averaged before. They are compared in a
-common basis V, the leading right singular vectors of the sum of all X_s of both sides, centered over targets. The sum
-is the same whichever checkpoints are exchanged between A and B, so V holds nothing of how they are split. Rows are
-divided by the root of their mean square over all checkpoints of both sides, so that all targets count alike. The
-contrast of these and its test are those of whole trainings (``comparison.trainings``): signs of whole pairs are
-flipped.
+Every checkpoint s gives a matrix X_s [targets, train] of its own; nothing is averaged before. Its columns are divided
+by σ_i + FLOOR·mean σ, where σ_i is the root of the mean square over targets of column i of the mean of all X_s of both
+sides: a few training examples, the hardest, have large attributions in every checkpoint and would fill the basis. The
+matrices are compared in a common basis V, the leading right singular vectors of their sum, centered over targets. The
+sum is the same whichever checkpoints are exchanged between A and B, so V holds nothing of how they are split. Rows of
+X_s·V are divided by the root of their mean square over all checkpoints, so that all targets count alike. The contrast
+of these and its test are those of whole trainings (``comparison.trainings``): signs of whole pairs are flipped.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_
 
 VERSION = 1
 """Raised by hand when a change of the code changes the directions."""
+FLOOR = 0.3
+"""Share of the mean size of all columns that is added to that of each before it divides."""
 OF_EACH = ("strength", "p", "variance_a", "variance_b", "stability", "overlap")
 """Numbers that are stored of each direction."""
 
@@ -75,7 +78,8 @@ class Compared:
 class FoundDirections:
     """Directions in which checkpoints differ.
 
-    sided: the directions. vectors: the basis. captured: share of the summed attributions' squares within the basis.
+    sided: the directions. vectors: the basis, over training examples whose columns are scaled. captured: share of the
+    squares of the sum of all scaled attributions within the basis.
     repeatability: of A's and of B's checkpoints, see there; NaN with one.
     """
 
@@ -114,12 +118,16 @@ def directions_of_checkpoints(
     total: Any = 0
     for x in matrices.all():
         total = total + x.astype(np.float64)
-    total = total - total.mean(0)
+    sizes = np.sqrt(np.square(total).mean(0))
+    sizes += FLOOR * sizes.mean()
+    scale = np.divide(1, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    total = (total - total.mean(0)) * scale
     values, left = np.linalg.eigh(total @ total.T)
     many = min(basis, int((values > values[-1] * 1e-10).sum()))
     chosen = slice(-1, -1 - many, -1)
     vectors = (total.T @ left[:, chosen]) / np.sqrt(values[chosen])
-    sides = [np.stack([matrices.read(side, number) @ vectors for number in range(matrices.count)]) for side in (0, 1)]
+    scaled = vectors * scale[:, None]
+    sides = [np.stack([matrices.read(side, number) @ scaled for number in range(matrices.count)]) for side in (0, 1)]
     a, b = _alike(sides[0], sides[1])
     sided = directions_of_trainings(a, b, components, top=top, seed=seed)
     captured = float(values[chosen].sum() / values.clip(0).sum())
