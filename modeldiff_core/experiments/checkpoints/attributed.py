@@ -142,7 +142,7 @@ def attributions(
     accuracies = [_accuracy(net.eval(), one, prepare) for one in examples]
     train, targets = examples
     if estimator.kind == "trak":
-        task = Task(cast(Any, OneNetwork(net, prepare)), 0, train, targets, int(train.labels.max()) + 1)
+        task = Task(OneNetwork(net, prepare), 0, train, targets, int(train.labels.max()) + 1)
         found = Trak(estimator.dimensions).attribute(
             task, [{name: value.numpy()[None] for name, value in weights.items()}]
         )

@@ -102,8 +102,7 @@ class Checkpoints(OnePage):
         net, prepare = build(network, data.image_shape, len(data.classes)), inputs_of(network)
         check_network(net, prepare(data.train.images[:TRIED]), len(data.classes))
         if self.study.estimator.kind == "trak":
-            algorithm: Any = OneNetwork(net, prepare)
-            Trak(self.study.estimator.dimensions).check(algorithm, len(data.train))
+            Trak(self.study.estimator.dimensions).check(OneNetwork(net, prepare), len(data.train))
         elif not attributed_parameters(net)[0]:
             raise ConfigError("network", "one with linear or convolutional layers", type(net).__name__)
 

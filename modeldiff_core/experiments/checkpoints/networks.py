@@ -4,7 +4,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -106,10 +106,25 @@ def check_network(net: nn.Module, inputs: Tensor, n_classes: int) -> None:
 
 @dataclass(frozen=True)
 class OneNetwork:
-    """The network as an algorithm whose checkpoints have gradients (``training.gradients.Differentiable``)."""
+    """The network as an algorithm whose checkpoints have gradients (``training.gradients.Differentiable``).
+
+    Estimators ask it for modules alone: it has no training of its own.
+    """
 
     net: nn.Module
     prepare: Callable[[np.ndarray], Tensor]
+
+    def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
+        """Raise ConfigError unless the network has a logit for each class of such images."""
+        check_network(self.net, self.prepare(np.zeros((2, *image_shape), np.uint8)), n_classes)
+
+    def train(self, *given: Any) -> NoReturn:
+        """Raise ConfigError: checkpoints come trained."""
+        raise ConfigError("network", "what trains models", "checkpoints, which were trained elsewhere")
+
+    def load(self, *given: Any) -> NoReturn:
+        """Raise ConfigError, as `train` does."""
+        self.train(*given)
 
     def torch_models(
         self,
