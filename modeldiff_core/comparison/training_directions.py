@@ -70,7 +70,9 @@ class SidedDirections:
     unit: float
 
 
-def directions_of_trainings(a: Products, b: Products, components: int, *, top: int, seed: int = 0) -> SidedDirections:
+def directions_of_trainings(
+    a: Products, b: Products, components: int, *, top: int, seed: int = 0, normalize: bool = False
+) -> SidedDirections:
     """Return at most `components` directions of either side.
 
     Args:
@@ -79,6 +81,8 @@ def directions_of_trainings(a: Products, b: Products, components: int, *, top: i
         components: Most directions of a side.
         top: Targets at an end of a direction, for `overlap`.
         seed: Of random patterns of signs.
+        normalize: Let all targets count alike in a tested contrast, see ``contrast_of_trainings``; its unit is the
+            number of targets then.
 
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
@@ -86,7 +90,9 @@ def directions_of_trainings(a: Products, b: Products, components: int, *, top: i
     slopes = np.full((2, a.shape[1]), np.nan)
     if len(a) < LEAST_TESTED:
         return SidedDirections(_residual(a, b, components, top, unit), np.empty(0), _similarity(a, b), slopes, unit)
-    found = contrast_of_trainings(a, b, min(2 * components, a.shape[2], a.shape[1] - 1), seed=seed)
+    many = min(2 * components, a.shape[2], a.shape[1] - 1)
+    found = contrast_of_trainings(a, b, many, seed=seed, normalize=normalize)
+    unit = float(a.shape[1]) if normalize else unit
     assert found.p is not None
     kept: list[SidedDirection] = []
     for at, side in enumerate(found.sides):

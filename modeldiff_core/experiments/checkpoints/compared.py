@@ -4,9 +4,9 @@ Every checkpoint s gives a matrix X_s [targets, train] of its own; nothing is av
 by σ_i + FLOOR·mean σ, where σ_i is the root of the mean square over targets of column i of the mean of all X_s of both
 sides: a few training examples, the hardest, have large attributions in every checkpoint and would fill the basis. The
 matrices are compared in a common basis V, the leading right singular vectors of their sum, centered over targets. The
-sum is the same whichever checkpoints are exchanged between A and B, so V holds nothing of how they are split. Rows of
-X_s·V are divided by the root of their mean square over all checkpoints, so that all targets count alike. The contrast
-of these and its test are those of whole trainings (``comparison.trainings``): signs of whole pairs are flipped.
+sum is the same whichever checkpoints are exchanged between A and B, so V holds nothing of how they are split. The
+contrast of the X_s·V and its test are those of whole trainings (``comparison.trainings``), with rows normalized, so
+that all targets count alike: signs of whole pairs are flipped.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.comparison.training_directions import SIDES, SidedDirections, directions_of_trainings, repeatability
-from modeldiff_core.comparison.trainings import Products
 from modeldiff_core.errors import Diverged
 from modeldiff_core.experiments.checkpoints.attributed import FOLDER, Attributed
 from modeldiff_core.plan import Array, Cost, Label, Step, Tensors
@@ -78,13 +77,14 @@ class Compared:
 class FoundDirections:
     """Directions in which checkpoints differ.
 
-    sided: the directions. vectors: the basis, over training examples whose columns are scaled. captured: share of the
-    squares of the sum of all scaled attributions within the basis.
+    sided: the directions. vectors: the basis, over training examples whose columns are multiplied by `scale`. captured:
+    share of the squares of the sum of all scaled attributions within the basis.
     repeatability: of A's and of B's checkpoints, see there; NaN with one.
     """
 
     sided: SidedDirections
     vectors: Float[np.ndarray, "train q"]
+    scale: Float[np.ndarray, " train"]
     captured: float
     repeatability: tuple[float, float]
 
@@ -128,16 +128,9 @@ def directions_of_checkpoints(
     vectors = (total.T @ left[:, chosen]) / np.sqrt(values[chosen])
     scaled = vectors * scale[:, None]
     sides = [np.stack([matrices.read(side, number) @ scaled for number in range(matrices.count)]) for side in (0, 1)]
-    a, b = _alike(sides[0], sides[1])
-    sided = directions_of_trainings(a, b, components, top=top, seed=seed)
+    sided = directions_of_trainings(*sides, components, top=top, seed=seed, normalize=True)
     captured = float(values[chosen].sum() / values.clip(0).sum())
-    return FoundDirections(sided, vectors, captured, (repeatability(a), repeatability(b)))
-
-
-def _alike(a: Products, b: Products) -> tuple[Products, Products]:
-    """Return both sides with rows of mean square 1 over all checkpoints of both; rows of zeros stay."""
-    size = np.sqrt((np.square(a).sum(2).mean(0) + np.square(b).sum(2).mean(0)) / 2)[:, None]
-    return tuple(np.divide(x, size, out=np.zeros_like(x), where=size > 0) for x in (a, b))  # type: ignore[return-value]
+    return FoundDirections(sided, vectors, scale, captured, (repeatability(sides[0]), repeatability(sides[1])))
 
 
 def find_checkpoint_directions(store: ObjectStore, spec: Compared) -> None:

@@ -123,9 +123,7 @@ def test_a_network_that_only_this_process_knows_and_both_estimators(
     assert "The first 10 of 30 test images are explained (targets)." in found.findings
 
 
-def test_the_two_sides_may_have_networks_of_their_own(
-    checkpoints: tuple[list[Net], list[Net]], tmp_path: Path
-) -> None:
+def test_the_two_sides_may_have_networks_of_their_own(checkpoints: tuple[list[Net], list[Net]], tmp_path: Path) -> None:
     torch.manual_seed(0)
     linear = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 3))
     given = [checkpoints[0][0]], [linear]
