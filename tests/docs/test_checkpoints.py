@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_page_has_its_files_and_commands() -> None:
     names = [name for name, _ in blocks()]
-    assert names == ["net.py", "make.py", "compare.py", "", "conf/study/mine.yaml", ""]
+    assert names == ["net.py", "make.py", "compare.py", "", "conf/study/my_study.yaml", ""]
 
 
 def test_its_python_code_runs_in_order_and_ends_with_a_report(
@@ -71,4 +71,4 @@ def test_its_commands_are_followed(folder: Path) -> None:
             [*start, *words[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert len(list(folder.glob("runs/checkpoints/mine-*/summary.json"))) == 1
+    assert len(list(folder.glob("runs/checkpoints/my_study-*/summary.json"))) == 1
