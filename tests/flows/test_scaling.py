@@ -71,7 +71,7 @@ def test_the_smoke_study_is_planned_killed_resumed_reported_and_verified(command
     asked = ("study=moe_smoke", "runner.workers=1", f"store.root={tmp_path / 'store'}")
     planned = commands.run("plan", *asked)
     assert planned.returncode == 0, planned.stderr
-    assert "36 runs of 12 cells" in planned.stdout
+    assert "24 runs of 12 cells" in planned.stdout
     process = commands.start("run", *asked)
     wait_for(lambda: len(list((tmp_path / "store/scaling").glob("r*"))) >= 3, 240, "three results")
     kill_all(process)
