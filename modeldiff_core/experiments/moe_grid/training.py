@@ -212,7 +212,7 @@ class _Work:
         self.curve = {name: arrays[f"curve.{name}"].tolist() for name in CURVE}
 
 
-STEP_SECONDS, TOKEN_SECONDS, PAIR_SECONDS, FLOP_SECONDS = 1.5e-3, 1.3e-6, 0.1e-6, 1 / 25e9
+STEP_SECONDS, TOKEN_SECONDS, PAIR_SECONDS, FLOP_SECONDS = 0.8e-3, 0.8e-6, 0.1e-6, 1 / 25e9
 """Time of a step on one core: of a layer, of a token in it, of a (token, expert) pair in it, of a FLOP."""
 
 
