@@ -21,7 +21,10 @@ END = 0
 class Encoder(Protocol):
     """Text to ids below `vocabulary`; END is written after each document by `encode_all`."""
 
-    vocabulary: int
+    @property
+    def vocabulary(self) -> int:
+        """Ids in all."""
+        ...
 
     def encode(self, text: str) -> Integer[np.ndarray, " tokens"]:
         """Return the ids of a text."""
