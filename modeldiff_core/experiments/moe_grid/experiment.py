@@ -155,7 +155,7 @@ class Scaling(OnePage):
             waits = "the rule is there" if not number else "the rates before are compared"
             yield later(title, waits, lambda number=number: self._rungs(store, number))  # type: ignore[misc]
             comparisons = lambda number=number: [one.step() for one in self._at(store, number)]  # noqa: E731
-            yield later(f"comparison at {share:.0%}", waits, comparisons)  # type: ignore[arg-type]
+            yield later(f"comparison at {share:.0%}", waits, comparisons)
         yield later("training", "the learning rates are chosen", lambda: self._final(store))
         fits = self.fits
         if fits is not None:

@@ -38,15 +38,16 @@ def _panels(cells: Cells, draw: Callable[[Any, Cells, Theme], None], x: str, y: 
             if at == 1:
                 axes.set_ylabel(y, color=theme.ink, fontsize=MEDIUM)
                 handles, labels = axes.get_legend_handles_labels()
-        place = "outside lower center"
-        figure.legend(handles, labels, loc=place, ncol=3, frameon=False, fontsize=SMALL, labelcolor=theme.muted)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncol=3, frameon=False, fontsize=SMALL, labelcolor=theme.muted
+        )
 
     return plot(paint, 130 + 300 * len(budgets), 420)
 
 
 def _lines(cells: Cells, theme: Theme) -> list[tuple[str, dict[str, Any], Cells]]:
     """Return the words, the style and the cells of each line of a panel."""
-    colors, found = (theme.a, theme.b, theme.good, theme.ink, theme.muted), []
+    colors, found = (theme.a, theme.b, theme.good, theme.ink, theme.muted), list[tuple[str, dict[str, Any], Cells]]()
     for number, ((_, size, granularity, _), own) in enumerate(groups_of(cells).items()):
         style = {"color": colors[number % len(colors)], "linestyle": STYLES[number // len(colors) % len(STYLES)]}
         found.append((f"N {size:,}, G {granularity}", {**style, "linewidth": 1.2}, own))

@@ -23,6 +23,7 @@ from modeldiff_core.training.moe import (
     step_flops,
     train_moe,
 )
+from modeldiff_core.training.moe.experts import Way
 
 VERSION = 1
 SECONDS = 60.0
@@ -159,7 +160,7 @@ class _Work:
             even_windows(validation, context, spec.windows),
         )
         device = available_device(self.execution.device)
-        way = "quickest" if self.execution.native or device.type != "cpu" else "sorted"
+        way: Way = "quickest" if self.execution.native or device.type != "cpu" else "sorted"
         self.trained = TrainedMoe(spec.network, spec.recipe, spec.steps, spec.seed, device, way)
         self.stops = sorted({round(spec.steps * part / spec.points) for part in range(1, spec.points + 1)} - {0})
         self.checkpoint, self.since, self.losses = Checkpoint.of(spec.product), time.monotonic(), list[float]()

@@ -125,6 +125,8 @@ class MoeTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(network, way) for _ in range(network.layers))
         self.norm = Norm(network.width, way == "quickest")
         self.output = None if network.tied else nn.Parameter(torch.empty(network.vocabulary, network.width))
+        self.cosines: Tensor
+        self.sines: Tensor
         for name, turn in zip(("cosines", "sines"), rotary(network), strict=True):
             self.register_buffer(name, turn, persistent=False)
 
