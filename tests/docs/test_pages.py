@@ -25,6 +25,7 @@ SMALL = {
     "regression": {"estimator": "ridge"},
     "comparison": {"draws": 19, "components": 2},
     "search": {"directions": 0},
+    "targets": 40,
 }
 """Settings with which the start page's comparison takes seconds."""
 
