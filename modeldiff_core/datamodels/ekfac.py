@@ -72,7 +72,7 @@ class _Layer:
         if isinstance(self.module, nn.Conv2d):
             conv = self.module
             x = _padded(x, conv)
-            x = nn.functional.unfold(x, conv.kernel_size, conv.dilation, 0, conv.stride).transpose(1, 2)  # type: ignore[arg-type]
+            x = nn.functional.unfold(x, conv.kernel_size, conv.dilation, 0, conv.stride).transpose(1, 2)
         else:
             x = x.reshape(len(x), -1, x.shape[-1])
         if self.module.bias is not None:
@@ -136,7 +136,7 @@ def ekfac_attributions(
             stop = min(start + step, len(out))
             asked = _solved(net, layers, bases, diagonals, damping, targets.batches(batch, start, stop))
             for rows, x, y in train.batches(batch):
-                _backward(net, x, lambda logits, y=y: nn.functional.cross_entropy(logits, y, reduction="sum"))
+                _backward(net, x, y, loss_sum)
                 found = [layer.gradients(basis).flatten(1) for layer, basis in zip(layers, bases, strict=True)]
                 out[start:stop, rows] = -(asked @ torch.cat(found, 1).T).cpu().numpy()
     return out
@@ -146,6 +146,11 @@ def margin_sum(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " bat
     """Return Σ of the correct class's logit minus the largest other."""
     own = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
     return (logits[own] - logits.masked_fill(own, -torch.inf).amax(1)).sum()
+
+
+def loss_sum(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Return Σ of the cross-entropy."""
+    return nn.functional.cross_entropy(logits, labels, reduction="sum")
 
 
 def _layers_of(net: nn.Module) -> list[nn.Linear | nn.Conv2d]:
@@ -180,9 +185,9 @@ def _forward(net: nn.Module, layers: list[_Layer], x: Tensor) -> Float[Tensor, "
     return logits
 
 
-def _backward(net: nn.Module, x: Tensor, of: Callable[[Tensor], Tensor]) -> None:
+def _backward(net: nn.Module, x: Tensor, y: Tensor, of: Callable[[Tensor, Tensor], Tensor]) -> None:
     net.zero_grad(set_to_none=True)
-    of(net(x)).backward()
+    of(net(x), y).backward()
 
 
 def _roots(logits: Float[Tensor, "batch classes"], rows: slice) -> Iterator[Float[Tensor, "batch classes"]]:
@@ -249,7 +254,7 @@ def _solved(
     """Return (G + λ)⁻¹·∇m of each target in the eigenbasis."""
     rows = []
     for _, x, y in targets:
-        _backward(net, x, lambda logits, y=y: margin_sum(logits, y))
+        _backward(net, x, y, margin_sum)
         found = []
         for layer, basis, diagonal in zip(layers, bases, diagonals, strict=True):
             least = damping * float(diagonal.mean()) or torch.finfo(diagonal.dtype).tiny

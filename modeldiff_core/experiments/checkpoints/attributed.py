@@ -1,13 +1,13 @@
 """Stages: a checkpoint's weights taken into the store, and the attributions of its margins to the training examples."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import nn
+from torch import Tensor, nn
 
 from modeldiff_core.data import Examples
 from modeldiff_core.datamodels.ekfac import Labeled, ekfac_attributions
@@ -147,15 +147,16 @@ def attributions(
             task, [{name: value.numpy()[None] for name, value in weights.items()}]
         )
         return found.weights, accuracies
-    parts = [
-        Labeled(lambda rows, images=one.images: prepare(images[rows]), torch.from_numpy(one.labels).long())
-        for one in examples
-    ]
+    parts = [_labeled(one, prepare) for one in examples]
     return ekfac_attributions(net, weights, parts[0], parts[1], estimator.damping), accuracies
 
 
+def _labeled(examples: Examples, prepare: Callable[[np.ndarray], Tensor]) -> Labeled:
+    return Labeled(lambda rows: prepare(examples.images[rows]), torch.from_numpy(examples.labels).long())
+
+
 @torch.no_grad()
-def _accuracy(net: nn.Module, examples: Examples, prepare: Any) -> float:
+def _accuracy(net: nn.Module, examples: Examples, prepare: Callable[[np.ndarray], Tensor]) -> float:
     right = 0
     for at in range(0, len(examples), BATCH):
         rows = slice(at, at + BATCH)

@@ -128,7 +128,7 @@ def directions_of_checkpoints(
     vectors = (total.T @ left[:, chosen]) / np.sqrt(values[chosen])
     scaled = vectors * scale[:, None]
     sides = [np.stack([matrices.read(side, number) @ scaled for number in range(matrices.count)]) for side in (0, 1)]
-    sided = directions_of_trainings(*sides, components, top=top, seed=seed, normalize=True)
+    sided = directions_of_trainings(sides[0], sides[1], components, top=top, seed=seed, normalize=True)
     captured = float(values[chosen].sum() / values.clip(0).sum())
     return FoundDirections(sided, vectors, scale, captured, (repeatability(sides[0]), repeatability(sides[1])))
 
