@@ -1,8 +1,8 @@
 """ModelDiff's library: how two learning algorithms differ, from subset models to a report.
 
-``Algorithm``, ``Data``, ``compare``, ``compare_checkpoints``, ``league``, ``submit``, ``Study`` and the reports are what
-a notebook or a script needs. They are imported when they are first asked for, so that the import of the library alone
-takes no time and no torch.
+``Algorithm``, ``Data``, ``compare``, ``compare_checkpoints``, ``league``, ``submit``, ``Study`` and the reports are
+what a notebook or a script needs. They are imported when they are first asked for, so that the import of the library
+alone takes no time and no torch.
 """
 
 from importlib import import_module
