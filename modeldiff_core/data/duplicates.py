@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, Shaped, UInt8
 
+from modeldiff_core.data.kinds import PICTURES
 from modeldiff_core.data.memory import room_for
 from modeldiff_core.data.notes import NAMED, Tally
 from modeldiff_core.errors import ConfigError
@@ -89,10 +90,10 @@ def misleads(one: Tally) -> bool:
     return not one.what.endswith(WITHIN)
 
 
-def copies_told(one: Tally) -> str:
-    """Return the warning about them."""
+def copies_told(one: Tally, noun: str = PICTURES.noun) -> str:
+    """Return the warning about them. noun: what an example is called."""
     return (
-        f"{one.train:,} training and {one.test:,} test images are {one.what}: a direction may be about nothing but "
+        f"{one.train:,} training and {one.test:,} test {noun}s are {one.what}: a direction may be about nothing but "
         "these (dataset.duplicates=group keeps copies together in each subset, drop leaves them out)"
     )
 
@@ -107,7 +108,7 @@ def without_copies(dataset: "Dataset", by: Likeness) -> "Dataset":
     The notes say how many were left out. Raises ConfigError for one that trainers read from a beton, whose images
     cannot be.
     """
-    copies = dataset.copies
+    copies, noun = dataset.copies, dataset.kind.noun
     groups, n = copies.alike(by), copies.n_train
     tested = np.isin(groups[:n], groups[n:])
     _, first = np.unique(groups[:n], return_index=True)
@@ -118,12 +119,14 @@ def without_copies(dataset: "Dataset", by: Likeness) -> "Dataset":
         hint = "Build it again with dataset.duplicates=drop, and train from that without it"
         raise ConfigError("dataset.duplicates", "go_on or group for a build with betons", "drop", hint)
     left_out = [
-        Tally(f"training images that are {words} (dataset.duplicates=drop)", int(which.sum()), 0, _places(which))
-        for words, which in (("test images, too", tested), ("copies of earlier ones", later))
+        Tally(f"training {noun}s that are {words} (dataset.duplicates=drop)", int(which.sum()), 0, _places(which))
+        for words, which in ((f"test {noun}s, too", tested), ("copies of earlier ones", later))
         if which.any()
     ]
     notes = replace(dataset.notes, left_out=(*dataset.notes.left_out, *left_out))
     kept = np.flatnonzero(~(tested | later))
+    if dataset.kind != PICTURES:
+        return replace(dataset, train=dataset.train.select(kept), notes=notes)
     images = room_for((len(kept), *dataset.train.images.shape[1:]))
     step = max(1, BLOCK_BYTES // max(1, images[:1].nbytes))
     for start in range(0, len(kept), step):
@@ -142,10 +145,12 @@ def find_copies(dataset: "Dataset") -> Copies:
     parts = (dataset.train, dataset.test)
     exact = Alike(sum(map(len, parts)))
     exact.join([key for part in parts for key in pixel_digests(part)])
+    labels = np.concatenate([part.labels if part.classed else np.zeros(len(part), np.int64) for part in parts])
+    if dataset.kind != PICTURES:  # nothing is seen in rows and texts: they are copies if they are equal
+        return Copies(exact.groups(), exact.groups(), labels, len(dataset.train))
     near = Alike(sum(map(len, parts)))
     for keys in zip(*(keys for part in parts for keys in reduced_digests(part)), strict=True):
         near.join(keys)
-    labels = np.concatenate([part.labels for part in parts])
     return Copies(exact.groups(), near.groups(), labels, len(dataset.train))
 
 
@@ -170,7 +175,7 @@ def reduced_digests(examples: "Examples") -> Iterator[tuple[bytes, ...]]:
             yield (_digest(block[at]),) * len(OFFSETS) if dull else tuple(_digest(grid[at]) for grid in grids)
 
 
-def _digest(image: UInt8[np.ndarray, "..."]) -> bytes:
+def _digest(image: Shaped[np.ndarray, "..."]) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 

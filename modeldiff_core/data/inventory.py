@@ -9,6 +9,7 @@ import numpy as np
 
 from modeldiff_core.data.dull import dull_images, dull_remarks
 from modeldiff_core.data.duplicates import copies_told, misleads
+from modeldiff_core.data.kinds import PICTURES
 from modeldiff_core.data.notes import Notes, Tally, one_line, printable, read_tallies
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Inventory:
     """Images by part and class, what was changed and left out, copies, and what a user should know.
 
     changed, left_out: see ``Notes``. odd: images of one color. copies: see ``Copies``. remarks: warnings, a sentence
-    each.
+    each. noun: what an example is called.
     """
 
     train: int
@@ -47,10 +48,13 @@ class Inventory:
     odd: tuple[Tally, ...] = ()
     copies: tuple[Tally, ...] = ()
     remarks: tuple[str, ...] = ()
+    noun: str = PICTURES.noun
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if self.noun == PICTURES.noun:  # as in records that were made when there was nothing else
+            del plain["noun"]
         return plain
 
 
@@ -79,11 +83,11 @@ def notes_of(record: Mapping[str, Any]) -> Notes:
 def sections(inventory: Inventory) -> dict[str, list[Row]]:
     """Return the table by its parts; parts without rows are left out."""
     found = {
-        "images": [Row("read", f"{inventory.train:,}", f"{inventory.test:,}"), *_classes(inventory)],
+        f"{inventory.noun}s": [Row("read", f"{inventory.train:,}", f"{inventory.test:,}"), *_classes(inventory)],
         "changed": [_row(one) for one in inventory.changed],
         "left out": [_row(one) for one in inventory.left_out],
         "odd": [_row(one) for one in inventory.odd],
-        "the same image several times": [_row(one) for one in inventory.copies],
+        f"the same {inventory.noun} several times": [_row(one) for one in inventory.copies],
     }
     return {name: rows for name, rows in found.items() if rows}
 
@@ -114,11 +118,11 @@ def _classes(inventory: Inventory) -> Iterator[Row]:
         yield Row(words, f"{train:,}", f"{test:,}")
 
 
-def _untested(classes: tuple[ClassSeen, ...]) -> Iterator[str]:
+def _untested(classes: tuple[ClassSeen, ...], noun: str) -> Iterator[str]:
     names = [one_line(one.name) for one in classes if one.train and not one.test]
     if names and any(one.test for one in classes):
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"no test image is of {', '.join(names[:NAMED])}{more}: trained on, but no target is of it"
+        yield f"no test {noun} is of {', '.join(names[:NAMED])}{more}: trained on, but no target is of it"
 
 
 def _row(one: Tally) -> Row:
@@ -129,18 +133,20 @@ def _row(one: Tally) -> Row:
 def take_inventory(dataset: "Dataset") -> Inventory:
     """Return the inventory of a dataset; ``Dataset.inventory`` keeps it."""
     notes, classes = dataset.notes, dataset.classes
-    counts = [np.bincount(part.labels, minlength=len(classes)) for part in (dataset.train, dataset.test)]
+    noun, parts = dataset.kind.noun, (dataset.train, dataset.test)
+    counts = [np.bincount(part.labels, minlength=len(classes)) if part.classed else np.zeros(0) for part in parts]
     written = notes.written or ("",) * len(classes)
     seen = tuple(
         ClassSeen(label, printable(name), written[label], int(counts[0][label]), int(counts[1][label]))
         for label, name in enumerate(classes)
     )
-    dull, copies = dull_images(dataset), dataset.copies.tallies()
+    pictures = dataset.kind == PICTURES
+    dull, copies = dull_images(dataset) if pictures else (), dataset.copies.tallies()
     remarks = (
         *notes.remarks,
-        *_untested(seen),
-        *dull_remarks(dataset, dull),
-        *map(copies_told, filter(misleads, copies)),
+        *_untested(seen, noun),
+        *(dull_remarks(dataset, dull) if pictures else ()),
+        *(copies_told(one, noun) for one in copies if misleads(one)),
     )
     return Inventory(
         train=len(dataset.train),
@@ -151,4 +157,5 @@ def take_inventory(dataset: "Dataset") -> Inventory:
         odd=dull,
         copies=copies,
         remarks=tuple(dict.fromkeys(remarks)),
+        noun=noun,
     )

@@ -21,6 +21,7 @@ from modeldiff_core.data.npz import Npz
 from modeldiff_core.data.one_hot import OneHot
 from modeldiff_core.data.shortcut_digits import ShortcutDigits
 from modeldiff_core.data.slabs import Slabs
+from modeldiff_core.data.tables import Csv, SklearnTable
 from modeldiff_core.data.waterbirds import Waterbirds
 from modeldiff_core.registry import Registry
 
@@ -47,6 +48,7 @@ SHIPPED: dict[str, type[Source]] = {
     "block_images": BlockImages,
     "built": Built,
     "cifar10": Cifar10,
+    "csv": Csv,
     "digits": Digits,
     "dominoes": Dominoes,
     "fashion_mnist": FashionMnist,
@@ -56,6 +58,7 @@ SHIPPED: dict[str, type[Source]] = {
     "npz": Npz,
     "one_hot": OneHot,
     "shortcut_digits": ShortcutDigits,
+    "sklearn_table": SklearnTable,
     "slabs": Slabs,
     "waterbirds": Waterbirds,
 }

@@ -25,8 +25,8 @@ LEAST = 10
 class Quantity:
     """One quantity of A's and of B's models with intervals, their difference with its test, and on how many images.
 
-    group: class or metadata value whose images these are; empty for all of them. unit: 'share', 'nats' or
-    'probability'. p_adjusted: corrected by Holm over all quantities and groups.
+    group: class or metadata value whose images these are; empty for all of them. unit: 'share', 'nats', 'probability',
+    'deviations' (of the number that is predicted) or 'variances'. p_adjusted: corrected by Holm over all quantities and groups.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Quantity:
 
 @dataclass(frozen=True)
 class PlainDifferences:
-    """All quantities, the whole test set first, and how far predictions agree."""
+    """All quantities, the whole test set first, and how far predictions agree; None where they are no classes."""
 
     quantities: tuple[Quantity, ...]
-    agreement: Agreement
+    agreement: Agreement | None
 
     def of(self, name: str, group: str = "") -> Quantity:
         """Return one of the quantities."""
@@ -77,7 +77,7 @@ def plain_differences(
     """
     rows = [
         *(
-            _measured(name, "", unit, of_a, of_b, setting)
+            measured(name, "", unit, of_a, of_b, setting)
             for (name, unit, of_a), (_, _, of_b) in zip(_by_image(a, labels), _by_image(b, labels), strict=True)
         ),
         _calibration(a, b, labels, setting),
@@ -85,7 +85,7 @@ def plain_differences(
     right_a, right_b = ((logits.argmax(2) == labels).astype(np.float64) for logits in (a, b))
     for group, inside in groups.items():
         if inside.sum() >= LEAST:
-            rows.append(_measured("accuracy", group, "share", right_a[:, inside], right_b[:, inside], setting))
+            rows.append(measured("accuracy", group, "share", right_a[:, inside], right_b[:, inside], setting))
     adjusted = holm(np.array([row.difference.p for row in rows]))
     quantities = tuple(replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True))
     return PlainDifferences(
@@ -109,7 +109,8 @@ def _by_image(logits: Logits, labels: Int[np.ndarray, " targets"]) -> Iterator[t
     yield "overconfidence", "probability", sure - right
 
 
-def _measured(name: str, group: str, unit: str, a: ValuesA, b: ValuesB, setting: Setting) -> Quantity:
+def measured(name: str, group: str, unit: str, a: ValuesA, b: ValuesB, setting: Setting) -> Quantity:
+    """Return a quantity of A's and of B's models with the test of its difference, not yet adjusted for others."""
     level = setting.level
     of_a, of_b = two_way_interval(a, level=level), two_way_interval(b, level=level)
     if name == "accuracy":
@@ -129,7 +130,7 @@ def _share(found: Interval, images: int, level: float) -> Interval:
 def _calibration(a: LogitsA, b: LogitsB, labels: Int[np.ndarray, " targets"], setting: Setting) -> Quantity:
     """Compare the calibration errors of single models, as if every image had the same: only models vary."""
     of_a, of_b = (np.repeat(calibration_errors(x, labels)[:, None], 2, axis=1) for x in (a, b))
-    return replace(_measured("calibration error", "", "probability", of_a, of_b, setting), images=len(labels))
+    return replace(measured("calibration error", "", "probability", of_a, of_b, setting), images=len(labels))
 
 
 def calibration_errors(logits: Logits, labels: Int[np.ndarray, " targets"]) -> Float[np.ndarray, " models"]:

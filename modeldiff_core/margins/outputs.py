@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from torch import Tensor
 
 from modeldiff_core.registry import Registry
@@ -22,12 +23,14 @@ class Output:
         axes: Its axes; one number a target can be regressed on masks.
         needs: What of the targets it looks at: labels, or nothing.
         right_above: The value above which the prediction is right; None for an output that does not tell.
+        of: Whether models predict classes, or a number.
     """
 
     function: Function
     axes: tuple[str, ...] = ("targets",)
     needs: tuple[str, ...] = ("labels",)
     right_above: float | None = None
+    of: Literal["classes", "number"] = "classes"
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the output of these logits."""
@@ -78,6 +81,20 @@ def all_logits(
     return logits
 
 
+def prediction_error(
+    logits: Float[Tensor, "*models targets one"], labels: Real[Tensor, " targets"]
+) -> Float[Tensor, "*models targets"]:
+    """Return prediction minus truth, f − y, in standard deviations of the training targets, in float32."""
+    return logits[..., 0] - labels.to(logits.dtype)
+
+
+def negative_squared_error(
+    logits: Float[Tensor, "*models targets one"], labels: Real[Tensor, " targets"]
+) -> Float[Tensor, "*models targets"]:
+    """Return −(f − y)², in variances of the training targets, in float32: larger is better, as a margin is."""
+    return -prediction_error(logits, labels).square()
+
+
 OUTPUTS: Registry[Output] = Registry(
     "modeldiff.outputs",
     "output",
@@ -88,6 +105,8 @@ OUTPUTS: Registry[Output] = Registry(
         "logits": Output(all_logits, axes=("targets", "classes"), needs=()),
         "loss": Output(loss),
         "margin": Output(correct_class_margin, right_above=0.0),
+        "negative_squared_error": Output(negative_squared_error, of="number"),
+        "prediction_error": Output(prediction_error, of="number"),
     },
 )
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modeldiff_core.data import Known, nothing_known
+from modeldiff_core.data.known import texts_of
 from modeldiff_core.report.ends import End, class_counts, ends, listed, shares
 from modeldiff_core.report.facts import DirectionFacts, ReportFacts, Side
-from modeldiff_core.report.galleries import Tile, end_row, gallery, sheet
+from modeldiff_core.report.galleries import Passage, Tile, end_row, gallery, passages, sheet
 from modeldiff_core.report.subpopulations import SharedView, shared_view
 from modeldiff_core.report.words import ABSENT, direction_name, direction_stem, number, probability, side_name, variance
 
@@ -19,13 +20,14 @@ FAINT_KEPT = 10  # directions of a side that are shown though not significant
 class EndView:
     """One end of a direction: its examples and what they share.
 
-    positions: in the place of tiles where there are no images. known: whether anything is, of these examples.
+    texts: in the place of tiles where examples are no images; positions: where nothing of them can be shown. known: whether anything is, of these examples.
     """
 
     sign: str
     counts: str
     shares: list[str]
     tiles: list[Tile]
+    texts: list[Passage]
     positions: str
     known: bool
     shared: SharedView | None
@@ -141,13 +143,15 @@ def _chosen(direction: DirectionFacts, facts: ReportFacts, of: str) -> tuple[tup
 def _ends(direction: DirectionFacts, facts: ReportFacts, of: str) -> list[EndView]:
     both, examples = _chosen(direction, facts, of)
     noun, measure = ("Test image", "projection") if of == "targets" else ("Training image", "weight")
+    along = direction.projections if of == "targets" else direction.weights
     return [
         EndView(
             sign=end.sign,
             counts=class_counts(end, examples, facts.classes),
             shares=shares(end, examples),
             tiles=gallery(end, examples, facts.classes, noun, measure),
-            positions=listed(end) if examples.images is None else "",
+            texts=passages(end, examples, facts.classes, along),
+            positions=listed(end) if examples.images is None and not texts_of(examples) else "",
             known=not nothing_known(examples),
             shared=shared_view(direction.ends.get((of, end.sign))),
         )
@@ -184,7 +188,7 @@ def _carried(direction: DirectionFacts, facts: ReportFacts) -> str:
     """Return by how many test and training examples a direction is carried, in words; empty where it is not known."""
     if not math.isfinite(direction.carried_targets):
         return ""
-    kind = "example" if facts.targets.images is None else "image"
+    kind = "example" if facts.targets.images is None and not texts_of(facts.targets) else "image"
     said = [
         f"one {part} {kind}" if count < 1.5 else f"about {count:.0f} {part} {kind}s"
         for part, count in (("test", direction.carried_targets), ("training", direction.carried_train))

@@ -12,6 +12,8 @@ from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.theme import Theme
 
 Limits = tuple[float, float]
+WIDTH, HEIGHT = 400, 430
+"""Of a figure, in CSS pixels."""
 POINTS = 100
 """Percentage points of a probability."""
 
@@ -35,13 +37,17 @@ def _limits(curves: Sequence[tuple[CurveFacts, CurveFacts]], scale: int, least: 
 
 
 def dose_response_plot(
-    effect: EffectFacts, probability: Limits, margin: Limits, width: int = 400, height: int = 430
+    effect: EffectFacts, probability: Limits, margin: Limits, titles: tuple[str, str] | None = None
 ) -> Plot:
-    """Change of the probability in percentage points, and of the margin, over intensity: A and B with their bands."""
+    """Change of the probability in percentage points, and of the margin, over intensity: A and B with their bands.
+
+    titles: of both panels, where something else is measured.
+    """
     whose = "own class" if effect.class_name is None else effect.class_name
+    first, second = titles or (f"change of P({whose}), percentage points", f"change of the margin of {whose}")
     panels = (
-        (f"change of P({whose}), percentage points", effect.a, effect.b, POINTS, probability),
-        (f"change of the margin of {whose}", effect.margin_a, effect.margin_b, 1, margin),
+        (first, effect.a, effect.b, POINTS, probability),
+        (second, effect.margin_a, effect.margin_b, 1, margin),
     )
 
     def paint(figure: Figure, theme: Theme) -> None:
@@ -52,7 +58,7 @@ def dose_response_plot(
             if row == 1:
                 axes.set_xlabel("intensity", color=theme.ink, fontsize=MEDIUM)
 
-    return plot(paint, width, height)
+    return plot(paint, WIDTH, HEIGHT)
 
 
 def _panel(

@@ -13,6 +13,8 @@ from modeldiff_core.report.galleries import Row, sheet
 from modeldiff_core.report.images import image_uri, is_pixel_art
 from modeldiff_core.report.words import margins, number, points, probability, slug
 
+OF_NUMBERS = ("change of the prediction, hundredths of a deviation", "change of the negative squared error")
+"""Titles of the panels of a figure where models predict a number."""
 PAIRS = 6  # images shown without and with the transformation
 
 
@@ -50,15 +52,19 @@ class EffectView:
     along: str
     plot: Plot | None
     pairs: list[PairView]
+    texts: list[tuple[str, str]]
 
 
-def effect_views(effects: tuple[EffectFacts, ...]) -> list[EffectView]:
-    """Effects in their order, distinguishing ones first; plots of one transformation share one scale."""
-    views = [_view(effect, at, effects) for at, effect in enumerate(effects)]
+def effect_views(effects: tuple[EffectFacts, ...], *, numbers: bool = False) -> list[EffectView]:
+    """Effects in their order, distinguishing ones first; plots of one transformation share one scale.
+
+    numbers: whether models predict a number, and there is no class that an effect is on.
+    """
+    views = [_view(effect, at, effects, numbers=numbers) for at, effect in enumerate(effects)]
     return sorted(views, key=lambda view: not view.distinguishing)
 
 
-def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...]) -> EffectView:
+def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...], *, numbers: bool) -> EffectView:
     full = int(np.argmax(effect.intensities))
     alike = [other for other in effects if other.name == effect.name]
 
@@ -70,7 +76,7 @@ def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...]) -> Eff
         anchor=f"{_kind(effect)}-{at + 1}",
         name=effect.name,
         description=effect.description,
-        whose="own class" if effect.class_name is None else f"class {effect.class_name}",
+        whose="" if numbers else "own class" if effect.class_name is None else f"class {effect.class_name}",
         intensity=f"{effect.intensities[full]:g}",
         distinguishing=effect.distinguishing,
         answer=effect.verdict.answer if effect.verdict else "",
@@ -87,13 +93,19 @@ def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...]) -> Eff
         margin_p_adjusted=probability(effect.margin_p_adjusted),
         images=effect.images,
         along=effect.along,
-        plot=dose_response_plot(effect, probability_limits(alike), margin_limits(alike)) if _shown(effect) else None,
+        plot=_plot(effect, alike, numbers=numbers) if _shown(effect) else None,
         pairs=[
             PairView(image_uri(before), image_uri(after), is_pixel_art(before))
             for before, after in zip(effect.before[:PAIRS], effect.after[:PAIRS], strict=True)
             if _shown(effect)
         ],
+        texts=list(effect.texts) if _shown(effect) else [],
     )
+
+
+def _plot(effect: EffectFacts, alike: list[EffectFacts], *, numbers: bool) -> Plot:
+    titles = OF_NUMBERS if numbers else None
+    return dose_response_plot(effect, probability_limits(alike), margin_limits(alike), titles)
 
 
 FEW_CARRIERS = 6

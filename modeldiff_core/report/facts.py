@@ -10,7 +10,9 @@ from jaxtyping import Float, Int, UInt8
 
 from modeldiff_core.data import Known
 from modeldiff_core.data.inventory import Inventory
+from modeldiff_core.data.known import noun_of
 from modeldiff_core.evaluation.law import LearningCurve
+from modeldiff_core.report.terms import Terms
 from modeldiff_core.subpopulations import MeanImage
 
 Side = Literal["a-b", "b-a"]
@@ -151,7 +153,8 @@ class VerdictFacts:
 class EffectFacts:
     """One transformation and class; `class_name` None means each image's own class.
 
-    before, after: a few images without and with the transformation at full intensity. along: the directions that a
+    before, after: a few images without and with the transformation at full intensity; texts: a few examples that are no
+    images, in words. along: the directions that a
     search proposed it for; empty for one that the study named.
     """
 
@@ -177,6 +180,7 @@ class EffectFacts:
     margin_p_adjusted: float
     along: str = ""
     verdict: VerdictFacts | None = None
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ class IntervalFacts:
 class PlainRow:
     """One quantity of the full-data models, on all test images (no group) or on a class's or metadata value's.
 
-    unit: 'share' or 'probability', shown in points, or 'nats'. p_adjusted: corrected over all rows.
+    unit: 'share' or 'probability', shown in points, 'nats', 'deviations' or 'variances'. p_adjusted: corrected over all rows.
     """
 
     name: str
@@ -219,7 +223,8 @@ class PlainFacts:
     """What the full-data models differ in before any direction is looked for.
 
     agreement: share of images on which two models predict alike: of A (a), of B (b), one of each (between), and how
-    much less that is than within the algorithms (beyond). p: chance of so much if the algorithms were one.
+    much less that is than within the algorithms (beyond); empty where no classes are predicted. p: chance of so much if
+    the algorithms were one.
     """
 
     rows: tuple[PlainRow, ...]
@@ -316,7 +321,8 @@ class ReportFacts:
     estimators: those whose scores are set side by side; empty where there is one alone.
     command: what makes the comparison again; empty stands for ``modeldiff compare`` of study.json. learning: None where
     only the final models are known. inventory: what the dataset held; None where only results of others are known.
-    where: contrasts by components that the store holds of the same networks.
+    where: contrasts by components that the store holds of the same networks. target: the number that is predicted, in
+    the place of classes.
     """
 
     study: str
@@ -345,6 +351,12 @@ class ReportFacts:
     contrast: ContrastFacts | None = None
     where: tuple[WhereFacts, ...] = ()
     trainings: TrainingsFacts | None = None
+    target: str = ""
+
+    @property
+    def terms(self) -> Terms:
+        """What examples, outputs and effects are called."""
+        return Terms(noun_of(self.targets), self.target)
 
     @property
     def tested(self) -> bool:

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from modeldiff_core.data import Known
+from modeldiff_core.data.kinds import Table
+from modeldiff_core.data.known import features_of, noun_of, texts_of
 from modeldiff_core.report.ends import End, class_name
 from modeldiff_core.report.figures import MEDIUM, PX, SMALL, house_style, saved
 from modeldiff_core.report.images import image_uri, is_pixel_art, tile
 from modeldiff_core.report.theme import LIGHT
 from modeldiff_core.report.words import number
 
+TOLD = 6  # columns of a long row that are shown
 CELL, GAP, CAPTION, HEADING, MARGIN = 84, 8, 30, 26, 14  # CSS pixels of a sheet
 
 
@@ -26,6 +29,37 @@ class Tile:
     value: str
     alt: str
     pixels: bool
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One example of a gallery that is no image: its text, and the two parts of its caption."""
+
+    text: str
+    title: str
+    value: str
+
+
+def passages(end: End, examples: Known, classes: tuple[str, ...], along: Float[np.ndarray, " examples"]) -> list[Passage]:
+    """Return the examples at an end as texts; none where they are images, or nothing is known of them.
+
+    Of rows with more columns than TOLD those of numbers are told that go along with the direction most.
+    """
+    texts, features = texts_of(examples), features_of(examples)
+    told: list[str] = []
+    if noun_of(examples) == Table.noun and len(features) > TOLD:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            strength = {name: abs(float(np.corrcoef(along, column)[0, 1])) for name, column in features.items()}
+        told = sorted(strength, key=lambda name: -np.nan_to_num(strength[name]))[:TOLD]
+    return [
+        Passage(
+            ", ".join(f"{name} = {features[name][position]:.4g}" for name in told) + ", …" if told else texts[position],
+            class_name(examples, classes, position),
+            number(float(value), 2, signed=True),
+        )
+        for position, value in zip(end.index, end.values, strict=True)
+        if texts
+    ]
 
 
 @dataclass(frozen=True)

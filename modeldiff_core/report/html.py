@@ -45,7 +45,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     """
     out = tables(facts)
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
-    effects, found = effect_views(facts.effects), effect_views(facts.found)
+    effects, found = (effect_views(own, numbers=bool(facts.target)) for own in (facts.effects, facts.found))
     learning = learning_plot(facts.learning) if facts.learning else None
     slopes = slope_plot(facts.contrast) if facts.contrast else None
     plots = {"variance": wide} if wide else {}
@@ -109,7 +109,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
         variance_narrow=narrow,
         headlines=facts.findings[:HEADLINES],
         remarks=facts.findings[HEADLINES:],
-        measures=measures(facts.a, facts.b) if facts.tested else [],
+        measures=measures(facts.a, facts.b, classed=not facts.target) if facts.tested else [],
         estimators=estimator_rows(facts.estimators),
         similarity=number(facts.similarity),
         floor=variance(noise_floor(facts)),
@@ -147,8 +147,9 @@ def environment() -> Environment:
     return templates
 
 
-def _page(templates: Environment, name: str, **shown: object) -> bytes:
-    return templates.get_template(f"{name}.html.jinja").render(page=name, **shown).encode()
+def _page(templates: Environment, name: str, facts: ReportFacts, **shown: object) -> bytes:
+    page = templates.get_template(f"{name}.html.jinja").render(page=name, facts=facts, **shown)
+    return facts.terms.page(page).encode()
 
 
 def _neighbours(views: list[DirectionView], at: int) -> dict[str, DirectionView | None]:

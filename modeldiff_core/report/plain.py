@@ -9,6 +9,12 @@ from modeldiff_core.report.words import number, probability
 SHOWN_GROUPS = 12
 """Groups shown on the page, those of the least p first; the table has all."""
 SIGNIFICANT = 0.05
+UNITS = {
+    "nats": "nats",
+    "deviations": "standard deviations of the training rows' target",
+    "variances": "1 is what predicting the mean of the training rows gives",
+}
+"""Units whose numbers are no shares, in words."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +59,22 @@ def plain_view(facts: ReportFacts) -> PlainView | None:
 
 def _words(found: PlainFacts) -> list[str]:
     """Return what differs plainly, or that nothing is shown to, and how far predictions agree."""
-    accuracy = next(row for row in found.rows if row.name == "accuracy" and not row.group)
+    first = found.rows[0]
     differing = [row for row in found.rows if row.p_adjusted <= SIGNIFICANT]
-    named = [row.name if not row.group else f"accuracy on {row.group}" for row in differing]
-    right = [_value(one, accuracy.unit) for one in (accuracy.a, accuracy.b)]
-    said = f"A is right on {right[0]} and B on {right[1]} of the images."
+    named = [row.name if not row.group else f"{row.name} on {row.group}" for row in differing]
+    right = [_value(one, first.unit) for one in (first.a, first.b)]
+    if first.unit == "share":
+        said = f"A is right on {right[0]} and B on {right[1]} of the images."
+    else:
+        said = f"The mean {first.name} of A is {right[0]}, that of B {right[1]} ({UNITS[first.unit]})."
     if named:
         rest = f" and {len(named) - 4} more" if len(named) > 4 else ""
         said += f" They differ beyond chance in: {', '.join(named[:4])}{rest}."
     else:
         said += " No plain difference is beyond chance."
     agreement = found.agreement
+    if not agreement:
+        return [said]
     shares = [number(agreement[name].mean, 1, scale=100) for name in ("a", "b", "between")]
     verdict = "more than seeds explain" if found.p <= SIGNIFICANT else "no more than seeds explain"
     return [
@@ -94,6 +105,8 @@ def _operations(flops: float) -> str:
 
 def _agreement(found: PlainFacts) -> list[PlainRowView]:
     one = found.agreement
+    if not one:
+        return []
     return [
         PlainRowView(
             "agreement of two models", _value(one["a"], "share"), _value(one["b"], "share"), "", "", "", False
@@ -124,7 +137,7 @@ def _row(row: PlainRow, name: str) -> PlainRowView:
 
 def _value(one: IntervalFacts, unit: str, *, signed: bool = False) -> str:
     """Return a number with its interval, shares and probabilities in per cent."""
-    scale, places, sign = (1, 3, "") if unit == "nats" else (100, 1, "" if signed else " %")
+    scale, places, sign = (1, 3, "") if unit in UNITS else (100, 1, "" if signed else " %")
     ends = ", ".join(number(end, places, scale=scale) for end in (one.low, one.high))
     return f"{number(one.mean, places, scale=scale, signed=signed)}{sign} [{ends}]"
 

@@ -27,8 +27,8 @@ def settings(a: AlgorithmFacts, b: AlgorithmFacts) -> tuple[list[Setting], list[
     return [item for item in both if item.a != item.b], [item for item in both if item.a == item.b]
 
 
-def measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
-    """Return what was trained of each algorithm, and how good it is."""
+def measures(a: AlgorithmFacts, b: AlgorithmFacts, *, classed: bool = True) -> list[Setting]:
+    """Return what was trained of each algorithm, and how good it is. classed: whether models predict classes."""
 
     def row(name: str, of: Callable[[AlgorithmFacts], str]) -> Setting:
         return Setting(name, of(a), of(b))
@@ -36,8 +36,14 @@ def measures(a: AlgorithmFacts, b: AlgorithmFacts) -> list[Setting]:
     return [
         row("Models trained on subsets", _models),
         row("Models trained on all data", lambda one: f"{one.ensemble_models:,}"),
-        row("Accuracy, subset models", lambda one: percent(one.subset_accuracy)),
-        row("Accuracy, models on all data", lambda one: percent(one.ensemble_accuracy)),
+        *(
+            [
+                row("Accuracy, subset models", lambda one: percent(one.subset_accuracy)),
+                row("Accuracy, models on all data", lambda one: percent(one.ensemble_accuracy)),
+            ]
+            if classed
+            else []
+        ),
         row(
             "Linear datamodeling score",
             lambda one: f"{number(one.lds_mean)} [{number(one.lds_low)}, {number(one.lds_high)}]",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from modeldiff_core.report.ends import ends
 from modeldiff_core.report.facts import ReportFacts, SpreadFacts
-from modeldiff_core.report.galleries import Tile, gallery
+from modeldiff_core.report.galleries import Passage, Tile, gallery, passages
 from modeldiff_core.report.words import probability
 
 SHOWN = 6
@@ -17,6 +17,7 @@ class SpreadEndView:
 
     heading: str
     tiles: list[Tile]
+    texts: list[Passage]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ def spread_view(facts: ReportFacts) -> SpreadView | None:
     if found.significant:
         for end, name, other in zip(ends(found.weights, SHOWN), "AB", "BA", strict=True):
             heading = f"Left in, they make {name} less stable than {other}"
-            shown.append(SpreadEndView(heading, gallery(end, facts.train, facts.classes, "Training image", "weight")))
+            tiles = gallery(end, facts.train, facts.classes, "Training image", "weight")
+            shown.append(
+                SpreadEndView(heading, tiles, passages(end, facts.train, facts.classes, found.weights))
+            )
     return SpreadView(_words(found), shown)
 
 

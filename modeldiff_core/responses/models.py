@@ -93,7 +93,7 @@ class FullModels(_Models):
         return Everything(len(self.training.load().train))
 
     def product(self, index: int) -> Product:
-        axes = {"models": self.shard_size, "targets": self.targets, "classes": len(self.training.load().classes)}
+        axes = {"models": self.shard_size, "targets": self.targets, "classes": self.training.load().n_outputs}
         return Tensors(self.reference(index), self.identity, (Array("logits", axes),))
 
     def make(self, store: ObjectStore, index: int, execution: Execution) -> None:

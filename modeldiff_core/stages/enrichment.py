@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from modeldiff_core.data import Known, nothing_known
+from modeldiff_core.data.kinds import PICTURES
+from modeldiff_core.data.known import noun_of
 from modeldiff_core.plan import Array, Label, Reference, Step, Tensors, refer
 from modeldiff_core.stages.directions import FOLDER, Pair
 from modeldiff_core.stages.matrix_free import MatrixFree
@@ -15,6 +17,7 @@ from modeldiff_core.store import ObjectStore, TensorObject, read_tensors, write_
 from modeldiff_core.study import Training
 from modeldiff_core.subpopulations import MeanImage, Shared, SharedFacts, families, furthest, in_words, shared
 from modeldiff_core.subpopulations.enrichment import CLASS
+from modeldiff_core.subpopulations.shared import IMAGE
 
 VERSION = 3
 PARTS = ("targets", "train")
@@ -98,13 +101,15 @@ class Description:
 
     def step(self, name: str, label: Label) -> Step:
         """Return the step that describes them."""
-        height, width, channels = self.training.load().image_shape
+        data = self.training.load()
+        height, width, channels = data.image_shape
         axes = {"height": height, "width": width, "channels": channels}
         arrays = tuple(
             Array(f"{part}.{sign}.{stored}", axes)
             for part in PARTS
             for sign in SIGNS
             for stored in ("difference", "error")
+            if data.kind == PICTURES
         )
         made = Tensors(self.reference, {"subpopulations": self.reference.digest}, arrays)
         return Step(name, made, describe, self, (self.pair.directions,), label)
@@ -121,7 +126,8 @@ class EndDescription:
 def describe(store: ObjectStore, spec: Description) -> None:
     """Describe both ends of a study's direction, of test and of training examples."""
     task = spec.training.task()
-    spec.ends.describe(store, {"targets": task.targets, "train": task.train}, spec.training.load().classes)
+    examples = {"targets": task.targets.known, "train": task.train.known}
+    spec.ends.describe(store, examples, spec.training.load().classes)
 
 
 def read_description(store: ObjectStore, ends: Ends) -> dict[str, dict[str, EndDescription]]:
@@ -193,7 +199,7 @@ def _blank(examples: Known) -> MeanImage | None:
 def _facts(found: Shared | None, examples: Known) -> dict[str, Any]:
     if found is None:
         nothing: dict[str, Any] = {"enrichments": [], "statistics": [], "place": None}
-        return {"size": 0, "matched": True, "words": in_words(None), **nothing}
+        return {"size": 0, "matched": True, "words": in_words(None, noun=noun_of(examples)), **nothing}
     return {
         "size": int(found.members.sum()),
         "matched": found.matched,
@@ -201,4 +207,5 @@ def _facts(found: Shared | None, examples: Known) -> dict[str, Any]:
         "enrichments": [asdict(e) for e in found.enrichments],
         "statistics": [asdict(s) for s in found.statistics],
         "place": None if found.place is None else asdict(found.place),
+        **({} if found.noun == IMAGE else {"noun": found.noun}),
     }

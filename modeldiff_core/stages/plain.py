@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.evaluation.plain import Setting, plain_differences
+from modeldiff_core.evaluation.plain_errors import plain_errors
 from modeldiff_core.plan import Label, Record, Reference, Step, refer
 from modeldiff_core.responses import FullModels
 from modeldiff_core.stages.directions import FOLDER
@@ -52,7 +53,9 @@ def compare_plainly(store: ObjectStore, spec: Plain) -> None:
     a, b = (FullModels(training).logits(store, spec.models) for training in spec.trainings)
     targets, classes = spec.trainings[0].task().targets, spec.trainings[0].load().classes
     setting = Setting(pairing(spec.trainings), spec.level)
-    found = plain_differences(a, b, targets.labels, groups_of(targets, classes), setting)
+    groups = groups_of(targets, classes)
+    compare = plain_differences if targets.classed else plain_errors
+    found = compare(a, b, targets.labels, groups, setting)
     content = {"digest": spec.reference.digest, "pairing": setting.pairing, "level": spec.level, **asdict(found)}
     write_record(store, spec.reference.record, content)
 
@@ -68,7 +71,7 @@ def read_plain(store: ObjectStore, spec: Plain) -> dict[str, Any]:
 def groups_of(examples: Examples, classes: tuple[str, ...]) -> Mapping[str, Bool[np.ndarray, " targets"]]:
     """Return the classes and the values of columns with few of them, by name: 'class 8', 'planted', 'place sea'."""
     groups = {f"class {name}": examples.labels == at for at, name in enumerate(classes)}
-    for name, column in examples.metadata.items():
+    for name, column in {**examples.metadata, **examples.kind.categories(examples.images)}.items():
         if column.ndim != 1:
             continue
         words = name.replace("_", " ")

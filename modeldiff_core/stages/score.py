@@ -65,12 +65,16 @@ class Score:
 
 
 def score(store: ObjectStore, spec: TrainedScore) -> None:
-    """Write accuracies, the number of diverged models, and the score on the models kept for evaluation."""
-    labels = spec.training.task().targets.labels
+    """Write accuracies, the number of diverged models, and the score on the models kept for evaluation.
+
+    Without classes there is no accuracy.
+    """
+    targets = spec.training.task().targets
+    labels = targets.labels
     logits = FullModels(spec.training).logits(store, spec.full_models)
     record = {
         "digest": spec.reference.digest,
-        "ensemble_accuracy": float((logits.argmax(-1) == labels).mean()),
+        "ensemble_accuracy": float((logits.argmax(-1) == labels).mean()) if targets.classed else None,
         **score_datamodels(store, spec.regression, spec.training.output),
     }
     write_record(store, spec.reference.record, record)

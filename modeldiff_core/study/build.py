@@ -9,6 +9,7 @@ import numpy as np
 
 from modeldiff_core.data import SOURCES, Dataset
 from modeldiff_core.data.duplicates import Likeness, without_copies
+from modeldiff_core.data.kinds import PICTURES
 from modeldiff_core.data.soundness import check_dataset
 from modeldiff_core.datamodels import ESTIMATORS, Estimator
 from modeldiff_core.errors import ConfigError, DataError
@@ -18,6 +19,7 @@ from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, Regressi
 from modeldiff_core.study.given import KIND as GIVEN
 from modeldiff_core.study.given import Given
 from modeldiff_core.training import ALGORITHMS, Algorithm
+from modeldiff_core.training.protocol import KnowsData
 
 
 def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:
@@ -27,6 +29,25 @@ def build_algorithm(config: AlgorithmConfig, key: str) -> Algorithm:
     except ConfigError as error:
         raise ConfigError(f"{key}.kind", error.expected, error.got, error.hint) from error
     return build_settings(cls, config.recipe, f"{key}.recipe")
+
+
+def algorithm_for(data: Dataset, config: AlgorithmConfig, key: str) -> Algorithm:
+    """Return the algorithm that a configuration names, ready for the examples of a data set.
+
+    Raises ConfigError for one that takes images of classes alone, where examples are something else.
+    """
+    algorithm = build_algorithm(config, key)
+    if isinstance(algorithm, KnowsData):
+        try:
+            return algorithm.on(data)
+        except ConfigError as error:
+            moved = error.key if error.key.startswith(key) else f"{key}.{error.key}"
+            raise ConfigError(moved, error.expected, error.got, error.hint) from error
+    if data.kind == PICTURES and data.target is None:
+        return algorithm
+    what = f"{data.kind.noun}s" if data.target is None else f"a number to predict ({data.target.name})"
+    able = sorted(name for name in ALGORITHMS.names() if issubclass(ALGORITHMS.get(name), KnowsData))
+    raise ConfigError(f"{key}.kind", f"an algorithm that takes {what}: one of {', '.join(able)}", config.kind)
 
 
 def build_estimator(config: RegressionConfig, kind: str, key: str = "regression.estimator") -> Estimator:
@@ -71,9 +92,12 @@ def _cached_dataset(encoded: str) -> Dataset:
 
 
 def _with_indices(dataset: Dataset) -> Dataset:
-    """Return a dataset whose labels are int64: what is counted from small or unsigned ones would overflow."""
+    """Return a dataset whose labels are int64: what is counted from small or unsigned ones would overflow.
+
+    Labels that are numbers to predict stay as they are.
+    """
     train, test = (
-        part if part.labels.dtype == np.int64 else replace(part, labels=part.labels.astype(np.int64))
+        part if part.labels.dtype == np.int64 or not part.classed else replace(part, labels=part.labels.astype(np.int64))
         for part in (dataset.train, dataset.test)
     )
     return dataset if train is dataset.train and test is dataset.test else replace(dataset, train=train, test=test)

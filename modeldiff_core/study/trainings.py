@@ -11,13 +11,14 @@ from modeldiff_core.identity import digest, plain
 from modeldiff_core.identity.canonical import SHORT
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.models import ARCHITECTURES
-from modeldiff_core.study.build import build_algorithm, load_dataset, recipe_identity
+from modeldiff_core.study.build import algorithm_for, build_algorithm, load_dataset, recipe_identity
 from modeldiff_core.study.code import code_of, versions
 from modeldiff_core.study.config import AlgorithmConfig, DatasetConfig, EnsembleConfig, StudyConfig, SubsetConfig
 from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.training import Task
 from modeldiff_core.training.functions import FunctionAlgorithm
 from modeldiff_core.training.modules import TorchRecipe
+from modeldiff_core.training.pipelines import Pipeline
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
 
@@ -96,9 +97,9 @@ class Training:
     def task(self) -> Task:
         """Return the data and algorithm, loaded and checked against the fingerprint."""
         data = self.load()
-        algorithm = build_algorithm(self.algorithm, self.key)
+        algorithm = algorithm_for(data, self.algorithm, self.key)
         targets = target_examples(data, self.targets)
-        return Task(algorithm, self.algorithm.seed, data.train, targets, len(data.classes), self.output)
+        return Task(algorithm, self.algorithm.seed, data.train, targets, data.n_outputs, self.output)
 
     def load(self) -> Dataset:
         """Return the dataset; raises ConfigError if its values are not those that the study was planned with."""
@@ -138,7 +139,7 @@ class Training:
     def code(self) -> dict[str, Any]:
         """The code of what does not ship of the algorithm, its architecture and the output; of no key a part.
 
-        Of classifiers of scikit-learn its version.
+        Of classifiers and pipelines of scikit-learn its version.
         """
         algorithm = build_algorithm(self.algorithm, self.key)
         if isinstance(algorithm, FunctionAlgorithm | TorchRecipe):
@@ -146,7 +147,7 @@ class Training:
         parts: list[object] = [algorithm, OUTPUTS.get(self.output)]
         if isinstance(algorithm, Recipe):
             parts.append(ARCHITECTURES.get(algorithm.network.kind))
-        if isinstance(algorithm, SklearnClassifier):
+        if isinstance(algorithm, SklearnClassifier | Pipeline):
             return code_of(*parts) or {"libraries": versions(["sklearn"])}
         return code_of(*parts)
 

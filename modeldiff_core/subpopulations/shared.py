@@ -8,10 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num, UInt8
 
 from modeldiff_core.data import Known
+from modeldiff_core.data.kinds import PICTURES
+from modeldiff_core.data.known import features_of, noun_of
 from modeldiff_core.statistics import exchanged, within_classes
 from modeldiff_core.subpopulations.enrichment import Enrichment, enrichments
 from modeldiff_core.subpopulations.statistics import image_statistics
 
+IMAGE = PICTURES.noun
 FIRST_DRAWS, DRAWS, LEAST_DRAWS = 199, 9999, 999
 """Random exchanges of members: first, and, where those leave a chance, the new ones behind p, as many as WORK allows.
 
@@ -59,12 +62,16 @@ class Place:
 
 @dataclass(frozen=True)
 class SharedFacts:
-    """What the members share, without their images and positions: what a report is written from."""
+    """What the members share, without their images and positions: what a report is written from.
+
+    noun: what an example is called; statistics of images have words of their own, others are named.
+    """
 
     matched: bool
     enrichments: tuple[Enrichment, ...]
     statistics: tuple[StatisticContrast, ...]
     place: Place | None
+    noun: str = IMAGE
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any]) -> "SharedFacts":
@@ -75,6 +82,7 @@ class SharedFacts:
             tuple(Enrichment(**one) for one in facts["enrichments"]),
             tuple(StatisticContrast(**one) for one in facts["statistics"]),
             None if place is None else Place(**place),
+            facts.get("noun", IMAGE),
         )
 
 
@@ -83,8 +91,8 @@ class Shared:
     """What the members share. matched: whether they were set against others of their own classes.
 
     Without such others (the members are whole classes, or classes are not known) they are set against all other
-    examples. image: None without images, and then there are no statistics either. place: None where nothing could be
-    compared.
+    examples. statistics: of images, or of the named numbers of examples that have some, such as the columns of a
+    table. image: None without images. place: None where nothing could be compared.
     """
 
     members: Bool[np.ndarray, " examples"]
@@ -93,10 +101,11 @@ class Shared:
     statistics: tuple[StatisticContrast, ...]
     image: MeanImage | None
     place: Place | None
+    noun: str = IMAGE
 
 
 def shared(examples: Known, members: Bool[np.ndarray, " examples"], classes: tuple[str, ...]) -> Shared | None:
-    """Enrichment, contrasts of image statistics and the mean image difference with its error map.
+    """Enrichment, contrasts of statistics and, of images, the mean image difference with its error map.
 
     None without members.
     """
@@ -104,7 +113,8 @@ def shared(examples: Known, members: Bool[np.ndarray, " examples"], classes: tup
         return None
     found = enrichments(members, examples.labels, classes, examples.metadata)
     if examples.images is None:
-        return Shared(members, found, examples.labels is not None, (), None, None)
+        matched, statistics = _named(features_of(examples), examples.labels, members)
+        return Shared(members, found, matched, statistics, None, None, noun_of(examples))
     return Shared(members, found, *_contrasts(examples.images, examples.labels, members))
 
 
@@ -119,17 +129,30 @@ def _contrasts(
         pixels = None if labels is None else within_classes(images, strength, labels)
         if labels is not None and pixels is not None:
             image = MeanImage(mean, pixels.difference, pixels.error)
-            return matched, _statistics(images, members, labels), image, _place(image, images, members, labels)
+            return matched, _statistics(image_statistics(images), members, labels), image, _place(image, images, members, labels)
     blank = np.zeros(images.shape[1:])
     return False, (), MeanImage(mean, blank, blank), None
 
 
+def _named(
+    features: Mapping[str, Float[np.ndarray, " examples"]],
+    classes: Int[np.ndarray, " examples"] | None,
+    members: Bool[np.ndarray, " examples"],
+) -> tuple[bool, tuple[StatisticContrast, ...]]:
+    """Return whether others of the same classes were there to compare with, and what was compared."""
+    for labels, matched in ((classes, True), (np.zeros(len(members), np.int64), False)):
+        found = _statistics(features, members, labels) if features and labels is not None else ()
+        if found:
+            return matched, found
+    return classes is not None, ()
+
+
 def _statistics(
-    images: UInt8[np.ndarray, "examples height width channels"],
+    named: Mapping[str, Float[np.ndarray, " examples"]],
     members: Bool[np.ndarray, " examples"],
     labels: Int[np.ndarray, " examples"],
 ) -> tuple[StatisticContrast, ...]:
-    named = image_statistics(images)
+    """Return the difference of each named number within classes, with p by exchange of the members."""
     values = np.stack(list(named.values()), axis=1)
     contrast = within_classes(values, members.astype(np.float64), labels)
     if contrast is None:

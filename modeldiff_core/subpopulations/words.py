@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from modeldiff_core.subpopulations.enrichment import CLASS, TRUE, Enrichment
-from modeldiff_core.subpopulations.shared import Place, Shared, SharedFacts, StatisticContrast
+from modeldiff_core.subpopulations.shared import IMAGE, Place, Shared, SharedFacts, StatisticContrast
 
 ALPHA = 0.05
 MOST = 4
@@ -20,24 +20,24 @@ WORDS = {
 }
 
 
-def in_words(found: Shared | SharedFacts | None, lists: int = 1) -> list[str]:
+def in_words(found: Shared | SharedFacts | None, lists: int = 1, noun: str = IMAGE) -> list[str]:
     """Return sentences about what is beyond chance; one that says so if nothing is.
 
-    lists: how many lists of values, statistics or pixels the whole report has (``families``). A report names nothing
+    noun: what an example is called, where there is none. lists: how many lists of values, statistics or pixels the whole report has (``families``). A report names nothing
     with chance 0.95 where members are random: each p is multiplied by their number (Bonferroni). Classes come without
     a p: members are not drawn one by one, and an algorithm has a class balance of its own, so a class describes an end.
     """
     if found is None:
-        return ["No image lies at this end."]
+        return [f"No {noun} lies at this end."]
 
     def kept(p: float) -> bool:
         return p * lists <= ALPHA
 
     values = [e for e in found.enrichments if e.column != CLASS and kept(e.p_adjusted)]
     lines = [f"{_counted(e)}, {_p(min(1.0, e.p_adjusted * lists))}" for e in _each_once(values)[:MOST]]
-    than = "than other images of the same classes" if found.matched else "than all other images"
+    than = f"than other {found.noun}s of the same classes" if found.matched else f"than all other {found.noun}s"
     telling = sorted((s for s in found.statistics if kept(s.p_adjusted)), key=lambda s: (s.p_adjusted, -_clear(s)))
-    told = [f"{_direction(s)} {than}, {_p(min(1.0, s.p_adjusted * lists))}" for s in telling[:MOST]]
+    told = [f"{_direction(s, found.noun)} {than}, {_p(min(1.0, s.p_adjusted * lists))}" for s in telling[:MOST]]
     if found.place is not None and kept(found.place.p_adjusted):
         told.append(_place(found.place))
     classes = [_counted(e) for e in found.enrichments if e.column == CLASS and e.p_adjusted <= ALPHA][:MOST]
@@ -79,8 +79,12 @@ def _clear(statistic: StatisticContrast) -> float:
     return abs(statistic.difference) / max(statistic.high - statistic.low, 1e-9)
 
 
-def _direction(statistic: StatisticContrast) -> str:
-    more, less, unit = WORDS.get(statistic.name, (f"more {statistic.name}", f"less {statistic.name}", ""))
+def _direction(statistic: StatisticContrast, noun: str) -> str:
+    name = statistic.name
+    if noun == IMAGE:
+        more, less, unit = WORDS.get(name, (f"more {name}", f"less {name}", ""))
+    else:
+        more, less, unit = f"{name} higher", f"{name} lower", ""
     text, sign = (more, 1) if statistic.difference > 0 else (less, -1)
     low, high = (f"{end:.3g}".replace("-", "−") for end in sorted((sign * statistic.low, sign * statistic.high)))
     return f"{text} by {abs(statistic.difference):.3g} [{low}, {high}]{unit}"

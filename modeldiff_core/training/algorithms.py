@@ -4,6 +4,7 @@ from modeldiff_core.registry import Registry
 from modeldiff_core.training.adversarial import Adversarial
 from modeldiff_core.training.functions import FunctionAlgorithm
 from modeldiff_core.training.modules import TorchRecipe
+from modeldiff_core.training.pipelines import Pipeline
 from modeldiff_core.training.protocol import Algorithm
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
@@ -14,6 +15,7 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
     {
         "adversarial": Adversarial,
         "function": FunctionAlgorithm,
+        "pipeline": Pipeline,
         "sgd": Sgd,
         "sklearn": SklearnClassifier,
         "torch": TorchRecipe,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
-from modeldiff_core.data import Examples
+from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.data.kinds import Inputs
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,8 @@ class Execution:
 class TrainedModels(Protocol):
     """Models that were trained together."""
 
-    def logits(
-        self, images: UInt8[np.ndarray, "targets height width channels"]
-    ) -> Float[np.ndarray, "models targets classes"]:
-        """Return float32 logits of every model on every image, without augmentation."""
+    def logits(self, images: Inputs) -> Float[np.ndarray, "models targets classes"]:
+        """Return float32 logits of every model on every image, without augmentation; predictions of numbers as one."""
         ...
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
@@ -107,4 +106,16 @@ class SizedAlgorithm(Algorithm, Protocol):
 
     def check_size(self, image_shape: tuple[int, int, int], n_classes: int, size: int) -> None:
         """Raise ConfigError, with a key that starts with ``recipe.``, for subsets of a size it cannot be trained on."""
+        ...
+
+
+@runtime_checkable
+class KnowsData(Protocol):
+    """An algorithm that takes other examples than images, or predicts numbers; it is made ready for a data set first.
+
+    Algorithms without it are given images of classes and nothing else.
+    """
+
+    def on(self, data: Dataset) -> Algorithm:
+        """Return the algorithm for these examples; raises ConfigError, ``recipe.``, for those it cannot take."""
         ...

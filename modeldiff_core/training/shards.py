@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Real
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import Diverged
@@ -82,7 +82,7 @@ def train_ensemble(
 
 
 def output_of(
-    name: str, logits: Float[np.ndarray, "models targets classes"], labels: Int[np.ndarray, " targets"]
+    name: str, logits: Float[np.ndarray, "models targets classes"], labels: Real[np.ndarray, " targets"]
 ) -> Float[np.ndarray, "models targets"]:
     """Return the registered output of that name as a float32 array."""
     values = OUTPUTS.get(name)(torch.from_numpy(np.asarray(logits, np.float32)), torch.from_numpy(labels))

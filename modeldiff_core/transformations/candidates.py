@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from modeldiff_core.data import Examples
+from modeldiff_core.data.kinds import Kind
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import exact_settings, exact_value
-from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples
+from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation, on_examples, taken_by
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,24 @@ def build_on(test: TransformationTest, examples: Examples) -> Transformation:
     Raises ConfigError like `build`, and where the examples lack what it needs, such as masks.
     """
     height, width, channels = examples.images.shape[1:]
+    _check_kind(test, examples.kind)
     transformation = build(test, (height, width, channels))
     try:
         return on_examples(transformation, examples)
     except ConfigError as error:
         raise _moved(error, f"transformations.{test.name}.parameters") from error
+
+
+def _check_kind(test: TransformationTest, kind: Kind) -> None:
+    """Raise ConfigError for a transformation of other examples than these: of rows, of texts, of images."""
+    try:
+        cls = TRANSFORMATIONS.get(test.kind)
+    except ConfigError:  # what there is not is refused where it is made
+        return
+    if kind.name not in taken_by(cls):
+        able = sorted(name for name in TRANSFORMATIONS.names() if kind.name in taken_by(TRANSFORMATIONS.get(name)))
+        expected = f"a transformation of {kind.noun}s: one of {', '.join(able)}"
+        raise ConfigError(f"transformations.{test.name}.kind", expected, test.kind)
 
 
 def _made(name: str, parameters: Mapping[str, object], kind_key: str, key: str) -> Transformation:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped, UInt8
+from jaxtyping import Float, Int, Real, Shaped
 from scipy.special import softmax
 
+from modeldiff_core.data.kinds import Inputs
 from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.limits import Limit, check_limits
@@ -40,7 +41,7 @@ class EffectSettings:
 
 
 def eligible_images(
-    labels: Int[np.ndarray, " images"],
+    labels: Real[np.ndarray, " images"],
     metadata: Mapping[str, Shaped[np.ndarray, "images ..."]],
     target_class: int | None,
     max_images: int,
@@ -80,13 +81,18 @@ class Changes:
 def changes(
     before: Float[np.ndarray, "models images classes"],
     after: Float[np.ndarray, "models images classes"],
-    labels: Int[np.ndarray, " images"],
+    labels: Real[np.ndarray, " images"],
     target_class: int | None,
 ) -> Changes:
     """Probability (softmax) and margin of a class from the logits `after` minus those from the logits `before`.
 
-    The class is `target_class`, or each image's own label for None. Raises ConfigError for a class that is not there.
+    The class is `target_class`, or each image's own label for None. Where labels are numbers, the prediction stands in
+    the place of the probability, in standard deviations of the training targets, and its negative squared error in
+    that of the margin. Raises ConfigError for a class that is not there.
     """
+    if labels.dtype.kind == "f":
+        f0, f1 = before[..., 0].astype(np.float64), after[..., 0].astype(np.float64)
+        return Changes(f1 - f0, np.square(f0 - labels) - np.square(f1 - labels))
     n_classes = before.shape[2]
     if target_class is not None and not 0 <= target_class < n_classes:
         raise ConfigError("transformations.target_class", f"a class in 0..{n_classes - 1}", target_class)
@@ -108,8 +114,8 @@ def _outputs(
 def measure(
     models: TrainedModels,
     transformation: Transformation,
-    images: UInt8[np.ndarray, "images height width channels"],
-    labels: Int[np.ndarray, " images"],
+    images: Inputs,
+    labels: Real[np.ndarray, " images"],
     intensities: Sequence[float],
     target_class: int | None,
     before: Float[np.ndarray, "models images classes"] | None = None,

@@ -62,7 +62,7 @@ class End:
         for part in self.parts:
             some = part.some()
             member = furthest(some.values, self.share)
-            found = within_classes(of(some.examples.images), member.astype(np.float64), some.examples.labels)
+            found = within_classes(of(some.examples.images), member.astype(np.float64), some.examples.strata)
             if found is not None:
                 total = total + member.sum() * found.difference
                 weight += int(member.sum())
@@ -95,9 +95,12 @@ def ends(targets: OrderedExamples, train: OrderedExamples, share: float) -> Iter
             position = np.flatnonzero(furthest(part.values, share))
             strongest_first = position[np.argsort(-part.values[position], kind="stable")]
             images.append(part.examples.images[strongest_first])
-            labels.append(part.examples.labels[strongest_first])
+            labels.append(part.examples.strata[strongest_first])
         counts = np.bincount(np.concatenate(labels))
         if not counts.sum():
+            continue
+        if not targets.examples.classed:
+            yield End(sign, np.concatenate(images), None, parts, share)
             continue
         common = int(counts.argmax())
         if counts[common] < MAJORITY * counts.sum():

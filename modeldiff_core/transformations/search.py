@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from modeldiff_core.data import Examples
+from modeldiff_core.data.kinds import PICTURES
 from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.limits import Limit, check_limits
@@ -19,6 +20,7 @@ from modeldiff_core.training.protocol import TrainedModels
 from modeldiff_core.transformations.candidates import TransformationTest, build_on
 from modeldiff_core.transformations.effects import Changes, EffectSettings, eligible_images, measure
 from modeldiff_core.transformations.ends import OrderedExamples
+from modeldiff_core.transformations.named_proposals import propose_named
 from modeldiff_core.transformations.proposals import propose
 
 LEAST_MODELS = 4
@@ -112,7 +114,8 @@ def proposals(
 ) -> tuple[TransformationTest, ...]:
     """Candidates along a direction, from the training examples and the ranking half of all test examples."""
     half, _ = image_halves(len(targets.examples), settings.seed)
-    return propose(
+    own = propose if targets.examples.kind == PICTURES else propose_named
+    return own(
         OrderedExamples(targets.examples.select(half), targets.values[half]), train, settings.share, settings.candidates
     )
 
@@ -124,10 +127,13 @@ def check_models(models: int) -> None:
         raise ConfigError("ensemble.models", f"{LEAST_MODELS} or more", models, hint)
 
 
-def check_halves(labels: Int[np.ndarray, " targets"], settings: SearchSettings) -> None:
-    """Raise ConfigError where a half of the test images holds fewer than 2 that are not of one and the same class."""
+def check_halves(labels: Int[np.ndarray, " targets"], settings: SearchSettings, *, classed: bool = True) -> None:
+    """Raise ConfigError where a half of the test images holds fewer than 2 that are not of one and the same class.
+
+    classed: whether labels are classes; without classes 2 of a half are enough.
+    """
     for half in image_halves(len(labels), settings.seed):
-        others = len(half) - int(np.bincount(labels[half], minlength=1).max())
+        others = len(half) - int(np.bincount(labels[half], minlength=1).max() if classed else 0)
         if others < 2:
             hint = "The search ranks on one half of them and confirms on the other; search.directions=0 leaves it out"
             raise ConfigError("targets", "halves with 2 test images or more beside each class", len(labels), hint)

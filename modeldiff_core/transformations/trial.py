@@ -18,7 +18,7 @@ def try_on(test: TransformationTest, targets: Examples, effects: EffectSettings)
     ``transformations.<name>.kind`` for one that cannot be applied or breaks its contract: images of the same shape and
     type, the images themselves at intensity 0, and those that it was given untouched.
     """
-    key = f"transformations.{test.name}"
+    key, noun = f"transformations.{test.name}", targets.kind.noun
     try:
         chosen = eligible_images(targets.labels, targets.metadata, test.target_class, effects.max_images, effects.seed)
     except ConfigError as error:
@@ -32,13 +32,13 @@ def try_on(test: TransformationTest, targets: Examples, effects: EffectSettings)
             after = transformation(given, intensity)
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"{key}.kind", "a transformation that the images can be given to", said) from error
+            raise ConfigError(f"{key}.kind", f"a transformation that the {noun}s can be given to", said) from error
         shape = getattr(after, "shape", None)
-        if shape != given.shape or after.dtype != np.uint8:
+        if shape != given.shape or after.dtype != given.dtype:
             found = type(after).__name__ if shape is None else f"{after.dtype} of shape {list(shape)}"
-            raise ConfigError(f"{key}.kind", f"a transformation into uint8 images {list(given.shape)}", found)
+            raise ConfigError(f"{key}.kind", f"a transformation into {given.dtype} {noun}s {list(given.shape)}", found)
         if not np.array_equal(given, few.images):
-            raise ConfigError(f"{key}.kind", "a transformation that leaves the images it is given", test.kind)
+            raise ConfigError(f"{key}.kind", f"a transformation that leaves the {noun}s it is given", test.kind)
         changed = not np.array_equal(after, few.images)
         if changed and intensity == 0:
             raise ConfigError(f"{key}.kind", "a transformation that changes nothing at intensity 0", test.kind)

@@ -10,10 +10,11 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare.check_matrix_free import check_matrix_free
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.statistics import unseen_share
-from modeldiff_core.study.build import build_algorithm, check_data
+from modeldiff_core.study.build import algorithm_for, check_data
 from modeldiff_core.study.check_estimators import check_estimators
 from modeldiff_core.study.config import StudyConfig
 from modeldiff_core.study.trainings import Training, target_examples
+from modeldiff_core.subsets import SubsetSampler
 from modeldiff_core.subsets.sampler import probability_of_missing_a_class
 from modeldiff_core.training import SizedAlgorithm
 from modeldiff_core.transformations import build_on
@@ -39,6 +40,9 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         raise ConfigError("regression.prior", "none, with this comparison.method", study.regression.prior, hint)
     if (axes := OUTPUTS.get(study.output).axes) != ("targets",):
         raise ConfigError("output", "an output of one number a target", study.output, f"Its axes are {', '.join(axes)}")
+    if (predicted := "classes" if data.target is None else "number") != OUTPUTS.get(study.output).of:
+        able = ", ".join(name for name in OUTPUTS.names() if OUTPUTS.get(name).of == predicted)
+        raise ConfigError("output", f"an output of {predicted}, as the data have them: {able}", study.output)
     if study.targets is not None and study.targets > len(data.test):
         raise ConfigError("targets", f"at most the {len(data.test)} test examples", study.targets)
     subsets = study.subsets
@@ -67,20 +71,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     sampler = trainings[0].sampler(len(data.train))
     masks = -(-subsets.models // subsets.seeds)
     sampler.masks(range(min(3, masks)))  # groups that fill no subset are named now
-    labels, size = data.train.labels, sampler.size
-    if sampler.groups:  # a group is drawn as one
-        _, firsts = np.unique(sampler.groups, return_index=True)
-        labels, size = labels[firsts], round(size * len(firsts) / len(labels))
-    chance, rarest = probability_of_missing_a_class(labels, len(data.classes), size, masks)
-    if chance > CHANCE:
-        count = int((data.train.labels == rarest).sum())
-        raise ConfigError(
-            "subsets.fraction",
-            f"subsets that miss no class (chance of a miss over all models at most {CHANCE:g})",
-            study.subsets.fraction,
-            f"A subset of {sampler.size} misses class {data.classes[rarest]!r} ({count} training examples), or "
-            f"another, with chance {chance:.2g}; take a larger fraction or more examples of the class",
-        )
+    if data.classes:
+        _check_classes(study, data, sampler, masks)
     if study.search.directions:
         check_models(study.ensemble.models)
         _check_search(study, data, targets)
@@ -91,6 +83,9 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         if test.name in seen:
             raise ConfigError("transformations", "names that differ", test.name)
         seen.add(test.name)
+        if test.target_class is not None and data.target is not None:
+            hint = f"{data.target.name!r} is a number: leave target_class out"
+            raise ConfigError(f"transformations.{test.name}.target_class", "no class", test.target_class, hint)
         if test.target_class is not None and not 0 <= test.target_class < len(data.classes):
             raise ConfigError(
                 f"transformations.{test.name}.target_class", f"a class in 0..{len(data.classes) - 1}", test.target_class
@@ -98,8 +93,8 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         build_on(test, data.test)
         if not try_on(test, target_examples(data, targets), study.effects):
             warnings.append(
-                f"transformations.{test.name} changes none of the {TRIED} images that it was tried on: its effect may "
-                "be zero whatever the models are"
+                f"transformations.{test.name} changes none of the {TRIED} {data.kind.noun}s that it was tried on: its "
+                "effect may be zero whatever the models are"
             )
     _check_algorithms(data, trainings, (sampler.size, len(data.train)))
     check_estimators(study.regression, trainings, len(data.train))
@@ -147,22 +142,41 @@ def _check_contrast(study: StudyConfig) -> list[str]:
     return []
 
 
+def _check_classes(study: StudyConfig, data: Dataset, sampler: SubsetSampler, masks: int) -> None:
+    """Raise ConfigError for subsets that may miss a class."""
+    labels, size = data.train.labels, sampler.size
+    if sampler.groups:  # a group is drawn as one
+        _, firsts = np.unique(sampler.groups, return_index=True)
+        labels, size = labels[firsts], round(size * len(firsts) / len(labels))
+    chance, rarest = probability_of_missing_a_class(labels, len(data.classes), size, masks)
+    if chance > CHANCE:
+        count = int((data.train.labels == rarest).sum())
+        raise ConfigError(
+            "subsets.fraction",
+            f"subsets that miss no class (chance of a miss over all models at most {CHANCE:g})",
+            study.subsets.fraction,
+            f"A subset of {sampler.size} misses class {data.classes[rarest]!r} ({count} training examples), or "
+            f"another, with chance {chance:.2g}; take a larger fraction or more examples of the class",
+        )
+
+
 def _check_sizes(study: StudyConfig, data: Dataset) -> None:
     """Raise ConfigError for so few images that not the number of directions is at fault, but they are."""
     components = study.comparison.components
+    noun = data.kind.noun
     for part, examples in (("test", data.test), ("training", data.train)):
         count = len(examples)
         if count <= SMALL and count <= components:
             hint = f"With {count} there can be {count - 1} directions at most: comparison.components={count - 1}"
-            few = "Directions are differences between targets; bring more images"
-            expected = f"more {part} images than directions ({components})"
+            few = f"Directions are differences between targets; bring more {noun}s"
+            expected = f"more {part} {noun}s than directions ({components})"
             raise ConfigError("dataset", expected, count, hint if count > 2 else few)
 
 
 def _check_search(study: StudyConfig, data: Dataset, targets: int) -> None:
     """Raise ConfigError for targets that cannot be halved for a search; few test images are named as such."""
     try:
-        check_halves(target_examples(data, targets).labels, study.search)
+        check_halves(target_examples(data, targets).strata, study.search, classed=data.target is None)
     except ConfigError as error:
         if targets < len(data.test) or targets > SMALL:
             raise
@@ -199,11 +213,11 @@ def _check_algorithms(data: Dataset, trainings: tuple[Training, Training], sizes
     """Let each algorithm see the shape of the data and the sizes of subsets: what it cannot take is found now."""
     for training in trainings:
         try:
-            algorithm = build_algorithm(training.algorithm, training.key)
-            algorithm.check(data.image_shape, len(data.classes))
+            algorithm = algorithm_for(data, training.algorithm, training.key)
+            algorithm.check(data.image_shape, data.n_outputs)
             if isinstance(algorithm, SizedAlgorithm):
                 for size in sizes:
-                    algorithm.check_size(data.image_shape, len(data.classes), size)
+                    algorithm.check_size(data.image_shape, data.n_outputs, size)
         except ConfigError as error:
             key = error.key if error.key.startswith(training.key) else f"{training.key}.{error.key}"
             raise ConfigError(key, error.expected, error.got, error.hint) from error

@@ -33,8 +33,11 @@ def about_matrices(store: ObjectStore, matrices: Mapping[str, str], screening: M
 
 
 def about_full_models(store: ObjectStore, training: Training, models: int) -> list[str]:
-    """Return which of a training's first full-data models stand out."""
-    labels = training.task().targets.labels
+    """Return which of a training's first full-data models stand out; models that predict numbers are not judged."""
+    targets = training.task().targets
+    if not targets.classed:
+        return []
+    labels = targets.labels
     margins = output_of("margin", FullModels(training).logits(store, models), labels)
     return full_model_sentences(training.algorithm.name, margins, len(training.load().classes))
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from modeldiff_core.data import Known
+from modeldiff_core.data.kinds import PICTURES
 from modeldiff_core.datamodels import FromTrainings
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrasts import variances_told
@@ -50,6 +51,7 @@ from modeldiff_core.transformations.search import image_halves
 
 SHOWN = 6
 """Pairs of images before and after a transformation."""
+NO_IMAGES = np.zeros((0, 1, 1, 1), np.uint8)
 BRIEF = 160
 """Characters of a transformation's parameters that are shown."""
 
@@ -68,7 +70,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
             diverged=scores["diverged"],
             ensemble_models=study.ensemble.models,
             subset_accuracy=_measured(scores["subset_accuracy"]),
-            ensemble_accuracy=scores["ensemble_accuracy"],
+            ensemble_accuracy=_measured(scores["ensemble_accuracy"]),
             lds_mean=scores["lds"]["corrected"],
             lds_low=scores["lds"]["ci_low"],
             lds_high=scores["lds"]["ci_high"],
@@ -81,6 +83,7 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         )
     ]
     task = comparison.trainings[0].task()
+    train, targets = task.train.known, task.targets.known
     return ReportFacts(
         study=study.name,
         digest=comparison.digest,
@@ -89,15 +92,16 @@ def report_facts(store: ObjectStore, comparison: Comparison) -> ReportFacts:
         a=algorithms[0],
         b=algorithms[1],
         similarity=summary["similarity"],
-        directions=direction_facts(summary["directions"], findings, task.train, task.targets),
+        directions=direction_facts(summary["directions"], findings, train, targets),
         null=findings.null,
         effects=tuple(
             _effect(comparison, one, of_a.images())
             for (of_a, _), one in zip(comparison.effects(), findings.effects, strict=True)
         ),
-        train=task.train,
-        targets=task.targets,
+        train=train,
+        targets=targets,
         inventory=data.inventory,
+        target="" if data.target is None else data.target.name,
         config=study.model_dump(mode="json"),
         versions=versions(),
         findings=(*about_enough(comparison, summary, store), *summary["findings"]),
@@ -159,8 +163,8 @@ def plain_facts(found: Mapping[str, Any] | None) -> PlainFacts | None:
             )
             for one in found["quantities"]
         ),
-        {name: interval(agreement[name]) for name in ("a", "b", "between", "beyond")},
-        agreement["p"],
+        {name: interval(agreement[name]) for name in ("a", "b", "between", "beyond")} if agreement else {},
+        agreement["p"] if agreement else math.nan,
     )
 
 
@@ -335,6 +339,8 @@ def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " image
     classes = comparison.trainings[0].load().classes
     measured, test = one.measured, one.measured.test
     shown = targets.select(images[:SHOWN])
+    after = build_on(test, shown)(shown.images, test.intensities[-1])
+    pictured = shown.kind == PICTURES
     difference, margin = measured.probability.difference[-1], measured.margin.difference[-1]
     settings = comparison.study.effects
     return EffectFacts(
@@ -350,8 +356,8 @@ def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " image
         p_adjusted=one.p_probability,
         distinguishing=one.distinguishing,
         images=measured.images,
-        before=shown.images,
-        after=build_on(test, shown)(shown.images, test.intensities[-1]),
+        before=shown.images if pictured else NO_IMAGES,
+        after=after if pictured else NO_IMAGES,
         margin_a=_curve(measured.margin.a),
         margin_b=_curve(measured.margin.b),
         margin_difference=margin.mean,
@@ -360,6 +366,7 @@ def _effect(comparison: Comparison, one: Judged, images: Int[np.ndarray, " image
         margin_p_adjusted=one.p_margin,
         along=along,
         verdict=_verdict(one, settings.alpha),
+        texts=() if pictured else tuple(shown.kind.pair(*both) for both in zip(shown.images, after, strict=True)),
     )
 
 

@@ -8,6 +8,7 @@ from modeldiff_core.experiments.compare.contrast_sentences import contrast_sente
 from modeldiff_core.experiments.compare.copied import copied_sentences
 from modeldiff_core.experiments.compare.findings import Findings
 from modeldiff_core.experiments.compare.matrix_free import product_sentences
+from modeldiff_core.report.terms import Terms
 from modeldiff_core.stages.directions import SIDES
 from modeldiff_core.stages.smoothness import smoothness_sentences
 from modeldiff_core.study.config import ComparisonConfig
@@ -21,11 +22,11 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
     names, directions = comparison.names, summary["directions"]
     a, b = names.values()
     if findings.contrast is not None:
-        labels, tested = comparison.trainings[0].task().targets.labels, comparison.permutations > 0
+        task, tested = comparison.trainings[0].task(), comparison.permutations > 0
+        labels = task.targets.labels if task.targets.classed else None
         first = contrast_sentences(summary, names, labels, load_classes(comparison), tested)
         if tested:
-            task = comparison.trainings[0].task()
-            first[1:1] = copied_sentences(summary, findings, task.train, task.targets)
+            first[1:1] = copied_sentences(summary, findings, task.train.known, task.targets.known)
     elif findings.trainings is not None:
         told = summary["products"]
         first = [
@@ -35,7 +36,7 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
     else:
         settings, drawn = comparison.study.comparison, comparison.permutations
         first = [about_directions(settings, directions, a, b, drawn)]
-    return [
+    said = [
         *first,
         _about_transformations(comparison, summary["transformations"], a, b),
         *about_search(comparison, directions, summary["found"], a, b),
@@ -43,6 +44,13 @@ def sentences(comparison: Comparison, findings: Findings, summary: Mapping[str, 
         about_datamodels(findings, a, b),
         *about_ceilings(findings, a, b),
     ]
+    return [terms_of(comparison).said(line) for line in said]
+
+
+def terms_of(comparison: Comparison) -> Terms:
+    """Return what the examples and outputs of a comparison are called."""
+    data = comparison.trainings[0].load()
+    return Terms(data.kind.noun, "" if data.target is None else data.target.name)
 
 
 def about_datamodels(findings: Findings, a: str, b: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.contrasts import variances_told
 from modeldiff_core.experiments.compare.enough import about_enough
+from modeldiff_core.experiments.compare.sentences import terms_of
 from modeldiff_core.experiments.experiment import Shown, Table
 from modeldiff_core.store import ObjectStore, read_record
 
@@ -13,6 +14,7 @@ from modeldiff_core.store import ObjectStore, read_record
 def shown(comparison: Comparison, store: ObjectStore) -> Shown:
     """Return the sentences and tables of a complete comparison."""
     names, summary = comparison.names, read_record(store, comparison.summary.record)
+    terms = terms_of(comparison)
     tables = [
         Table(
             "directions",
@@ -24,11 +26,11 @@ def shown(comparison: Comparison, store: ObjectStore) -> Shown:
     ]
     if summary["transformations"]:
         rows = [_effect(entry, names, "distinguishing") for entry in summary["transformations"]]
-        tables.append(Table("effects", rows, "Mean change of a class probability at full intensity"))
+        tables.append(Table("effects", rows, terms.said("Mean change of a class probability at full intensity")))
     if summary["found"]:
         rows = [{**_effect(entry, names, "confirmed"), "along": _along(entry)} for entry in summary["found"]]
         words = "What the search put to the test, on images and models that had not chosen it"
-        tables.append(Table("found", rows, words))
+        tables.append(Table("found", rows, terms.said(words)))
     findings = (*about_enough(comparison, summary, store), *summary["findings"])
     return Shown(f"{names['a']} against {names['b']}", findings, tuple(tables))
 
