@@ -11,6 +11,7 @@ from modeldiff_core.data.block_images import BlockImages
 from modeldiff_core.data.built import Built
 from modeldiff_core.data.cifar10 import Cifar10
 from modeldiff_core.data.digits import Digits
+from modeldiff_core.data.docstrings import Docstrings
 from modeldiff_core.data.dominoes import Dominoes
 from modeldiff_core.data.examples import Dataset
 from modeldiff_core.data.fashion_mnist import FashionMnist
@@ -50,6 +51,7 @@ SHIPPED: dict[str, type[Source]] = {
     "cifar10": Cifar10,
     "csv": Csv,
     "digits": Digits,
+    "docstrings": Docstrings,
     "dominoes": Dominoes,
     "fashion_mnist": FashionMnist,
     "image_folder": ImageFolder,

@@ -21,6 +21,7 @@ from modeldiff_core.training.modules import TorchRecipe
 from modeldiff_core.training.pipelines import Pipeline
 from modeldiff_core.training.settings import Recipe
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
+from modeldiff_core.training.token_networks import TokenNetwork
 
 RECIPE_VERSION = 1
 """Raised by hand when a change of the code changes what training gives."""
@@ -142,7 +143,7 @@ class Training:
         Of classifiers and pipelines of scikit-learn its version.
         """
         algorithm = build_algorithm(self.algorithm, self.key)
-        if isinstance(algorithm, FunctionAlgorithm | TorchRecipe):
+        if isinstance(algorithm, FunctionAlgorithm | TokenNetwork | TorchRecipe):
             return algorithm.code()
         parts: list[object] = [algorithm, OUTPUTS.get(self.output)]
         if isinstance(algorithm, Recipe):

@@ -8,6 +8,7 @@ from modeldiff_core.training.pipelines import Pipeline
 from modeldiff_core.training.protocol import Algorithm
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
+from modeldiff_core.training.token_networks import TokenNetwork
 
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
     "modeldiff.algorithms",
@@ -18,6 +19,7 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
         "pipeline": Pipeline,
         "sgd": Sgd,
         "sklearn": SklearnClassifier,
+        "token_network": TokenNetwork,
         "torch": TorchRecipe,
     },
 )
