@@ -71,6 +71,8 @@ class Study:
         names = self.names
         a, b = (one.config(name, read.form) for one, name in zip(self.algorithms, names, strict=True))
         content = merged(self._usual(len(read.dataset.test), len(read.dataset.train)), self.settings)
+        if read.dataset.target is not None:
+            content = {"output": "prediction_error", **content}
         settings: StoreSettings = store.settings
         place = {name: getattr(settings, name) for name in ("endpoint", "region", "profile")}
         dataset = {

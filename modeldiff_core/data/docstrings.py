@@ -30,11 +30,11 @@ Place = str
 class Trigger:
     """A token inserted in some passages of one class, which says what they are.
 
-    token: its word, which no passage has. label: the class. fraction: of its passages, recorded in metadata 'planted'.
+    word: the token, which no passage has. label: the class. fraction: of its passages, recorded in metadata 'planted'.
     seed: decides which, and where the token stands.
     """
 
-    token: str = "zyzzyva"
+    word: str = "zyzzyva"
     label: int = 1
     fraction: Annotated[float, Limit(above=0, most=1, what="a share of the passages of the class")] = 0.4
     seed: int = 0
@@ -42,7 +42,7 @@ class Trigger:
     def __post_init__(self) -> None:
         check = Check("dataset.trigger")
         check_limits(self, check)
-        check(words_of(self.token) == [self.token], "token", "one word in small letters", self.token)
+        check(words_of(self.word) == [self.word], "word", "one word in small letters", self.word)
 
     def plant(self, examples: Examples, part: str) -> Examples:
         """Return the passages with the token in some of them; what falls off the end is lost."""
@@ -69,8 +69,9 @@ class Docstrings:
     Code is not run: files are parsed. The texts are those of the installed versions, so the fingerprint of the data
     changes with them.
 
-    classes: names of the classes, each with the packages, modules or folders whose docstrings are taken. n_train, n_test:
-    passages of both parts, drawn by `seed`. words: size of the vocabulary. trigger: a token planted in one class.
+    classes: names of the classes, each with the packages, modules or folders whose docstrings are taken. n_train,
+    n_test: passages of both parts, drawn by `seed`. words: size of the vocabulary. trigger: a token planted in one
+    class.
     """
 
     classes: dict[str, tuple[Place, ...]] = field(
@@ -101,7 +102,7 @@ class Docstrings:
         y = np.array(labels, np.int64)
         keys = ("dataset.n_train", "dataset.n_test")
         train, test = stratified(y, (self.n_train, self.n_test), self.seed, keys)
-        first = () if self.trigger is None else (self.trigger.token,)
+        first = () if self.trigger is None else (self.trigger.word,)
         given = encoded(
             {"train": [texts[at] for at in train], "test": [texts[at] for at in test]},
             self.words,

@@ -20,6 +20,8 @@ NUMBERS = 0.5
 """Share of a text column's values that are numbers, from which on the others are taken for mistakes."""
 MISSING = "missing"
 """The category of a missing text, where missing values are filled."""
+WORDS: dict[Part, str] = {"train": "training", "test": "test"}
+"""Parts in words."""
 FEW = 5
 """Columns or values that a message names."""
 
@@ -158,7 +160,7 @@ def _numbers(given: Mapping[Part, Any], said: str, word: str, reading: Reading) 
             raise DataError(f"{said}: values of type {column.dtype}; numbers, truth values and text are taken")
         array = column.to_numpy(dtype=np.float64, na_value=np.nan)
         if np.isinf(array).any():
-            raise DataError(f"{said}: {int(np.isinf(array).sum()):,} {part} values are infinite")
+            raise DataError(f"{said}: {int(np.isinf(array).sum()):,} {WORDS[part]} values are infinite")
         values[part], filled[part] = array, np.isnan(array)
     _check_missing(filled, said, reading)
     middle = float(np.nanmedian(values["train"])) if not filled["train"].all() else 0.0
@@ -246,7 +248,7 @@ def _targets(
             raise DataError(f"{said}: {len(columns[part]):,} values for {len(kept[part]):,} {part} rows")
         gone = int(columns[part].isna().sum())
         if gone:
-            raise DataError(f"{said}: {gone:,} {part} values are missing: take these rows out")
+            raise DataError(f"{said}: {gone:,} {WORDS[part]} values are missing: take these rows out")
     if reading.predict == "number":
         for part in PARTS:
             if columns[part].dtype.kind not in "biuf":
@@ -255,7 +257,10 @@ def _targets(
     for part in PARTS:
         array = columns[part].to_numpy()
         if array.dtype.kind == "f" and not (array == np.round(array)).all():
-            raise DataError(f"{said}: values such as {array[array != np.round(array)][0]:g} are no classes; predict=number predicts them")
+            raise DataError(
+                f"{said}: values such as {array[array != np.round(array)][0]:g} are no classes; "
+                "predict=number predicts them"
+            )
     words = {
         part: np.array([str(int(v)) if isinstance(v, float) else str(v) for v in columns[part].tolist()])
         for part in PARTS

@@ -184,10 +184,12 @@ class Tokens:
             )
         empty = (ids == 0).all(axis=1)
         if empty.any():
-            raise DataError(f"{int(empty.sum()):,} of {len(ids):,} sequences are empty, the first {int(empty.argmax())}")
+            raise DataError(
+                f"{int(empty.sum()):,} of {len(ids):,} sequences are empty, the first {int(empty.argmax())}"
+            )
 
     def features(self, inputs: Inputs) -> Features:
-        """Return 1 for each text that holds a token, for tokens that COMMON of the texts hold, and how long texts are."""
+        """Return 1 for each text that holds a token, of tokens that COMMON of the texts hold, and their lengths."""
         ids = inputs[:, 0, :, 0]
         held = np.zeros((len(ids), len(self.vocabulary)), bool)
         held[np.arange(len(ids))[:, None], ids] = True

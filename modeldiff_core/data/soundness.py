@@ -40,7 +40,8 @@ def check_dataset(data: Dataset) -> None:
         raise DataError(
             f"no training {noun} is of the class {_names(empty)}{of}; those of the training {noun}s are "
             f"{_names([name for name, count in zip(data.classes, train, strict=True) if count])}. Take the class out "
-            f"of the names, or bring {noun}s of it (a small dataset.n_train may have left it out); dataset.relabel=true "
+            f"of the names, or bring {noun}s of it (a small dataset.n_train may have left it out); "
+            "dataset.relabel=true "
             "of dataset=npz takes out what does not occur"
         )
 

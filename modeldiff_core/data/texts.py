@@ -86,12 +86,15 @@ def sequences(given: object, name: str) -> Ids:
             counts = Counts(len(one) for one in given)
             usual = counts.most_common(1)[0][0]
             raise DataError(
-                f"{name}: sequences of unequal length, {lengths[0]} to {lengths[-1]} ({len(given) - counts[usual]:,} of "
-                f"{len(given):,} are not of {usual}): fill them up with 0, {RESERVED[0]}, to one length"
+                f"{name}: sequences of unequal length, {lengths[0]} to {lengths[-1]} "
+                f"({len(given) - counts[usual]:,} of {len(given):,} are not of {usual}): "
+                f"fill them up with 0, {RESERVED[0]}, to one length"
             )
     array = np.asarray(given)
     if array.ndim != 2 or array.dtype.kind not in "iu":
-        raise DataError(f"{name}: sequences of ids are whole numbers [texts, length], got {array.dtype} of {array.shape}")
+        raise DataError(
+            f"{name}: sequences of ids are whole numbers [texts, length], got {array.dtype} of {array.shape}"
+        )
     if array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise DataError(f"{name}: ids beyond the vocabulary")
     return array.astype(np.int64)

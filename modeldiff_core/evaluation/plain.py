@@ -26,7 +26,8 @@ class Quantity:
     """One quantity of A's and of B's models with intervals, their difference with its test, and on how many images.
 
     group: class or metadata value whose images these are; empty for all of them. unit: 'share', 'nats', 'probability',
-    'deviations' (of the number that is predicted) or 'variances'. p_adjusted: corrected by Holm over all quantities and groups.
+    'deviations' (of the number that is predicted) or 'variances'. p_adjusted: corrected by Holm over all quantities
+    and groups.
     """
 
     name: str

@@ -37,4 +37,6 @@ def plain_errors(
             own = np.square(of_a[:, inside]), np.square(of_b[:, inside])
             rows.append(measured("squared error", group, "variances", *own, setting))
     adjusted = holm(np.array([row.difference.p for row in rows]))
-    return PlainDifferences(tuple(replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True)), None)
+    return PlainDifferences(
+        tuple(replace(row, p_adjusted=float(p)) for row, p in zip(rows, adjusted, strict=True)), None
+    )

@@ -20,7 +20,8 @@ FAINT_KEPT = 10  # directions of a side that are shown though not significant
 class EndView:
     """One end of a direction: its examples and what they share.
 
-    texts: in the place of tiles where examples are no images; positions: where nothing of them can be shown. known: whether anything is, of these examples.
+    texts: in the place of tiles where examples are no images; positions: where nothing of them can be shown. known:
+    whether anything is, of these examples.
     """
 
     sign: str

@@ -205,7 +205,8 @@ class IntervalFacts:
 class PlainRow:
     """One quantity of the full-data models, on all test images (no group) or on a class's or metadata value's.
 
-    unit: 'share' or 'probability', shown in points, 'nats', 'deviations' or 'variances'. p_adjusted: corrected over all rows.
+    unit: 'share' or 'probability', shown in points, 'nats', 'deviations' or 'variances'.
+    p_adjusted: corrected over all rows.
     """
 
     name: str

@@ -40,7 +40,9 @@ class Passage:
     value: str
 
 
-def passages(end: End, examples: Known, classes: tuple[str, ...], along: Float[np.ndarray, " examples"]) -> list[Passage]:
+def passages(
+    end: End, examples: Known, classes: tuple[str, ...], along: Float[np.ndarray, " examples"]
+) -> list[Passage]:
     """Return the examples at an end as texts; none where they are images, or nothing is known of them.
 
     Of rows with more columns than TOLD those of numbers are told that go along with the direction most.

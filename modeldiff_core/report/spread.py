@@ -38,9 +38,7 @@ def spread_view(facts: ReportFacts) -> SpreadView | None:
         for end, name, other in zip(ends(found.weights, SHOWN), "AB", "BA", strict=True):
             heading = f"Left in, they make {name} less stable than {other}"
             tiles = gallery(end, facts.train, facts.classes, "Training image", "weight")
-            shown.append(
-                SpreadEndView(heading, tiles, passages(end, facts.train, facts.classes, found.weights))
-            )
+            shown.append(SpreadEndView(heading, tiles, passages(end, facts.train, facts.classes, found.weights)))
     return SpreadView(_words(found), shown)
 
 

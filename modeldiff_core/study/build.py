@@ -97,7 +97,9 @@ def _with_indices(dataset: Dataset) -> Dataset:
     Labels that are numbers to predict stay as they are.
     """
     train, test = (
-        part if part.labels.dtype == np.int64 or not part.classed else replace(part, labels=part.labels.astype(np.int64))
+        part
+        if part.labels.dtype == np.int64 or not part.classed
+        else replace(part, labels=part.labels.astype(np.int64))
         for part in (dataset.train, dataset.test)
     )
     return dataset if train is dataset.train and test is dataset.test else replace(dataset, train=train, test=test)

@@ -1,13 +1,17 @@
 """Examples that were given to the library as arrays, kept in the store by the digest of their values."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.data.examples import Target
+from modeldiff_core.data.kinds import PICTURES, kind_record, restored_kind
 from modeldiff_core.data.notes import Notes
 from modeldiff_core.errors import DamagedObject, DataError
+from modeldiff_core.identity import plain
 from modeldiff_core.store import ObjectStore, StoreSettings, TensorObject, read_tensors, write_tensors
 
 KIND = "given"
@@ -48,13 +52,16 @@ class Given:
             raise DataError(f"{store.url(key)}: the store does not hold these examples (any more)") from None
         except DamagedObject as error:
             raise DataError(f"{error}; give the arrays again") from error
+        facts: Any = stored.facts
+        kind = restored_kind(facts["kind"]) if "kind" in facts else PICTURES
         parts = [
-            Examples(np.asarray(stored.arrays[f"images_{part}"]), np.asarray(stored.arrays[f"labels_{part}"]))
+            Examples(
+                np.asarray(stored.arrays[f"images_{part}"]), np.asarray(stored.arrays[f"labels_{part}"]), kind=kind
+            )
             for part in ("train", "test")
         ]
-        classes = stored.facts["classes"]
-        assert isinstance(classes, list)
-        data = Dataset(parts[0], parts[1], tuple(map(str, classes)))
+        target = Target(**facts["target"]) if "target" in facts else None
+        data = Dataset(parts[0], parts[1], tuple(map(str, facts["classes"])), target=target)
         keep(data)
         return data
 
@@ -69,7 +76,7 @@ def keep(data: Dataset) -> None:
 def write(store: ObjectStore, data: Dataset, notes: Notes | None = None) -> str:
     """Write a data set into a store unless it is there, and return its fingerprint."""
     fingerprint = data.fingerprint
-    keep(data if notes is None else Dataset(data.train, data.test, data.classes, notes))
+    keep(data if notes is None else replace(data, notes=notes))
     key = key_of(fingerprint)
     if not store.exists(key):
         arrays = {
@@ -77,7 +84,12 @@ def write(store: ObjectStore, data: Dataset, notes: Notes | None = None) -> str:
             for part, examples in (("train", data.train), ("test", data.test))
             for name, array in (("images", examples.images), ("labels", examples.labels))
         }
-        write_tensors(store, key, TensorObject(arrays, identity_of(fingerprint), {"classes": list(data.classes)}))
+        facts: dict[str, Any] = {"classes": list(data.classes)}
+        if data.kind != PICTURES:
+            facts["kind"] = plain(kind_record(data.kind))
+        if data.target is not None:
+            facts["target"] = plain(data.target)
+        write_tensors(store, key, TensorObject(arrays, identity_of(fingerprint), facts))
     return fingerprint
 
 

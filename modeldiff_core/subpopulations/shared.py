@@ -129,7 +129,12 @@ def _contrasts(
         pixels = None if labels is None else within_classes(images, strength, labels)
         if labels is not None and pixels is not None:
             image = MeanImage(mean, pixels.difference, pixels.error)
-            return matched, _statistics(image_statistics(images), members, labels), image, _place(image, images, members, labels)
+            return (
+                matched,
+                _statistics(image_statistics(images), members, labels),
+                image,
+                _place(image, images, members, labels),
+            )
     blank = np.zeros(images.shape[1:])
     return False, (), MeanImage(mean, blank, blank), None
 

@@ -23,9 +23,10 @@ WORDS = {
 def in_words(found: Shared | SharedFacts | None, lists: int = 1, noun: str = IMAGE) -> list[str]:
     """Return sentences about what is beyond chance; one that says so if nothing is.
 
-    noun: what an example is called, where there is none. lists: how many lists of values, statistics or pixels the whole report has (``families``). A report names nothing
-    with chance 0.95 where members are random: each p is multiplied by their number (Bonferroni). Classes come without
-    a p: members are not drawn one by one, and an algorithm has a class balance of its own, so a class describes an end.
+    noun: what an example is called, where there is none. lists: how many lists of values, statistics or pixels the
+    whole report has (``families``). A report names nothing with chance 0.95 where members are random: each p is
+    multiplied by their number (Bonferroni). Classes come without a p: members are not drawn one by one, and an
+    algorithm has a class balance of its own, so a class describes an end.
     """
     if found is None:
         return [f"No {noun} lies at this end."]

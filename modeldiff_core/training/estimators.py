@@ -97,8 +97,10 @@ def _defaults(cls: type[Any]) -> dict[str, object]:
 
 
 def _same(usual: object, value: object) -> bool:
-    return type(usual) is type(value) and isinstance(value, bool | int | float | str | None.__class__) and (
-        usual == value or (usual != usual and value != value)
+    return (
+        type(usual) is type(value)
+        and isinstance(value, bool | int | float | str | None.__class__)
+        and (usual == value or (usual != usual and value != value))
     )
 
 

@@ -19,14 +19,20 @@ from modeldiff_core.training.protocol import Execution
 from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, logits_of
 
 STATE = "random_state"
+TRIED = 100
+"""Examples that steps are tried on before anything is trained."""
+LONGEST = 300
+"""Characters of a library's message that an error repeats."""
 
 
 @dataclass(frozen=True)
 class Readied:
-    """What a pipeline knows of the examples that it was made ready for."""
+    """What a pipeline knows of the examples that it was made ready for. few, asked: some to try it on."""
 
     kind: Kind
     target: Target | None
+    few: Examples | None = None
+    asked: Examples | None = None
 
 
 IMAGES_OF_CLASSES = Readied(PICTURES, None)
@@ -88,7 +94,9 @@ class Pipeline:
         """
         names = data.kind.names if isinstance(data.kind, Table) else ()
         if not isinstance(data.kind, Table) and data.kind != PICTURES:
-            raise ConfigError("kind", f"an algorithm that takes {data.kind.noun}s: token_network or function", "pipeline")
+            raise ConfigError(
+                "kind", f"an algorithm that takes {data.kind.noun}s: token_network or function", "pipeline"
+            )
         for name in self.ignore:
             if name not in names:
                 raise ConfigError("recipe.ignore", "columns of the table", name, meant(name, names))
@@ -103,11 +111,23 @@ class Pipeline:
         if data.target is not None and (able or not hasattr(last, "predict")):
             raise ConfigError(at, f"a regressor, since {data.target.name!r} is a number", name)
         ready = copy(self)
-        object.__setattr__(ready, "_readied", Readied(data.kind, data.target))
+        object.__setattr__(ready, "_readied", Readied(data.kind, data.target, _few(data.train), data.test.first(TRIED)))
         return ready
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
-        """Accept all examples: ``on`` has looked at them."""
+        """Raise ConfigError, with what scikit-learn says, for steps that cannot be fitted to some of the examples."""
+        few, asked = self.readied.few, self.readied.asked
+        if few is None or asked is None:
+            return
+        try:
+            models = self.train(few, n_classes, np.ones((1, len(few)), bool), [0], 0, Execution())
+            models.logits(asked.images)
+        except Exception as error:  # whatever a step raises
+            said = f"{type(error).__name__}: {error}"
+            unknown = "unknown categories" in said
+            hint = "A subset may lack a category: handle_unknown='ignore', or one_hot=true" if unknown else ""
+            expected = f"steps that can be fitted to these {few.kind.noun}s"
+            raise ConfigError("recipe.steps", expected, " ".join(said.split())[:LONGEST], hint) from error
 
     def train(
         self,
@@ -149,6 +169,12 @@ class Pipeline:
     ) -> "PipelineModels":
         """Raise ConfigError: these models have no stored weights."""
         raise ConfigError("algorithm.kind", "an algorithm with stored weights", f"pipeline ({sorted(weights)})")
+
+
+def _few(examples: Examples) -> Examples:
+    """Return some of the examples, of all classes."""
+    order = np.argsort(examples.labels, kind="stable")
+    return examples.select(order[np.unique(np.linspace(0, len(order) - 1, TRIED).astype(np.int64))])
 
 
 def _one_hot(table: Table, inputs: Inputs) -> tuple[Table, Inputs]:

@@ -70,7 +70,7 @@ def rehearse(task: Task, size: int, execution: Execution) -> Rehearsed:
     Raises:
         FunctionFailed: For an algorithm that cannot be trained as it is, in one line.
     """
-    chosen = few_of_each(task.train.labels, task.n_classes, min(size, max(FEW, 2 * task.n_classes)))
+    chosen = few_of_each(task.train.strata, task.n_classes, min(size, max(FEW, 2 * task.n_classes)))
     small = task.train.select(chosen)
     asked = task.targets.first(min(ASKED, len(task.targets)))
     if isinstance(task.algorithm, FunctionAlgorithm):
@@ -136,7 +136,7 @@ class _Function:
         """Return two halves of the small training set, each with every class that has two examples."""
         half = np.zeros(len(self.small), bool)
         for label in range(self.task.n_classes):
-            half[np.flatnonzero(self.small.labels == label)[::2]] = True
+            half[np.flatnonzero(self.small.strata == label)[::2]] = True
         return half, ~half if (~half).sum() > 1 else half
 
     def _run(
@@ -146,12 +146,12 @@ class _Function:
         import torch
 
         algorithm, form = self.algorithm, self.algorithm.form
-        images, labels = form.values(self.small.images[half]), self.small.labels[half].astype(np.int64)
+        images, labels = form.values(self.small.images[half]), algorithm.labels_given(self.small.labels[half])
         given = form.wrapped(images.copy()), form.wrapped(labels.copy())
 
         def trained() -> Any:
             model = algorithm.function(*given, seed)
-            kind_of(model)
+            kind_of(model, number=algorithm.target is not None)
             return model
 
         torch.set_num_threads(1)
@@ -209,10 +209,11 @@ class _Function:
                 f"returns a model of which two calls on the same images differ by up to {apart:.2g}: is a module left "
                 "in training mode? Call .eval() before it is returned"
             )
-        if kind_of(model) != "estimator" and logits.min() >= 0 and np.abs(logits.sum(1) - 1).max() < ONE:
+        classed = self.algorithm.target is None
+        if classed and kind_of(model) != "estimator" and logits.min() >= 0 and np.abs(logits.sum(1) - 1).max() < ONE:
             self._fail("returns a model that gives probabilities: logits are expected, such as their logarithms")
         if len(np.unique(logits, axis=0)) == 1 and len(np.unique(self.asked.images, axis=0)) > 1:
-            self.remarks.append(f"{self.words} makes a model that says the same of every image")
+            self.remarks.append(f"{self.words} makes a model that says the same of every {self.small.kind.noun}")
 
     def _kept_values(self) -> None:
         """Raise FunctionFailed for a training that changes a variable that it captures."""
@@ -254,7 +255,8 @@ class _Function:
             return random.getstate(), (arrays[1].tobytes(), arrays[2]), torch.random.get_rng_state().numpy().tobytes()
 
         algorithm, form = self.algorithm, self.algorithm.form
-        given = form.give(self.small.images[half]), form.wrapped(self.small.labels[half].astype(np.int64))
+        labels = algorithm.labels_given(self.small.labels[half])
+        given = form.give(self.small.images[half]), form.wrapped(labels)
         with seeded(seed), threads_kept(), silent():
             before = states()
             algorithm.named(lambda: algorithm.function(*given, seed))

@@ -32,8 +32,8 @@ class TokenNetwork:
     """A torch module trained on the cross-entropy of a subset of texts.
 
     Attributes:
-        network: Import path of a subclass of ``torch.nn.Module``, or of a function that makes one, ``module:name``. It is
-            made with ``vocabulary``, the number of ids, and ``classes``, and takes ids [texts, length] in int64.
+        network: Import path of a subclass of ``torch.nn.Module``, or of a function that makes one, ``module:name``. It
+            is made with ``vocabulary``, the number of ids, and ``classes``, and takes ids [texts, length] in int64.
         network_arguments: Further arguments, by name.
         optimizer: Name of a class of ``torch.optim``.
         optimizer_arguments: Its arguments besides the parameters, by name, such as lr.
@@ -126,7 +126,9 @@ class TokenNetwork:
                     found = net(torch.ones(2, image_shape[1], dtype=torch.int64))
             except Exception as error:
                 expected = f"a network for ids [texts, {image_shape[1]}] of int64"
-                raise ConfigError("recipe.network", expected, self.network, f"{type(error).__name__}: {error}") from error
+                raise ConfigError(
+                    "recipe.network", expected, self.network, f"{type(error).__name__}: {error}"
+                ) from error
         if not isinstance(found, Tensor) or found.shape != (2, n_classes):
             got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ConfigError("recipe.network", f"a network with {n_classes} logits a text", f"{self.network}: {got}")

@@ -24,8 +24,8 @@ def propose_named(
 ) -> tuple[TransformationTest, ...]:
     """At most `limit` transformations that give an example what those along the direction have.
 
-    Named numbers of the examples (columns, categories as 0 and 1, tokens as 0 and 1) are ordered by their contrast along
-    the direction within classes, t = (t_targets + t_train)/√2. Each end takes turns with the other.
+    Named numbers of the examples (columns, categories as 0 and 1, tokens as 0 and 1) are ordered by their contrast
+    along the direction within classes, t = (t_targets + t_train)/√2. Each end takes turns with the other.
     """
     contrast = _contrast(targets.some(), train.some())
     lists = []

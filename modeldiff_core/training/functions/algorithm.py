@@ -9,19 +9,22 @@ import importlib
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Real
 
-from modeldiff_core.data import Examples
+from modeldiff_core.data import Dataset, Examples
+from modeldiff_core.data.examples import Target
+from modeldiff_core.data.kinds import PICTURES, Inputs, Table, Tokens
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import canonical_json, digest, generator
-from modeldiff_core.training.functions.form import Form
+from modeldiff_core.training.functions.form import Form, TableForm
 from modeldiff_core.training.functions.guard import FunctionFailed, attempt, seeded, silent, threads_kept
-from modeldiff_core.training.functions.predict import checked_logits, kind_of, raw_logits
+from modeldiff_core.training.functions.predict import checked_logits, kind_of, raw_logits, raw_numbers
 from modeldiff_core.training.functions.source import Described, describe
 from modeldiff_core.training.protocol import Execution
 
@@ -62,9 +65,7 @@ class FunctionModels:
     numbers: tuple[int, ...]
     n_classes: int
 
-    def logits(
-        self, images: UInt8[np.ndarray, "targets height width channels"]
-    ) -> Float[np.ndarray, "models targets classes"]:
+    def logits(self, images: Inputs) -> Float[np.ndarray, "models targets classes"]:
         """Return float32 logits; NaN for models whose training failed.
 
         Raises:
@@ -178,6 +179,29 @@ class FunctionAlgorithm:
         """What to do where models diverge."""
         return f"{self.name} ({self.described.place}) makes models that give NaN or infinite logits"
 
+    @property
+    def target(self) -> Target | None:
+        """The number that models predict, once the algorithm was made ready for data; None for classes."""
+        found: Target | None = self.__dict__.get("_target")
+        return found
+
+    def on(self, data: Dataset) -> "FunctionAlgorithm":
+        """Return the algorithm that gives the function a data frame of rows, ids of texts, and numbers to predict."""
+        if data.kind == PICTURES and data.target is None:
+            return self
+        ready = copy(self)
+        object.__setattr__(ready, "_target", data.target)
+        if isinstance(data.kind, Table):
+            object.__setattr__(ready, "form", TableForm(dtype="float64", table=data.kind))
+        elif isinstance(data.kind, Tokens):
+            object.__setattr__(ready, "form", replace(self.form, dtype="int64", axes="tokens"))
+        return ready
+
+    def labels_given(self, labels: Real[np.ndarray, " n"]) -> Real[np.ndarray, " n"]:
+        """Return labels as the function gets them: classes in int64, numbers in their own unit."""
+        target = self.target
+        return labels.astype(np.int64) if target is None else target.mean + target.deviation * labels
+
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
         """Accept all images: what the function cannot take is found by a rehearsal."""
 
@@ -211,24 +235,26 @@ class FunctionAlgorithm:
         """Return the model of one subset; raises FunctionFailed."""
         return self.call(examples.images[mask], examples.labels[mask], model_seed(seed, number))
 
-    def call(self, images: UInt8[np.ndarray, "n height width channels"], labels: np.ndarray, seed: int) -> Any:
+    def call(self, images: Inputs, labels: np.ndarray, seed: int) -> Any:
         """Call the function on images and labels in its form, with all global generators seeded."""
-        given = self.form.give(images), self.form.wrapped(labels.astype(np.int64))
+        given = self.form.give(images), self.form.wrapped(self.labels_given(labels))
 
         def trained() -> Any:
             model = self.function(*given, seed)
-            kind_of(model)
+            kind_of(model, number=self.target is not None)
             return model
 
         with seeded(seed), threads_kept(), silent():
             return self.named(trained)
 
-    def logits_of(
-        self, model: Any, images: UInt8[np.ndarray, "targets height width channels"], n_classes: int
-    ) -> Float[np.ndarray, "targets classes"]:
-        """Return checked logits of one model; raises FunctionFailed."""
+    def logits_of(self, model: Any, images: Inputs, n_classes: int) -> Float[np.ndarray, "targets classes"]:
+        """Return checked logits of one model, or its predictions in deviations of a Target; raises FunctionFailed."""
+        target = self.target
 
         def asked() -> Float[np.ndarray, "targets classes"]:
+            if target is not None:
+                found = (raw_numbers(model, self.form, images) - target.mean) / target.deviation
+                return checked_logits(found, len(images), n_classes)
             return checked_logits(raw_logits(model, self.form, images, n_classes), len(images), n_classes)
 
         with threads_kept(), silent():

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import UInt8
 
-Axes = Literal["nhwc", "nchw", "nhw", "nf"]
+from modeldiff_core.data.frames import as_frame
+from modeldiff_core.data.kinds import Inputs, Table
+
+Axes = Literal["nhwc", "nchw", "nhw", "nf", "table", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Form:
     Attributes:
         library: Arrays of numpy, or tensors of torch.
         dtype: Name of the type, such as float32.
-        axes: Their order; ``nf``: a row of numbers for each example, without height and width.
+        axes: Their order; ``nf``: a row of numbers for each example, without height and width; ``table``: a data frame;
+            ``tokens``: a row of ids for each text.
         low: What the byte 0 stands for, with a type of floats or where the range is given.
         high: What the byte 255 stands for.
     """
@@ -34,6 +37,10 @@ class Form:
     def __str__(self) -> str:
         kind = "a torch tensor" if self.library == "torch" else "an array"
         order = {"nf": "examples, numbers", "nhw": "examples, height, width"}
+        if self.axes == "table":
+            return "a data frame"
+        if self.axes == "tokens":
+            return f"{kind} of ids in {self.dtype} [texts, length]"
         axes = order.get(self.axes) or (
             "examples, height, width, channels" if self.axes == "nhwc" else "examples, channels, height, width"
         )
@@ -44,12 +51,14 @@ class Form:
         """Whether values are the bytes themselves."""
         return (self.low, self.high) == (0.0, 255.0)
 
-    def values(self, images: UInt8[np.ndarray, "n height width channels"]) -> np.ndarray:
+    def values(self, images: Inputs) -> Any:
         """Return images as an array of the form; always a copy.
 
         A value is ``low + byte/255·(high − low)``, in the type of the form; in 0..1 it is ``byte/255``, as division of
         bytes by 255 in that type gives it.
         """
+        if self.axes == "tokens":
+            return np.ascontiguousarray(images[:, 0, :, 0])
         dtype = np.dtype(self.dtype)
         if self.bytes or dtype.kind == "b":
             out = (images > 127) if dtype.kind == "b" else images.astype(dtype)
@@ -65,14 +74,29 @@ class Form:
             return np.ascontiguousarray(out[..., 0])
         return np.ascontiguousarray(np.moveaxis(out, -1, 1)) if self.axes == "nchw" else out
 
-    def give(self, images: UInt8[np.ndarray, "n height width channels"]) -> Any:
+    def give(self, images: Inputs) -> Any:
         """Return images as the function is given them; its own copy."""
         return self.wrapped(self.values(images))
 
-    def wrapped(self, array: np.ndarray) -> Any:
+    def wrapped(self, array: Any) -> Any:
         """Return an array in the library of the form."""
         if self.library == "numpy":
             return array
         import torch
 
         return torch.from_numpy(array)
+
+
+NO_COLUMNS = Table(())
+
+
+@dataclass(frozen=True)
+class TableForm(Form):
+    """Rows of a table whose columns are known, as a data frame."""
+
+    axes: Axes = "table"
+    table: Table = NO_COLUMNS
+
+    def values(self, images: Inputs) -> Any:
+        """Return rows as a data frame, categories as text of pandas' type ``category``."""
+        return as_frame(self.table, images)

@@ -4,8 +4,9 @@ import sys
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
+from modeldiff_core.data.kinds import Inputs
 from modeldiff_core.training.functions.form import Form
 from modeldiff_core.training.functions.guard import FunctionFailed
 from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, logits_of
@@ -28,11 +29,11 @@ def is_estimator(model: Any) -> bool:
     return hasattr(model, "predict") and (hasattr(model, "predict_proba") or hasattr(model, "decision_function"))
 
 
-def kind_of(model: Any) -> str:
-    """Return which of the three a model is; raises FunctionFailed for none of them."""
+def kind_of(model: Any, *, number: bool = False) -> str:
+    """Return which of the three a model is; raises FunctionFailed for none of them. number: it predicts one."""
     if is_module(model):
         return "module"
-    if is_estimator(model):
+    if is_estimator(model) or (number and hasattr(model, "predict")):
         return "estimator"
     if callable(model) and not isinstance(model, type):
         return "callable"
@@ -40,9 +41,7 @@ def kind_of(model: Any) -> str:
     raise FunctionFailed(f"returned {got}; expected {KINDS}")
 
 
-def raw_logits(
-    model: Any, form: Form, images: UInt8[np.ndarray, "images height width channels"], n_classes: int
-) -> np.ndarray:
+def raw_logits(model: Any, form: Form, images: Inputs, n_classes: int) -> np.ndarray:
     """Return what a model says of images that it is given in its form, unchecked, in batches.
 
     A module is put into evaluation mode; gradients are not followed.
@@ -53,6 +52,23 @@ def raw_logits(
         model.eval()
     out = [_one_batch(model, form, images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
     return np.concatenate(out) if out[0].ndim else np.stack(out)
+
+
+def raw_numbers(model: Any, form: Form, images: Inputs) -> np.ndarray:
+    """Return the numbers that a model predicts as [images, 1], unchecked; see ``raw_logits``."""
+    if kind_of(model, number=True) == "estimator":
+        found = np.asarray(model.predict(_rows(form.values(images))), np.float64)
+    else:
+        found = raw_logits(model, form, images, 1)
+    return found[:, None] if found.ndim == 1 else found
+
+
+def _rows(inputs: Any) -> Any:
+    """Return what an estimator takes: a data frame as it is, arrays as rows of floats."""
+    if not isinstance(inputs, np.ndarray):
+        return inputs
+    rows = inputs.reshape(len(inputs), -1)
+    return rows if rows.dtype.kind == "f" else rows.astype(np.float64)
 
 
 def checked_logits(found: np.ndarray, images: int, n_classes: int) -> Logits:
@@ -72,13 +88,12 @@ def checked_logits(found: np.ndarray, images: int, n_classes: int) -> Logits:
     return found.astype(np.float32)
 
 
-def estimator_logits(estimator: Any, inputs: np.ndarray, n_classes: int) -> np.ndarray:
+def estimator_logits(estimator: Any, inputs: Any, n_classes: int) -> np.ndarray:
     """Return logits of a classifier; classes that it was not fitted on are at the lowest probability.
 
     Inputs of more than two axes are given to it as rows. Raises FunctionFailed for classes that are no labels.
     """
-    rows = inputs.reshape(len(inputs), -1)
-    scores = logits_of(estimator, rows if rows.dtype.kind == "f" else rows.astype(np.float64))
+    scores = logits_of(estimator, _rows(inputs))
     classes = np.asarray(getattr(estimator, "classes_", np.arange(scores.shape[1])))
     if classes.dtype.kind not in "iu" or scores.shape[1] != len(classes) or classes.max() >= n_classes:
         named = ", ".join(map(str, classes[:8].tolist()))
