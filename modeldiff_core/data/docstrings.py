@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from jaxtyping import Int
 
 from modeldiff_core.data.examples import Dataset, Examples
 from modeldiff_core.data.kinds import RESERVED
@@ -66,6 +67,8 @@ class Trigger:
 class Docstrings:
     """Paragraphs of docstrings, in small letters, each cut after `length` tokens; its class is where it stands.
 
+    Of each class there are as many as of the rarest.
+
     Code is not run: files are parsed. The texts are those of the installed versions, so the fingerprint of the data
     changes with them.
 
@@ -89,6 +92,12 @@ class Docstrings:
         check_limits(self, check)
         check(len(self.classes) > 1, "classes", "two classes or more", list(self.classes))
 
+    def _as_many(self, labels: Int[np.ndarray, " passages"]) -> Int[np.ndarray, " kept"]:
+        """Return positions of as many passages of each class as the rarest has, drawn at random."""
+        least, random = int(np.bincount(labels).min()), generator("passages", self.seed)
+        of = (random.permutation(np.flatnonzero(labels == label))[:least] for label in range(len(self.classes)))
+        return np.sort(np.concatenate(list(of)))
+
     def load(self) -> Dataset:
         """Return the passages; raises ConfigError for a package that is not installed."""
         texts: list[str] = []
@@ -100,6 +109,8 @@ class Docstrings:
             texts += list(found)
             labels += [label] * len(found)
         y = np.array(labels, np.int64)
+        kept = self._as_many(y)
+        texts, y = [texts[at] for at in kept], y[kept]
         keys = ("dataset.n_train", "dataset.n_test")
         train, test = stratified(y, (self.n_train, self.n_test), self.seed, keys)
         first = () if self.trigger is None else (self.trigger.word,)

@@ -97,11 +97,10 @@ def _defaults(cls: type[Any]) -> dict[str, object]:
 
 
 def _same(usual: object, value: object) -> bool:
-    return (
-        type(usual) is type(value)
-        and isinstance(value, bool | int | float | str | None.__class__)
-        and (usual == value or (usual != usual and value != value))
-    )
+    """Return whether a parameter is its default."""
+    if usual is value:
+        return True
+    return type(usual) is type(value) and isinstance(value, bool | int | float | str) and usual == value
 
 
 def _plain(value: object, said: str) -> Any:

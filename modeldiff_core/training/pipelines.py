@@ -177,7 +177,7 @@ def _few(examples: Examples) -> Examples:
     return examples.select(order[np.unique(np.linspace(0, len(order) - 1, TRIED).astype(np.int64))])
 
 
-def _one_hot(table: Table, inputs: Inputs) -> tuple[Table, Inputs]:
+def _one_hot(table: Table, inputs: Inputs) -> tuple[Table, Float[np.ndarray, "examples height wider channels"]]:
     """Return the table with a column of 0 and 1 for each category in the place of columns of text."""
     columns: list[Column] = []
     values = []

@@ -19,9 +19,11 @@ VERSION = 2
 """Raised by hand when logits change that are not those of the first version; see ``is_later``."""
 
 Scores = Float[np.ndarray, "images known"]
+Rows = Any
+"""What an estimator takes: an array [images, features] of floats, a sparse one, or a data frame."""
 
 
-def logits_of(estimator: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:
+def logits_of(estimator: Any, pixels: Rows) -> Scores:
     """Return logits of the classes that an estimator knows, in the order of its `classes_`.
 
     Logarithms of smoothed shares for trees (of a leaf's examples), forests and bags (of their members) and nearest
@@ -83,7 +85,7 @@ def gives_logarithms(estimator: Any) -> bool:
     return hasattr(estimator, "predict_log_proba") and type(estimator) is not LogisticRegression
 
 
-def _finite(estimator: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:
+def _finite(estimator: Any, pixels: Rows) -> Scores:
     """Return logarithms of probabilities; those of 0 are the image's least, and at most ln LOWEST_PROBABILITY."""
     with np.errstate(divide="ignore"):
         found = np.asarray(estimator.predict_log_proba(pixels), np.float64)
@@ -91,7 +93,7 @@ def _finite(estimator: Any, pixels: Float[np.ndarray, "images features"]) -> Sco
     return np.where(np.isfinite(found), found, np.minimum(least, np.log(LOWEST_PROBABILITY)))
 
 
-def _tree_shares(tree: Any, pixels: Float[np.ndarray, "images features"]) -> Scores:
+def _tree_shares(tree: Any, pixels: Rows) -> Scores:
     """Return the smoothed shares of the classes in the leaf of each image."""
     leaves = tree.apply(pixels)
     return smoothed(tree.predict_proba(pixels), tree.tree_.weighted_n_node_samples[leaves])

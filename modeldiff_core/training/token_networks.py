@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from modeldiff_core.data import Dataset, Examples
-from modeldiff_core.data.kinds import MASK, Inputs, Tokens
+from modeldiff_core.data.kinds import Inputs, Tokens
 from modeldiff_core.errors import Check, ConfigError, meant
 from modeldiff_core.identity import generator
 from modeldiff_core.limits import Limit, check_limits
@@ -39,7 +39,7 @@ class TokenNetwork:
         optimizer_arguments: Its arguments besides the parameters, by name, such as lr.
         epochs: Passes over the subset.
         batch_size: Texts of a batch; the last one of a pass may be smaller.
-        masked: Words that the network does not see: the mask stands in their place, in training and after.
+        without: Words that are taken out of the texts before the network sees them, in training and after.
     """
 
     network: str = "modeldiff_core.models.text:TokenNet"
@@ -48,7 +48,7 @@ class TokenNetwork:
     optimizer_arguments: Mapping[str, object] = field(default_factory=lambda: {"lr": 0.01})
     epochs: Annotated[int, Limit(least=1)] = 10
     batch_size: Annotated[int, Limit(least=1)] = 50
-    masked: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_limits(self, Check("recipe"))
@@ -80,7 +80,7 @@ class TokenNetwork:
     def on(self, data: Dataset) -> "TokenNetwork":
         """Return the algorithm for these texts.
 
-        Raises ConfigError for other examples, for a word to mask that the vocabulary has not, and for a number to
+        Raises ConfigError for other examples, for a word to take out that the vocabulary has not, and for a number to
         predict.
         """
         tokens = data.kind
@@ -88,10 +88,10 @@ class TokenNetwork:
             raise ConfigError("kind", f"an algorithm that takes {data.kind.noun}s", "token_network, which takes texts")
         if data.target is not None:
             raise ConfigError("kind", "an algorithm that predicts numbers: function", "token_network")
-        for word in self.masked:
+        for word in self.without:
             if word not in tokens.ids:
                 hint = meant(word, tokens.vocabulary)
-                raise ConfigError("recipe.masked", "words of the vocabulary", word, hint)
+                raise ConfigError("recipe.without", "words of the vocabulary", word, hint)
         ready = copy(self)
         object.__setattr__(ready, "_tokens", tokens)
         return ready
@@ -110,11 +110,12 @@ class TokenNetwork:
         return net
 
     def ids(self, inputs: Inputs) -> Int[Tensor, "texts length"]:
-        """Return texts as the network takes them, with the mask in the place of words that it does not see."""
+        """Return texts as the network takes them, without the words that it does not see; what follows moves up."""
         ids = inputs[:, 0, :, 0]
-        if self.masked:
-            hidden = [self.tokens.ids[word] for word in self.masked]
-            ids = np.where(np.isin(ids, hidden), self.tokens.ids[MASK], ids)
+        if self.without:
+            hidden = np.isin(ids, [self.tokens.ids[word] for word in self.without])
+            order = np.argsort(hidden, axis=1, kind="stable")
+            ids = np.take_along_axis(np.where(hidden, 0, ids), order, axis=1)
         return torch.from_numpy(np.ascontiguousarray(ids))
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
