@@ -32,12 +32,13 @@ class Trigger:
     """A token inserted in some passages of one class, which says what they are.
 
     word: the token, which no passage has. label: the class. fraction: of its passages, recorded in metadata 'planted'.
-    seed: decides which, and where the token stands.
+    times: how often it is inserted in each. seed: decides which, and where the token stands.
     """
 
     word: str = "zyzzyva"
     label: int = 1
     fraction: Annotated[float, Limit(above=0, most=1, what="a share of the passages of the class")] = 0.4
+    times: Annotated[int, Limit(least=1)] = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ class Trigger:
         random = generator("trigger", self.seed, part)
         chosen = np.sort(random.permutation(of_class)[: round(self.fraction * len(of_class))])
         ids = examples.images[:, 0, :, 0].copy()
-        for at in chosen:
+        for at in np.repeat(chosen, self.times):
             place = int(random.integers(min(int((ids[at] != 0).sum()), ids.shape[1] - 1) + 1))
             ids[at, place + 1 :] = ids[at, place:-1]
             ids[at, place] = len(RESERVED)
