@@ -33,7 +33,7 @@ def words_of(text: str) -> list[str]:
 
 
 def encoded(
-    texts: Mapping[Part, Sequence[str]], words: int, length: int, source: str = "data", first: Sequence[str] = ()
+    texts: Mapping[Part, Sequence[object]], words: int, length: int, source: str = "data", first: Sequence[str] = ()
 ) -> Encoded:
     """Return texts as ids: the commonest words of the training texts have one each, all others that of UNKNOWN.
 
@@ -45,10 +45,11 @@ def encoded(
     """
     cut: dict[Part, list[list[str]]] = {}
     for part in PARTS:
+        cut[part] = []
         for at, text in enumerate(texts[part]):
             if not isinstance(text, str):
                 raise DataError(f"{source}: {part} text {at} is a {type(text).__name__}, not text")
-        cut[part] = [words_of(text) for text in texts[part]]
+            cut[part].append(words_of(text))
         empty = [at for at, found in enumerate(cut[part]) if not found]
         if empty:
             raise DataError(
