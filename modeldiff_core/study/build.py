@@ -105,6 +105,13 @@ def _with_indices(dataset: Dataset) -> Dataset:
     return dataset if train is dataset.train and test is dataset.test else replace(dataset, train=train, test=test)
 
 
+def check_images(dataset: Dataset, experiment: str) -> None:
+    """Raise ConfigError for examples that are no images of classes, which an experiment cannot take."""
+    if dataset.kind != PICTURES or dataset.target is not None:
+        what = f"{dataset.kind.noun}s" if dataset.target is None else "numbers that are predicted"
+        raise ConfigError("experiment", f"compare, the experiment that takes {what}", experiment)
+
+
 def check_data(config: DatasetConfig, dataset: Dataset) -> None:
     """Raise ConfigError for examples of which no comparison can be made."""
     try:

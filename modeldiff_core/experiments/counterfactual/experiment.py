@@ -21,6 +21,7 @@ from modeldiff_core.plan import Label, Reference, Wave
 from modeldiff_core.stages.gram import FOLDER as GRAMS
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import StudyConfig, load_dataset
+from modeldiff_core.study.build import check_images
 from modeldiff_core.study.config import parse_as_study
 from modeldiff_core.study.counterfactual import CounterfactualConfig, check_counterfactual
 
@@ -95,6 +96,7 @@ class Counterfactual(Concluded):
 
     def check(self) -> list[str]:
         data, study = load_dataset(self.study.dataset), self.comparison.study
+        check_images(data, self.kind)
         if study.comparison.method == "matrix_free":
             hint = "The check removes what datamodels name, and differentiated trainings form none"
             raise ConfigError("comparison.method", "contrast, pca or crossfit", "matrix_free", hint)

@@ -26,7 +26,7 @@ from modeldiff_core.stages.smoothness import smoothness_entry
 from modeldiff_core.stages.trainings import training_step
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
-from modeldiff_core.study.build import build_algorithm
+from modeldiff_core.study.build import build_algorithm, check_images
 from modeldiff_core.study.config import parse_as_study
 from modeldiff_core.study.preview import PreviewConfig
 from modeldiff_core.study.trainings import target_examples
@@ -94,6 +94,7 @@ class Preview(OnePage):
 
     def check(self) -> list[str]:
         data, asked = load_dataset(self.study.dataset), self.study.preview
+        check_images(data, self.kind)
         for training in self.trainings:
             algorithm = build_algorithm(training.algorithm, training.key)
             try:

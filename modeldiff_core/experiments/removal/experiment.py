@@ -26,6 +26,7 @@ from modeldiff_core.stages.removal import Behind, WithoutGroup, read_group, remo
 from modeldiff_core.stages.search import BOTH
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig, load_dataset
+from modeldiff_core.study.build import check_images
 from modeldiff_core.study.config import parse_as_study
 from modeldiff_core.study.removal import RemovalConfig, check_removal
 
@@ -84,6 +85,7 @@ class Removal(OnePage):
     def check(self) -> list[str]:
         study = self.comparison.study
         check_removal(study)
+        check_images(load_dataset(self.study.dataset), self.kind)
         return check_study(study, load_dataset(self.study.dataset), self.comparison.trainings)
 
     def now(self, store: ObjectStore) -> "Removal":

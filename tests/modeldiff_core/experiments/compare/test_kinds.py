@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError
@@ -210,3 +209,10 @@ def test_words_are_put_in_their_places_and_nowhere_else() -> None:
     assert rows.said("imagery") == "imagery"
     assert numbers.said("x changes P(own class) by 3 points") == "x changes the prediction by 3 points"
     assert numbers.said("margins and a margin") == "outputs and an output"
+
+
+def test_an_experiment_of_images_refuses_rows(tmp_path: Path) -> None:
+    experiment, _ = open_experiment({**TABLE, "experiment": "counterfactual"}, tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        experiment.check()
+    assert (caught.value.key, "compare" in str(caught.value)) == ("experiment", True)
