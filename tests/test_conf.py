@@ -31,7 +31,7 @@ PARTS = (
     "dataset",
 )
 FILES = sorted(f"{part}/{path.stem}" for part in PARTS for path in (CONF / part).glob("*.yaml"))
-GIVEN = {"folder": "/x", "path": "/x", "root": "/x"}
+GIVEN = {"folder": "/x", "path": "/x", "root": "/x", "target": "/x"}
 STUDY_GIVEN = {
     **dict.fromkeys(("living17_augmentation", "cifar10_sgd_noise", "cifar10_sgd_noise_middle"), ("dataset.folder=/x",)),
     "waterbirds_pretraining": ("dataset.folder=/x", f"algorithm_a.recipe.network.init={__file__}"),
@@ -57,7 +57,7 @@ def overrides(part: str, name: str) -> list[str]:
 
 
 def test_all_parts_are_looked_at() -> None:
-    assert len(FILES) == 33
+    assert len(FILES) == 37
     assert {name.split("/")[0] for name in FILES} == set(PARTS)
     assert len(STUDIES) >= 7
 

@@ -36,7 +36,8 @@ class Algorithm:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (callable(self.train) or is_estimator(self.train)) or isinstance(self.train, type):
+        given: Any = self.train
+        if isinstance(given, type) or not (callable(given) or is_estimator(given)):
             got = self.train.__name__ if isinstance(self.train, type) else type(self.train).__name__
             raise ConfigError("train", "a function of images, labels and a seed, or an estimator of scikit-learn", got)
         object.__setattr__(self, "version", str(self.version))
@@ -70,8 +71,8 @@ class Algorithm:
     def config(self, name: str, form: Form) -> AlgorithmConfig:
         """Return its part of a study, checked; raises ConfigError for what cannot be told apart."""
         if is_estimator(self.train):
-            recipe = {**pipeline_recipe(self.train), "ignore": list(self.arguments.get("ignore", ()))}  # type: ignore[call-overload]
-            return AlgorithmConfig(name=name, kind="pipeline", seed=self.seed, recipe=recipe)
+            steps = {**pipeline_recipe(self.train), "ignore": list(self.arguments.get("ignore", ()))}  # type: ignore[call-overload]
+            return AlgorithmConfig(name=name, kind="pipeline", seed=self.seed, recipe=steps)
         described = self.described
         token = "" if described.importable else register(self.train)
         recipe: dict[str, Any] = {

@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from modeldiff_core.data.examples import Dataset, Examples
 from modeldiff_core.data.kinds import RESERVED
+from modeldiff_core.data.notes import PARTS
 from modeldiff_core.data.split import stratified
 from modeldiff_core.data.texts import as_inputs, encoded, words_of
 from modeldiff_core.errors import Check, ConfigError, DataError
@@ -122,10 +123,8 @@ class Docstrings:
             "docstrings",
             first,
         )
-        parts = {
-            part: Examples(as_inputs(given.ids[part]), y[index], kind=given.tokens)
-            for part, index in (("train", train), ("test", test))
-        }
+        places = {"train": train, "test": test}
+        parts = {part: Examples(as_inputs(given.ids[part]), y[places[part]], kind=given.tokens) for part in PARTS}
         if self.trigger is not None:
             parts = {part: self.trigger.plant(examples, part) for part, examples in parts.items()}
         return Dataset(parts["train"], parts["test"], tuple(self.classes), given.notes)

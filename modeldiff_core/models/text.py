@@ -26,7 +26,8 @@ class TokenNet(nn.Module):
         there = (ids != 0).unsqueeze(-1)
         mean = found.sum(1) / there.sum(1).clamp(min=1)
         largest = found.masked_fill(~there, -1e4).amax(1)
-        return self.head(torch.relu(self.hidden(torch.cat([mean, largest], 1))))
+        logits: Tensor = self.head(torch.relu(self.hidden(torch.cat([mean, largest], 1))))
+        return logits
 
 
 class TokenVotes(nn.Module):
@@ -47,4 +48,5 @@ class TokenVotes(nn.Module):
     def forward(self, ids: Int[Tensor, "texts length"]) -> Float[Tensor, "texts classes"]:
         """Return the logits of texts."""
         count = (ids != 0).sum(1, keepdim=True).clamp(min=1)
-        return self.votes(ids).sum(1) / count.sqrt()
+        votes: Tensor = self.votes(ids)
+        return votes.sum(1) / count.sqrt()

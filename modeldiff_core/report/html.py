@@ -7,6 +7,7 @@ import math
 import shlex
 from functools import partial
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,6 +27,7 @@ from modeldiff_core.report.settings import asked, confidence, measures, settings
 from modeldiff_core.report.slopes import slope_plot, slope_words
 from modeldiff_core.report.spread import spread_view
 from modeldiff_core.report.tables import tables
+from modeldiff_core.report.terms import Terms
 from modeldiff_core.report.theme import DARK, LIGHT
 from modeldiff_core.report.words import SIDES, direction_name, flat, number, variance
 
@@ -147,9 +149,10 @@ def environment() -> Environment:
     return templates
 
 
-def _page(templates: Environment, name: str, facts: ReportFacts, **shown: object) -> bytes:
-    page = templates.get_template(f"{name}.html.jinja").render(page=name, facts=facts, **shown)
-    return facts.terms.page(page).encode()
+def _page(templates: Environment, name: str, **shown: Any) -> bytes:
+    """Return a page in the terms of its `facts`."""
+    terms: Terms = shown["facts"].terms
+    return terms.page(templates.get_template(f"{name}.html.jinja").render(page=name, **shown)).encode()
 
 
 def _neighbours(views: list[DirectionView], at: int) -> dict[str, DirectionView | None]:
