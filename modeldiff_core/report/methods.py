@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modeldiff_core.data.kinds import Table, Tokens
 from modeldiff_core.datamodels import ESTIMATORS, Estimator, FromCheckpoints, FromMasks, FromTrainings
 from modeldiff_core.report.contrast_methods import (
     CONTRAST_SIZES,
@@ -12,6 +13,7 @@ from modeldiff_core.report.contrast_methods import (
 )
 from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.report.settings import confidence, fraction, part
+from modeldiff_core.report.terms import IMAGE
 from modeldiff_core.report.training_methods import (
     basis_words,
     differentiated_words,
@@ -105,9 +107,19 @@ def _subset_models(facts: ReportFacts) -> str:
     seeds = part(facts, "subsets").get("seeds", 1)
     repeated = "" if seeds == 1 else f" ({seeds} models on each subset, which all steps below keep together)"
     return (
-        f"{models} were trained, each on a random {subset} the {train} images{repeated}, and the margin (correct-class "
-        f"logit minus the largest other) of each of the {targets} images was recorded."
+        f"{models} were trained, each on a random {subset} the {train} images{repeated}, and {_recorded(facts)} of "
+        f"each of the {targets} images was recorded."
     )
+
+
+def _recorded(facts: ReportFacts) -> str:
+    """Return what was recorded of a model for each target."""
+    if not facts.target:
+        return "the margin (correct-class logit minus the largest other)"
+    unit = f"of {facts.target} over the training images"
+    if facts.config.get("output") == "negative_squared_error":
+        return f"the negative squared error of the prediction (in variances {unit})"
+    return f"the prediction error (prediction minus truth, in standard deviations {unit})"
 
 
 def _datamodels(facts: ReportFacts) -> str:
@@ -194,14 +206,21 @@ def _by_chance(comparison: Mapping[str, object], exchanged: bool) -> str:
 def _subpopulations(facts: ReportFacts) -> str:
     size = percent(float(str(part(facts, "search").get("share", SearchSettings().share))), 0)
     which = "significant direction" if facts.tested else "direction shown"
+    of_classes, each, same, constant = (
+        ("", "", "", "")
+        if facts.target
+        else (" of their classes", " within each class", " of the same classes", " with a constant for each class")
+    )
+    classes = "" if facts.target else "Classes describe an end and are not tested against chance. "
+    pixel = ", and that of the pixel that differs most," if facts.terms.noun == IMAGE else ""
     return (
         f"At each end of a {which} the {size} of the test examples furthest out by projection, and of the training "
-        "examples by weight, were set against all others. Values of metadata: the exact one-sided test of members "
-        "against other examples of their classes (hypergeometric within each class), with Holm’s correction over the "
-        "values that could be found at all (Tarone); whole numbers count as codes and as quantities. Classes describe "
-        "an end and are not tested against chance. Statistics of images: difference from other images of the same "
-        "classes (least squares with a constant for each class), with its 95\u00a0% interval. Its p, and that of the "
-        "pixel that differs most, is the share of random exchanges of members with others of their classes in which "
+        f"examples by weight, were set against all others. Values of metadata: the exact one-sided test of members "
+        f"against other examples{of_classes} (hypergeometric{each}), with Holm’s correction over the "
+        f"values that could be found at all (Tarone); whole numbers count as codes and as quantities. {classes}"
+        f"{_named_numbers(facts)}: difference from other images{same} "
+        f"(least squares{constant}), with its 95\u00a0% interval. Its p{pixel}"
+        f" is the share of random exchanges of members with others{of_classes} in which "
         f"any of them differs as much, of {FIRST_DRAWS:,} exchanges and, where those leave a chance, of up to "
         f"{DRAWS:,} new ones. What is put into words has p ≤ 0.05 after multiplication by the number of all lists of "
         "this report: "
@@ -209,16 +228,25 @@ def _subpopulations(facts: ReportFacts) -> str:
     )
 
 
+def _named_numbers(facts: ReportFacts) -> str:
+    """Return what the numbers of examples are that ends are described by."""
+    named = {Table.noun: "Columns of numbers", Tokens.noun: "Tokens that a text holds, and its length"}
+    return named.get(facts.terms.noun, "Statistics of images")
+
+
 def _effects(facts: ReportFacts) -> str:
     settings = part(facts, "effects")
     most = settings.get("max_images")
     many = f"at most {most:,} of the" if isinstance(most, int) else "the"
     tests = 2 * (len(facts.effects) + len(facts.found))
+    known = "those known to carry the feature already"
+    left_out = (
+        f"{known} were left out" if facts.target else f"images of the class that is followed were left out, and {known}"
+    )
     return (
         f"{facts.a.ensemble_models:,} models of A and {facts.b.ensemble_models:,} of B, trained on all data, were "
-        f"shown {many} test images with and without each transformation; images of the class that is followed were "
-        "left out, and those known to carry the feature already. An effect is the mean change of the probability, or "
-        "of the margin, over models and images. "
+        f"shown {many} test images with and without each transformation; {left_out}. An effect is the "
+        "mean change of the probability, or of the margin, over models and images. "
         f"Its {confidence(facts)} interval is one for new models and new images: from "
         "the variances over models, over images and of what is left, with Student’s t and Satterthwaite’s degrees of "
         "freedom. Models of A and of B that share a seed are compared as pairs. The same variances give the two-sided "

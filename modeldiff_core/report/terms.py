@@ -25,6 +25,7 @@ FOR_NUMBERS: tuple[tuple[str, str], ...] = (
     (r"\bMean change of a class probability\b", "Mean change of the prediction, in standard deviations of the target,"),
     (r"\ba class probability\b", "the prediction"),
     (r"\bprobability\b", "prediction"),
+    (r"\bSeed noise, sureness and accuracy may differ\b", "Seed noise and the size of errors may differ"),
     (r"\ba margin\b", "an output"),
     (r"\bmargins\b", "outputs"),
     (r"\bmargin\b", "output"),
