@@ -82,6 +82,6 @@ def test_the_smoke_study_is_planned_killed_resumed_reported_and_verified(command
     again = (*asked[:2], f"store.root={tmp_path / 'again'}")
     assert commands.run("run", *again).returncode == 0
     assert results(tmp_path / "store") == results(tmp_path / "again")
-    for verb in ("status", "report", "verify", "retry"):
+    for verb in ("status", "report", "verify"):
         done = commands.run(verb, *asked)
         assert done.returncode == 0, done.stdout + done.stderr
