@@ -72,7 +72,6 @@ def _curves(axes: Any, cells: Cells, theme: Theme) -> None:
             label = f"{words} (darker: sparser)" if number == len(own) - 1 else None
             x = [step * share for step in curve["steps"]]
             axes.plot(x, curve["validation"], alpha=alpha, label=label, **style)
-    axes.set_yscale("log")
 
 
 def _loads(axes: Any, cells: Cells, theme: Theme) -> None:
