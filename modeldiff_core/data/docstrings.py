@@ -123,8 +123,8 @@ class Docstrings:
             "docstrings",
             first,
         )
-        places = {"train": train, "test": test}
-        parts = {part: Examples(as_inputs(given.ids[part]), y[places[part]], kind=given.tokens) for part in PARTS}
+        drawn = {"train": train, "test": test}
+        parts = {part: Examples(as_inputs(given.ids[part]), y[drawn[part]], kind=given.tokens) for part in PARTS}
         if self.trigger is not None:
             parts = {part: self.trigger.plant(examples, part) for part, examples in parts.items()}
         return Dataset(parts["train"], parts["test"], tuple(self.classes), given.notes)
