@@ -310,9 +310,10 @@ def _in_short(kept: dict[str, Any]) -> Iterator[str]:
     yield from (
         "",
         f"Of {len(changes)} transformations {len(shown)} follow the noise beyond chance, {monotone} of them with all "
-        f"three means in order: in {falls} the probability of an image's own class falls further the noisier the training, in "
-        f"{len(shown) - falls} less far. The paper follows other classes (dog, truck) under its marks and finds quiet SGD to "
-        "react more; own classes on grey clothes are another measure, so this neither repeats nor contradicts it.",
+        f"three means in order: in {falls} the probability of an image's own class falls further the noisier the "
+        f"training, in {len(shown) - falls} less far. The paper follows other classes (dog, truck) under its marks and "
+        "finds quiet SGD to react more; own classes on gray clothes are another measure, so this neither repeats nor "
+        "contradicts it.",
     )
 
 
