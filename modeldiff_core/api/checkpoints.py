@@ -19,6 +19,7 @@ from modeldiff_core.plan import Bar, InProcess, run
 from modeldiff_core.stages.own_code import check_code, note_code
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import given
+from modeldiff_core.study.build import check_images
 from modeldiff_core.training import Execution
 
 NETWORK = ("arguments", "mean", "scale")
@@ -55,6 +56,7 @@ def compare_checkpoints(
         raise ConfigError("data", "Data(x_train, y_train, x_test, y_test)", type(data).__name__)
     place, read, names = ObjectStore(opened(store)), data.read, others.pop("names", ("A", "B"))
     progress = others.pop("progress", None)
+    check_images(read.dataset, Checkpoints.kind)
     settings = {name: others.pop(name) for name in NETWORK if name in others}
     form = {name: getattr(read.form, name) for name in ("dtype", "axes", "low", "high")}
     given_networks = network if isinstance(network, tuple) and len(network) == 2 else (network, network)

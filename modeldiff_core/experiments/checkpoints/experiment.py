@@ -28,6 +28,7 @@ from modeldiff_core.plan import Step, Wave
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import load_dataset
+from modeldiff_core.study.build import check_images
 
 MOST_TARGETS = 1000
 """Test images that are explained where nothing is said."""
@@ -49,10 +50,11 @@ class Checkpoints(OnePage):
         """Read the files of a study that names files, and return its experiment.
 
         Raises:
-            ConfigError: For a network that cannot be made, for files that do not fit it, are not finite, are pickles,
-                or hold the same weights twice, and for sides of unequal number.
+            ConfigError: For examples that are no images, for a network that cannot be made, for files that do not fit
+                it, are not finite, are pickles, or hold the same weights twice, and for sides of unequal number.
         """
         data = load_dataset(study.dataset)
+        check_images(data, cls.kind)
         networks = {"network": with_source(study.network)}
         if study.network_b is not None:
             networks["network_b"] = with_source(study.network_b)

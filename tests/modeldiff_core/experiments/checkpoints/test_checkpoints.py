@@ -155,6 +155,8 @@ def test_what_does_not_fit_is_one_line_before_anything_is_computed(
     assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in asked(given=wider)
     fewer = md.Data(x[y < 2], y[y < 2], x[y < 2], y[y < 2])
     assert "a network with 2 logits" in asked(given=fewer)
+    rows = md.Data(np.arange(40.0).reshape(20, 2), np.arange(20) % 2, np.arange(40.0).reshape(20, 2), np.arange(20) % 2)
+    assert asked(given=rows).startswith(("experiment: expected compare", "data: expected"))
     assert "targets: expected at most the 30 test images" in asked(targets=31)
     assert "components: expected at most" in asked(components=40)
     assert "'ekfac' or 'trak'" in asked(estimator={"kind": "lissa"})
