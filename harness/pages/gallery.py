@@ -27,6 +27,8 @@ KINDS = {
         "whether pixels that rank high tell more than those that rank low",
         "run",
     ),
+    "scaling": ("Grids of mixtures of experts", "how sparse a language model should be at a training budget", "run"),
+    "scaling_adopted": ("Scaling laws of a table", "the same of runs that were made elsewhere", "run"),
 }
 """Of each kind of experiment a heading, what its studies ask, and the verb that runs them, in the order of the page."""
 
