@@ -43,7 +43,7 @@ def test_a_setting_of_ones_own_comes_after_the_size() -> None:
     found = of("cifar10_sgd_noise", "scale=smoke", "subsets.models=30", "algorithm_b.recipe.epochs=2")
     assert found["subsets"]["models"] == 30
     assert found["algorithm_b"]["recipe"]["epochs"] == 2
-    assert found["algorithm_a"]["recipe"]["epochs"] == 3
+    assert found["algorithm_a"]["recipe"]["epochs"] == 6
 
 
 def test_a_study_without_sizes_says_so() -> None:
