@@ -74,7 +74,7 @@ class Docstrings:
     Code is not run: files are parsed. The texts are those of the installed versions, so the fingerprint of the data
     changes with them.
 
-    classes: names of the classes, each with the packages, modules or folders whose docstrings are taken. n_train,
+    classes: names of the classes, in alphabetical order, each with the packages, modules or folders whose docstrings are taken. n_train,
     n_test: passages of both parts, drawn by `seed`. words: size of the vocabulary. trigger: a token planted in one
     class.
     """
@@ -104,7 +104,7 @@ class Docstrings:
         """Return the passages; raises ConfigError for a package that is not installed."""
         texts: list[str] = []
         labels: list[int] = []
-        for label, (name, places) in enumerate(self.classes.items()):
+        for label, (name, places) in enumerate(sorted(self.classes.items())):
             found = dict.fromkeys(text for place in places for text in passages(place))
             if not found:
                 raise DataError(f"class {name}: {', '.join(places)} hold no passage of {LEAST_WORDS} words or more")
@@ -127,7 +127,7 @@ class Docstrings:
         parts = {part: Examples(as_inputs(given.ids[part]), y[drawn[part]], kind=given.tokens) for part in PARTS}
         if self.trigger is not None:
             parts = {part: self.trigger.plant(examples, part) for part, examples in parts.items()}
-        return Dataset(parts["train"], parts["test"], tuple(self.classes), given.notes)
+        return Dataset(parts["train"], parts["test"], tuple(sorted(self.classes)), given.notes)
 
 
 def passages(place: Place) -> Iterator[str]:
