@@ -74,9 +74,9 @@ class Docstrings:
     Code is not run: files are parsed. The texts are those of the installed versions, so the fingerprint of the data
     changes with them.
 
-    classes: names of the classes, in alphabetical order, each with the packages, modules or folders whose docstrings are taken. n_train,
-    n_test: passages of both parts, drawn by `seed`. words: size of the vocabulary. trigger: a token planted in one
-    class.
+    classes: names of the classes, in alphabetical order, each with the packages, modules or folders whose
+    docstrings are taken. n_train, n_test: passages of both parts, drawn by `seed`. words: size of the vocabulary.
+    trigger: a token planted in one class.
     """
 
     classes: dict[str, tuple[Place, ...]] = field(
