@@ -139,7 +139,7 @@ def by_directions(made: Made, seed: int) -> Named:
     fits = sample.fits()
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, COMPONENTS)
-    draws = null_sample(sample, contrast, found.angles).largest(range(DRAWS), seed)
+    draws = null_sample(sample, contrast, found.steady).largest(range(DRAWS), seed)
     p = np.maximum.accumulate([sequential_p(float(value), draws) for value in found.eigenvalues])
     of_a = more_under_a(fits, contrast, found)
     which = np.flatnonzero((p <= LEVEL) & of_a)

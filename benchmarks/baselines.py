@@ -144,7 +144,7 @@ def subset_contrast(a: Task, b: Task, models: int) -> tuple[Directions, Directio
         fits = sample.fits()
         contrast = contrast_of(sample, fits)
         found = find_contrast(contrast, fits, COMPONENTS)
-        largest = null_sample(sample, contrast, found.angles).largest(range(DRAWS), 0)
+        largest = null_sample(sample, contrast, found.steady).largest(range(DRAWS), 0)
         ours = Directions(found.projections, found.directions, sequential_p(float(found.eigenvalues[0]), largest))
     with published.running():
         theta_a, theta_b = (fit_lasso(masks, y).weights for y in (y_a, y_b))

@@ -65,7 +65,7 @@ def pair_p(masks: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> tuple[
     fits = sample.fits()
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, 1)
-    null = null_sample(sample, contrast, found.angles)
+    null = null_sample(sample, contrast, found.steady)
     value, drawn = float(found.eigenvalues[0]), np.empty(0)
     while not decided(value, drawn, DRAWS):
         drawn = np.append(drawn, null.largest(range(len(drawn), min(len(drawn) + BLOCK, DRAWS)), seed))

@@ -172,7 +172,7 @@ def by_regression(pair: Pair, counts: Iterable[int], unit: float) -> None:
         fits = sample.fits()
         contrast = contrast_of(sample, fits)
         found = find_contrast(contrast, fits, COMPONENTS)
-        largest = null_sample(sample, contrast, found.angles).largest(range(DRAWS), 0)
+        largest = null_sample(sample, contrast, found.steady).largest(range(DRAWS), 0)
         spent = trained * models / sizes[-1] + process_time() - began
         areas = [pair.area(column) for column in found.projections.T[:3]]
         p = sequential_p(float(found.eigenvalues[0]), largest)

@@ -154,7 +154,7 @@ def study(name: str, number: int) -> dict[str, Any]:
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, 3)
     sizes = effect_sizes(sample, fits, contrast, found)
-    null = null_sample(sample, contrast, found.angles)
+    null = null_sample(sample, contrast, found.steady)
     value, drawn = float(found.eigenvalues[0]), np.empty(0)
     while not decided(value, drawn, DRAWS):
         drawn = np.append(drawn, null.largest(range(len(drawn), min(len(drawn) + BLOCK, DRAWS)), number))

@@ -84,7 +84,7 @@ def _study(spec: Spec) -> dict[str, Any]:
     fits = of.fits()
     contrast = contrast_of(of, fits)
     found = find_contrast(contrast, fits, COMPONENTS)
-    null = null_sample(of, contrast, found.angles)
+    null = null_sample(of, contrast, found.steady)
     value, draws = float(found.eigenvalues[0]), np.empty(0)
     while len(draws) < DRAWS:
         draws = np.append(draws, null.largest(range(len(draws), len(draws) + BLOCK), 0))[:DRAWS]

@@ -64,7 +64,7 @@ def study(name: str, number: int) -> dict[str, Any]:
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, COMPONENTS)
     of_a = more_under_a(fits, contrast, found)
-    draws = null_sample(sample, contrast, found.angles).largest(range(DRAWS), number)
+    draws = null_sample(sample, contrast, found.steady).largest(range(DRAWS), number)
     adjusted = np.maximum.accumulate([sequential_p(float(value), draws) for value in found.eigenvalues])
     traits = []
     for rank in np.flatnonzero(adjusted <= LEVEL):

@@ -35,6 +35,7 @@ from jaxtyping import Bool, Float, Int
 from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import SplitRidge, explained_share, split_ridge
+from modeldiff_core.comparison.steady_slopes import steady_angles
 from modeldiff_core.errors import ConfigError
 
 Hypothesis = Literal["reliance", "identical"]
@@ -330,6 +331,7 @@ class Found:
         projections: Of the contrast's rows, mean of both halves, not centered.
         angles: φ_t on all models, outside the leading direction.
         halves: φ_t from each half of the models, the same.
+        steady: φ_t of all models without most of its noise, at which the null is drawn.
     """
 
     directions: Float[np.ndarray, "components train"]
@@ -337,6 +339,7 @@ class Found:
     projections: Float[np.ndarray, "targets components"]
     angles: Float[np.ndarray, " targets"]
     halves: Float[np.ndarray, "2 targets"]
+    steady: Float[np.ndarray, " targets"]
 
 
 def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
@@ -355,12 +358,14 @@ def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
     order = np.argsort(-eigenvalues, kind="stable")
     directions, eigenvalues = directions[order], eigenvalues[order]
     if contrast.fixed is not None:
-        pooled, halves = contrast.fixed, np.stack([contrast.fixed] * 2)
+        pooled, halves, steady = contrast.fixed, np.stack([contrast.fixed] * 2), contrast.fixed
     else:
-        pooled = slope_angles(*fits.pooled(outside))
-        halves = np.stack([slope_angles(*fits.products(half, outside)) for half in (0, 1)])
+        products, of_all = [fits.products(half, outside) for half in (0, 1)], fits.pooled(outside)
+        pooled, halves = slope_angles(*of_all), np.stack([slope_angles(*each) for each in products])
+        lengths = sum(np.maximum(np.einsum("ij,ij->i", *pair), 0) for pair in (fits.a, fits.b))
+        steady = steady_angles(products, of_all, lengths * (contrast.weights > 0))
     projections = (rows[0] + rows[1]) @ directions.T / 2
-    return Found(directions, eigenvalues, projections, pooled, halves)
+    return Found(directions, eigenvalues, projections, pooled, halves, steady)
 
 
 def leading_pair(x: Rows, y: Rows) -> tuple[float, Float[np.ndarray, " train"]]:

@@ -42,7 +42,7 @@ class NullSample:
     Attributes:
         sample: The sample.
         contrast: Whose largest eigenvalue is drawn.
-        angles: φ_t of all models, outside what differs.
+        angles: φ_t of all models, outside what differs, drawn towards the common slope (steady_slopes).
     """
 
     sample: Sample

@@ -181,7 +181,7 @@ def draw_contrasts(store: ObjectStore, spec: ContrastNull) -> None:
     if removed:
         contrast = contrast.without(np.stack(removed))
     value = leading_pair(*centered(contrast.rows(fits)[0]))[0]
-    angles = find_contrast(contrast, fits, 1).angles
+    angles = find_contrast(contrast, fits, 1).steady
     draws = range(spec.block * BLOCK, (spec.block + 1) * BLOCK)
     unit: Any = stored.facts["unit"]
     largest = null_sample(sample, contrast, angles).largest(draws, pair.seed) / unit

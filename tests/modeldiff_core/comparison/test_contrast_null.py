@@ -18,7 +18,7 @@ def first_p(seed: int, shape: tuple[int, int, int] = SMALL, **settings: object) 
     fits = sample.fits()
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, 1)
-    null = null_sample(sample, contrast, found.angles).largest(range(DRAWS), seed)
+    null = null_sample(sample, contrast, found.steady).largest(range(DRAWS), seed)
     return sequential_p(float(found.eigenvalues[0]), null)
 
 
@@ -41,7 +41,7 @@ def test_draws_are_pure_functions_of_seed_and_number() -> None:
     made = planted(1, shape=SMALL)
     sample = sample_of(made.masks, made.margins)
     contrast = contrast_of(sample, sample.fits())
-    null = null_sample(sample, contrast, find_contrast(contrast, sample.fits(), 1).angles)
+    null = null_sample(sample, contrast, find_contrast(contrast, sample.fits(), 1).steady)
     together = null.largest(range(4), 3)
     assert len(set(together)) == 4
     np.testing.assert_array_equal(together[2:], null.largest(range(2, 4), 3))
@@ -54,11 +54,11 @@ def test_after_the_first_direction_the_second_is_tested_by_itself() -> None:
     fits = sample.fits()
     contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, 2)
-    whole = null_sample(sample, contrast, found.angles).largest(range(DRAWS), 0)
+    whole = null_sample(sample, contrast, found.steady).largest(range(DRAWS), 0)
     assert found.eigenvalues[0] > whole.max()
     rest = contrast.without(found.directions[:1])
     second = find_contrast(rest, fits, 1)
-    own = null_sample(sample, rest, second.angles).largest(range(DRAWS), 0)
+    own = null_sample(sample, rest, second.steady).largest(range(DRAWS), 0)
     assert own.mean() < whole.mean()
     assert sequential_p(float(second.eigenvalues[0]), own) > 0.05
 

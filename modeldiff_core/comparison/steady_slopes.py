@@ -1,0 +1,63 @@
+"""Slopes of targets drawn towards the slope that all have in common, as far as noise accounts for their differences.
+
+A target's own slope φ_t is off by δ_t = ⟨θ_z,t, θ_l,t⟩/‖θ_l,t‖², z = cos φ·y_A − sin φ·y_B across a slope φ and
+l = sin φ·y_A + cos φ·y_B along it. At the target's own estimate z holds −δ_t·l: part of what A and B share. A null that
+puts z to other masks then treats that part as noise and takes it away from where it was. With no more models than
+training examples its draws vary too little, and an algorithm against itself with other seeds gave p = .01 again and
+again (benchmarks/trained_nulls.py). So the null is drawn at
+
+    φ̃_t = φ + x̄ + s²/(s² + n_t)·(x_t − x̄),
+
+x_t the first-order estimate of φ_t − φ, the mean of both halves', x̄ their mean over targets, s² the covariance of the
+halves' x_t less SURE of its standard errors (how slopes surely vary beyond noise, 0 or more), n_t = κ/‖θ_l,t‖² the
+variance of the noise in x_t, with κ from the halves' differences. Targets count by the squared lengths of their
+datamodels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from modeldiff_core.comparison.slopes import slope_angles
+
+SURE = 2.0
+"""Standard errors, over targets, by which slopes have to vary beyond noise before any of that is believed.
+
+Where models are fewer than the training examples a covariance of chance would keep nearly all of the noise.
+"""
+LEAST_LENGTH = 0.25
+"""Of the median over targets, the least ‖θ_l‖² by which products are divided."""
+
+Products = tuple[Float[np.ndarray, " targets"], Float[np.ndarray, " targets"], Float[np.ndarray, " targets"]]
+"""⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩, ⟨θ_B,θ_B⟩ of each target without noise."""
+
+
+def steady_angles(
+    halves: Sequence[Products], pooled: Products, weights: Float[np.ndarray, " targets"]
+) -> Float[np.ndarray, " targets"]:
+    """Return φ̃_t of every target.
+
+    Args:
+        halves: Products within each of two disjoint halves of the models.
+        pooled: Products of all models.
+        weights: Of the targets, 0 or more; those of 0 get the common slope.
+    """
+    kept = weights > 0
+    if not kept.any():
+        return slope_angles(*pooled)
+    w = weights / weights.sum()
+    common = float(slope_angles(*(np.array([float(part[kept].sum())]) for part in pooled))[0])
+    c, s = np.cos(common), np.sin(common)
+    aa, ab, bb = pooled
+    lengths = s * s * aa + 2 * s * c * ab + c * c * bb
+    lengths = np.maximum(lengths, max(LEAST_LENGTH * float(np.median(lengths[kept])), np.finfo(float).tiny))
+    off = np.stack([(c * s * (a - b) + (c * c - s * s) * both) / lengths for a, both, b in halves])
+    around = off - (off @ w)[:, None]
+    both_halves = around[0] * around[1]
+    covariance = float(w @ both_halves)
+    spread = max(covariance - SURE * float(np.linalg.norm(w * (both_halves - covariance))), 0.0)
+    noise = float(w @ (np.square(around[0] - around[1]) / 4 * lengths)) / lengths
+    share = np.divide(spread, spread + noise, out=np.zeros_like(noise), where=spread + noise > 0)
+    found = common + float(w @ off.mean(0)) + np.where(kept, share * around.mean(0), 0.0)
+    return np.asarray(np.clip(found, 0.0, np.pi / 2))
