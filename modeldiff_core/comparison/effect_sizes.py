@@ -35,6 +35,8 @@ from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import apart, unfitted
 from modeldiff_core.comparison.totals import around_means, noise_factor, totals
 
+LEAST_SHARE = 1e-6
+"""Of the squared length of datamodels with their noise, the least that is taken for one without."""
 HUGE = 1e75
 """Sizes beyond which the squares of a quotient's products are no numbers."""
 
@@ -255,10 +257,18 @@ def _column(contrast: Contrast, part: np.ufunc, found: Found) -> Float[np.ndarra
 
 
 def squared_length(fits: Fits, contrast: Contrast, angles: Float[np.ndarray, " targets"]) -> float:
-    """Return Σ_t w_t²·(cos² φ_t·‖θ_A,t‖² + sin² φ_t·‖θ_B,t‖²) from products between the halves."""
+    """Return Σ_t w_t²·(cos² φ_t·‖θ_A,t‖² + sin² φ_t·‖θ_B,t‖²) from products between the halves.
+
+    At least LEAST_SHARE of the same with noise: where margins depend on no training example, products between halves
+    are 0 or less by chance, and all that is told in this unit would be beyond all numbers.
+    """
+
+    def length(aa: np.ndarray, bb: np.ndarray) -> float:
+        return float(np.square(contrast.weights) @ (np.cos(angles) ** 2 * aa + np.sin(angles) ** 2 * bb))
+
     aa, bb = (np.einsum("ij,ij->i", *pair) for pair in (fits.a, fits.b))
-    length = float(np.square(contrast.weights) @ (np.cos(angles) ** 2 * aa + np.sin(angles) ** 2 * bb))
-    return max(length, float(np.finfo(np.float64).tiny))
+    noisy = [sum(np.square(half).sum(1, dtype=np.float64) for half in pair) / 2 for pair in (fits.a, fits.b)]
+    return max(length(aa, bb), LEAST_SHARE * length(*noisy), float(np.finfo(np.float64).tiny))
 
 
 Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
