@@ -36,7 +36,7 @@ from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 
 LEVEL, DRAWS, BLOCK = 0.05, 99, 10
-FIRST_SEED = 1_040_000
+FIRST_SEED = 2_040_000
 """Seeds of models begin here."""
 STACK = 100
 ROWS = {"models 500": (500, 1), "models 1000": (1000, 1), "models 2000": (2000, 1), "mean of 2": (1000, 2)}

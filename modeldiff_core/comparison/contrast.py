@@ -363,7 +363,8 @@ def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
         products, of_all = [fits.products(half, outside) for half in (0, 1)], fits.pooled(outside)
         pooled, halves = slope_angles(*of_all), np.stack([slope_angles(*each) for each in products])
         lengths = sum(np.maximum(np.einsum("ij,ij->i", *pair), 0) for pair in (fits.a, fits.b))
-        steady = steady_angles(products, of_all, lengths * (contrast.weights > 0))
+        whole = [fits.products(half, contrast.removed) for half in (0, 1)]
+        steady = steady_angles(products, of_all, lengths * (contrast.weights > 0), whole)
     projections = (rows[0] + rows[1]) @ directions.T / 2
     return Found(directions, eigenvalues, projections, pooled, halves, steady)
 

@@ -34,14 +34,20 @@ Products = tuple[Float[np.ndarray, " targets"], Float[np.ndarray, " targets"], F
 
 
 def steady_angles(
-    halves: Sequence[Products], pooled: Products, weights: Float[np.ndarray, " targets"]
+    halves: Sequence[Products],
+    pooled: Products,
+    weights: Float[np.ndarray, " targets"],
+    whole: Sequence[Products] | None = None,
 ) -> Float[np.ndarray, " targets"]:
     """Return φ̃_t of every target.
 
     Args:
-        halves: Products within each of two disjoint halves of the models.
-        pooled: Products of all models.
+        halves: Products within each of two disjoint halves of the models, outside the leading direction.
+        pooled: Products of all models, the same.
         weights: Of the targets, 0 or more; those of 0 get the common slope.
+        whole: Products within each half with the leading direction in them. What slopes vary is the lesser of both:
+            a direction of chance, which both halves chose, bends both halves' slopes outside it alike, and one along
+            which A and B differ bends those that hold it.
     """
     kept = weights > 0
     if not kept.any():
@@ -52,12 +58,25 @@ def steady_angles(
     aa, ab, bb = pooled
     lengths = s * s * aa + 2 * s * c * ab + c * c * bb
     lengths = np.maximum(lengths, max(LEAST_LENGTH * float(np.median(lengths[kept])), np.finfo(float).tiny))
-    off = np.stack([(c * s * (a - b) + (c * c - s * s) * both) / lengths for a, both, b in halves])
-    around = off - (off @ w)[:, None]
-    both_halves = around[0] * around[1]
-    covariance = float(w @ both_halves)
-    spread = max(covariance - SURE * float(np.linalg.norm(w * (both_halves - covariance))), 0.0)
+
+    def off(products: Sequence[Products]) -> Float[np.ndarray, "2 targets"]:
+        return np.stack([(c * s * (a - b) + (c * c - s * s) * both) / lengths for a, both, b in products])
+
+    own = off(halves)
+    around = _around(own, w)
+    spread = min(_surely(_around(each, w), w) for each in ([own] if whole is None else [own, off(whole)]))
     noise = float(w @ (np.square(around[0] - around[1]) / 4 * lengths)) / lengths
     share = np.divide(spread, spread + noise, out=np.zeros_like(noise), where=spread + noise > 0)
-    found = common + float(w @ off.mean(0)) + np.where(kept, share * around.mean(0), 0.0)
+    found = common + float(w @ own.mean(0)) + np.where(kept, share * around.mean(0), 0.0)
     return np.asarray(np.clip(found, 0.0, np.pi / 2))
+
+
+def _around(values: Float[np.ndarray, "2 targets"], w: Float[np.ndarray, " targets"]) -> Float[np.ndarray, "2 targets"]:
+    return np.asarray(values - (values @ w)[:, None])
+
+
+def _surely(around: Float[np.ndarray, "2 targets"], w: Float[np.ndarray, " targets"]) -> float:
+    """Return the covariance of both halves less SURE standard errors over targets, 0 or more."""
+    products = around[0] * around[1]
+    covariance = float(w @ products)
+    return max(covariance - SURE * float(np.linalg.norm(w * (products - covariance))), 0.0)
