@@ -102,7 +102,10 @@ def test_what_cannot_be_told_apart_is_refused_with_the_advice(tmp_path: Path) ->
         md.Algorithm(made(object())).config("x", Form())
     config = md.Algorithm(made(object()), version=1).config("x", Form())
     assert config.recipe["version"] == "1"
-    with pytest.raises(ConfigError, match="train: expected a function of images, labels and a seed, got 'int'"):
+    with pytest.raises(
+        ConfigError,
+        match="train: expected a function of images, labels and a seed, or an estimator of scikit-learn, got 'int'",
+    ):
         md.Algorithm(int)
 
 
