@@ -50,7 +50,7 @@ class _Named(AnyShape):
 
 @dataclass(frozen=True)
 class SetColumn(_Named):
-    """Sets a column to a value: x + intensity·(value − x).
+    """Sets a column to a value: (1 − intensity)·x + intensity·value.
 
     Of a column of text `value` is a category, which a row gets from an intensity on that is its own.
     """
@@ -71,7 +71,7 @@ class SetColumn(_Named):
         if isinstance(self.value, str):
             raise ConfigError("transformations.value", f"a number, as {self.column!r} holds", self.value)
         value = float(self.value)
-        return OfColumn(at, lambda own, t, rows: own + t * (value - own))
+        return OfColumn(at, lambda own, t, rows: (1 - t) * own + t * value)
 
 
 @dataclass(frozen=True)

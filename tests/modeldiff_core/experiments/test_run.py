@@ -90,7 +90,7 @@ def test_an_interrupted_run_goes_on_with_equal_bits(
 def test_a_study_that_cannot_give_a_result_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="comparison.components"):
         run_study({**SMALL, "comparison": {"components": 60}}, tmp_path, progress=NoProgress())
-    with pytest.raises(ConfigError, match="experiment: expected one of compare, compare_adopted"):
+    with pytest.raises(ConfigError, match="experiment: expected one of checkpoints, compare, compare_adopted"):
         run_study({**SMALL, "experiment": "nothing"}, tmp_path)
     assert not list(tmp_path.rglob("*.safetensors"))
 

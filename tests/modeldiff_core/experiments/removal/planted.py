@@ -27,7 +27,7 @@ PLANTED: dict[str, Any] = {
         "seed": 1,
         "recipe": {**SGD, "augmentations": [{"kind": "erase", **WATERMARK}]},
     },
-    "subsets": {"models": 320, "evaluation_models": 20, "shard_size": 160},
+    "subsets": {"models": 1000, "evaluation_models": 20, "shard_size": 500},
     "ensemble": {"models": 10, "shard_size": 10},
     "regression": {"estimator": "ridge", "block_size": 300},
     "comparison": {"method": "contrast", "components": 2, "draws": 19, "top": 5},
