@@ -42,7 +42,7 @@ def listed(what: str) -> int:
 
 def listing(overrides: Sequence[str]) -> int:
     """Print a list, or which lists there are; raises ConfigError for another word."""
-    (what,) = overrides or ("",)
+    what = " ".join(overrides)
     if what not in LISTS:
         raise ConfigError("list", f"one of {', '.join(LISTS)}", what, meant(what, LISTS))
     return listed(what)
