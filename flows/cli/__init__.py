@@ -102,7 +102,9 @@ def parser() -> argparse.ArgumentParser:
         if verb == "deploy":
             one.add_argument("--notify", metavar="BLOCK", help="tell of ends through this block: kind/name")
     lists = verbs.add_parser("list", help=LIST, description=LIST)
-    lists.add_argument("overrides", nargs="*", metavar="WHAT", help="studies, datasets, algorithms, transformations, ...")
+    lists.add_argument(
+        "overrides", nargs="*", metavar="WHAT", help="studies, datasets, algorithms, transformations, ..."
+    )
     shown = verbs.add_parser("show", help=SHOW, description=SHOW)
     shown.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=SETTINGS)
     clean = verbs.add_parser("clean", help=CLEAN, description=CLEAN)

@@ -57,7 +57,11 @@ def steady_angles(
     c, s = np.cos(common), np.sin(common)
     aa, ab, bb = pooled
     lengths = s * s * aa + 2 * s * c * ab + c * c * bb
-    lengths = np.maximum(lengths, max(LEAST_LENGTH * float(np.median(lengths[kept])), np.finfo(float).tiny))
+    # Products of margins that hardly depend on the training examples are 0 in the mean, and as often below it.
+    usual = float(np.median(np.abs(lengths[kept])))
+    if usual == 0:
+        return np.full(len(weights), common)
+    lengths = np.maximum(lengths, LEAST_LENGTH * usual)
 
     def off(products: Sequence[Products]) -> Float[np.ndarray, "2 targets"]:
         return np.stack([(c * s * (a - b) + (c * c - s * s) * both) / lengths for a, both, b in products])

@@ -62,3 +62,15 @@ def test_targets_without_weight_get_the_common_slope() -> None:
     assert len(set(steady[:5])) == 1
     assert steady[:5] == pytest.approx(0.7, abs=0.02)
     assert steady_angles(halves, pooled, np.zeros(20)) == pytest.approx(slope_angles(*pooled))
+
+
+def test_margins_that_depend_on_no_training_example_give_finite_slopes() -> None:
+    rng = np.random.default_rng(9)
+    for size in (1e-150, 1e-12, 1.0):
+        halves = [tuple(size * rng.normal(size=(3, TARGETS))) for _ in range(2)]
+        pooled = tuple((x + y) / 2 for x, y in zip(*halves, strict=True))
+        with np.errstate(all="raise", under="ignore"):
+            steady = steady_angles(halves, pooled, np.ones(TARGETS))  # type: ignore[arg-type]
+        assert ((steady >= 0) & (steady <= np.pi / 2)).all()
+    none = tuple(np.zeros((3, TARGETS)))
+    assert np.isfinite(steady_angles([none, none], none, np.ones(TARGETS))).all()  # type: ignore[arg-type, list-item]
