@@ -57,7 +57,7 @@ def test_every_verb_works_and_nothing_is_trained_twice(commands: Commands, tmp_p
     asked = (*SMALL, f"store.root={tmp_path}")
     planned = commands.run("plan", *asked)
     assert planned.returncode == 0, planned.stderr
-    assert "480 models to train" in planned.stdout.replace(",", "")
+    assert planned.stdout.count("120 models to train") == 4
     done = commands.run("compare", *asked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "none was trained twice" in done.stdout
