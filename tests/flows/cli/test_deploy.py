@@ -40,6 +40,7 @@ DEPLOYED = "modeldiff_platform.flows.prefect_api.deployed"
 """Parameters of the flow ``compare`` as an earlier version gave them for TINY."""
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("client_here", "worker")
 def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
     server: PrefectServer, here: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -68,7 +69,7 @@ def test_a_deployed_study_is_cancelled_retried_and_completed_by_a_worker(
 
     assert main(["retry", run["id"]]) == 0
     assert "waits for a worker of here" in capsys.readouterr().out
-    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
+    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 400, "the end")
     assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
     assert len(list(tmp_path.glob(shards))) == SHARDS
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
