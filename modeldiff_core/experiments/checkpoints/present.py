@@ -15,6 +15,7 @@ from modeldiff_core.experiments.checkpoints.compared import (
 )
 from modeldiff_core.experiments.checkpoints.settings import CheckpointsStudy, EstimatorConfig
 from modeldiff_core.experiments.experiment import Shown, Table
+from modeldiff_core.experiments.preview.found import direction_row
 from modeldiff_core.store import ObjectStore
 
 LEAST_REPEATED = 0.2
@@ -105,17 +106,7 @@ def present(name: str, summary: Mapping[str, Any], parameters: tuple[tuple[int, 
                 line += ": they are mostly noise, which more checkpoints average out"
         said.append(f"{line}.")
     rows = [
-        {
-            "direction": f"{names[entry['side'][0]]} − {names[entry['side'][2]]}, {entry['index'] + 1}",
-            "p": "cannot be tested" if entry["p"] is None else f"{entry['p']:.3f}",
-            "variance under A": f"{entry['explained_variance']['a']:.3g}",
-            "variance under B": f"{entry['explained_variance']['b']:.3g}",
-            "stability": "" if entry["stability"] is None else f"{entry['stability']:.2f}",
-            "targets at its ends": ", ".join(map(str, entry["top_targets"][:4]))
-            + " / "
-            + ", ".join(map(str, entry["bottom_targets"][:4])),
-        }
-        for entry in summary["directions"]
+        direction_row(entry, names, entry["explained_variance"], "cannot be tested") for entry in summary["directions"]
     ]
     described = (
         "A direction's side is the algorithm whose attributions vary more along it. Variance: sum over targets of the "

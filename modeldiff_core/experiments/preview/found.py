@@ -134,19 +134,7 @@ def present(name: str, summary: Mapping[str, Any], classes: tuple[str, ...], stu
         "intervals on images and models that did not choose them; the same from 6 trainings of each or more "
         "(comparison.method=matrix_free) takes the basis found here."
     )
-    rows = [
-        {
-            "direction": f"{names[entry['side'][0]]} − {names[entry['side'][2]]}, {entry['index'] + 1}",
-            "p": "" if entry["p"] is None else f"{entry['p']:.3f}",
-            "variance under A": f"{entry['variance']['a']:.3g}",
-            "variance under B": f"{entry['variance']['b']:.3g}",
-            "stability": "" if entry["stability"] is None else f"{entry['stability']:.2f}",
-            "targets at its ends": ", ".join(map(str, entry["top_targets"][:4]))
-            + " / "
-            + ", ".join(map(str, entry["bottom_targets"][:4])),
-        }
-        for entry in summary["directions"]
-    ]
+    rows = [direction_row(entry, names, entry["variance"], "") for entry in summary["directions"]]
     described = (
         "Variance: sum over targets of the squared derivative along the direction, as a share of all in the basis. "
         "Stability: |cosine| of the versions from the even and the odd trainings."
@@ -245,3 +233,25 @@ def _sheet(rows: list[Titled]) -> Plot:
         axes.set(xlim=(0, columns * CELL), ylim=(0, len(rows) * cell), aspect="auto")
 
     return plot(paint, CELL * columns, cell * len(rows))
+
+
+def direction_row(
+    entry: Mapping[str, Any], names: Mapping[str, str], variance: Mapping[str, float], untested: str
+) -> dict[str, str]:
+    """Return a direction of a summary as a row of the table of directions.
+
+    Args:
+        entry: The direction.
+        names: Of A and B.
+        variance: Along it, under A and under B.
+        untested: What stands for a p that there is not.
+    """
+    ends = (", ".join(map(str, entry[f"{end}_targets"][:4])) for end in ("top", "bottom"))
+    return {
+        "direction": f"{names[entry['side'][0]]} − {names[entry['side'][2]]}, {entry['index'] + 1}",
+        "p": untested if entry["p"] is None else f"{entry['p']:.3f}",
+        "variance under A": f"{variance['a']:.3g}",
+        "variance under B": f"{variance['b']:.3g}",
+        "stability": "" if entry["stability"] is None else f"{entry['stability']:.2f}",
+        "targets at its ends": " / ".join(ends),
+    }
