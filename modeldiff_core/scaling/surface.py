@@ -72,10 +72,16 @@ class Surface:
         return Optima(Intervals(*values), intervals(losses.min(2)), edge)
 
 
-def fit_surface(runs: Runs, draws: int = 100, seed: int = 0) -> Surface:
+def fit_surface(runs: Runs, draws: int = 100, seed: int = 0, degrees: tuple[int, int, int] | None = None) -> Surface:
     """Fit a surface to the runs of one budget by least squares, degrees by cross-validation over cells.
 
     The bootstrap adds residuals, freed of their leverage, with a random sign for each cell.
+
+    Args:
+        runs: Of one budget.
+        draws: Fits of the bootstrap.
+        seed: Of folds and signs.
+        degrees: p, q and r; None to choose them.
 
     Raises:
         ConfigError: For fewer than LEAST_CELLS cells.
@@ -90,7 +96,7 @@ def fit_surface(runs: Runs, draws: int = 100, seed: int = 0) -> Surface:
     sizes, sparsities = (len(np.unique(np.round(values, 4))) for values in (n, s))
     most = count * (FOLDS - 1) // FOLDS - 3
     known = [d for d in DEGREES if d[0] < sizes and d[1] < sparsities and sum(d) <= most]
-    known = known or [(min(1, sizes - 1), min(1, sparsities - 1), 0)]
+    known = [degrees] if degrees else known or [(min(1, sizes - 1), min(1, sparsities - 1), 0)]
     guesses = {degrees: _held_out(_columns(n, s, degrees, window), runs.loss, folds) for degrees in known}
     errors = {degrees: float(np.sqrt(np.mean((guess - runs.loss) ** 2))) for degrees, guess in guesses.items()}
     degrees = min(known, key=lambda one: (errors[one], sum(one)))
