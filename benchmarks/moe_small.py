@@ -84,14 +84,16 @@ def verdict(what: str, moved: Float[np.ndarray, " fits"], seeds: int) -> str:
     return f"{told}: not decided; {int(np.ceil(seeds * (ONE_SIDED * sd / mean) ** 2))} seeds would decide."
 
 
-def surfaces(runs: Runs, sizes: Float[np.ndarray, " sizes"]) -> tuple[np.ndarray, np.ndarray, list[Surface]]:
+def surfaces(
+    runs: Runs, sizes: Float[np.ndarray, " sizes"], count: int = RESAMPLES
+) -> tuple[np.ndarray, np.ndarray, list[Surface]]:
     """Return s* [1 + resamples, sizes, budgets], what is inside [sizes, budgets], and the surfaces."""
     budgets, number = budgets_of(runs)
     found, kept, fits = [], [], []
     for at in range(len(budgets)):
         here = runs.take(number == at)
         fit = fit_surface(here, draws=0)
-        again = [fit_surface(one, 0, degrees=fit.degrees) for one in resampled(here, RESAMPLES, seed=at)]
+        again = [fit_surface(one, 0, degrees=fit.degrees) for one in resampled(here, count, seed=at)]
         found.append(np.concatenate([optima(one, sizes) for one in (fit, *again)]))
         kept.append(inside(found[-1][0], fit.window))
         fits.append(fit)

@@ -25,8 +25,8 @@ def planted(noise: float, along_size: float = 0.3, along_budget: float = -0.3) -
 
 
 def test_planted_optima_and_signs_are_found() -> None:
-    found, kept, _ = surfaces(planted(0.002), np.array(SIZES))
-    assert found.shape == (1001, 4, 3)
+    found, kept, _ = surfaces(planted(0.002), np.array(SIZES), 50)
+    assert found.shape == (51, 4, 3)
     assert kept.all()
     rises, falls = changes(found[1:], kept, 0), -changes(found[1:], kept, 1)
     assert rises.mean() == pytest.approx(0.3, abs=0.06)
