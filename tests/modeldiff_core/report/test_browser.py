@@ -3,12 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-NARROW, WIDE = {"width": 400, "height": 800}, {"width": 1600, "height": 1000}
+SCREENS = {"narrow": {"width": 400, "height": 800}, "wide": {"width": 1600, "height": 1000}}
+WIDE = SCREENS["wide"]
 
 
 @pytest.fixture(scope="module")
@@ -51,28 +53,58 @@ def opened(browser: Browser, folder: Path, name: str, **settings) -> tuple[Page,
     return page, complaints
 
 
-def test_no_image_is_broken_and_nothing_is_complained_of(browser: Browser, folder: Path, names: list[str]) -> None:
-    pictures = 0
-    for name in names:
-        page, complaints = opened(browser, folder, name)
-        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
-        page.wait_for_function("[...document.images].every((image) => image.complete)")
-        widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
-        assert all(widths), name
-        pictures += len(widths)
-        assert not complaints, name
-        page.context.close()
-    assert pictures > 150
+@dataclass(frozen=True)
+class Visit:
+    """What one visit of a page finds; shades are sums of red, green and blue, widths those of the page by screen."""
+
+    complaints: list[str]
+    images: list[int]
+    links: set[str]
+    places: set[str]
+    shades: dict[str, tuple[int, int]]
+    widths: dict[str, int]
 
 
-def test_every_link_leads_to_a_file_and_a_place_on_it(browser: Browser, folder: Path, names: list[str]) -> None:
-    links: set[str] = set()
-    places: set[str] = set()
-    for name in names:
-        page, _ = opened(browser, folder, name)
-        links |= set(page.evaluate("[...document.links].map((link) => link.href)"))
-        places |= set(page.evaluate("[...document.querySelectorAll('[id]')].map((e) => `${location.href}#${e.id}`)"))
-        page.context.close()
+def shade(of: str) -> str:
+    return f"getComputedStyle(document.body).{of}.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"
+
+
+def visit(browser: Browser, folder: Path, name: str) -> Visit:
+    """Look at a page as it opens, light and dark, and unfolded on a narrow and on a wide screen."""
+    page, complaints = opened(browser, folder, name)
+    links = set(page.evaluate("[...document.links].map((link) => link.href)"))
+    places = set(page.evaluate("[...document.querySelectorAll('[id]')].map((e) => `${location.href}#${e.id}`)"))
+    shades, widths = {}, {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        shades[scheme] = page.evaluate(shade("backgroundColor")), page.evaluate(shade("color"))
+    page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    images = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+    for screen, viewport in SCREENS.items():
+        page.set_viewport_size(viewport)
+        assert page.evaluate("innerWidth") == viewport["width"]
+        widths[screen] = page.evaluate("document.documentElement.scrollWidth")
+    page.context.close()
+    return Visit(complaints, images, links, places, shades, widths)
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Browser, folder: Path, names: list[str]) -> dict[str, Visit]:
+    """Every page, visited once for all that is asked of every page."""
+    return {name: visit(browser, folder, name) for name in names}
+
+
+def test_no_image_is_broken_and_nothing_is_complained_of(visits: dict[str, Visit]) -> None:
+    for name, found in visits.items():
+        assert all(found.images), name
+        assert not found.complaints, name
+    assert sum(len(found.images) for found in visits.values()) > 150
+
+
+def test_every_link_leads_to_a_file_and_a_place_on_it(visits: dict[str, Visit]) -> None:
+    links = {link for found in visits.values() for link in found.links}
+    places = {place for found in visits.values() for place in found.places}
     assert len(links) > 40
     assert all(Path(link.partition("#")[0].removeprefix("file://")).is_file() for link in links)
     assert {link for link in links if "#" in link} <= places
@@ -143,13 +175,10 @@ def test_a_click_enlarges_and_a_click_beside_it_closes(browser: Browser, folder:
     page.context.close()
 
 
-@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_nothing_is_wider_than_the_screen(browser: Browser, folder: Path, names: list[str], viewport: dict) -> None:
-    for name in names:
-        page, _ = opened(browser, folder, name, viewport=viewport)
-        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
-        page.context.close()
+@pytest.mark.parametrize("screen", ["narrow", "wide"])
+def test_nothing_is_wider_than_the_screen(visits: dict[str, Visit], screen: str) -> None:
+    for name, found in visits.items():
+        assert found.widths[screen] <= SCREENS[screen]["width"], name
 
 
 def test_a_figure_says_what_it_shows_to_who_listens(browser: Browser, folder: Path) -> None:
@@ -190,19 +219,18 @@ def test_on_paper_nothing_is_folded_or_cut(browser: Browser, folder: Path) -> No
     page.context.close()
 
 
-def test_dark_pages_have_dark_paper_and_figures(browser: Browser, folder: Path, names: list[str]) -> None:
-    shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"
-    ink = "getComputedStyle(document.body).color.match(/\\d+/g).map(Number).reduce((a, b) => a + b)"
-    figures = {}
+def test_dark_pages_have_dark_paper_and_figures(browser: Browser, folder: Path, visits: dict[str, Visit]) -> None:
+    for name, found in visits.items():
+        paper, letters = found.shades["light"]
+        assert paper > 700 > 200 > letters, name
+        paper, letters = found.shades["dark"]
+        assert paper < 100 < 600 < letters, name
+    figures = []
     for scheme in ("light", "dark"):
-        for name in names:
-            page, _ = opened(browser, folder, name, color_scheme=scheme)
-            paper, letters = page.evaluate(shade), page.evaluate(ink)
-            assert paper > 700 > 200 > letters if scheme == "light" else paper < 100 < 600 < letters, name
-            if name == "index.html":
-                figures[scheme] = page.locator("picture img").first.evaluate("image => image.currentSrc")
-            page.context.close()
-    assert figures["light"] != figures["dark"]
+        page, _ = opened(browser, folder, "index.html", color_scheme=scheme)
+        figures.append(page.locator("picture img").first.evaluate("image => image.currentSrc"))
+        page.context.close()
+    assert figures[0] != figures[1]
 
 
 def test_the_study_can_be_copied(browser: Browser, folder: Path, files: dict[str, bytes]) -> None:
