@@ -62,6 +62,12 @@ def commands_on_one_server(folder: Path) -> Iterator[Commands]:
         kill_all(server)
 
 
+class InProcess(Protocol):
+    """Runs a command in this process, on the server that commands share."""
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]: ...
+
+
 class Captured(Protocol):
     """What pytest's ``capsys`` has read of both outputs since it was asked last."""
 
@@ -78,12 +84,12 @@ def run_here(captured: Captured, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.CompletedProcess(arguments, code, out, err)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until the condition holds; fails an assertion that names it after so many seconds."""
+def wait_for(condition: Callable[[], bool], seconds: float, what: str, every: float = 0.05) -> None:
+    """Wait until the condition, looked at after every so many seconds, holds; after `seconds` an assertion names it."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:

@@ -29,7 +29,7 @@ CONTRASTED = (
     "comparison.draws=19",
 )
 """The same models, compared by a contrast."""
-TINY = (
+_TINY = (
     "study=digits_watermark",
     "comparison=residual",
     "transformation@transformations=digits_watermark",
@@ -45,11 +45,11 @@ TINY = (
     "comparison.permutations=2",
     "algorithm_a.recipe.epochs=2",
     "algorithm_b.recipe.epochs=2",
-    "runner.workers=2",
 )
+TINY = (*_TINY, "runner.workers=2")
 """Twelve shards and the rest of a comparison in as little work as can be."""
-UNTESTED = (*TINY, "transformations=null", "search.directions=0")
-"""TINY without effects of transformations and without a search, for tests of what is around a study."""
+UNTESTED = (*_TINY, "transformations=null", "search.directions=0", "runner.workers=1")
+"""TINY without effects of transformations, a search and a second worker, for tests of what is around a study."""
 ADAPTIVE = (
     "study=digits_watermark",
     "comparison=residual",

@@ -66,7 +66,8 @@ class Services:
                 words, env=self.environment(name), cwd=self.folder, stdout=file, stderr=file, start_new_session=True
             )
         try:
-            wait_for(lambda: process.poll() is not None or self.healthy(name), 120, f"health of {name}")
+            # each look is a process of its own, which would take what the service needs to start
+            wait_for(lambda: process.poll() is not None or self.healthy(name), 120, f"health of {name}", every=1)
             assert process.poll() is None, log.read_text(errors="replace")[-2000:]
             yield
         finally:

@@ -4,11 +4,20 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from harness.commands import Commands, commands_on_one_server, kill_all, subset_shards, wait_for
+from harness.commands import (
+    Commands,
+    InProcess,
+    commands_on_one_server,
+    kill_all,
+    run_here,
+    subset_shards,
+    wait_for,
+)
 from harness.shared import made_once
 from harness.small_studies import ADAPTIVE
 
@@ -18,6 +27,13 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """Commands that share one private Prefect server, kept up by ``modeldiff ui``."""
     with commands_on_one_server(tmp_path_factory.mktemp("commands")) as commands:
         yield commands
+
+
+@pytest.fixture
+def in_process(commands: Commands, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> InProcess:
+    """Runs of this process are recorded by the server that commands share; it has imported everything already."""
+    monkeypatch.setenv("MODELDIFF_HOME", commands.environment["MODELDIFF_HOME"])
+    return partial(run_here, capsys)
 
 
 @dataclass(frozen=True)

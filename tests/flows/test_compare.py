@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from harness.commands import Commands, kill_all, wait_for
+from harness.commands import Commands, InProcess, kill_all, wait_for
 from harness.small_studies import SMALL
 from modeldiff_core.store import MarginMatrix, ObjectStore, StoreSettings
 from tests.flows.conftest import FinishedRun
@@ -115,14 +115,16 @@ def test_more_models_train_only_new_shards_and_a_third_algorithm_reuses_a(comman
 
 
 def test_killed_in_training_and_run_again_gives_the_same_bits(
-    commands: Commands, finished_run: FinishedRun, tmp_path: Path
+    commands: Commands, in_process: InProcess, finished_run: FinishedRun, tmp_path: Path
 ) -> None:
     process = commands.start("compare", *SMALL, f"store.root={tmp_path}")
     wait_for(lambda: len(list(tmp_path.glob("trainings/*/*/shards/*.safetensors"))) >= 3, 120, "a shard")
     kill_all(process)
     done = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trainings/*/*/shards/*.safetensors")}
     assert 3 <= len(done) < SHARDS, "killed too late to show anything"
-    out = commands.compare(tmp_path).stdout
+    again = in_process("compare", *SMALL, f"store.root={tmp_path}")
+    assert again.returncode == 0, again.stdout + again.stderr
+    out = again.stdout
     assert f"{len(done)} of {SHARDS} shards done before, {SHARDS - len(done)} to train" in out
     assert all(path.stat().st_mtime_ns == when for path, when in done.items()), "a finished shard was trained again"
     root = finished_run.root

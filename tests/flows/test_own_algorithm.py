@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import Commands
+from harness.commands import Commands, InProcess
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/nearest_centroid"
 
@@ -59,9 +59,9 @@ def test_the_example_finds_its_stripe(with_example: Commands, tmp_path: Path) ->
     assert "algorithm_b.recipe.ignore_left: expected a number of columns in 0..5, got 9" in wrong.stderr
 
 
-def test_without_the_package_the_kind_is_unknown(commands: Commands, tmp_path: Path) -> None:
+def test_without_the_package_the_kind_is_unknown(in_process: InProcess, tmp_path: Path) -> None:
     search = f"hydra.searchpath=[file://{EXAMPLE}/conf]"
-    done = commands.run("compare", search, "study=stripes", f"store.root={tmp_path}")
+    done = in_process("compare", search, "study=stripes", f"store.root={tmp_path}")
     assert done.returncode == 2
     assert "dataset.kind: expected one of " in done.stderr
     assert "got 'two_stripes'" in done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.workers.process import ProcessWorker
 
-from harness.commands import Commands, kill_all, run_here, wait_for
+from harness.commands import Commands, InProcess, kill_all, run_here, wait_for
 from harness.own_experiments import content, install, opened, overrides
 from harness.prefect_server import PrefectServer, prefect_server
 from modeldiff_core.plan import survey
@@ -35,7 +35,11 @@ def with_examples(commands: Commands, place: Path) -> Commands:
 
 
 def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
-    with_examples: Commands, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    with_examples: Commands,
+    in_process: InProcess,
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = overrides("feature_knockout", tmp_path)
     planned = run_here(capsys, "plan", *asked)
@@ -44,7 +48,7 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
     experiment, store = opened("feature_knockout", tmp_path)
     in_the_way = tmp_path / experiment.summary.record / "folder"
     in_the_way.mkdir(parents=True)
-    failed = with_examples.run("run", *asked)
+    failed = in_process("run", *asked)
     assert failed.returncode == 1
     assert "Resume with: modeldiff run " in failed.stderr
     in_the_way.rmdir()
@@ -90,17 +94,17 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
 
 
 def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
-    with_examples: Commands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    with_examples: Commands, in_process: InProcess, tmp_path: Path
 ) -> None:
     asked = overrides("rank_and_mask", tmp_path)
     process = with_examples.start("run", *asked)
     wait_for(lambda: bool(list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))), 120, "a checkpoint")
     kill_all(process)
     assert list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
-    done = with_examples.run("run", *asked)
+    done = in_process("run", *asked)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "On 10% of the pixels" in done.stdout
-    assert "2 ended without a result, which is recorded" in run_here(capsys, "status", *asked).stdout
+    assert "2 ended without a result, which is recorded" in in_process("status", *asked).stdout
     assert not list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
 
 

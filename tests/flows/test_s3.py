@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import drills
-from harness.commands import Commands
+from harness.commands import Commands, InProcess
 from harness.s3_proxy import Fault, Proxy, Request, proxy
 from harness.s3_server import S3Server, s3_server
 from harness.small_studies import DRILLED, DRILLED_SHARDS, SMALL
@@ -75,7 +75,9 @@ def written(store: ObjectStore) -> dict[str, object]:
     return {key: info["LastModified"] for key, info in found.items() if "/.prefect/" not in key}
 
 
-def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Server, finished_run: FinishedRun) -> None:
+def test_a_comparison_on_s3_is_that_of_a_folder(
+    on_s3: Commands, in_process: InProcess, server: S3Server, finished_run: FinishedRun
+) -> None:
     settings = StoreSettings(f"s3://{server.bucket}/whole", server.endpoint)
     local, remote = ObjectStore(StoreSettings(str(finished_run.root))), ObjectStore(settings)
     done = on_s3.run("compare", *SMALL, *place(settings))
@@ -88,14 +90,14 @@ def test_a_comparison_on_s3_is_that_of_a_folder(on_s3: Commands, server: S3Serve
     assert {key for key in differ if not key.endswith((".html", ".svg", ".png"))} == set()
 
     before = written(remote)
-    again = on_s3.run("compare", *SMALL, *place(settings))
+    again = in_process("compare", *SMALL, *place(settings))
     assert again.returncode == 0, again.stdout + again.stderr
     assert "16 of 16 shards done before, 0 to train" in again.stdout
     assert written(remote) == before
-    status = on_s3.run("status", *SMALL, *place(settings))
+    status = in_process("status", *SMALL, *place(settings))
     assert "subsets: 6 of 6 shards" in status.stdout
     assert "missing" not in status.stdout
-    drawn = on_s3.run("report", *SMALL, *place(settings))
+    drawn = in_process("report", *SMALL, *place(settings))
     assert drawn.returncode == 0, drawn.stdout + drawn.stderr
 
 

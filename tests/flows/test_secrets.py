@@ -20,7 +20,7 @@ from harness.s3_server import S3Server, s3_server
 from harness.small_studies import DRILLED
 from modeldiff_core.store import ObjectStore, StoreSettings
 
-TINY = (*DRILLED, "subsets.models=160", "transformation@transformations=digits_watermark")
+TINY = (*DRILLED, "subsets.models=160", "transformation@transformations=digits_watermark", "runner.workers=1")
 
 
 def forms(secret: str) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands import Commands
+from harness.commands import Commands, InProcess
 from harness.small_studies import UNTESTED
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.study import parse_study
@@ -82,11 +82,11 @@ def ask(commands: Commands, path: str, body: dict[str, Any]) -> Any:
 
 
 def test_points_share_what_they_can_one_that_fails_stops_none_and_nothing_is_done_twice(
-    commands: Commands, tmp_path: Path
+    commands: Commands, in_process: InProcess, tmp_path: Path
 ) -> None:
     asked = ["sweep", *UNTESTED, "name=swept", f"store.root={tmp_path}"]
     rates = "+sweep.algorithm_b.recipe.learning_rate=[1e12,0.1]"
-    first = commands.run(*asked, rates, "+sweep.comparison.components=[3]")
+    first = in_process(*asked, rates, "+sweep.comparison.components=[3]")
     assert first.returncode == 1
     told = re.findall(r"^  swept corner erased (\w+ shard \d+) \((.*)\): Diverged: ", first.stderr, re.MULTILINE)
     failed = set(told)
@@ -101,7 +101,7 @@ def test_points_share_what_they_can_one_that_fails_stops_none_and_nothing_is_don
     (folder,) = tmp_path.glob("comparisons/swept-*")
     found = written(folder, "**/*")
 
-    again = commands.run(*asked, "+sweep.algorithm_b.recipe.learning_rate=[0.1]", "+sweep.comparison.components=[3,4]")
+    again = in_process(*asked, "+sweep.algorithm_b.recipe.learning_rate=[0.1]", "+sweep.comparison.components=[3,4]")
     assert again.returncode == 0, again.stderr
     assert written(tmp_path, "trainings/*/*/shards/*.safetensors") == before
     assert again.stdout.count("Report: file://") == 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands import Commands
+from harness.commands import Commands, InProcess
 from harness.small_studies import UNTESTED
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.store import shard_key
@@ -51,12 +51,12 @@ def is_result(path: Path) -> bool:
 
 
 def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
-    commands: Commands, tmp_path: Path
+    commands: Commands, in_process: InProcess, tmp_path: Path
 ) -> None:
     a, _ = Comparison.of(request(NAMED).study).trainings
     in_the_way = tmp_path / shard_key(a.subsets, 1)
     (in_the_way / "folder").mkdir(parents=True)
-    assert commands.run("compare", *NAMED, f"store.root={tmp_path}").returncode == 1
+    assert in_process("compare", *NAMED, f"store.root={tmp_path}").returncode == 1
     (failed,) = runs(commands, "compare repeated")
     assert (failed["state_name"], failed["run_count"]) == ("Failed", 1)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob(FILES) if path.is_file()}
@@ -73,7 +73,7 @@ def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
     (completed,) = runs(commands, "compare repeated")
     assert (completed["id"], completed["state_name"], completed["run_count"]) == (failed["id"], "Completed", 2)
 
-    refused = commands.run("retry", failed["id"])
+    refused = in_process("retry", failed["id"])
     assert refused.returncode == 2
     assert "expected a run that failed, crashed or was cancelled, got 'compare repeated (Completed)'" in refused.stderr
 
