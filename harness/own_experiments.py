@@ -43,7 +43,8 @@ def opened(kind: str, root: Path, **changes: Any) -> tuple[Experiment, ObjectSto
 def overrides(kind: str, root: Path) -> tuple[str, ...]:
     """Return the overrides of the command line for a kind's study."""
     changes = (f"{name}={json.dumps(value)}" for name, value in STUDIES[kind].items())
-    return f"hydra.searchpath=[file://{EXAMPLES / kind}/conf]", f"study={kind}", *changes, f"store.root={root}"
+    path = f"hydra.searchpath=[file://{EXAMPLES / kind}/conf]"
+    return path, f"study={kind}", *changes, f"store.root={root}", "runner.workers=1"
 
 
 def content(root: Path) -> dict[str, object]:

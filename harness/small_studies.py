@@ -1,4 +1,7 @@
-"""Overrides of small studies, as the command line takes them, from the quickest to one that trains for a while."""
+"""Overrides of small studies, as the command line takes them, from the quickest to one that trains for a while.
+
+One worker where a second has nothing to show: each imports torch, which takes longer than what it would train.
+"""
 
 SMALL = (
     "study=digits_watermark",
@@ -13,6 +16,7 @@ SMALL = (
     "regression.n_lambdas=6",
     "comparison.components=4",
     "comparison.permutations=4",
+    "runner.workers=1",
 )
 """A whole comparison in seconds; too few models to find much."""
 CONTRASTED = (
@@ -67,6 +71,7 @@ ADAPTIVE = (
     "comparison.permutations=0",
     "effects.max_images=20",
     "search.directions=0",
+    "runner.workers=1",
 )
 """Rounds that end as soon as the law of the learning curve can be fitted."""
 DRILLED = (

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 SHOWN = 5
+CANCELLED_AGAIN = timedelta(seconds=90)
+"""How long after a cancellation a worker may not begin the same run.
+
+Whatever starts a run of a work pool reads the events of the minute before (prefect.events.clients), finds the old
+cancellation among them and stops the run for it, whatever its state is now. A worker may take a run ten seconds before
+its time, and clocks differ.
+"""
 
 
 def retry(run: str) -> int:
@@ -37,12 +45,24 @@ def retry(run: str) -> int:
                 raise ConfigError("RUN", f"a run of {', '.join(first)} or {last}", f"{found.name} (of {flow})")
             check_deployment(client, found)
             local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
-            client.set_flow_run_state(found.id, AwaitingRetry(message="modeldiff retry"), force=local)
+            begins = datetime.now(UTC) if local else _earliest(client, found.id)
+            again = AwaitingRetry(scheduled_time=begins, message="modeldiff retry")
+            client.set_flow_run_state(found.id, again, force=local)
             if not local:
-                print(f"{found.name} waits for a worker of {found.work_pool_name}: {page}")
+                seconds = (begins - datetime.now(UTC)).total_seconds()
+                when = f" and begins in {seconds:.0f} s, since it was cancelled just now" if seconds > 1 else ""
+                print(f"{found.name} waits for a worker of {found.work_pool_name}{when}: {page}")
                 return 0
             print(f"Prefect UI: {page}", flush=True)
             return _run_here(flow, client.read_flow_run(found.id))
+
+
+def _earliest(client: "SyncPrefectClient", run: UUID) -> datetime:
+    """Return when a worker may begin a run again: now, or as soon as it would not be cancelled a second time."""
+    from prefect.client.schemas.objects import StateType
+
+    cancelled = (state.timestamp for state in client.read_flow_run_states(run) if state.type == StateType.CANCELLING)
+    return max((*(moment + CANCELLED_AGAIN for moment in cancelled), datetime.now(UTC)))
 
 
 def _run_here(kind: str, found: "FlowRun") -> int:

@@ -10,7 +10,13 @@ from harness.commands import Commands
 from modeldiff_platform.flows.cli import main
 
 DATASET = ("dataset=digits", "dataset.n_train=100", "dataset.n_test=40")
-QUICK = ("regression.n_lambdas=3", "comparison.components=2", "comparison.permutations=2", "evaluation_models=20")
+QUICK = (
+    "regression.n_lambdas=3",
+    "comparison.components=2",
+    "comparison.permutations=2",
+    "evaluation_models=20",
+    "runner.workers=1",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +90,9 @@ def test_attributions_in_and_compared(capsys: pytest.CaptureFixture[str], tmp_pa
         refused = out(capsys, *asked, code=2)
         assert refused[0].startswith("modeldiff: orientation: expected targets_train or train_targets")
         keys.append(out(capsys, *asked, "orientation=targets_train")[1])
-    lines = out(capsys, "compare-adopted", f"a={keys[0]}", f"b={keys[1]}", "comparison.components=2", store)
+    lines = out(
+        capsys, "compare-adopted", f"a={keys[0]}", f"b={keys[1]}", "comparison.components=2", "runner.workers=1", store
+    )
     assert "were not tested against chance" in lines[1]
     (folder,) = (tmp_path / "store/comparisons").glob("adopted-*")
     assert lines[-1] == f"Report: file://{folder}/report/index.html"
@@ -111,7 +119,11 @@ def test_a_comparison_of_adopted_results_is_verified_and_repaired(
             )
         keys.append(out(capsys, *adopts[-1])[1])
     (tmp_path / "targets.csv").write_text("label\n" + "0\n1\n" * 15)
-    settings = QUICK if kind == "margins" else ("comparison.components=2", f"targets.table={tmp_path}/targets.csv")
+    settings = (
+        QUICK
+        if kind == "margins"
+        else ("comparison.components=2", f"targets.table={tmp_path}/targets.csv", "runner.workers=1")
+    )
     asked = (f"a={keys[0]}", f"b={keys[1]}", *settings, store)
     out(capsys, "compare-adopted", *asked)
     assert out(capsys, "verify-adopted", *asked)[-1] == "everything is sound"

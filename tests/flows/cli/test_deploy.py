@@ -1,5 +1,6 @@
 """Deployments: registered on a real server behind a password, run by a real worker, cancelled and retried."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 import urllib.error
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from select import select
@@ -15,6 +17,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from prefect._internal.observers import FlowRunCancellingObserver
 from prefect.context import refresh_global_settings_context
 
 from harness.commands import Commands, wait_for
@@ -23,6 +26,7 @@ from harness.small_studies import TINY
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import experiments
 from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.retry import CANCELLED_AGAIN
 from modeldiff_platform.flows.prefect_api.deployed import check_cluster, check_modules
 from modeldiff_platform.flows.request import RunnerConfig
 from tests.flows.cli.deployments import completed, deployed_before, deployment, descendants_named
@@ -323,6 +327,36 @@ def test_a_run_that_is_unknown_or_of_another_flow_is_no_run_to_retry(
     *first, last = experiments().names()
     assert {"compare", "preview"} < {*first, last}
     assert f"RUN: expected a run of {', '.join(first)} or {last}, got 'a run of strangers" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("client_here")
+def test_a_run_that_was_cancelled_just_now_begins_when_prefect_has_forgotten_it(
+    server: PrefectServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old cancellation stops a run that begins too early: the observer of a worker's process hears of it again."""
+    assert main(["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=forgotten"]) == 0
+    run = server.ask(f"deployments/{deployment(server, 'forgotten')['id']}/create_flow_run", {})
+    for state in ("RUNNING", "CANCELLING", "CANCELLED"):
+        server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
+    cancelled = datetime.now(UTC)
+    assert main(["retry", run["id"]]) == 0
+    assert re.search(r"waits for a worker of here and begins in \d\d s, since it was", capsys.readouterr().out)
+    waiting = server.ask(f"flow_runs/{run['id']}")
+    assert waiting["state_name"] == "AwaitingRetry"
+    begins = datetime.fromisoformat(waiting["next_scheduled_start_time"])
+    assert abs(begins - cancelled - CANCELLED_AGAIN) < timedelta(seconds=20)
+    assert asyncio.run(cancelled_again(UUID(run["id"]))), "if Prefect forgets it at once, nothing need wait any more"
+    server.ask(f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+
+
+async def cancelled_again(run: UUID) -> bool:
+    """Return whether what starts a run is told within 30 seconds to cancel it."""
+    told = asyncio.Event()
+    observer = FlowRunCancellingObserver(on_cancelling=lambda _: told.set())
+    observer.add_in_flight_flow_run_id(run)
+    async with observer:
+        await asyncio.wait_for(told.wait(), 30)
+    return told.is_set()
 
 
 class _Hook(BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ import pytest
 from harness.s3_proxy import Fault, Proxy, Request, Schedule, proxy
 from harness.s3_server import S3Server
 from modeldiff_core.errors import ConfigError, StoreError
-from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, retries, write_matrix
+from modeldiff_core.store import MarginMatrix, ObjectStore, Shard, StoreSettings, objects, retries, write_matrix
 
 S3 = Callable[..., StoreSettings]
 DATA = bytes(range(256)) * 400
@@ -239,13 +239,17 @@ def test_a_probe_rides_out_a_fault_that_passes(spoiled: tuple[ObjectStore, Proxy
     assert len(between.faults) == 2
 
 
-def test_a_server_that_is_not_there_or_never_answers_is_found_by_a_probe(s3: S3) -> None:
+def test_a_server_that_is_not_there_or_never_answers_is_found_by_a_probe(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert objects.PROBE_TRANSFER_TIMEOUT == 12
+    monkeypatch.setattr(objects, "PROBE_TRANSFER_TIMEOUT", 2.0)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         nowhere = replace(s3(), endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}", retry_seconds=600)
         refused(nowhere, "could not be written: EndpointConnectionError")
         listener.listen(50)
-        refused(nowhere, "could not be written: TimeoutError: the server accepted nothing for 12 s")
+        refused(nowhere, "could not be written: TimeoutError: the server accepted nothing for 2 s")
 
 
 @pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan"), True])
