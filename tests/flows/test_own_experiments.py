@@ -11,7 +11,7 @@ from prefect.workers.process import ProcessWorker
 
 from harness.commands import Commands, InProcess, kill_all, run_here, wait_for
 from harness.own_experiments import content, install, opened, overrides
-from harness.prefect_server import PrefectServer, prefect_server
+from harness.prefect_server import PrefectServer
 from modeldiff_core.plan import survey
 from modeldiff_core.store import read_record
 from modeldiff_platform.flows.cli import main
@@ -128,11 +128,13 @@ def test_what_is_wrong_is_refused_by_its_key(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    with prefect_server(tmp_path_factory.mktemp("server")) as server:
-        template = ProcessWorker.get_default_base_job_template()
-        server.ask("work_pools/", {"name": "here", "type": "process", "base_job_template": template})
-        yield server
+def server(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> PrefectServer:
+    """The server that commands share, as one that stays, with a work pool."""
+    port = int(commands.environment["UI"].rpartition(":")[2])
+    server = PrefectServer(tmp_path_factory.mktemp("server"), port, settings={})
+    template = ProcessWorker.get_default_base_job_template()
+    server.ask("work_pools/", {"name": "here", "type": "process", "base_job_template": template})
+    return server
 
 
 def test_a_deployment_has_a_form_of_its_settings_and_runs_on_a_worker(
