@@ -10,7 +10,9 @@ from torch import Tensor
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins import OUTPUTS
 from modeldiff_core.metagradients.dense import DenseProcess
+from modeldiff_core.metagradients.modules import check_module, module_process
 from modeldiff_core.metagradients.networks import FeatureInputs, ImageInputs, PureNetwork, pure_head, pure_network
+from modeldiff_core.metagradients.optimizers import check_optimizer
 from modeldiff_core.metagradients.point import Point
 from modeldiff_core.metagradients.process import Process, State
 from modeldiff_core.metagradients.sgd import Data, SgdProcess, Stream
@@ -20,6 +22,7 @@ from modeldiff_core.models.small import MLP
 from modeldiff_core.training import Algorithm, Execution, Task
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.features import is_frozen
+from modeldiff_core.training.modules import TorchRecipe
 from modeldiff_core.training.normalization import normalization_of
 from modeldiff_core.training.operations import shape_after
 from modeldiff_core.training.sgd import Sgd, frozen_backbone, initial_state, network_shapes
@@ -27,6 +30,7 @@ from modeldiff_core.training.single import check_batches
 
 NUMBERS = 2**41
 """Training i draws its randomness as model NUMBERS + i, which neither a subset model nor a full-data model has."""
+ONLY = "Metagradients need it; regression on masks does not"
 STEPS = ("accuracy",)
 """Outputs that are steps: their derivatives are 0 wherever they exist."""
 
@@ -63,15 +67,34 @@ class DifferentiableAlgorithm(Protocol):
         ...
 
 
-def check_differentiable(algorithm: Algorithm, output: str, key: str = "regression.estimator") -> None:
-    """Raise ConfigError, under that key, for an algorithm or an output that cannot be differentiated."""
-    if not isinstance(algorithm, Sgd | DifferentiableAlgorithm):
+def check_differentiable(
+    algorithm: Algorithm,
+    output: str,
+    key: str = "regression.estimator",
+    sizes: tuple[tuple[int, int, int], int] | None = None,
+) -> None:
+    """Raise ConfigError for an algorithm or an output that cannot be differentiated.
+
+    Args:
+        algorithm: The algorithm.
+        output: What is recorded of targets.
+        key: What asked for derivatives, for an algorithm that has none.
+        sizes: Shape of the images and number of classes; with them networks of one's own are tried, too.
+    """
+    if isinstance(algorithm, TorchRecipe):
+        try:
+            check_optimizer(algorithm)
+            if sizes is not None:
+                check_module(algorithm, *sizes)
+        except ConfigError as error:
+            raise ConfigError(error.key, error.expected, error.got, error.hint or ONLY) from error
+    elif not isinstance(algorithm, Sgd | DifferentiableAlgorithm):
         raise ConfigError(
             key,
             "an algorithm whose steps can be differentiated",
             type(algorithm).__name__,
-            "Metagradients are for kind sgd, and for algorithms with a method `process` that returns their training "
-            "as a modeldiff_core.metagradients.Process",
+            "Metagradients are for kinds sgd and torch, and for algorithms with a method `process` that returns their "
+            "training as a modeldiff_core.metagradients.Process",
         )
     if output in STEPS or OUTPUTS.get(output).axes != ("targets",):
         raise ConfigError("output", "one differentiable number a target, such as margin or log_odds", output)
@@ -90,6 +113,10 @@ def process_of(
     check_differentiable(task.algorithm, task.output)
     if isinstance(task.algorithm, Sgd):
         return sgd_process(task, point, NUMBERS + number, execution, calculus or Calculus())
+    if isinstance(task.algorithm, TorchRecipe):
+        asked, device = calculus or Calculus(), available_device(execution.device)
+        weighted = asked.batch_statistics == "weighted"
+        return module_process(task, point, NUMBERS + number, device, asked.dtype, weighted=weighted)
     assert isinstance(task.algorithm, DifferentiableAlgorithm)
     return task.algorithm.process(task, point, NUMBERS + number, execution)
 

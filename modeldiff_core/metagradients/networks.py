@@ -109,7 +109,7 @@ class PureNetwork:
     ) -> tuple[Float[Tensor, "batch classes"], State]:
         """Return logits of a training batch, and the running statistics after it."""
         for layer in self.norms.values():
-            layer.example_weights = weights if self.weighted else None
+            layer.example_weights, layer.after = weights if self.weighted else None, {}
         logits = functional_call(self.training, {**self.constants, **values}, (x,))
         after: State = {}
         for name, layer in self.norms.items():

@@ -1,7 +1,9 @@
 """What can be wrong with the estimators that a study asks for."""
 
 from modeldiff_core.datamodels import ESTIMATORS, FromCheckpoints, FromMasks, FromTrainings
+from modeldiff_core.datamodels.metagradient import Metagradient
 from modeldiff_core.errors import ConfigError
+from modeldiff_core.metagradients import check_differentiable
 from modeldiff_core.study.build import build_algorithm, build_estimator
 from modeldiff_core.study.config import RegressionConfig
 from modeldiff_core.study.trainings import Training
@@ -37,8 +39,36 @@ def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], 
                 algorithm = build_algorithm(training.algorithm, training.key)
                 if isinstance(estimator, FromTrainings):
                     estimator.check(algorithm, n_train, training.output, halves=kind == config.estimator)
+                    if isinstance(estimator, Metagradient):
+                        check_derivatives(training, "")
                 else:
                     estimator.check(algorithm, n_train)
             except ConfigError as error:
+                if error.key.startswith(f"{training.key}."):
+                    raise
+                if error.key.startswith("recipe."):
+                    raise _in_algorithm(error, training) from error
                 own = f"regression.settings.{kind}.{error.key}" if error.key else key
                 raise ConfigError(own, error.expected, error.got, error.hint) from error
+
+
+def check_derivatives(training: Training, key: str) -> None:
+    """Raise ConfigError for a training that cannot be differentiated.
+
+    Args:
+        training: The training; a network of one's own is tried on images of its data's shape.
+        key: What asked for derivatives, for an algorithm of a kind that has none.
+    """
+    data = training.load()
+    try:
+        algorithm = build_algorithm(training.algorithm, training.key)
+        check_differentiable(algorithm, training.output, key, (data.image_shape, data.n_outputs))
+    except ConfigError as error:
+        if not error.key.startswith("recipe."):
+            raise
+        raise _in_algorithm(error, training) from error
+
+
+def _in_algorithm(error: ConfigError, training: Training) -> ConfigError:
+    """Return an error of a recipe's setting with the algorithm before its key."""
+    return ConfigError(f"{training.key}.{error.key}", error.expected, error.got, error.hint)

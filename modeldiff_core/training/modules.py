@@ -187,20 +187,17 @@ class TorchRecipe:
         self, examples: Examples, members: Int[np.ndarray, " subset"], number: int, given: Any
     ) -> dict[str, np.ndarray]:
         seed, n_classes, shape, device = given
-        draws = generator("torch module", seed, number)
-        with seeded(int(draws.integers(2**31))):
+        with seeded(first_seed(seed, number)):
             net = self.build(shape, n_classes).to(device).train()
             optimizer = named(torch.optim, self.optimizer, torch.optim.Optimizer, "optimizer")(
                 net.parameters(), **self.optimizer_arguments
             )
-            schedule = self._schedule(optimizer) if self.scheduler else None
+            schedule = self.schedule(optimizer)
             images, labels = torch.from_numpy(examples.images), torch.from_numpy(examples.labels)
             for epoch in range(self.epochs):
                 for batch in self._batches(members, number, seed, epoch):
                     x, y = self.inputs(images[batch].to(device)), labels[batch].to(device)
-                    loss = self._loss(
-                        net, x, y, n_classes, generator("torch batch", seed, number, epoch, int(batch[0]))
-                    )
+                    loss = self._loss(net, x, y, n_classes, batch_draws(seed, number, epoch, int(batch[0])))
                     optimizer.zero_grad()
                     loss.backward()
                     if self.clip:
@@ -213,14 +210,15 @@ class TorchRecipe:
         return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
 
     def _batches(self, members: Int[np.ndarray, " subset"], number: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-        order = generator("order", seed, number, epoch).permutation(members)
+        order = epoch_order(members, number, seed, epoch)
         for at in range(0, len(order), self.batch_size):
             if len(order) - at > 1 or at == 0:  # batch normalization takes no batch of one
                 yield order[at : at + self.batch_size]
 
-    def _loss(
-        self, net: nn.Module, x: Tensor, y: Int[Tensor, " n"], n_classes: int, draws: np.random.Generator
-    ) -> Float[Tensor, ""]:
+    def changed(
+        self, x: Float[Tensor, "n height width channels"], target: Float[Tensor, "n k"], draws: np.random.Generator
+    ) -> tuple[Float[Tensor, "n channels out_height out_width"], Float[Tensor, "n k"]]:
+        """Return the network's inputs for a training batch of images in 0..1, with targets mixed as the images are."""
         if self.augmentations:
             width = draws_per_image(self.augmentations, tuple(x.shape[1:]))  # type: ignore[arg-type]
             uniform = torch.from_numpy(draws.random((len(x), width), dtype=np.float32)).to(x.device)
@@ -229,11 +227,46 @@ class TorchRecipe:
             x = jittered(x, self.jitter, draws)
         if self.erasing:
             x = erased(x, self.erasing, draws)
-        target = F.one_hot(y, n_classes).float()
         if self.mixup or self.cutmix:
             x, target = mixed(x, target, self.mixup, self.cutmix, draws)
-        loss: Tensor = F.cross_entropy(net(self.normalized(x)).float(), target, label_smoothing=self.label_smoothing)
+        return self.normalized(x), target
+
+    def _loss(
+        self, net: nn.Module, x: Tensor, y: Int[Tensor, " n"], n_classes: int, draws: np.random.Generator
+    ) -> Float[Tensor, ""]:
+        inputs, target = self.changed(x, F.one_hot(y, n_classes).float(), draws)
+        loss: Tensor = F.cross_entropy(net(inputs).float(), target, label_smoothing=self.label_smoothing)
         return loss
+
+    def schedule(self, optimizer: torch.optim.Optimizer) -> Any:
+        """Return the schedule of an optimizer, None without one."""
+        return self._schedule(optimizer) if self.scheduler else None
+
+    def scheduled(self, batches: int) -> list[dict[str, Any]]:
+        """Return the optimizer's settings at each step of a training with so many batches in an epoch.
+
+        The schedule is run on a parameter that never changes.
+
+        Raises:
+            ConfigError: For a schedule that needs more than the number of the step, or ends too early.
+        """
+        optimizer = named(torch.optim, self.optimizer, torch.optim.Optimizer, "optimizer")(
+            [nn.Parameter(torch.zeros(1))], **self.optimizer_arguments
+        )
+        schedule, settings = self.schedule(optimizer), []
+        try:
+            for _ in range(self.epochs):
+                for _ in range(batches):
+                    settings.append({name: value for name, value in optimizer.param_groups[0].items() if name != "params"})
+                    optimizer.step()
+                    if schedule and self.scheduler_every == "batch":
+                        schedule.step()
+                if schedule and self.scheduler_every == "epoch":
+                    schedule.step()
+        except (TypeError, ValueError) as error:
+            expected = f"a schedule of {self.epochs * batches} steps that needs nothing but their number"
+            raise ConfigError("recipe.scheduler", expected, self.scheduler, str(error)) from error
+        return settings
 
     def _schedule(self, optimizer: torch.optim.Optimizer) -> Any:
         base = torch.optim.lr_scheduler.LRScheduler
@@ -274,6 +307,22 @@ class ModuleModels:
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
         """Return the states as float32 arrays."""
         return {name: np.ascontiguousarray(value, np.float32) for name, value in self.states.items()}
+
+
+def first_seed(seed: int, number: int) -> int:
+    """Return the seed from which model `number` is initialized."""
+    return int(generator("torch module", seed, number).integers(2**31))
+
+
+def epoch_order(members: Int[np.ndarray, " subset"], number: int, seed: int, epoch: int) -> Int[np.ndarray, " subset"]:
+    """Return the order in which model `number` sees its examples in an epoch."""
+    order: np.ndarray = generator("order", seed, number, epoch).permutation(members)
+    return order
+
+
+def batch_draws(seed: int, number: int, epoch: int, first: int) -> np.random.Generator:
+    """Return what changes of a batch are drawn from, given its first example's position."""
+    return generator("torch batch", seed, number, epoch, first)
 
 
 def network_maker(path: str) -> Any:

@@ -2,8 +2,7 @@
 
 from modeldiff_core.comparison.trainings import LEAST_TESTED
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.metagradients import check_differentiable
-from modeldiff_core.study.build import build_algorithm
+from modeldiff_core.study.check_estimators import check_derivatives
 from modeldiff_core.study.config import StudyConfig
 from modeldiff_core.study.trainings import Training
 
@@ -12,7 +11,7 @@ def check_matrix_free(study: StudyConfig, trainings: tuple[Training, Training], 
     """Return warnings; raise ConfigError for what derivatives of trainings cannot give, with the key."""
     settings, asked = study.comparison, study.comparison.matrix_free
     for training in trainings:
-        check_differentiable(build_algorithm(training.algorithm, training.key), training.output, f"{training.key}.kind")
+        check_derivatives(training, f"{training.key}.kind")
     refused = {
         "verdict": (
             study.verdict.margin or study.verdict.probability or study.verdict.fail_on,

@@ -13,7 +13,6 @@ from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.experiments.one_page import OnePage
 from modeldiff_core.experiments.preview.found import candidates, find, present, sheets
 from modeldiff_core.identity import digest, plain
-from modeldiff_core.metagradients import check_differentiable
 from modeldiff_core.plan import Label, Step, Wave, later
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.responses import FullModels
@@ -27,6 +26,7 @@ from modeldiff_core.stages.trainings import training_step
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.study import StudyConfig, Training, load_dataset, trainings_of
 from modeldiff_core.study.build import build_algorithm, check_images
+from modeldiff_core.study.check_estimators import check_derivatives
 from modeldiff_core.study.config import parse_as_study
 from modeldiff_core.study.preview import PreviewConfig
 from modeldiff_core.study.trainings import target_examples
@@ -101,7 +101,7 @@ class Preview(OnePage):
                 algorithm.check(data.image_shape, len(data.classes))
             except ConfigError as error:
                 raise ConfigError(f"{training.key}.{error.key}", error.expected, error.got, error.hint) from error
-            check_differentiable(algorithm, training.output, f"{training.key}.kind")
+            check_derivatives(training, f"{training.key}.kind")
         limit = min(2 * asked.probes, self.trainings[0].targets - 1, len(data.train))
         if asked.components > limit:
             raise ConfigError("preview.components", f"at most {limit}, the directions of the basis", asked.components)
