@@ -9,6 +9,7 @@ from modeldiff_core.errors import ConfigError
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 KEY = "recipe.network.kind"
 
+
 class PureBatchNorm(nn.Module):
     """nn.BatchNorm1d, 2d or 3d with the same names and numbers, which torch.func can differentiate and map over.
 
@@ -18,8 +19,8 @@ class PureBatchNorm(nn.Module):
 
     over examples and pixels, and leaves in `after` the running statistics r ← (1 − m)·r + m·s, s being the mean or the
     variance times c/(c − 1), c the number of pixels. A second call before `after` is emptied goes on from it. u_i is 1,
-    or with `example_weights` the example's weight: what an example's absence changes in the statistics is then a part of
-    its derivative. Where all weights are equal both give the same values.
+    or with `example_weights` the example's weight: what an example's absence changes in the statistics is then a part
+    of its derivative. Where all weights are equal both give the same values.
     """
 
     def __init__(self, layer: BatchNorm, key: str = KEY) -> None:
@@ -89,7 +90,7 @@ def make_pure(
         elif isinstance(layer, nn.modules.batchnorm._NormBase | nn.modules.dropout._DropoutNd):
             raise ConfigError(
                 key,
-                f"layers that are functions of their inputs and weights, and {', '.join(one.__name__ for one in kinds)}",
+                f"layers that are functions of their inputs and weights, and {', '.join(k.__name__ for k in kinds)}",
                 f"{name}: {type(layer).__name__}",
                 "Metagradients cannot be taken through this network",
             )

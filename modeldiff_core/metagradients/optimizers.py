@@ -58,7 +58,10 @@ class Rule:
     def _sgd(
         self, values: State, kept: Mapping[str, State], gradients: State, number: int
     ) -> tuple[State, dict[str, State]]:
-        """g ← g + decay·θ,  v ← μ·v + (1 − damping)·g, at first v ← g,  θ ← θ − η·v, or θ − η·(g + μ·v) of Nesterov."""
+        """Return the state after a step of descent with momentum.
+
+        g ← g + decay·θ,    v ← μ·v + (1 − dampening)·g, at first v ← g,    θ ← θ − η·v, of Nesterov θ − η·(g + μ·v).
+        """
         given = self.settings[number]
         mu, rate, decay = given["momentum"], given["lr"], given["weight_decay"]
         moved = {name: gradients[name] + decay * value for name, value in values.items()}
@@ -67,17 +70,15 @@ class Rule:
         first = not any(one["momentum"] for one in self.settings[:number])
         share = 1.0 if first else 1 - given["dampening"]
         velocities = {name: mu * kept["velocity"][name] + share * moved[name] for name in values}
-        if given["nesterov"]:
-            moved = {name: moved[name] + mu * velocities[name] for name in values}
-        else:
-            moved = velocities
+        moved = {name: moved[name] + mu * velocities[name] for name in values} if given["nesterov"] else velocities
         return {name: value - rate * moved[name] for name, value in values.items()}, {"velocity": velocities}
 
     def _adam(
         self, values: State, kept: Mapping[str, State], gradients: State, number: int
     ) -> tuple[State, dict[str, State]]:
-        """m ← β₁m + (1 − β₁)g,  v ← β₂v + (1 − β₂)g²,  θ ← θ − η·m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+        """Return the state after a step of Adam.
 
+        m ← β₁m + (1 − β₁)g,    v ← β₂v + (1 − β₂)g²,    θ ← θ − η·m̂/(√v̂ + ε),    m̂ = m/(1 − β₁ᵗ),    v̂ = v/(1 − β₂ᵗ).
         AdamW first takes η·decay·θ from θ, Adam adds decay·θ to g.
         """
         given = self.settings[number]

@@ -257,7 +257,9 @@ class TorchRecipe:
         try:
             for _ in range(self.epochs):
                 for _ in range(batches):
-                    settings.append({name: value for name, value in optimizer.param_groups[0].items() if name != "params"})
+                    settings.append(
+                        {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
+                    )
                     optimizer.step()
                     if schedule and self.scheduler_every == "batch":
                         schedule.step()

@@ -22,14 +22,18 @@ from modeldiff_core.metagradients import (
     process_of,
     reverse_products,
 )
-from modeldiff_core.metagradients.modules import ModuleProcess, module_process
+from modeldiff_core.metagradients.modules import module_process
 from modeldiff_core.metagradients.optimizers import square_root
+from modeldiff_core.settings import build_settings
 from modeldiff_core.training import Execution, Task, train_subset_models
 from modeldiff_core.training.modules import TorchRecipe
-from tests.modeldiff_core.metagradients.cases import CLASSES, TARGETS, TRAIN
+from tests.modeldiff_core.metagradients.cases import CLASSES, TARGETS, TRAIN, examples
 
 SIZES = (12, 12, 1), CLASSES
+CPU = torch.device("cpu")
 SOURCE = """
+import random
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -60,6 +64,20 @@ class Hidden(nn.Module):
         return self.head(F.dropout(x.flatten(1), 0.5, self.training))
 
 
+class Linear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(144, 3)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+
+def Instance():
+    norm = nn.InstanceNorm2d(2, track_running_stats=True)
+    return nn.Sequential(nn.Conv2d(1, 2, 12), norm, nn.Flatten(), nn.Linear(2, 3))
+
+
 class Counting(nn.Module):
     def __init__(self):
         super().__init__()
@@ -71,14 +89,32 @@ class Counting(nn.Module):
         return self.head(x.flatten(1))
 
 
-class Branching(nn.Module):
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * grad
+
+
+class Opaque(nn.Module):
     def __init__(self):
         super().__init__()
         self.head = nn.Linear(144, 3)
 
     def forward(self, x):
-        out = self.head(x.flatten(1))
-        return -out if float(out.sum()) > 0 else out
+        return Twice.apply(self.head(x.flatten(1)))
+
+
+class Shaken(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(144, 3)
+
+    def forward(self, x):
+        return self.head(x.flatten(1)) * (random.random() if self.training else 1.0)
 """
 
 
@@ -88,10 +124,6 @@ def smooth_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
     sys.modules.pop("smooth_nets", None)
-
-
-def recipe(network: str = "smooth", **settings: Any) -> TorchRecipe:
-    return TorchRecipe(**{"network": f"smooth_nets:{network}", "epochs": 4, "batch_size": 6, **settings})
 
 
 def adam(**settings: Any) -> dict[str, Any]:
@@ -136,22 +168,16 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def made(settings: Mapping[str, Any]) -> TorchRecipe:
-    from modeldiff_core.settings import build_settings
-
-    return build_settings(TorchRecipe, {**vars_of(recipe()), **settings, "network": named(settings)}, "recipe")
-
-
-def named(settings: Mapping[str, Any]) -> str:
-    return f"smooth_nets:{settings.get('network', 'smooth')}"
-
-
-def vars_of(one: TorchRecipe) -> dict[str, Any]:
-    return {"epochs": one.epochs, "batch_size": one.batch_size}
-
-
 def task_of(settings: Mapping[str, Any], train: Examples, targets: Examples) -> Task:
-    return Task(made(settings), 5, train, targets, CLASSES)
+    given = {"network": "smooth", "epochs": 4, "batch_size": 6, **settings}
+    given["network"] = f"smooth_nets:{given['network']}"
+    return Task(build_settings(TorchRecipe, given, "recipe"), 5, train, targets, CLASSES)
+
+
+def exact(settings: Mapping[str, Any], train: Examples, targets: Examples, statistics: str = "full") -> Process:
+    """Return a training at weight 1/2 on every example, in float64."""
+    calculus = Calculus("float64", statistics)  # type: ignore[arg-type]
+    return process_of(task_of(settings, train, targets), Point.everywhere(TRAIN, 0.5), 0, Execution(), calculus)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -168,9 +194,6 @@ def retrained(process: Process, weights: Tensor) -> Tensor:
     return process.outputs(state, slice(0, process.targets))
 
 
-CPU = torch.device("cpu")
-
-
 @pytest.mark.parametrize("settings", CASES.values(), ids=list(CASES))
 @pytest.mark.parametrize("size", [TRAIN, 25])
 def test_at_weight_one_margins_are_those_of_the_trainer(
@@ -184,23 +207,89 @@ def test_at_weight_one_margins_are_those_of_the_trainer(
     np.testing.assert_allclose(found, expected, atol=2e-5 * expected.std(), rtol=2e-5)
 
 
-@pytest.mark.parametrize("settings", CASES.values(), ids=list(CASES))
-@pytest.mark.parametrize("weighted", [False, True])
+FINITE = [(name, statistics) for name in CASES for statistics in ("full", "weighted")]
+FINITE = [(name, how) for name, how in FINITE if how == "full" or "network_arguments" in CASES[name]]
+
+
+@pytest.mark.parametrize(("name", "statistics"), FINITE)
 def test_products_are_finite_differences_of_whole_trainings(
-    settings: dict[str, Any], weighted: bool, train: Examples, targets: Examples
+    name: str, statistics: str, train: Examples, targets: Examples
 ) -> None:
-    if weighted and not settings.get("network_arguments"):
-        pytest.skip("no batch normalization")
-    task = task_of(settings, train, targets)
-    calculus = Calculus("float64", "weighted" if weighted else "full")
-    process = process_of(task, Point.everywhere(TRAIN, 0.5), 0, Execution(), calculus)
-    direction, at, step = random(TRAIN), process.weights.clone(), 1e-6
+    process = exact(CASES[name], train, targets, statistics)
+    direction, found = random(TRAIN), checked_differences(process)
+    psi = random(TARGETS, seed=1)
+    (gradient,) = reverse_products(Trajectory(process), psi[None])
+    assert torch.dot(gradient, direction) == pytest.approx(float(psi @ found), rel=1e-9)
+
+
+def checked_differences(process: Process, step: float = 1e-6) -> Tensor:
+    """Assert that a forward product is the difference of whole trainings, and return it."""
+    direction, at = random(TRAIN), process.weights.clone()
     (found,) = forward_products(Trajectory(process), direction[None])
     above, below = (retrained(process, at + sign * step * direction) for sign in (1, -1))
     expected = (above - below) / (2 * step)
     assert expected.abs().min() > 1e-3
     assert (found - expected).norm() <= 1e-4 * expected.norm()
     process.weights = at
-    psi = random(TARGETS, seed=1)
-    (gradient,) = reverse_products(Trajectory(process), psi[None])
-    assert torch.dot(gradient, direction) == pytest.approx(float(psi @ found), rel=1e-9)
+    return found
+
+
+def test_parameters_without_a_gradient_so_far_have_a_derivative_in_adam(targets: Examples) -> None:
+    """Black pixels at mean 0 leave second moments at 0, where the square root has no derivative; the step has one."""
+    train = examples(TRAIN, 0)
+    train.images[:, :, 6:] = 0
+    settings = {"network": "Linear", "mean": 0.0, "scale": 1.0, **adam(eps=1e-2)}
+    process = exact(settings, train, targets)
+    last = Trajectory(process).last
+    assert (last["square:head.weight"] == 0).any()
+    found = checked_differences(process)
+    (gradient,) = reverse_products(Trajectory(process), random(TARGETS, seed=1)[None])
+    assert gradient.isfinite().all()
+    assert torch.dot(gradient, random(TRAIN)) == pytest.approx(float(random(TARGETS, seed=1) @ found), rel=1e-9)
+    at = torch.tensor([0.0, 4.0], requires_grad=True)
+    square_root(at).sum().backward()
+    assert at.grad is not None
+    assert at.grad.tolist() == [0.0, 0.25]
+
+
+def test_dropout_takes_the_same_step_each_time(train: Examples, targets: Examples) -> None:
+    dropped = {**SGD, "network_arguments": {"drop": 0.4}}
+    process = exact(dropped, train, targets)
+    checked_differences(process)
+    twice = [Trajectory(process, slots).last for slots in (3, process.steps)]
+    assert all(torch.equal(value, twice[1][name]) for name, value in twice[0].items())
+    without = Trajectory(exact(SGD, train, targets)).last
+    assert not any(torch.equal(without[name], value) for name, value in twice[0].items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optimizer": "RMSprop"}, r"recipe.optimizer: expected SGD, Adam or AdamW, .* got 'RMSprop'"),
+        (adam(amsgrad=True), "recipe.optimizer_arguments: expected no amsgrad"),
+        ({"scheduler": "ReduceLROnPlateau"}, "recipe.scheduler: .* number of the step, got 'ReduceLROnPlateau'"),
+        ({"network": "Hidden"}, r"recipe.network: .*at random in layers nn.Dropout alone, got 'smooth_nets:Hidden'"),
+        ({"network": "Counting"}, r"recipe.network: .*changes nothing but running .*buffer seen"),
+        ({"network": "Shaken"}, r"recipe.network: .*at random in layers nn.Dropout alone, got 'smooth_nets:Shaken'"),
+        ({"network": "Opaque"}, r"recipe.network: .*torch.func can differentiate .*RuntimeError: .*setup_context"),
+        ({"network": "Instance"}, r"recipe.network: .*BatchNorm1d.* got '1: InstanceNorm2d'"),
+    ],
+)
+def test_what_cannot_be_differentiated_is_one_sentence(
+    settings: dict[str, Any], words: str, train: Examples, targets: Examples
+) -> None:
+    algorithm = task_of(settings, train, targets).algorithm
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_differentiable(algorithm, "margin", sizes=SIZES)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_schedule_that_ends_early_is_named(train: Examples, targets: Examples) -> None:
+    short = {"scheduler": "OneCycleLR", "scheduler_arguments": {"max_lr": 0.1, "total_steps": 3}, **SGD}
+    with pytest.raises(ConfigError, match=r"recipe.scheduler: expected a schedule of 12 steps .*OneCycleLR"):
+        exact(short, train, targets)
+
+
+def test_what_can_be_differentiated_passes(train: Examples, targets: Examples) -> None:
+    for settings in CASES.values():
+        check_differentiable(task_of(settings, train, targets).algorithm, "margin", sizes=SIZES)
