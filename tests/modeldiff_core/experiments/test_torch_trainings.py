@@ -53,6 +53,7 @@ ADAMW = side("AdamW", optimizer="AdamW", optimizer_arguments={"lr": 0.01, "eps":
 DESCENT = side("SGD", optimizer_arguments={"lr": 0.1, "momentum": 0.9}, batch_size=16)
 STUDY = {
     **TINY,
+    "dataset": {"kind": "digits", "n_train": 200, "n_test": 40, "seed": 0, "plant": None},
     "algorithm_a": ADAMW,
     "algorithm_b": DESCENT,
     "subsets": {"models": 40, "evaluation_models": 8, "shard_size": 20},
@@ -78,22 +79,27 @@ def carry_out(store: ObjectStore, experiment: Any) -> dict[str, Any]:
     return read_record(store, experiment.summary.record)
 
 
-def contents(store: ObjectStore) -> dict[str, bytes]:
-    names = [name for name in store.listing("") if "metagradients" in name and name.endswith(".safetensors")]
+def prior() -> dict[str, Any]:
+    settings = {"metagradient": {"trainings": 2}}
+    regression = {**TINY["regression"], "estimator": "ridge", "prior": "metagradient", "settings": settings}
+    comparison = {"method": "contrast", "components": 2, "draws": 20, "top": 4}
+    return {**STUDY, "regression": {**regression, "also": ["metagradient"]}, "comparison": comparison}
+
+
+def products_of(store: ObjectStore) -> dict[str, bytes]:
+    """Carry out what differentiates trainings where the store lacks it, and return what it holds of it."""
+    for wave in preview().handful.waves("tiny", {"a": "AdamW", "b": "SGD"}):
+        for step in wave.steps:
+            if not store.exists(step.reference.record):
+                step.stage(store, step.spec, EXECUTION) if step.on_device else step.stage(store, step.spec)
+    names = [name for name in store.listing("") if "metagradients/" in name and name.endswith(".safetensors")]
     return {name: store.read(name) for name in names}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
-    return local(tmp_path_factory.mktemp("store"))
-
-
-def test_a_preview_that_is_killed_goes_on_with_the_same_bits(
-    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = carry_out(store, preview())
-    assert whole["products"]["reverse"] == 4
-    other, original, runs = local(tmp_path), products.Derived.run, []
+def test_products_that_were_killed_go_on_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = products_of(local(tmp_path / "whole"))
+    assert len(whole) == 4
+    store, original, runs = local(tmp_path / "killed"), products.Derived.run, []
 
     def killed(self: products.Derived, *arguments: Any) -> Any:
         runs.append(self.number)
@@ -103,28 +109,26 @@ def test_a_preview_that_is_killed_goes_on_with_the_same_bits(
 
     monkeypatch.setattr(products.Derived, "run", killed)
     with pytest.raises(KeyboardInterrupt):
-        carry_out(other, preview())
-    assert len(contents(other)) == 2
-    again = carry_out(other, preview())
-    kept = contents(store)
-    assert len(kept) == 4
-    assert contents(other) == kept
-    assert again["directions"] == whole["directions"]
+        products_of(store)
+    assert len(runs) == 3
+    assert products_of(store) == whole
+    assert len(runs) == 5
 
 
-def test_a_comparison_by_trainings_alone(store: ObjectStore) -> None:
+def test_preview_prior_and_matrix_free_take_the_kind(tmp_path: Path) -> None:
+    preview().check()
+    for content in (matrix_free(), prior()):
+        Compare.of(parse_study(content), local(tmp_path)).check()
+
+
+@pytest.mark.nightly
+def test_whole_studies_of_the_kind(tmp_path: Path) -> None:
+    store = local(tmp_path)
+    assert carry_out(store, preview())["products"]["reverse"] == 4
     summary = carry_out(store, Compare.of(parse_study(matrix_free()), store))
     assert summary["products"]["differentiated"] == 4
     assert summary["lds"]["b"]["mean"] > 0
-    assert len(summary["directions"]) == 4
-
-
-def test_as_a_prior_and_beside_another_estimator(store: ObjectStore) -> None:
-    settings = {"metagradient": {"trainings": 2}}
-    regression = {**TINY["regression"], "estimator": "ridge", "prior": "metagradient", "settings": settings}
-    comparison = {"method": "contrast", "components": 2, "draws": 20, "top": 4}
-    content = {**STUDY, "regression": {**regression, "also": ["metagradient"]}, "comparison": comparison}
-    summary = carry_out(store, Compare.of(parse_study(content), store))
+    summary = carry_out(store, Compare.of(parse_study(prior()), store))
     assert [entry["name"] for entry in summary["estimators"]] == ["ridge", "metagradient"]
     assert summary["estimators"][1]["b"]["mean"] > 0.1
 
