@@ -68,7 +68,7 @@ class Trak(FromCheckpoints):
                 "",
                 "an estimator that needs no checkpoints of torch modules",
                 "trak",
-                f"Models of {type(algorithm).__name__} have no gradients: TRAK is for kind sgd",
+                f"Models of {type(algorithm).__name__} have no gradients: TRAK is for kinds sgd and torch",
             )
         if not self.ridge and self._dimensions(n_train) >= n_train:
             raise ConfigError("dimensions", f"fewer than the {n_train} training examples, or a ridge", self.dimensions)

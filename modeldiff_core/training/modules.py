@@ -25,6 +25,7 @@ from modeldiff_core.training.augmentations import Augmentation
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.functions.guard import seeded
 from modeldiff_core.training.functions.source import describe
+from modeldiff_core.training.gradients import TorchModels
 from modeldiff_core.training.mixing import erased, jittered, mixed
 from modeldiff_core.training.operations import augmented, draws_per_image
 from modeldiff_core.training.protocol import Execution
@@ -172,6 +173,24 @@ class TorchRecipe:
             self, {name: np.asarray(value) for name, value in weights.items()}, image_shape, n_classes, device
         )
 
+    def torch_models(
+        self,
+        weights: Mapping[str, Float[np.ndarray, "models ..."]],
+        image_shape: tuple[int, int, int],
+        n_classes: int,
+        execution: Execution,
+    ) -> TorchModels:
+        """Return the networks with stored weights as torch modules, for estimators that take gradients."""
+        models = self.load(weights, image_shape, n_classes, execution)
+        net = models.module()
+        trained = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
+        states = tuple(models.state(row, net) for row in range(len(models)))
+
+        def inputs(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
+            return self.normalized(self.inputs(torch.from_numpy(images[rows]).to(models.device)))
+
+        return TorchModels(net, states, (inputs,) * len(states), trained)
+
     def inputs(self, pixels: UInt8[Tensor, "n height width channels"]) -> Float[Tensor, "n height width channels"]:
         """Return images in 0..1."""
         return pixels.float() / 255
@@ -286,24 +305,35 @@ class ModuleModels:
     n_classes: int
     device: torch.device
 
+    def __len__(self) -> int:
+        return len(next(iter(self.states.values())))
+
+    def module(self) -> nn.Module:
+        """Return a network to be given their states, in evaluation mode."""
+        with seeded(0):
+            return self.recipe.build(self.image_shape, self.n_classes).to(self.device).eval()
+
+    def state(self, row: int, net: nn.Module) -> dict[str, Tensor]:
+        """Return the state of one of them, in the types of a network."""
+        types = {name: value.dtype for name, value in net.state_dict().items()}
+        return {
+            name: torch.from_numpy(np.array(value[row])).to(self.device, types[name])
+            for name, value in self.states.items()
+        }
+
     @torch.no_grad()
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
         """Return float32 logits of every model, in evaluation mode and without augmentation."""
-        with seeded(0):
-            net = self.recipe.build(self.image_shape, self.n_classes).to(self.device).eval()
-        out = []
-        for row in range(len(next(iter(self.states.values())))):
-            state = {
-                name: torch.from_numpy(np.array(value[row])).to(self.device) for name, value in self.states.items()
-            }
-            kept = {name: value.to(net.state_dict()[name].dtype) for name, value in state.items()}
+        net, out = self.module(), []
+        for row in range(len(self)):
+            state = self.state(row, net)
             batches = (
                 self.recipe.normalized(self.recipe.inputs(torch.from_numpy(images[at : at + BATCH]).to(self.device)))
                 for at in range(0, len(images), BATCH)
             )
-            out.append(torch.cat([functional_call(net, kept, (batch,)).float().cpu() for batch in batches]))
+            out.append(torch.cat([functional_call(net, state, (batch,)).float().cpu() for batch in batches]))
         return torch.stack(out).numpy()
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:

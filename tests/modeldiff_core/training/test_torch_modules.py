@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from modeldiff_core.data import Examples
+from modeldiff_core.datamodels.trak import Trak
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.study.build import build_algorithm
@@ -125,6 +126,23 @@ def test_every_setting_trains_the_same_bits_again_and_loads() -> None:
     np.testing.assert_array_equal(again[0], logits[1])
     np.testing.assert_array_equal(made.load(models.weights(), (4, 4, 1), 2, Execution()).logits(given.images), logits)
     assert rehearse(Task(made, 0, given, given, 2), 30, Execution()).remarks == []
+
+
+def test_they_are_torch_modules_for_estimators_that_take_gradients() -> None:
+    given = examples()
+    made = recipe(network="own_nets:Net", epochs=4, batch_size=10)
+    trained = made.train(given, 2, MASKS, [0, 1], 0, Execution())
+    models = made.torch_models(trained.weights(), (4, 4, 1), 2, Execution())
+    logits = trained.logits(given.images)
+    for row, (state, inputs) in enumerate(zip(models.states, models.inputs, strict=True)):
+        models.module.load_state_dict(state)
+        found = models.module(inputs(given.images, slice(0, 60))).detach().numpy()
+        np.testing.assert_allclose(found, logits[row], rtol=1e-5, atol=1e-6)
+    assert set(models.trained) == {name for name, _ in models.module.named_parameters()}
+    whole = made.train(given, 2, np.ones((2, 60), bool), [0, 1], 0, Execution())
+    found = Trak().attribute(Task(made, 0, given, given, 2), [whole.weights()]).weights
+    alike = given.labels[:, None] == given.labels
+    assert found[alike].mean() > found[~alike].mean() + found.std() / 10
 
 
 def test_an_architecture_that_ships_is_named_as_such() -> None:
