@@ -31,6 +31,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.linalg import eigh
 
 from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
 from modeldiff_core.comparison.slopes import slope_angles
@@ -379,7 +380,7 @@ def leading_pair(x: Rows, y: Rows) -> tuple[float, Float[np.ndarray, " train"]]:
     train = x.shape[1]
     if train <= SMALL:
         product = x.T @ y
-        values, vectors = np.linalg.eigh((product + product.T) / 2)
+        values, vectors = eigh((product + product.T) / 2, subset_by_index=[train - 1] * 2, check_finite=False)
         return float(values[-1]), np.asarray(vectors[:, -1], np.float32)
     start = np.random.Generator(np.random.Philox(key=0)).standard_normal((train,)).astype(np.float32)
     steps = min(LANCZOS, train - 1)
