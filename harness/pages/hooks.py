@@ -15,14 +15,14 @@ from harness.pages.repository import COPIED, ROOT, relinked
 
 
 def on_config(config: Any) -> Any:
-    """Put a page for each package into the navigation, after those that are named there."""
+    """Put the public names into the navigation, by package, after the pages that are named there; Python's door first."""
     (section,) = [entry["Reference"] for entry in config.nav if "Reference" in entry]
-    prefix = f"{reference.LIBRARY}."
-    section += [
-        {package.name.removeprefix(prefix): package.page}
+    door, *others = [
+        {package.title: [package.page, *({name.name: name.page} for name in package.names)]}
         for package in reference.packages()
-        if package.page != reference.PYTHON
     ]
+    section[1:1] = [door]
+    section += others
     return config
 
 
@@ -57,6 +57,7 @@ def made_pages() -> dict[str, str]:
     return {
         **{page: (ROOT / path).read_text() for path, page in COPIED.items()},
         **{package.page: reference.package_page(package) for package in found},
+        **{name.page: reference.name_page(name) for package in found for name in package.names},
         reference.INDEX: reference.index_page(found),
         gallery.PAGE: gallery.gallery_page(gallery.shipped()),
         settings.PAGE: settings.settings_page(),

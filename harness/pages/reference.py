@@ -1,14 +1,56 @@
-"""Pages of the reference: one for each package of the library, with every public name of it."""
+"""Pages of the reference: one for each public name of the library, and one for each package that lists its names."""
 
 import ast
+import inspect
+import re
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 from harness.pages.repository import ROOT
 
 LIBRARY = "modeldiff_core"
-PYTHON = "reference/python.md"
 INDEX = "reference/index.md"
+GROUPS = {"function": "Functions", "class": "Classes", "value": "Values and types"}
+"""Headings of a package's page, by what a name is."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A public name.
+
+    Attributes:
+        package: The import path of the package that offers it.
+        name: What it is called.
+        path: The import path of its definition.
+        page: The page that describes it.
+
+    """
+
+    package: str
+    name: str
+    path: str
+    page: str
+
+    @cached_property
+    def definition(self) -> tuple[str, str]:
+        """What it is (a function, a class or a value) and its docstring, read from the file that defines it."""
+        module, _, own = self.path.rpartition(".")
+        body = _module(module).body
+        for at, node in enumerate(body):
+            if own not in _defined(node):
+                continue
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                return "function" if isinstance(node, ast.FunctionDef) else "class", ast.get_docstring(node) or ""
+            return "value", _text(body[at + 1]) if at + 1 < len(body) else ""
+        raise LookupError(f"{module} defines no {own}, which {self.package} offers")
+
+    @property
+    def words(self) -> str:
+        """The first sentence of its docstring, on one line."""
+        return first_sentence(self.definition[1])
 
 
 @dataclass(frozen=True)
@@ -18,25 +60,31 @@ class Package:
     Attributes:
         name: Its import path.
         words: The first sentence of its docstring.
-        names: Where each of its public names is defined, by the name.
+        names: Its public names.
 
     """
 
     name: str
     words: str
-    names: dict[str, str]
+    names: tuple[Name, ...]
+
+    @property
+    def title(self) -> str:
+        """Return what the navigation calls it."""
+        return "From Python" if self.name == LIBRARY else self.name.removeprefix(f"{LIBRARY}.")
 
     @property
     def page(self) -> str:
-        """Return the page that describes it."""
-        return PYTHON if self.name == LIBRARY else f"reference/{self.name.removeprefix(LIBRARY + '.')}.md"
+        """Return the page that lists its names."""
+        return f"{_folder(self.name)}/index.md"
 
 
-def packages() -> list[Package]:
+@cache
+def packages() -> tuple[Package, ...]:
     """Return the library and each of its packages that has public names, read from the files without importing them."""
     files = [ROOT / LIBRARY / "__init__.py", *sorted((ROOT / LIBRARY).glob("*/__init__.py"))]
     found = [_read(path) for path in files]
-    return [package for package in found if package.names]
+    return tuple(package for package in found if package.names)
 
 
 def _read(path: Path) -> Package:
@@ -48,37 +96,105 @@ def _read(path: Path) -> Package:
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
     }
-    public: list[str] = []
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(one, ast.Name) and one.id == "__all__" for one in node.targets
-        ):
-            public = list(ast.literal_eval(node.value))
+    listed = next((node.value for node in tree.body if "__all__" in _defined(node)), None)
+    public = [one for one in ast.literal_eval(listed) if not one.startswith("__")] if listed else []
     words = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
-    names = {one: imported.get(one, f"{name}.{one}") for one in public if not one.startswith("__")}
-    return Package(name, words, names)
+    folder, files = _folder(name), file_names(public)
+    names = [Name(name, one, imported.get(one, f"{name}.{one}"), f"{folder}/{files[one]}.md") for one in public]
+    return Package(name, words, tuple(names))
+
+
+def file_names(names: list[str]) -> dict[str, str]:
+    """Return what the pages of names are called, by name.
+
+    Names that differ in their capitals alone would be one file on a disk that does not tell them apart, so that one
+    of a class or of a value says what it is: `Survey-class` beside `survey`.
+    """
+    alike = Counter(name.lower() for name in names)
+
+    def kind(name: str) -> str:
+        return "" if name.islower() else "-value" if name.isupper() else "-class"
+
+    return {name: name + (kind(name) if alike[name.lower()] > 1 else "") for name in names}
+
+
+def _folder(package: str) -> str:
+    return f"reference/{'python' if package == LIBRARY else package.removeprefix(LIBRARY + '.')}"
+
+
+@cache
+def _module(name: str) -> ast.Module:
+    place = ROOT.joinpath(*name.split("."))
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    return ast.parse(path.read_text())
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [name for target in node.targets for name in _bound(target)]
+    return list(_bound(node.target)) if isinstance(node, ast.AnnAssign) else []
+
+
+def _bound(target: ast.expr) -> Iterator[str]:
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, ast.Tuple):
+        for element in target.elts:
+            yield from _bound(element)
+
+
+def _text(node: ast.stmt) -> str:
+    """Return the text that stands as a statement of its own, such as below a value; empty for any other statement."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return inspect.cleandoc(node.value.value)
+    return ""
+
+
+def first_sentence(text: str) -> str:
+    """Return a docstring's first sentence on one line, without signs that would end a cell of a table."""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    sentence = re.split(r"(?<=[a-z)\]‖²`])\. (?=[A-Z0-9])", paragraph)[0]
+    return sentence.rstrip(".").replace("|", "\\|")
+
+
+def name_page(name: Name) -> str:
+    """Return the Markdown of a name's page: its signature and docstring, then how it is imported and where it stands."""
+    module = name.path.rpartition(".")[0]
+    short = f"import {LIBRARY} as md\n\nmd.{name.name}" if name.package == LIBRARY else ""
+    lines = [
+        f"---\ntitle: {name.name}\n---\n",
+        f"::: {name.path}\n    options:\n      heading_level: 1\n",
+        f"```python\n{short or f'from {name.package} import {name.name}'}\n```\n",
+        f"Defined in `{module}`; [all of {name.package}](index.md).\n",
+    ]
+    return "\n".join(lines)
 
 
 def package_page(package: Package) -> str:
-    """Return the Markdown of a package's page: a section for each public name, from its docstring."""
-    title = "From Python" if package.name == LIBRARY else package.name.removeprefix(f"{LIBRARY}.")
+    """Return the Markdown of a package's page: its public names in a table, each with its first sentence and a link."""
     short = "import modeldiff_core as md" if package.name == LIBRARY else f"import {package.name}"
-    sections = [
-        f"::: {path}\n    options:\n      heading_level: 2\n\n*Defined in `{path.rpartition('.')[0]}`.*\n"
-        for path in package.names.values()
-    ]
-    return "\n".join([f"# {title}\n", package.words + "\n", f"```python\n{short}\n```\n", *sections])
+    lines = [f"# {package.title}\n", package.words + "\n", f"```python\n{short}\n```\n"]
+    for kind, heading in GROUPS.items():
+        rows = [name for name in package.names if name.definition[0] == kind]
+        if rows:
+            lines += [f"## {heading}\n", "| name | in a sentence |", "|---|---|"]
+            lines += [f"| [`{one.name}`]({one.page.rpartition('/')[2]}) | {one.words} |" for one in rows]
+            lines.append("")
+    return "\n".join(lines)
 
 
-def index_page(found: list[Package]) -> str:
+def index_page(found: tuple[Package, ...]) -> str:
     """Return the Markdown of the first page of the reference: the packages in a table."""
     rows = [
         f"| [{package.name}]({package.page.removeprefix('reference/')}) | {len(package.names)} | {package.words} |"
         for package in found
     ]
     intro = (
-        "Every public name of the library, from its docstring, with the formula, the shapes of its arrays, what it "
-        "raises and where it is described. Shapes are jaxtyping annotations: "
+        "Every public name of the library has a page, made from its docstring, with the formula, the shapes of its "
+        "arrays, what it raises and where it is described. Shapes are jaxtyping annotations: "
         '`Float[ndarray, "models targets"]` is an array of floats with an axis of models and one of targets; the tests '
         "enforce them.\n"
     )
