@@ -15,7 +15,7 @@ from harness.pages.repository import COPIED, ROOT, relinked
 
 
 def on_config(config: Any) -> Any:
-    """Put the public names into the navigation, by package, after the pages that are named there; Python's door first."""
+    """Put the public names into the navigation by package, those of Python's door first and others last."""
     (section,) = [entry["Reference"] for entry in config.nav if "Reference" in entry]
     door, *others = [
         {package.title: [package.page, *({name.name: name.page} for name in package.names)]}

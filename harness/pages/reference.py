@@ -5,6 +5,7 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ LIBRARY = "modeldiff_core"
 INDEX = "reference/index.md"
 GROUPS = {"function": "Functions", "class": "Classes", "value": "Values and types"}
 """Headings of a package's page, by what a name is."""
+TYPES = "Short names of types:\n"
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,20 @@ class Name:
     @cached_property
     def definition(self) -> tuple[str, str]:
         """What it is (a function, a class or a value) and its docstring, read from the file that defines it."""
-        module, _, own = self.path.rpartition(".")
-        body = _module(module).body
-        for at, node in enumerate(body):
-            if own not in _defined(node):
-                continue
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                return "function" if isinstance(node, ast.FunctionDef) else "class", ast.get_docstring(node) or ""
-            return "value", _text(body[at + 1]) if at + 1 < len(body) else ""
-        raise LookupError(f"{module} defines no {own}, which {self.package} offers")
+        node, following = _statement(self.path)
+        if isinstance(node, ast.FunctionDef):
+            return "function", ast.get_docstring(node) or ""
+        if isinstance(node, ast.ClassDef):
+            return "class", ast.get_docstring(node) or ""
+        return "value", _text(following)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """What short names of types in its annotations stand for, such as arrays with the axes that they have."""
+        module, _, _ = self.path.rpartition(".")
+        node, _ = _statement(self.path)
+        own = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else node
+        return dict(found for one in _annotations(own) for found in _short_names(module, one))
 
     @property
     def words(self) -> str:
@@ -122,11 +129,15 @@ def _folder(package: str) -> str:
     return f"reference/{'python' if package == LIBRARY else package.removeprefix(LIBRARY + '.')}"
 
 
+def _place(name: str) -> Path:
+    """Return the file of a module."""
+    place = ROOT.joinpath(*name.split("."))
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
 @cache
 def _module(name: str) -> ast.Module:
-    place = ROOT.joinpath(*name.split("."))
-    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-    return ast.parse(path.read_text())
+    return ast.parse(_place(name).read_text())
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -146,7 +157,67 @@ def _bound(target: ast.expr) -> Iterator[str]:
             yield from _bound(element)
 
 
-def _text(node: ast.stmt) -> str:
+def _statement(path: str) -> tuple[ast.stmt, ast.stmt | None]:
+    """Return the statement that defines a name, of overloads the last, and the one that follows it."""
+    module, _, own = path.rpartition(".")
+    body = _module(module).body
+    found = [at for at, node in enumerate(body) if own in _defined(node)]
+    if not found:
+        raise LookupError(f"{module} defines no {own}")
+    return body[found[-1]], body[found[-1] + 1] if found[-1] + 1 < len(body) else None
+
+
+def _annotations(node: ast.AST | None) -> Iterator[ast.expr]:
+    """Yield the annotations of a function, or of a class's fields and public methods."""
+    if isinstance(node, ast.FunctionDef):
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        yield from (one.annotation for one in every if one is not None and one.annotation is not None)
+        if node.returns is not None:
+            yield node.returns
+    elif isinstance(node, ast.ClassDef):
+        for part in node.body:
+            if isinstance(part, ast.AnnAssign):
+                yield part.annotation
+            elif isinstance(part, ast.FunctionDef) and not part.name.startswith("_"):
+                yield from _annotations(part)
+    elif isinstance(node, ast.expr):
+        yield node
+
+
+def _names_in(annotation: ast.expr) -> list[str]:
+    """Return the names in an annotation, also in one that stands in quotes."""
+    nodes = list(ast.walk(annotation))
+    for one in list(nodes):
+        if isinstance(one, ast.Constant) and isinstance(one.value, str):
+            with suppress(SyntaxError):  # axes are no code
+                nodes += ast.walk(ast.parse(one.value, mode="eval"))
+    return [one.id for one in nodes if isinstance(one, ast.Name)]
+
+
+def _short_names(module: str, annotation: ast.expr) -> Iterator[tuple[str, str]]:
+    """Yield the short names of types in an annotation with what they stand for, and those in these in turn."""
+    for name in _names_in(annotation):
+        found = _meant(module, name)
+        if found is not None:
+            place, value = found
+            yield name, ast.unparse(value)
+            yield from _short_names(place, value)
+
+
+def _meant(module: str, name: str) -> tuple[str, ast.expr] | None:
+    """Return the type that a module of the library gives a short name, and that module; None for all other names."""
+    for node in _module(module).body:
+        if isinstance(node, ast.Assign) and name in _defined(node):
+            return (module, node.value) if isinstance(node.value, ast.Subscript | ast.BinOp) else None
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(LIBRARY):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name and not _place(f"{node.module}.{alias.name}").exists():
+                    return _meant(str(node.module), alias.name)
+    return None
+
+
+def _text(node: ast.stmt | None) -> str:
     """Return the text that stands as a statement of its own, such as below a value; empty for any other statement."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
         return inspect.cleandoc(node.value.value)
@@ -161,12 +232,13 @@ def first_sentence(text: str) -> str:
 
 
 def name_page(name: Name) -> str:
-    """Return the Markdown of a name's page: its signature and docstring, then how it is imported and where it stands."""
+    """Return the Markdown of a name's page: signature and docstring, the types in it, how it is imported."""
     module = name.path.rpartition(".")[0]
     short = f"import {LIBRARY} as md\n\nmd.{name.name}" if name.package == LIBRARY else ""
     lines = [
         f"---\ntitle: {name.name}\n---\n",
         f"::: {name.path}\n    options:\n      heading_level: 1\n",
+        *([TYPES, *(f"- `{one}`: `{text}`" for one, text in name.types.items()), ""] if name.types else []),
         f"```python\n{short or f'from {name.package} import {name.name}'}\n```\n",
         f"Defined in `{module}`; [all of {name.package}](index.md).\n",
     ]

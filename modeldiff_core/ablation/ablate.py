@@ -16,6 +16,7 @@ MEMORY = 64 * 2**20
 """Bytes of activations in one launch: what stays near a processor's cache is also the fastest there."""
 
 Precision = Literal["float32", "bfloat16"]
+"""What the products and convolutions of ablations are computed in."""
 TOLERANCE = 0.05
 """Largest root mean square difference of bfloat16's outputs from float32's, as a share of that of the changes."""
 CHECKED = 4
@@ -29,7 +30,7 @@ def ablated_outputs(
     memory: int = MEMORY,
     precision: Precision = "float32",
 ) -> Float[np.ndarray, "rows targets"]:
-    """Return the output of each target when the components that a row lacks are ablated, in float32.
+    """Return the output of each target when the components that a row lacks are ablated, in float32 (COAR, section 3).
 
     Chains of layers go their own way (``chain``), every other network through vmap (``together``).
 

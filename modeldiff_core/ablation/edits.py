@@ -27,7 +27,10 @@ def in_order(scores: Float[np.ndarray, " components"], raises: bool) -> Int[np.n
 
 
 def edited_state(subject: Subject, kept: Bool[np.ndarray, " components"]) -> dict[str, Tensor]:
-    """Return the network's state_dict with the ablation written into its weights.
+    """Return the network's state_dict with the ablation written into its weights (an edit of COAR, section 5).
+
+    Weights of a component that is not kept become 0. Its bias becomes 0 under 'zero', stays under 'weights', and under
+    'mean' becomes the mean, which it then gives whatever its input. Shapes are those of the network's own state_dict.
 
     Raises ConfigError for a fill that no weights give: resampled values, and means of components without a bias.
     """

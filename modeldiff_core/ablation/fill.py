@@ -12,6 +12,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator
 
 FillKind = Literal["zero", "weights", "mean", "resample"]
+"""What takes an ablated component's place; `subject_of` says what each does."""
 KEY = "ablation.fill"
 
 

@@ -111,6 +111,7 @@ SELECTORS: Registry[Selector] = Registry(
     f"{KEY}.kind",
     {"filters": filters_of, "heads": heads_of, "inputs": inputs_of, "neurons": neurons_of, "rows": rows_of},
 )
+"""What finds the components of a module, by the ``kind`` of a selection; others register as entry points."""
 
 
 def find_components(net: nn.Module, selections: Sequence[Selection]) -> Components:

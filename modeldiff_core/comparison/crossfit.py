@@ -59,7 +59,10 @@ def cross_fit(
     parts: tuple[Parts, Parts] | None = None,
     normalize: bool = True,
 ) -> CrossFit:
-    """Variance along directions from half h measured on half 1 − h, averaged over h.
+    """Return the variance along directions from half h measured on half 1 − h, averaged over h.
+
+    With v_k(h) direction k of half h and θ̂_t(1 − h) a row-normalised datamodel of the other half:
+    variance_k = ½ Σ_h var_t ⟨θ̂_t(1 − h), v_k(h)⟩, for θ of A and of B.
 
     reference: directions (of all models) that each half's are matched to; without it the second half's are matched
     to the first's. parts: what A's and B's directions of each half are found from; without it the half itself.
@@ -75,9 +78,10 @@ def cross_fit(
 
 
 def subpopulation_overlap(a: Halves, b: Halves, fit: CrossFit, count: int) -> Float[np.ndarray, " components"]:
-    """Share of the `count` targets at each end of a direction that are found there again from the other half's models.
+    """Return the share of the `count` targets at each end of a direction that the other half's models put there too.
 
-    Each half's residuals on its own version of the direction; mean over both ends. By chance: count/targets.
+    With E(h) the targets at an end by half h's residuals on its own version of the direction: |E(0) ∩ E(1)|/count, the
+    mean of both ends. By chance: count/targets.
     """
     kept = np.logical_and(*(explained(a[h], b[h]) for h in (0, 1)))
     projections = [residual(normalised(a[h][kept]), normalised(b[h][kept])) @ fit.versions[h].T for h in (0, 1)]

@@ -21,7 +21,7 @@ def part_differences(
     method: Method = "pca",
     normalize: bool = True,
 ) -> Float[np.ndarray, "draws sides components"]:
-    """Cross-fitted differences of each side between two random parts of A's models (even draws) or of B's (odd ones).
+    """Return cross-fitted differences of each side of two random parts of A's models (even draws) or B's (odd ones).
 
     Each half of the model numbers is parted anew, models of one mask together; with an odd number of them one is left
     out. Parts are fitted with what the real fits chose. Draw d is a pure function of (seed, d).

@@ -35,7 +35,10 @@ class ResidualPCA:
 def residual_pca(
     theta_a: Weights, theta_b: Other, n_components: int, *, normalize: bool = True, device: str = "cpu"
 ) -> ResidualPCA:
-    """Centred PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
+    """Return the centred PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
+
+    With R the rows θ_A − (⟨θ_A, θ_B⟩/‖θ_B‖²)·θ_B, each over its length, less their mean: the eigenvectors [components,
+    train] of RᵀR of the largest eigenvalues.
 
     normalize: rows to unit length first (the paper); without it, the public package's variant, in which targets
     with large weights count more. device: of the arithmetic. The residuals are held there once; nothing of size
@@ -55,7 +58,7 @@ def residual_crossfit(
     normalize: bool = True,
     device: str = "cpu",
 ) -> ResidualPCA:
-    """Directions of the cross-covariance of two disjoint parts' residuals, in which estimation noise cancels.
+    """Return directions of the cross-covariance of two disjoint parts' residuals, in which estimation noise cancels.
 
     With R₁, R₂ the centred residuals from two disjoint parts of the models, the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of
     the largest eigenvalues. In expectation that is PCA of the residuals without the noise that either part adds.
@@ -94,7 +97,7 @@ def find_directions(
 def variance_along(
     theta: Weights, directions: Float[np.ndarray, "components train"]
 ) -> Float[np.ndarray, " components"]:
-    """Variance of row-normalised datamodels projected on each direction, over targets whose row is not zero; else 0."""
+    """Return var_t ⟨θ_t/‖θ_t‖, v_k⟩ for each direction v_k, over targets whose row is not zero; 0 where none is."""
     projections = projected(theta, directions)
     kept = ~np.isnan(projections[:, 0])
     return np.asarray(projections[kept].var(0) if kept.any() else np.zeros(len(directions), projections.dtype))

@@ -93,7 +93,10 @@ def permuted_differences(
     method: Method = "pca",
     normalize: bool = True,
 ) -> Float[np.ndarray, "permutations sides components"]:
-    """Cross-fitted differences of each side (A−B, then B−A) under random exchanges of A and B.
+    """Return cross-fitted differences of each side (A−B, then B−A) under random exchanges of A and B.
+
+    The difference of a direction is the variance along it under A less that under B (`cross_fit`), B less A on the side
+    B−A. Where A and B do not differ, an exchange of a model's two margins changes its distribution in nothing.
 
     Permutation p is a pure function of (seed, p).
     """
@@ -113,7 +116,7 @@ def both_sides(fits: CommonFits, n_components: int, *, normalize: bool) -> Float
 
 
 def common_fits(halves: tuple[Pairs, Pairs], swaps: Swaps | None = None, *, method: Method = "pca") -> CommonFits:
-    """A's and B's datamodels of both halves, fitted alike, after exchanging A and B where `swaps` says so.
+    """Return A's and B's datamodels of both halves, fitted alike, after exchanging A and B where `swaps` says so.
 
     The real fits are compared at the same common choices (the lasso's λ) as the exchanged ones: at a λ of its own for
     each algorithm they would differ by more than the null knows of.

@@ -36,8 +36,8 @@ def canonical_correlations(a: First, b: Second) -> Float[np.ndarray, " component
     """Return the canonical correlations of two representations, the largest first.
 
     They are the singular values of Q_AᵀQ_B, with orthonormal bases of the centered columns; as many as the smaller of
-    both ranks. Any invertible linear map of either changes none. With fewer images than features of both together some
-    are 1 whatever the networks do.
+    both ranks (Hotelling, 1936; of representations Raghu et al., 2017). Any invertible linear map of either changes
+    none. With fewer images than features of both together some are 1 whatever the networks do.
 
     Raises:
         ConfigError: For representations of other images, or fewer than two.
@@ -47,7 +47,10 @@ def canonical_correlations(a: First, b: Second) -> Float[np.ndarray, " component
 
 
 def mean_cca(a: First, b: Second) -> float:
-    """Return Σ ρ²/min(features of A, features of B), the mean squared canonical correlation; 0 where there is none."""
+    """Return Σ ρ²/min(features of A, features of B), the mean squared canonical correlation; 0 where there is none.
+
+    ρ: `canonical_correlations` (R²_CCA of Kornblith et al., 2019, table 1).
+    """
     return float(np.square(canonical_correlations(a, b)).sum() / min(a.shape[1], b.shape[1]))
 
 

@@ -39,7 +39,7 @@ def residual(
     theta_a: Float[np.ndarray, "targets train"],
     theta_b: Float[np.ndarray, "targets train"],
 ) -> Float[np.ndarray, "targets train"]:
-    """θ_A − (⟨θ_A, θ_B⟩/‖θ_B‖²)·θ_B for each target (ModelDiff, section 3); θ_A itself where θ_B is zero.
+    """Return θ_A − (⟨θ_A, θ_B⟩/‖θ_B‖²)·θ_B for each target (ModelDiff, section 3); θ_A itself where θ_B is zero.
 
     Raises ConfigError for matrices of different shapes or with values that are not finite.
     """
@@ -82,7 +82,7 @@ def explained(
 def similarity(
     theta_a: Float[np.ndarray, "targets train"], theta_b: Float[np.ndarray, "targets train"]
 ) -> Float[np.ndarray, " targets"]:
-    """Cosine of each target's two datamodels; 0 where one of them is zero."""
+    """Return the cosine ⟨θ_A, θ_B⟩/(‖θ_A‖·‖θ_B‖) of each target's two datamodels; 0 where one of them is zero."""
     return np.asarray(np.einsum("ij,ij->i", normalised(theta_a), normalised(theta_b)))
 
 

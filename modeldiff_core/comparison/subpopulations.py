@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 def extremes(
     values: Float[np.ndarray, " examples"], count: int
 ) -> tuple[Int[np.ndarray, " top"], Int[np.ndarray, " bottom"]]:
-    """Examples of the largest and of the smallest value, the most extreme first.
+    """Return the positions of the `count` largest and of the `count` smallest values, the most extreme first.
 
     Both ends are kept, since the sign of a principal direction is arbitrary and the ends hold different groups.
     """

@@ -66,3 +66,4 @@ SHIPPED: dict[str, type[Source]] = {
 }
 
 SOURCES: Registry[type[Source]] = Registry("modeldiff.datasets", "dataset.kind", SHIPPED)
+"""Sources of data by ``dataset.kind``; others register under the entry-point group ``modeldiff.datasets``."""

@@ -21,3 +21,4 @@ ESTIMATORS: Registry[type[Estimator]] = Registry(
         "trak": Trak,
     },
 )
+"""Estimators by ``regression.estimator``; others register under the entry-point group ``modeldiff.estimators``."""

@@ -54,7 +54,7 @@ class LeastSquares(FromMasks):
 def fit_least_squares(
     masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "rows targets"]
 ) -> Datamodels:
-    """Datamodels argmin over (w, b) of ‖y − b − Xw‖², of all such weights those of least ‖w‖₂.
+    """Return datamodels argmin over (w, b) of ‖y − b − Xw‖², of all such weights those of least ‖w‖₂.
 
     With fewer models than training examples the margins are met exactly and the weights say little of unseen models.
     Eigenvalues of the second moments below n_train·2⁻⁵² of the largest count as zero. Computed in float64.

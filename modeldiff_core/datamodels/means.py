@@ -43,9 +43,10 @@ class DifferenceInMeans(FromMasks):
 def fit_difference_in_means(
     masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "rows targets"]
 ) -> Datamodels:
-    """Datamodels w_j = mean margin of the models with example j in − of those with it out (empirical influence).
+    """Return datamodels w_j = mean margin of the models with example j in − of those with it out (empirical influence).
 
-    That is the covariance of margin and mask over x̄_j(1 − x̄_j). The bias makes the mean prediction the mean margin.
+    That is the covariance of margin and mask over x̄_j(1 − x̄_j), the influence of Feldman and Zhang (2020). The bias
+    makes the mean prediction the mean margin.
     An example in all or in none of the subsets has weight 0.
 
     Raises ConfigError for lengths that differ, margins that are not finite, masks without any example.

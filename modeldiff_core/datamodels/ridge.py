@@ -79,7 +79,7 @@ def fit_ridge(
     validation_fraction: float = Ridge.validation_fraction,
     seed: int = Ridge.seed,
 ) -> Datamodels:
-    """Dense datamodels: argmin over (w, b) of (1/2m)·‖y − b − Xw‖² + (λ/2)·‖w‖².
+    """Return dense datamodels: argmin over (w, b) of (1/2m)·‖y − b − Xw‖² + (λ/2)·‖w‖².
 
     λ is the penalty of least error on held-out models, for each target, among `penalties` (in units of a squared
     mask entry); then w = (G + λI)⁻¹c on all models, G and c the centred second moments. Computed in float64.

@@ -24,6 +24,7 @@ DESIGNS: Registry[type[Design]] = Registry(
         "without": Without,
     },
 )
+"""Designs by ``kind``; others register under the entry-point group ``modeldiff.designs``."""
 
 __all__ = [
     "DESIGNS",

@@ -27,7 +27,8 @@ def linear_datamodeling_score(
 ) -> Float[np.ndarray, " targets"]:
     """Return the Spearman correlation over held-out models of true margins and predictions mask·w + b.
 
-    This is the linear datamodeling score (TRAK, section 2); 0 for a target whose prediction or margin does not vary.
+    For each target ρ_S(y, Xw + b) over models, X [models, train] their masks, y their margins: the linear datamodeling
+    score (TRAK, section 2); 0 for a target whose prediction or margin does not vary.
 
     Args:
         weights: Weights of the datamodels, in raw mask units.

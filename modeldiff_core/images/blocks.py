@@ -27,7 +27,10 @@ class Block:
 
 
 def fill_block(images: Images, block: Block, filling: np.ndarray | int, share: float = 1.0) -> Images:
-    """Return copies of the images with the filling blended into the block; it replaces the block at share 1."""
+    """Return copies of the images in which the block is (1 − share)·block + share·filling; other pixels stay.
+
+    filling: pixels 0..255 that are broadcast to the block, such as [height, width, channels], [channels] or one number.
+    """
     out = images.copy()
     out[block.index] = blend(images[block.index], filling, share)
     return out

@@ -12,12 +12,15 @@ LUMINANCE = (0.299, 0.587, 0.114)
 def luminance(
     images: UInt8[np.ndarray, "*images height width channels"], precision: type[np.floating] = np.float32
 ) -> Float[np.ndarray, "*images height width"]:
-    """Return the brightness of every pixel in 0..255; of images that are neither grey nor RGB the channels' mean."""
+    """Return .299·red + .587·green + .114·blue of every pixel, in 0..255 (ITU-R BT.601).
+
+    Of a grey image it is the image, with other numbers of channels than 1 and 3 their mean.
+    """
     if images.shape[-1] == 3:
         return np.asarray(images.astype(precision) @ np.array(LUMINANCE, precision))
     return np.asarray(images.mean(axis=-1, dtype=precision))
 
 
 def color_luminance(color: Sequence[float] | Float[np.ndarray, "3"]) -> float:
-    """Return the brightness of one color, on the scale of its red, green and blue."""
+    """Return .299·red + .587·green + .114·blue of one color, on its scale (ITU-R BT.601)."""
     return float(np.dot(color, LUMINANCE))

@@ -48,7 +48,7 @@ def window(
 def resize(
     images: Float[Tensor, "n height width channels"], height: int, width: int
 ) -> Float[Tensor, "n out_height out_width channels"]:
-    """Stretch whole images to height × width pixels."""
+    """Stretch whole images to height × width pixels: `window` of all of each image."""
     return window(images, Rectangles.alike(images, 0, 0, images.shape[1], images.shape[2]), height, width)
 
 

@@ -36,13 +36,13 @@ def polka_dots(height: int, width: int, period: int) -> Picture:
 
 
 def checkerboard(height: int, width: int, side: int = 1) -> Int[np.ndarray, "height width"]:
-    """Draw squares of that side in 0 and 1, 0 in the top left corner."""
+    """Draw squares of that side: (⌊row/side⌋ + ⌊column/side⌋) mod 2, 0 in the top left corner."""
     rows, columns = np.indices((height, width))
     return np.asarray((rows // side + columns // side) % 2)
 
 
 def stripes(height: int, width: int, side: int) -> Int[np.ndarray, "height width"]:
-    """Draw upright stripes of that width in 0 and 1, 0 at the left."""
+    """Draw upright stripes of that width: ⌊column/side⌋ mod 2, 0 at the left."""
     _, columns = np.indices((height, width))
     return np.asarray(columns // side % 2)
 

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 
 def spatial_frequencies(height: int, width: int) -> Float[np.ndarray, "frequencies half"]:
-    """Return the frequency of each entry of the spectrum, in cycles per pixel."""
+    """Return √(f_down² + f_across²) of each entry of the spectrum (numpy's rfft2), in cycles per pixel."""
     return np.asarray(np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)))
 
 

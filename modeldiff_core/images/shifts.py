@@ -10,7 +10,7 @@ from modeldiff_core.images.pixels import Images, byte_level
 
 
 def shift_all(images: Images, down: int, right: int, fill: int = 0) -> Images:
-    """Move all images down and to the right (negative: up, left); `fill` (0..255) moves in."""
+    """Return y[row, column] = x[row − down, column − right]; `fill` (0..255) moves in where x has no such pixel."""
     out = np.full_like(images, fill)
     out[:, _from(down), _from(right)] = images[:, _from(-down), _from(-right)]
     return out

@@ -109,6 +109,7 @@ OUTPUTS: Registry[Output] = Registry(
         "prediction_error": Output(prediction_error, of="number"),
     },
 )
+"""Outputs by the name that ``output`` gives; others register under the entry-point group ``modeldiff.outputs``."""
 
 
 def _split(

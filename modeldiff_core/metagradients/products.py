@@ -17,6 +17,8 @@ def forward_products(
 ) -> Float[Tensor, "probes targets"]:
     """Return J·ω for each direction ω over the training set: the change of every output along it.
 
+    J [targets, train] = ∂outputs/∂weights of the training examples, at the trajectory's point.
+
     Tangents of the state are carried through all steps beside the training, for all probes at once. Memory beyond the
     trajectory's: probes·(2·|state| + activations of a batch).
     """
@@ -31,6 +33,8 @@ def forward_products(
 
 def reverse_products(trajectory: Trajectory, probes: Float[Tensor, "probes targets"]) -> Float[Tensor, "probes train"]:
     """Return Jᵀ·ψ for each weighting ψ of the targets: the gradient of Σ_t ψ_t·output_t over the training set.
+
+    J as in `forward_products` (Engstrom et al., 2025, arXiv 2503.13751).
 
     Cotangents of the state are carried back through all steps, for all probes at once. Memory beyond the
     trajectory's: probes·(2·|state| + activations of a batch + train).

@@ -80,6 +80,7 @@ ARCHITECTURES: Registry[Architecture] = Registry(
         ),
     },
 )
+"""Networks by ``recipe.network.kind``; others register under the entry-point group ``modeldiff.architectures``."""
 
 
 def architecture_of(kind: str) -> Architecture:

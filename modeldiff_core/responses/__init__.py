@@ -11,6 +11,7 @@ RESPONSES: Registry[type[Responses]] = Registry(
     "responses.kind",
     {"ablations": Ablations, "full_models": FullModels, "rows": Rows, "subset_models": SubsetModels},
 )
+"""Responses by ``kind``; others register under the entry-point group ``modeldiff.responses``."""
 
 __all__ = [
     "INTERVENTIONS",

@@ -113,5 +113,5 @@ class Named(Responses):
 
 
 def shards_of(rows: int, shard_size: int) -> int:
-    """Return how many shards hold this many rows; the last one is made in full."""
+    """Return ⌈rows/shard_size⌉, the shards that hold this many rows; the last one is made in full."""
     return -(-rows // shard_size)

@@ -57,6 +57,7 @@ class Intervention(Tagged):
 
 
 INTERVENTIONS: Registry[type[Intervention]] = Registry("modeldiff.interventions", "intervention.kind", {})
+"""Interventions by ``kind``; all come from entry points of the group ``modeldiff.interventions``."""
 
 
 @dataclass(frozen=True)

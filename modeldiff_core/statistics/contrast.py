@@ -39,7 +39,7 @@ def within_classes(
     strength: Float[np.ndarray, " examples"],
     labels: Int[np.ndarray, " examples"],
 ) -> Contrast | None:
-    """Least squares of the values on membership with a constant for each class.
+    """Return the least squares of the values on membership with a constant for each class.
 
     β = Σᵢ m̃ᵢ yᵢ / Σᵢ m̃ᵢ², m̃ = strength − its class's mean, se² = RSS/(examples − classes − 1)/Σᵢ m̃ᵢ². For a strength of
     0 and 1, β is the difference between members and others averaged over classes, each with the weight that its mix

@@ -7,7 +7,7 @@ from jaxtyping import Float
 def correlation(
     x: Float[np.ndarray, "models targets"], y: Float[np.ndarray, "models targets"]
 ) -> Float[np.ndarray, " targets"]:
-    """Return the Pearson correlation of matching columns; 0 where one of them is constant."""
+    """Return the Pearson correlation Σx̃ỹ/√(Σx̃²·Σỹ²) of matching columns, x̃ = x − x̄; 0 where one of them is constant."""
     x, y = centered(x), centered(y)
     product = np.einsum("ij,ij->j", x, y)
     scale = np.sqrt(np.einsum("ij,ij->j", x, x) * np.einsum("ij,ij->j", y, y))

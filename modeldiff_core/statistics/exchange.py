@@ -20,12 +20,13 @@ def exchanged(
     labels: Int[np.ndarray, " examples"],
     draws: int,
 ) -> Float[np.ndarray, "*shape"]:
-    """Chance p of each value's difference within classes, adjusted over all values (Westfall and Young, single step).
+    """Return the p of each value's difference within classes, adjusted over all values (Westfall and Young, 1993).
 
     r = |Σ_members ỹ|/√Σ ỹ², ỹ = y − its class's mean, grows with |t| of the difference within classes. In each draw as
     many members of every class as there are take random places in it, and the largest r of all values is noted:
-    p = (1 + draws whose largest is at least r)/(1 + draws). Exact whatever the values' distribution: a pixel that is
-    bright in two images only stands out in every draw that makes both of them members, which no t distribution knows.
+    p = (1 + draws whose largest is at least r)/(1 + draws), in a single step. Exact whatever the values' distribution:
+    a pixel that is bright in two images only stands out in every draw that makes both of them members, which no t
+    distribution knows.
     """
     n = len(values)
     classes, index = np.unique(labels, return_inverse=True)
@@ -54,7 +55,10 @@ def exchanged(
 def p_values(
     differences: Float[np.ndarray, " components"], null: Float[np.ndarray, " draws"]
 ) -> Float[np.ndarray, " components"]:
-    """Return (1 + number of null draws at least as large)/(1 + number of draws); 1 without any draw."""
+    """Return (1 + number of null draws at least as large)/(1 + number of draws); 1 without any draw.
+
+    The observed difference counts as one of the draws, so that no p is 0 (Phipson and Smyth, 2010).
+    """
     larger = (null[None, :] >= differences[:, None]).sum(1)
     return np.asarray((1 + larger) / (1 + len(null)))
 

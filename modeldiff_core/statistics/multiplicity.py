@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 
 def holm(p: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
-    """Holm's adjusted p: the k-th smallest of n becomes max over j ≤ k of (n − j + 1)·p_(j), at most 1.
+    """Return adjusted p (Holm, 1979): the k-th smallest of n becomes max over j ≤ k of (n − j + 1)·p_(j), at most 1.
 
     Rejecting what is at most α errs at all with chance at most α, however the tests depend on each other.
     """

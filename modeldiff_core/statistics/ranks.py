@@ -14,7 +14,7 @@ Ranks = Float[np.ndarray, "targets models"]
 
 
 def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndarray, "models targets"]:
-    """Ranks 1..models within each column; equal values share the mean of their ranks."""
+    """Return ranks 1..models within each column; equal values share the mean of their ranks."""
     models, targets = values.shape
     ranks = np.empty((targets, models))
     for part in _blocks(models, targets):
@@ -26,7 +26,7 @@ def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndar
 def rank_correlation(
     x: Shaped[np.ndarray, "models targets"], y: Shaped[np.ndarray, "models targets"]
 ) -> Float[np.ndarray, " targets"]:
-    """Spearman correlation of matching columns; 0 where one of them is constant.
+    """Return the Spearman correlation of matching columns, Pearson's of their ranks; 0 where one of them is constant.
 
     Both are ranked and multiplied block by block, so that the ranks of all columns never go through memory. Only the
     ranks of x are put in place: they are looked up in the order of y.

@@ -156,7 +156,7 @@ def _tested(by_image: Float[np.ndarray, " images"], *samples: _Sample) -> _Sprea
 
 
 def two_way_interval(changes: Float[np.ndarray, "models images"], *, level: float = 0.95) -> Interval:
-    """Mean over models and images with an interval that holds it for new models *and* new images.
+    """Return the mean over models and images with an interval that holds it for new models *and* new images.
 
     mean ± t·se,  se² = var_m(mean_i)/models + var_i(mean_m)/images − var(rest)/(models·images),
     where rest = change − model's mean − image's mean + mean: the first two terms both hold the interaction's part, the
@@ -178,7 +178,7 @@ def difference_test(
     level: float = 0.95,
     models: Literal["independent", "paired"] = "independent",
 ) -> Difference:
-    """Mean of A minus mean of B on the same images, with Student's test of no difference.
+    """Return the mean of A minus the mean of B on the same images, with Student's test of no difference.
 
     se² as in `two_way_interval`, with the images' term that of the difference of A's and B's mean on each image: what
     moves both alike cancels. For independent models the models' and interaction's terms of A and of B are added up;

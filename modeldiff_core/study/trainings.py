@@ -159,7 +159,7 @@ def target_examples(data: Dataset, targets: int) -> Examples:
 
 
 def trainings_of(study: StudyConfig, data: Dataset) -> tuple[Training, Training]:
-    """A's and B's training."""
+    """Return A's and B's training."""
     targets = len(data.test) if study.targets is None else study.targets
     fingerprint = data.fingerprint
     subsets: SubsetConfig = study.subsets

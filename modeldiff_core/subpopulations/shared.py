@@ -105,9 +105,10 @@ class Shared:
 
 
 def shared(examples: Known, members: Bool[np.ndarray, " examples"], classes: tuple[str, ...]) -> Shared | None:
-    """Enrichment, contrasts of statistics and, of images, the mean image difference with its error map.
+    """Return enrichments, contrasts of statistics and, of images, the mean image difference with its error map.
 
-    None without members.
+    Differences and their errors are those of `within_classes`, p of values those of `enrichments`, p of statistics
+    those of `exchanged`. None without members.
     """
     if not members.any():
         return None

@@ -31,7 +31,7 @@ BANDS = (
 def image_statistics(
     images: UInt8[np.ndarray, "images height width channels"],
 ) -> dict[str, Float[np.ndarray, " images"]]:
-    """One number an image for each statistic, in pixel values (0..255) or, for positions, in pixels.
+    """Return one number an image for each statistic, in pixel values (0..255) or, for positions, in pixels.
 
     brightness: mean luminance. contrast: its standard deviation. red, green, blue: means of the channels, and
     colourfulness: mean of the largest minus the smallest of them (RGB only). The BANDS: root of the luminance's power

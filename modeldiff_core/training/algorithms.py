@@ -23,3 +23,4 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
         "torch": TorchRecipe,
     },
 )
+"""Ways to train models by ``algorithm.kind``; others register under the entry-point group ``modeldiff.algorithms``."""

@@ -39,7 +39,7 @@ class TransformationTest:
 
 
 def build(test: TransformationTest, image_shape: tuple[int, int, int]) -> Transformation:
-    """Make the transformation that a candidate names, checked against images of that height, width and channels.
+    """Return the transformation that a candidate names, checked against images of that height, width and channels.
 
     Raises ConfigError naming ``transformations.<name>.kind`` or ``transformations.<name>.parameters.<field>``.
     """

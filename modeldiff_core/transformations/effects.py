@@ -47,7 +47,7 @@ def eligible_images(
     max_images: int,
     seed: int,
 ) -> Int[np.ndarray, " chosen"]:
-    """Sorted positions of at most `max_images` images, drawn at random, to which a transformation is applied.
+    """Return sorted positions of at most `max_images` images, drawn at random, to which a transformation is applied.
 
     Images of the target class are left out (None: none are), and so are those that metadata 'planted' marks: they
     carry the feature already. Raises ConfigError if fewer than 2 are left.
@@ -84,7 +84,7 @@ def changes(
     labels: Real[np.ndarray, " images"],
     target_class: int | None,
 ) -> Changes:
-    """Probability (softmax) and margin of a class from the logits `after` minus those from the logits `before`.
+    """Return a class's change of probability, p_c(after) − p_c(before) with p = softmax, and of its margin.
 
     The class is `target_class`, or each image's own label for None. Where labels are numbers, the prediction stands in
     the place of the probability, in standard deviations of the training targets, and its negative squared error in
@@ -120,7 +120,7 @@ def measure(
     target_class: int | None,
     before: Float[np.ndarray, "models images classes"] | None = None,
 ) -> Changes:
-    """Changes [intensities, models, images] of every model on every image, against the images as they are.
+    """Return changes [intensities, models, images] of every model on every image, against the images as they are.
 
     change[intensity, model, image] = y_model(F(image, intensity)) − y_model(image), y the probability or the margin of
     the class; the effect of the transformation is its mean over models and images. before: logits on the images as they
@@ -139,7 +139,7 @@ def is_distinguishing(
 ) -> bool:
     """Return whether one algorithm reacts (|effect| ≥ delta), the other does not (≤ epsilon), and p_adjusted ≤ alpha.
 
-    Either algorithm may be the one that reacts.
+    Either algorithm may be the one that reacts (a distinguishing transformation of arXiv 2211.12491).
     """
     smaller, larger = sorted((abs(effect_a), abs(effect_b)))
     return larger >= delta and smaller <= epsilon and p_adjusted <= alpha

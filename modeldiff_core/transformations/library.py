@@ -132,3 +132,4 @@ TRANSFORMATIONS: Registry[type[Transformation]] = Registry(
         "yellow_square": YellowSquare,
     },
 )
+"""Kinds of transformations by the name that ``transformations.<name>.kind`` gives; others register as entry points."""
