@@ -50,9 +50,7 @@ class Name:
     def types(self) -> dict[str, str]:
         """What short names of types in its annotations stand for, such as arrays with the axes that they have."""
         module, _, _ = self.path.rpartition(".")
-        node, _ = _statement(self.path)
-        own = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else node
-        return dict(found for one in _annotations(own) for found in _short_names(module, one))
+        return dict(found for one in annotations(self) for found in _short_names(module, one))
 
     @property
     def words(self) -> str:
@@ -167,8 +165,13 @@ def _statement(path: str) -> tuple[ast.stmt, ast.stmt | None]:
     return body[found[-1]], body[found[-1] + 1] if found[-1] + 1 < len(body) else None
 
 
+def annotations(name: Name) -> list[ast.expr]:
+    """Return the annotations of a function, or of a class's fields and public methods; a value's own expression."""
+    node, _ = _statement(name.path)
+    return list(_annotations(node.value if isinstance(node, ast.Assign | ast.AnnAssign) else node))
+
+
 def _annotations(node: ast.AST | None) -> Iterator[ast.expr]:
-    """Yield the annotations of a function, or of a class's fields and public methods."""
     if isinstance(node, ast.FunctionDef):
         arguments = node.args
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]

@@ -23,6 +23,8 @@ def part_differences(
 ) -> Float[np.ndarray, "draws sides components"]:
     """Return cross-fitted differences of each side of two random parts of A's models (even draws) or B's (odd ones).
 
+    A difference is variance_first − variance_second along each direction, as `permuted_differences` takes A's and B's.
+
     Each half of the model numbers is parted anew, models of one mask together; with an odd number of them one is left
     out. Parts are fitted with what the real fits chose. Draw d is a pure function of (seed, d).
     """

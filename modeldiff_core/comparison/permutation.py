@@ -95,8 +95,8 @@ def permuted_differences(
 ) -> Float[np.ndarray, "permutations sides components"]:
     """Return cross-fitted differences of each side (A−B, then B−A) under random exchanges of A and B.
 
-    The difference of a direction is the variance along it under A less that under B (`cross_fit`), B less A on the side
-    B−A. Where A and B do not differ, an exchange of a model's two margins changes its distribution in nothing.
+    A difference is variance_A − variance_B along each direction (`cross_fit`), on the side B−A the other way round.
+    Where A and B do not differ, an exchange of a model's two margins changes nothing but chance.
 
     Permutation p is a pure function of (seed, p).
     """

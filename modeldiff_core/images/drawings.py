@@ -48,7 +48,7 @@ def stripes(height: int, width: int, side: int) -> Int[np.ndarray, "height width
 
 
 def diagonal_stripes(height: int, width: int, period: int) -> Bool[np.ndarray, "height width"]:
-    """Draw stripes from bottom left to top right: where (row + column) mod period is less than period/2."""
+    """Draw stripes from bottom left to top right: where (row + column) mod period < period/2."""
     rows, columns = np.indices((height, width))
     return np.asarray((rows + columns) % period < period / 2)
 
@@ -60,7 +60,7 @@ def wave(height: int, width: int, down: float, across: float) -> Picture:
 
 
 def texture(height: int, width: int, low: float, high: float, seed: int) -> Picture:
-    """Draw a random texture of the spatial frequencies above `low` and up to `high`, in cycles per pixel."""
+    """Draw a random texture of the spatial frequencies low < f ≤ high, in cycles per pixel."""
     noise = generator("texture", seed).standard_normal((height, width))
     kept = np.fft.rfft2(noise) * in_band(height, width, low, high)
     return np.asarray(np.fft.irfft2(kept, s=(height, width)))

@@ -10,6 +10,6 @@ def spatial_frequencies(height: int, width: int) -> Float[np.ndarray, "frequenci
 
 
 def in_band(height: int, width: int, low: float, high: float) -> Bool[np.ndarray, "frequencies half"]:
-    """Return which entries of the spectrum lie above `low` and up to `high`, in cycles per pixel."""
+    """Return which entries f of the spectrum are low < f ≤ high, in cycles per pixel."""
     frequencies = spatial_frequencies(height, width)
     return np.asarray((frequencies > low) & (frequencies <= high))

@@ -14,7 +14,7 @@ Ranks = Float[np.ndarray, "targets models"]
 
 
 def average_ranks(values: Shaped[np.ndarray, "models targets"]) -> Float[np.ndarray, "models targets"]:
-    """Return ranks 1..models within each column; equal values share the mean of their ranks."""
+    """Return ranks (#{x < xᵢ} + #{x ≤ xᵢ} + 1)/2 in 1..models within each column: equal values share their mean."""
     models, targets = values.shape
     ranks = np.empty((targets, models))
     for part in _blocks(models, targets):

@@ -178,7 +178,7 @@ def difference_test(
     level: float = 0.95,
     models: Literal["independent", "paired"] = "independent",
 ) -> Difference:
-    """Return the mean of A minus the mean of B on the same images, with Student's test of no difference.
+    """Return ā − b̄ on the same images, means over models and images, with Student's test of no difference.
 
     se² as in `two_way_interval`, with the images' term that of the difference of A's and B's mean on each image: what
     moves both alike cancels. For independent models the models' and interaction's terms of A and of B are added up;

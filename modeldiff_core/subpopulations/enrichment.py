@@ -60,13 +60,14 @@ def enrichments(
 ) -> tuple[Enrichment, ...]:
     """Test every value of every column within classes, and every class, one-sided: more than by chance.
 
-    p of a value is that of the exact test over all classes (``Strata.p``): members are set against other examples of
-    their classes, so that what only follows the class is not found. Without labels it is Fisher's. p is adjusted by
-    Holm over all values of all columns; a value so rare or so common that it could not be found whatever the members
-    are is left out beforehand (Tarone, 1990), so a column of names costs nothing. Whole numbers with more than DISTINCT
-    values may be codes or quantities: each value is tested, and each quarter; other numbers only by quarters. Columns
-    of pictures (more than one number an example) are no categories. Classes are a family of their own: which classes
-    an end holds describes it and is no finding (``subpopulations.words``). Sorted by p, then by column and value.
+    p = P(as many members or more have the value), by the exact test over all classes (``Strata.p``): members are set
+    against other examples of their classes, so that what only follows the class is not found. Without labels it is
+    Fisher's. p is adjusted by Holm over all values of all columns; a value so rare or so common that it could not
+    be found whatever the members are is left out beforehand (Tarone, 1990), so a column of names costs nothing.
+    Whole numbers with more than DISTINCT values may be codes or quantities: each value is tested, and each quarter;
+    other numbers only by quarters. Columns of pictures (more than one number an example) are no categories. Classes
+    are a family of their own: which classes an end holds describes it and is no finding (``subpopulations.words``).
+    Sorted by p, then by column and value.
     """
     n, size = len(members), int(members.sum())
     if not size or size == n:

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
-PAGES = ("index", "studies", "calibration", "reference/comparison", "reference/settings", "tutorials/first_comparison")
+PAGES = (
+    "index",
+    "studies",
+    "calibration",
+    "reference/comparison/index",
+    "reference/comparison/permuted_differences",
+    "reference/python/compare",
+    "reference/plan/Step",
+    "reference/settings",
+    "tutorials/first_comparison",
+)
 
 pytestmark = pytest.mark.nightly
 
@@ -56,12 +66,18 @@ def test_the_search_finds_names_and_pages_from_disk(browser: Any, site: Path, wi
     page, wrong = page_of(browser, width)
     page.goto(f"file://{site}/index.html")
     page.click(".md-header label[for=__search]:visible" if width < 800 else ".md-search__input")
-    page.keyboard.type("residual_pca", delay=20)
-    page.wait_for_selector(".md-search-result__item a", timeout=10_000)
-    links = page.eval_on_selector_all(".md-search-result__item a", "links => links.map(link => link.href)")
-    assert any("reference/comparison.html" in link for link in links)
-    page.goto(next(link for link in links if "reference/comparison.html" in link))
-    assert "residual_pca" in page.inner_text("article")
+    for words, first in (
+        ("residual_pca", "comparison/residual_pca.html"),
+        ("StoreSettings", "store/StoreSettings.html"),
+    ):
+        page.keyboard.type(words, delay=20)
+        page.wait_for_selector(f".md-search-result__item a[href*='{first.partition('/')[2]}']", timeout=10_000)
+        links = page.eval_on_selector_all(".md-search-result__item a", "links => links.map(link => link.href)")
+        assert f"reference/{first}" in links[0]
+        for _ in words:
+            page.keyboard.press("Backspace")
+    page.goto(links[0])
+    assert "StoreSettings" in page.inner_text("article h1")
     assert wrong == []
 
 
