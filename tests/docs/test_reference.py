@@ -31,7 +31,6 @@ WITHOUT_FORMULA = {
     "shift_each": "moves pixels as they are",
     "resize": "is window of the whole image",
     "to_pixels": "rounds",
-    "web": "draws what its words say",
 }
 SOURCES = {
     "ablated_outputs": "COAR, section 3",

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import modeldiff_core
 from harness.pages import gallery, reference
 from harness.pages.links import broken, links, loaded_from_elsewhere
