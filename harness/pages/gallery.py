@@ -1,8 +1,11 @@
 """The gallery: a section for each study that ships, from its file and the pictures of its reports."""
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -10,6 +13,8 @@ from harness.pages.repository import ROOT
 
 STUDIES = ROOT / "conf/study"
 PICTURES = ROOT / "docs/pictures"
+MINUTES = PICTURES / "minutes.json"
+"""Processor seconds of each study that was run from beginning to end on one core, with the machine and the date."""
 PAGE = "studies.md"
 KINDS = {
     "compare": ("Two algorithms compared", "how two ways to train differ", "compare"),
@@ -43,6 +48,7 @@ class Shipped:
         words: The comment at the head of its file.
         text: The file.
         pictures: Names of its pictures in docs/pictures.
+        took: How long it takes, where that was measured; empty elsewhere.
 
     """
 
@@ -51,14 +57,24 @@ class Shipped:
     words: str
     text: str
     pictures: tuple[str, ...]
+    took: str = ""
 
 
 def shipped() -> list[Shipped]:
     """Return all studies that ship, by name; one that builds on another is of the other's kind."""
     texts = {path.stem: path.read_text() for path in sorted(STUDIES.glob("*.yaml"))}
+    took = {name: duration(one) for name, one in json.loads(MINUTES.read_text()).items()}
     return [
-        Shipped(name, _kind(name, texts), _words(text), text, tuple(_pictures(name))) for name, text in texts.items()
+        Shipped(name, _kind(name, texts), _words(text), text, tuple(_pictures(name)), took.get(name, ""))
+        for name, text in texts.items()
     ]
+
+
+def duration(noted: Mapping[str, Any]) -> str:
+    """Return how long a study took in words, from its entry in MINUTES."""
+    seconds = float(noted["seconds"])
+    words = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+    return f"{words} of one core ({noted['machine']}, {noted['date']})"
 
 
 def _kind(name: str, texts: dict[str, str]) -> str:
@@ -83,9 +99,10 @@ def gallery_page(studies: list[Shipped]) -> str:
     """Return the Markdown of the gallery."""
     lines = [
         "# Studies\n",
-        "Every study that ships, from its file in `conf/study`. Pictures are those of its report, copied by "
-        "`python -m harness.pages.pictures STORE STUDY` from a finished run. Any setting is overridden behind the "
-        "name: `subsets.models=500`.\n",
+        "Every study that ships, from its file in `conf/study`. Pictures are those of its report, and minutes were "
+        "measured, by `python -m harness.pages.measured STORE STUDY`; a study that has neither was not run for this "
+        "page, most of them since they need data or hours of a GPU. Any setting is overridden behind the name: "
+        "`subsets.models=500`.\n",
     ]
     for kind, (title, words, verb) in KINDS.items():
         chosen = [study for study in studies if study.kind == kind]
@@ -100,7 +117,8 @@ def _section(study: Shipped, verb: str) -> str:
     command = f"```\nmodeldiff {verb} study={study.name}\n```\n"
     indented = "\n".join(f"    {line}".rstrip() for line in study.text.rstrip().splitlines())
     file = f'??? note "conf/study/{study.name}.yaml"\n\n    ```yaml\n{indented}\n    ```\n'
-    return "\n".join([f"### {study.name}\n", f"{study.words}\n", *pictures, command, file])
+    took = [f"Takes {study.took}.\n"] if study.took else []
+    return "\n".join([f"### {study.name}\n", f"{study.words}\n", *pictures, command, *took, file])
 
 
 def _title(study: str, picture: str) -> str:
