@@ -20,6 +20,7 @@ from modeldiff_core.data.living17 import Living17
 from modeldiff_core.data.mnist_idx import MnistIdx
 from modeldiff_core.data.npz import Npz
 from modeldiff_core.data.one_hot import OneHot
+from modeldiff_core.data.scenes import Scenes
 from modeldiff_core.data.shortcut_digits import ShortcutDigits
 from modeldiff_core.data.slabs import Slabs
 from modeldiff_core.data.tables import Csv, SklearnTable
@@ -59,6 +60,7 @@ SHIPPED: dict[str, type[Source]] = {
     "mnist_idx": MnistIdx,
     "npz": Npz,
     "one_hot": OneHot,
+    "scenes": Scenes,
     "shortcut_digits": ShortcutDigits,
     "sklearn_table": SklearnTable,
     "slabs": Slabs,

@@ -26,6 +26,7 @@ from modeldiff_core.transformations.paper import (
 from modeldiff_core.transformations.patches import Occlusion, Overlay, Patch, Stamp, Tint, WatermarkPatch
 from modeldiff_core.transformations.patterns import Pattern, Texture
 from modeldiff_core.transformations.pixels import require
+from modeldiff_core.transformations.places import Place
 from modeldiff_core.transformations.words import InsertToken, MaskTokens, ReplaceToken
 
 
@@ -117,6 +118,7 @@ TRANSFORMATIONS: Registry[type[Transformation]] = Registry(
         "overlay": Overlay,
         "patch": Patch,
         "pattern": Pattern,
+        "place": Place,
         "polka_dots": PolkaDots,
         "rectangle": Rectangle,
         "replace_token": ReplaceToken,
