@@ -1,0 +1,206 @@
+"""Planted differences from a handful of differentiated trainings: the battery of planted.py without subset models.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.planted_trainings [--trainings 8] [--seeds 1] [--first 40] [--table]
+        [--data digits fashion] [--out FILE] [--kept DIR] [--seconds S]
+
+The rules, fixed before any result. Data, plants, networks and rates are those of benchmarks/planted.py, whose seeds
+below 40 nobody has tried here and whose seeds from 40 on nobody has tried anywhere. Directions are those of
+`comparison.method=matrix_free` with its settings as shipped: 16 weightings of each side through two trainings of each
+choose a basis of 32 directions, R further trainings of each are compared in it by the contrast with signs flipped.
+
+- A plant is *found* by the rule of planted.py: one of the first three directions of side A−B with p ≤ 0.05 has an AUC
+  of at least 0.9 for it; of several cues all, or three.
+- The search is that of planted_search.py along the same directions.
+- R = 8 is what counts, beside 43 of 56 by regression from 800 and 1,000 models of each; R = 6 and 7 are subsets of the
+  same products, R = 16 is a second run that adds to them. Below 6 nothing can be tested, so nothing is found.
+- *normalized*: the same products with every target's rows scaled (``contrast_of_trainings``), told beside, not chosen.
+- One direction that is told which training images carry the cue is not looked for.
+
+One JSON line for each finished study is appended to --out; products are kept in --kept a training at a time, so that a
+run that was stopped goes on and more trainings cost only their own.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmarks.handful import Basis, Two
+from benchmarks.planted import AUC, FIRST, RECIPES, area
+from benchmarks.planted_kinds import DATASETS, KINDS, Sample, sample
+from benchmarks.planted_search import ensembles, searched
+from harness.batteries import records
+from modeldiff_core.comparison.training_directions import SidedDirection, directions_of_trainings, repeatability
+from modeldiff_core.comparison.trainings import LEAST_TESTED
+from modeldiff_core.metagradients.basis import missed_by_others
+from modeldiff_core.training import Task
+
+COMPONENTS, TOP, LEVEL = 8, 12, 0.05
+FIRST_SEED = 40
+Spec = dict[str, Any]
+
+
+def two_of(data: str, made: Sample) -> Two:
+    """Return A and B of a study; only the training images differ."""
+    a, b = (Task(RECIPES[data], 1, train, made.test, 10) for train in (made.train_a, made.train_b))
+    return Two((a, b))
+
+
+def kept_products(two: Two, count: int, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return basis [q, train], what it is made of [probes, train] and J·V [sides, trainings, targets, q]; keep them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, basis = folder / "basis.npz", None
+    if not file.exists():
+        basis = two.basis(count)
+        _save(file, vectors=basis.vectors, pooled=basis.pooled)
+    stored = np.load(file)
+    rows = []
+    for side in (0, 1):
+        for number in two.compared(count):
+            part = folder / f"{side}-{number}.npz"
+            if not part.exists():
+                basis = basis or _bare(stored)
+                _save(part, products=two.along(basis, side, number))
+            rows.append(np.load(part)["products"])
+    return stored["vectors"], stored["pooled"], np.stack(rows).reshape(2, count, *rows[0].shape)
+
+
+def study(spec: Spec, kept: Path) -> dict[str, Any]:
+    """Return the record of one study."""
+    made, count = sample(spec["data"], spec["kind"], spec["seed"]), spec["trainings"]
+    began, two = time.process_time(), two_of(spec["data"], made)
+    folder = kept / f"{spec['data']}-{spec['kind']}-{spec['seed']}".replace(" ", "_").replace("%", "percent")
+    vectors, pooled, (a, b) = kept_products(two, count, folder)
+    record: Spec = {**spec, "product_seconds": round(time.process_time() - began, 2)}
+    record |= {"missed": round(missed_by_others(pooled), 3), "common": [round(repeatability(x), 3) for x in (a, b)]}
+    record["curve"] = {}
+    for used in sorted({*range(LEAST_TESTED, 9), 12, count}):
+        if used <= count:
+            record["curve"][str(used)] = judged(a[:used], b[:used], made, normalize=False)[0]
+    record["normalized"] = judged(a, b, made, normalize=True)[0]
+    result, leading = judged(a, b, made, normalize=False)
+    record |= result
+    began = time.process_time()
+    if leading:
+        weights = np.stack([one.coefficients @ vectors for one in leading])
+        projections = np.stack([one.projections for one in leading], 1)
+        record["search"] = searched(ensembles(RECIPES[spec["data"]], made, 1), made, weights, projections)
+    else:
+        record["search"] = {"tested": [], "cues": [], "found": False}
+    return record | {"search_seconds": round(time.process_time() - began, 2)}
+
+
+def judged(a: np.ndarray, b: np.ndarray, made: Sample, *, normalize: bool) -> tuple[Spec, list[SidedDirection]]:
+    """Return what the directions of some trainings find, and the leading ones of side A−B."""
+    found = directions_of_trainings(a, b, COMPONENTS, top=TOP, normalize=normalize)
+    own = [one for one in found.directions if one.side == "a-b"]
+    leading = [one for one in own if one.p <= LEVEL][:FIRST]
+    aucs = [[area(t.carries[t.among], one.projections[t.among]) for one in own] for t in made.truths]
+    hits = sum(any(area(t.carries[t.among], one.projections[t.among]) >= AUC for one in leading) for t in made.truths)
+    return {
+        "p": {side: [round(one.p, 4) for one in found.directions if one.side == side] for side in ("a-b", "b-a")},
+        "auc": np.round(aucs, 3).tolist(),
+        "found": hits >= min(len(made.truths), FIRST),
+    }, leading
+
+
+def battery(data: Iterable[str], seeds: Iterable[int], trainings: int) -> list[Spec]:
+    """Return the studies, every kind on each data set of a seed before the next seed."""
+    return [
+        {"data": name, "kind": kind, "seed": seed, "trainings": trainings}
+        for seed in seeds
+        for kind in KINDS
+        for name in data
+    ]
+
+
+def table(found: list[Spec]) -> str:
+    """Return found of all by R, found by the search, and every miss with what it looks like."""
+    lines = ["| trainings of each | studies | found | normalized | by the search |", "|---|---|---|---|---|"]
+    for count in sorted({one["trainings"] for one in found}):
+        own = [one for one in found if one["trainings"] == count]
+        for used in sorted({int(used) for one in own for used in one["curve"]}):
+            hits = sum(one["curve"][str(used)]["found"] for one in own)
+            last = used == count
+            other = sum(one["normalized"]["found"] for one in own) if last else "–"
+            by_search = sum(one["search"]["found"] for one in own) if last else "–"
+            lines.append(f"| {used} (of {count}) | {len(own)} | {hits} | {other} | {by_search} |")
+    lines += ["", "| planted | digits | fashion |", "|---|---|---|"]
+    most = max((one["trainings"] for one in found), default=0)
+    for kind in KINDS:
+        cells = [
+            f"{sum(one['found'] for one in own)} / {sum(one['search']['found'] for one in own)} of {len(own)}"
+            for name in DATASETS
+            for own in [
+                [one for one in found if (one["kind"], one["data"], one["trainings"]) == (kind, name, most)],
+            ]
+        ]
+        lines.append(f"| {kind} | {cells[0]} | {cells[1]} |")
+    lines.append("")
+    lines += [_missed(one) for one in found if one["trainings"] == most and not one["found"]]
+    seconds = {name: [one["product_seconds"] for one in found if one["data"] == name] for name in DATASETS}
+    spent = ", ".join(f"{name} {np.mean(own):.1f}" for name, own in seconds.items() if own)
+    return "\n".join([*lines, f"CPU seconds of the products of a study: {spent}"])
+
+
+def _missed(one: Spec) -> str:
+    """Return what a plant that was not found looks like."""
+    first, best = ([f(row) for row in one["auc"]] for f in (lambda row: row[:3], lambda row: max(row, default=0)))
+    return (
+        f"- missed: {one['kind']}, {one['data']}, seed {one['seed']}: p of side A−B {one['p']['a-b'][:3]}, AUC of its "
+        f"first three {first}, best {best}, in common {one['common']}, missed by the basis {one['missed']}"
+    )
+
+
+def main() -> None:
+    """Run what is missing, or print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trainings", type=int, default=8)
+    parser.add_argument("--first", type=int, default=FIRST_SEED)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--data", nargs="*", choices=DATASETS, default=list(DATASETS))
+    parser.add_argument("--out", type=Path, default=Path("planted_trainings.jsonl"))
+    parser.add_argument("--kept", type=Path, default=Path("planted_trainings"))
+    parser.add_argument("--seconds", type=float, default=math.inf)
+    parser.add_argument("--table", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    done = {tuple(one[name] for name in ("data", "kind", "seed", "trainings")) for one in records(asked.out)}
+    began = time.process_time()
+    with threadpool_limits(1):
+        for spec in battery(asked.data, range(asked.first, asked.first + asked.seeds), asked.trainings):
+            if asked.table or time.process_time() - began > asked.seconds:
+                break
+            if tuple(spec.values()) in done:
+                continue
+            record = study(spec, asked.kept)
+            with asked.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            print(
+                f"{tuple(spec.values())}: found {record['found']}, by the search {record['search']['found']}",
+                flush=True,
+            )
+    print(table(list(records(asked.out))))
+
+
+def _bare(stored: Any) -> Basis:
+    """Return a kept basis, without trainings."""
+    return Basis(stored["vectors"], stored["pooled"], {})
+
+
+def _save(file: Path, **arrays: np.ndarray) -> None:
+    """Write arrays at once or not at all."""
+    part = file.with_suffix(".part.npz")
+    np.savez(part, **arrays)
+    part.rename(file)
+
+
+if __name__ == "__main__":
+    main()
