@@ -10,9 +10,9 @@ one.
 
 Studies are simulated: SIZE examples, targets and models, halves of the examples as masks, datamodels of class
 structure, four shared factors and entries of their own, strengths that vary between targets, margins of which masks
-explain 40 %. 99 draws of the null, fewer where what was drawn excludes p ≤ 0.05. Seeds: (row, study number), not looked at before. One JSON line per finished
-study is appended to --out; studies in that file are not computed again, so a run that was stopped goes on where it
-was. --seconds: end after so many seconds of processor time.
+explain 40 %. 99 draws of the null, fewer where what was drawn excludes p ≤ 0.05. Seeds: (row, study number), not
+looked at before. One JSON line per finished study is appended to --out; studies in that file are not computed again,
+so a run that was stopped goes on where it was. --seconds: end after so many seconds of processor time.
 
 What is printed without a rule: in how many null studies the 95 % interval of all that differs holds 0.
 

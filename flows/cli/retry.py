@@ -15,7 +15,7 @@ from modeldiff_platform.flows.prefect_api.run_log import the_rest
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import FlowRun, State
 
 SHOWN = 5
 CANCELLED_AGAIN = timedelta(seconds=90)
@@ -46,7 +46,7 @@ def retry(run: str) -> int:
             check_deployment(client, found)
             local, page = found.deployment_id is None, f"{api.ui_url}/runs/flow-run/{found.id}"
             begins = datetime.now(UTC) if local else _earliest(client, found.id)
-            again = AwaitingRetry(scheduled_time=begins, message="modeldiff retry")
+            again: State[Any] = AwaitingRetry(scheduled_time=begins, message="modeldiff retry")
             client.set_flow_run_state(found.id, again, force=local)
             if not local:
                 seconds = (begins - datetime.now(UTC)).total_seconds()

@@ -68,7 +68,7 @@ class Scenes:
 
     def load(self) -> Dataset:
         whole = FashionMnist(60_000, 10_000, folder=self.folder).load()
-        train, test = (self._part(part, name) for part, name in ((whole.train, "train"), (whole.test, "test")))
+        train, test = self._part(whole.train, "train"), self._part(whole.test, "test")
         return Dataset(train, test, tuple(FASHION_CLASSES[number] for number in self.classes))
 
     def _part(self, clothes: Examples, part: Part) -> Examples:

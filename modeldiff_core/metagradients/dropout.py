@@ -18,7 +18,7 @@ class PureDropout(nn.Module):
 
     def __init__(self, layer: nn.modules.dropout._DropoutNd, stream: tuple[int, int], place: int) -> None:
         super().__init__()
-        self.p, self.shared, self.training = layer.p, KINDS[type(layer)], layer.training  # type: ignore[index]
+        self.p, self.shared, self.training = layer.p, KINDS[type(layer)], layer.training
         self.stream, self.place = stream, place
         self.number, self.calls = -1, 0
 
@@ -47,6 +47,6 @@ def make_pure_dropout(net: nn.Module, stream: tuple[int, int]) -> list[PureDropo
     made: dict[nn.Module, PureDropout] = {}
     for name, layer in list(net.named_modules(remove_duplicate=False)):
         if type(layer) in KINDS:
-            made.setdefault(layer, PureDropout(layer, stream, len(made)))  # type: ignore[arg-type]
+            made.setdefault(layer, PureDropout(layer, stream, len(made)))
             net.set_submodule(name, made[layer])
     return list(made.values())
