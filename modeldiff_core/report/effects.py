@@ -11,6 +11,7 @@ from modeldiff_core.report.facts import CurveFacts, EffectFacts, ReportFacts
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.report.galleries import Row, sheet
 from modeldiff_core.report.images import image_uri, is_pixel_art
+from modeldiff_core.report.text_changes import TextChange, text_change
 from modeldiff_core.report.words import margins, number, points, probability, slug
 
 OF_NUMBERS = ("change of the prediction, hundredths of a deviation", "change of the negative squared error")
@@ -52,7 +53,7 @@ class EffectView:
     along: str
     plot: Plot | None
     pairs: list[PairView]
-    texts: list[tuple[str, str]]
+    texts: list[TextChange]
 
 
 def effect_views(effects: tuple[EffectFacts, ...], *, numbers: bool = False) -> list[EffectView]:
@@ -99,7 +100,7 @@ def _view(effect: EffectFacts, at: int, effects: tuple[EffectFacts, ...], *, num
             for before, after in zip(effect.before[:PAIRS], effect.after[:PAIRS], strict=True)
             if _shown(effect)
         ],
-        texts=list(effect.texts) if _shown(effect) else [],
+        texts=[text_change(*one) for one in effect.texts] if _shown(effect) else [],
     )
 
 

@@ -49,7 +49,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     wide, narrow = (variance_plot(facts), variance_plot(facts, 380, 440)) if facts.directions else (None, None)
     effects, found = (effect_views(own, numbers=bool(facts.target)) for own in (facts.effects, facts.found))
     learning = learning_plot(facts.learning) if facts.learning else None
-    slopes = slope_plot(facts.contrast) if facts.contrast else None
+    slopes = slope_plot(facts.contrast, facts.terms.noun) if facts.contrast else None
     plots = {"variance": wide} if wide else {}
     if slopes:
         plots["reaction"] = slopes

@@ -12,10 +12,11 @@ WIDEST = 99.0
 """Per cent of the targets that the axes span."""
 
 
-def slope_plot(facts: ContrastFacts, width: int = 460, height: int = 440) -> Plot | None:
+def slope_plot(facts: ContrastFacts, noun: str = "image", width: int = 460, height: int = 440) -> Plot | None:
     """Return the scatter of c_t from one half of the models against the other, on logarithmic axes; None without any.
 
-    Noise scatters across the line of equality; targets that truly react more or less lie far out along it.
+    Noise scatters across the line of equality; targets that truly react more or less lie far out along it. noun: what
+    a target is called.
     """
     both = facts.log_slopes[:, np.isfinite(facts.log_slopes).all(0)]
     if both.shape[1] < 3:
@@ -35,7 +36,7 @@ def slope_plot(facts: ContrastFacts, width: int = 460, height: int = 440) -> Plo
             axis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}".lstrip("0.")[:1] in "25" else "")
         axes.tick_params(which="minor", colors=theme.muted, labelsize=SMALL, length=2)
-        axes.set_xlabel("c of each test image, one half of the models", color=theme.ink, fontsize=MEDIUM)
+        axes.set_xlabel(f"c of each test {noun}, one half of the models", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("the other half", color=theme.ink, fontsize=MEDIUM)
 
     return plot(paint, width, height)

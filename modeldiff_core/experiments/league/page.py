@@ -42,6 +42,7 @@ def league_page(
             findings=summary["findings"],
             names=names,
             algorithms=summary["algorithms"],
+            accuracy=all(one["subset_accuracy"] is not None for one in summary["algorithms"]),
             level=summary["level"],
             margin=summary["margin"],
             pairs=entries,

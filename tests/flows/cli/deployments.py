@@ -17,10 +17,10 @@ def descendants_named(words: str) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if words in " ".join(p.info["cmdline"] or [])]
 
 
-def completed(server: PrefectServer, here: Commands, deployment: str) -> None:
+def completed(server: PrefectServer, here: Commands, deployment: str, seconds: float = 240) -> None:
     """Start a run of a deployment and wait until a worker has completed it."""
     run = server.ask(f"deployments/{deployment}/create_flow_run", {})
-    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), 240, "the end")
+    wait_for(lambda: server.state(run["id"]) in ("Completed", "Failed", "Crashed"), seconds, "the end")
     assert server.state(run["id"]) == "Completed", (here.folder / "worker.log").read_text()[-3000:]
 
 

@@ -48,6 +48,7 @@ def test_a_failed_league_is_retried_and_makes_what_is_missing(commands: Commands
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("client_here", "worker")
 def test_a_deployed_league_is_run_by_a_worker(server: PrefectServer, here: Commands, tmp_path: Path) -> None:
     asked = (*SMALL, f"store.root={tmp_path}")
@@ -56,7 +57,7 @@ def test_a_deployed_league_is_run_by_a_worker(server: PrefectServer, here: Comma
     assert found["entrypoint"] == "modeldiff_platform.flows.experiment.league"
     assert found["parameters"]["study"]["algorithms"].keys() == {"again", "erased", "plain", "shifted"}
     assert {"league", "digits_league"} <= set(found["tags"])
-    completed(server, here, found["id"])
+    completed(server, here, found["id"], seconds=700)
     assert len(list(tmp_path.glob(SHARD_FILES))) == SHARDS
     assert len(list(tmp_path.glob("comparisons/*/report/index.html"))) == PAIRS
     assert len(list(tmp_path.glob("leagues/*/report/index.html"))) == 1
