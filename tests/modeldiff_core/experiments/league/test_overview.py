@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.experiments.league.overview import answer, least_draws, matrix, overview
+from modeldiff_core.experiments.league.page import league_page
 from modeldiff_core.experiments.league.sentences import sentences
 
 NAMES = {"a": "as is", "b": "erased", "c": "shifted"}
@@ -92,3 +93,13 @@ def test_the_matrix_is_the_same_either_way() -> None:
     found = matrix(list(NAMES), overview(three(0.1, 0.2, 0.3), 0.05))
     assert [[cell is None for cell in row] for row in found] == np.eye(3, dtype=bool).tolist()
     assert all(found[i][j] is found[j][i] for i in range(3) for j in range(3))
+
+
+@pytest.mark.parametrize("accuracy", [0.75, None])
+def test_a_league_of_numbers_has_a_page_without_accuracy(accuracy: float | None) -> None:
+    entries = [{**entry, "report": "comparisons/x/report/index.html"} for entry in overview(three(0.5, 0.5, 0.5), 0.05)]
+    algorithms = [{"short": short, "models": 100, "subset_accuracy": accuracy, "lds": {"mean": 0.5}} for short in NAMES]
+    told = {"study": "x", "findings": [], "algorithms": algorithms, "level": 0.05, "margin": 0.0, "pairs": entries}
+    page = league_page(told, NAMES, "leagues/x", {"name": "x"}, [])["index.html"].decode()
+    assert ("accuracy" in page) == (accuracy is not None)
+    assert page.count("0.500</td>") >= 3
