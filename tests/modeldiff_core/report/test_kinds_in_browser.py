@@ -1,4 +1,4 @@
-"""Reports of rows, numbers and texts and the overview of a league in a real browser: narrow and wide, light and dark."""
+"""Reports of rows, numbers, texts and a league in a real browser: narrow and wide, light and dark, printed."""
 
 from collections.abc import Iterator
 from pathlib import Path
