@@ -4,14 +4,15 @@ Kept light, since worker processes import it too: Hydra, torch and Prefect come 
 """
 
 import argparse
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import NoReturn, cast
 
 from modeldiff_core import __version__
-from modeldiff_core.errors import ConfigError, ModelDiffError
+from modeldiff_core.errors import ConfigError, ModelDiffError, meant
 from modeldiff_platform.flows.cli import volume
 from modeldiff_platform.flows.cli.interrupts import WORDS, interruptible
 from modeldiff_platform.flows.cli.streams import outlets
@@ -81,9 +82,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED if code == DONE and output.lost else code
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that asks, after a verb that is none, for the one that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        given = re.search(r"argument VERB: invalid choice: '(\S+)' \(choose from (.*)\)", message)
+        hint = meant(given[1], re.findall(r"[\w-]+", given[2])) if given else ""
+        super().error(f"{message}. {hint}" if hint else message)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    whole = argparse.ArgumentParser(
+    whole = Parser(
         prog="modeldiff",
         description="How do two learning algorithms differ?",
         epilog="Settings follow the verb: modeldiff compare study=digits_watermark subsets.models=4000 "

@@ -121,7 +121,9 @@ def _where(algorithms: Sequence[Algorithm], workers: int | None) -> str:
     """Return where models are trained, and why."""
     here = [one.described for one in algorithms if not one.elsewhere]
     if not here:
-        return "Trained on all cores, one torch thread each" if workers is None else f"Trained in {workers} processes"
+        if workers is None:
+            return "Trained on all cores, one torch thread each"
+        return f"Trained in {workers} process{'es' if workers > 1 else ''}"
     named = " and ".join(sorted({f"{one.name} ({one.place})" for one in here}))
     return (
         f"Trained in this process, one model after the other on one torch thread: no other process can import {named}. "

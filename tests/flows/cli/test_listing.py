@@ -22,6 +22,16 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"modeldiff {__version__}\n"
 
 
+@pytest.mark.parametrize(("given", "asked"), [("sho", " Is show meant?\n"), ("xyzzy", "'data')\n")])
+def test_a_verb_that_is_none_is_answered_with_the_one_that_was_meant(
+    given: str, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([given])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith(asked)
+
+
 @pytest.mark.parametrize(
     ("what", "names"),
     [
