@@ -28,15 +28,15 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.metagradients import CORNER, NETWORKS, PLANT
+from benchmarks.handful import Two
+from benchmarks.metagradients import NETWORKS, STUDIES
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import null_sample, sequential_p
 from modeldiff_core.comparison.training_directions import directions_of_trainings, repeatability
 from modeldiff_core.comparison.trainings import LEAST_TESTED
 from modeldiff_core.data import Dataset
-from modeldiff_core.metagradients import Point, Trajectory, forward_products, process_of, reverse_products
-from modeldiff_core.metagradients.basis import common_basis, missed_by_others, random_weightings
-from modeldiff_core.metagradients.trajectory import default_slots, state_bytes
+from modeldiff_core.metagradients.basis import missed_by_others
+from modeldiff_core.stages.handful import BASIS_TRAININGS
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.config import DatasetConfig
 from modeldiff_core.subsets import SubsetSampler
@@ -45,21 +45,7 @@ from modeldiff_core.training.augmentations import Erase
 from modeldiff_core.training.devices import fast_arithmetic
 from modeldiff_core.training.sgd import Sgd
 
-FASHION_CORNER = {"top": 0, "left": 0, "height": 4, "width": 4}
-STUDIES = {
-    "digits": ({"kind": "digits", "plant": PLANT}, CORNER),
-    "fashion": (
-        {
-            "kind": "fashion_mnist",
-            "n_train": 1000,
-            "n_test": 1000,
-            "plant": {"label": 6, "fraction": 0.5, "seed": 0, "watermark": FASHION_CORNER},
-        },
-        FASHION_CORNER,
-    ),
-}
-BASIS, COMPONENTS, TOP, AT_ONCE = 2, 8, 12, 32
-STATES = 2**28
+COMPONENTS, TOP = 8, 12
 DRAWS = 40
 
 
@@ -71,12 +57,6 @@ class Pair:
     a: Task
     b: Task
     label: int
-
-    def trajectory(self, task: Task, number: int) -> Trajectory:
-        """Run training `number` at weight 0.5."""
-        process = process_of(task, Point.everywhere(len(self.data.train), 0.5), number, Execution())
-        room = STATES // max(1, state_bytes(process.initial()))
-        return Trajectory(process, max(default_slots(process.steps), min(room, process.steps)))
 
     def area(self, projections: np.ndarray) -> float:
         """Return the AUC of a direction for the block, whichever sign."""
@@ -107,31 +87,13 @@ def equivalent(pair: Pair) -> float:
     return (process_time() - began) / 60
 
 
-def products(pair: Pair, sides: tuple[Task, Task], firsts: tuple[int, int], count: int, probes: int) -> np.ndarray:
+def products(pair: Pair, tasks: tuple[Task, Task], firsts: tuple[int, int], count: int, probes: int) -> np.ndarray:
     """Return J·V of the trainings of both sides [2, trainings, targets, q], and print what the basis misses."""
-    tested = count >= LEAST_TESTED
-    choosing = range(BASIS if tested else count)
-    compared = range(BASIS, BASIS + count) if tested else choosing
-    weightings = random_weightings(2 * probes, len(pair.data.test), 0).split(probes)
-    kept: dict[tuple[int, int], Trajectory] = {}
-    rows = []
-    for side, (task, first) in enumerate(zip(sides, firsts, strict=True)):
-        found = []
-        for number in choosing:
-            kept[side, number] = pair.trajectory(task, first + number)
-            parts = weightings[side].split(AT_ONCE)
-            found.append(torch.cat([reverse_products(kept[side, number], part) for part in parts]))
-        rows.append(torch.stack(found).double().sum(0))
-    pooled = torch.cat(rows)
-    vectors = common_basis(pooled, pooled[:1]).vectors.T.float()
-    missed = missed_by_others(pooled.numpy())
-    out = []
-    for side, (task, first) in enumerate(zip(sides, firsts, strict=True)):
-        for number in compared:
-            trajectory = kept.get((side, number)) or pair.trajectory(task, first + number)
-            out.append(torch.cat([forward_products(trajectory, part) for part in vectors.split(AT_ONCE)]).T.numpy())
-    found = np.stack(out).reshape(2, count, *out[0].shape)
+    two = Two(tasks, probes, firsts)
+    basis = two.basis(count)
+    found = two.products(basis, count)
     same = ", ".join(f"{repeatability(x):.2f}" for x in found)
+    missed = missed_by_others(basis.pooled)
     print(f"  a product more lies to {missed:.0%} outside of the basis; trainings have in common (A, B): {same}")
     return found
 
@@ -147,8 +109,8 @@ def by_trainings(pair: Pair, counts: Iterable[int], probes: int, unit: float, nu
         own = [one for one in found.directions if one.side == "a-b"]
         areas = [pair.area(one.projections) for one in own[:3]]
         p = ", ".join(f"{one.side} {one.p:.3f}" for one in found.directions[:4])
-        basis = min(count, BASIS) if count >= LEAST_TESTED else count
-        made = 2 * (count + (BASIS if count >= LEAST_TESTED else 0)), 2 * basis * probes, 4 * count * probes
+        others = BASIS_TRAININGS if count >= LEAST_TESTED else 0
+        made = 2 * (count + others), 2 * (others or count) * probes, 4 * count * probes
         name = "A against A" if null else "trainings"
         print(
             f"| {name}, {count} of each | {areas[0] if areas else np.nan:.3f} | {max(areas, default=np.nan):.3f} | {p} "

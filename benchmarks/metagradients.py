@@ -1,10 +1,11 @@
 """Measure metagradients: what products cost, how well R trainings predict subset models, what they find of a plant.
 
     OMP_NUM_THREADS=1 python -m benchmarks.metagradients [--parts products score prior preview smoothness]
-        [--trainings 1 4] [--network mlp|cnn] [--rate 0.1]
+        [--trainings 1 4] [--network mlp|cnn] [--rate 0.1] [--study digits|fashion] [--models 500 2000]
 
-Rules. Data: digits_watermark as shipped (1,000 training examples, 797 targets, the block on 70 %
-of the eights; B erases the corner), networks as shipped but for --rate. One thread, CPU seconds of this process.
+Rules. Data: digits_watermark as shipped (1,000 training examples, 797 targets, the block on 70 % of the eights; B
+erases the corner), or fashion_watermark (1,000 and 1,000, the block on half of the shirts), networks as shipped but
+for --rate. One thread, CPU seconds of this process.
 
 - An *equivalent* is a subset model of half the examples of the same network by the fastest engine that the platform
   has for it on this machine (compiled code where there is a compiler), mean of 100, measured in this run.
@@ -13,7 +14,7 @@ of the eights; B erases the corner), networks as shipped but for --rate. One thr
 - score: mean over targets of the Spearman correlation over 100 held-out masks of predicted and true margins, from
   forward products along the masks, averaged over the trainings. True margins: of one seed, and the mean of five. The
   ceiling is the square root of the reliability of that mean: r = mean over targets of the correlation of two seeds,
-  √(5r/(1 + 4r)). Beside it ridge and lasso from 500 and 2,000 subset models, with their CPU seconds.
+  √(5r/(1 + 4r)). Beside it ridge and lasso from --models subset models, with their CPU seconds.
 - preview: 8 reverse products a side on its own trainings' sum, a common basis of 16, 16 forward products a training,
   residual PCA in the basis. AUC: area under the ROC curve of the signed projections of test eights with against
   those without the block: of the first A−B direction, and the best of the first three. Five draws of weightings.
@@ -28,10 +29,11 @@ of the eights; B erases the corner), networks as shipped but for --rate. One thr
 
 import argparse
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import process_time
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +67,20 @@ from modeldiff_core.training.sgd import Sgd
 
 CORNER = {"top": 0, "left": 0, "height": 3, "width": 2}
 PLANT = {"label": 8, "fraction": 0.7, "seed": 0, "watermark": CORNER}
+FASHION_CORNER = {"top": 0, "left": 0, "height": 4, "width": 4}
+STUDIES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "digits": ({"kind": "digits", "plant": PLANT}, CORNER),
+    "fashion": (
+        {
+            "kind": "fashion_mnist",
+            "n_train": 1000,
+            "n_test": 1000,
+            "plant": {"label": 6, "fraction": 0.5, "seed": 0, "watermark": FASHION_CORNER},
+        },
+        FASHION_CORNER,
+    ),
+}
+"""Data as shipped, and what B erases."""
 NETWORKS = {"mlp": Network("mlp", (64,)), "cnn": Network("cnn", (16, 32))}
 HELD_OUT, SEEDS = 100, 5
 FIRST = 100_000
@@ -72,6 +88,8 @@ FIRST = 100_000
 SIDE, DRAWS = 8, 5
 MOST, ROWS = 1500, 64
 """Most models that a prior stands beside, and rows that are taken at once."""
+STACK = 500
+"""Models that are trained at a time."""
 MEMORY = 2**26
 """Bytes for the states of a training."""
 
@@ -95,11 +113,12 @@ class Study:
         return Trajectory(process, slots_within(MEMORY, state_bytes(process.initial()), process.steps))
 
 
-def study_of(network: str, rate: float) -> Study:
-    """Return digits_watermark with one network."""
-    data = load_dataset(DatasetConfig.model_validate({"kind": "digits", "plant": PLANT}))
+def study_of(network: str, rate: float, study: str = "digits") -> Study:
+    """Return a study of a planted block with one network."""
+    asked, corner = STUDIES[study]
+    data = load_dataset(DatasetConfig.model_validate(asked))
     recipe = Sgd(network=NETWORKS[network], learning_rate=rate)
-    erased = replace(recipe, augmentations=(Erase(**CORNER),))
+    erased = replace(recipe, augmentations=(Erase(**corner),))
     a, b = (Task(one, 1, data.train, data.test, len(data.classes)) for one in (recipe, erased))
     return Study(data, a, b)
 
@@ -154,7 +173,7 @@ def line(name: str, predicted: np.ndarray, margins: np.ndarray, cost: str) -> No
     print(f"| {name} | {one:.3f} | {mean:.3f} | {cost} |", flush=True)
 
 
-def score(study: Study, trainings: Iterable[int], unit: float) -> None:
+def score(study: Study, trainings: Iterable[int], sizes: Sequence[int], unit: float) -> None:
     """Print how well metagradients and regressions predict held-out models of A."""
     masks, margins = held_out(study, study.a)
     pairs = [(i, j) for i in range(SEEDS) for j in range(i)]
@@ -171,15 +190,21 @@ def score(study: Study, trainings: Iterable[int], unit: float) -> None:
             spent, done = spent + process_time() - began, done + 1
         cost = f"{count}, {HELD_OUT * count} forward, {spent:.1f}, {spent / unit:.0f}"
         line(f"metagradient, {count}", total, margins, cost)
-    known = SubsetSampler(study.train, 0.5, 0).masks(range(2000))
+    if not sizes:
+        return
+    most = max(sizes)
+    known = SubsetSampler(study.train, 0.5, 0).masks(range(most))
     began = process_time()
-    found = train_subset_models(study.a, known, range(2000), Execution()).margins
+    parts = [range(at, min(at + STACK, most)) for at in range(0, most, STACK)]
+    found = np.concatenate(
+        [train_subset_models(study.a, known[p.start : p.stop], p, Execution()).margins for p in parts]
+    )
     spent = process_time() - began
-    for models in (500, 2000):
+    for models in sizes:
         for name, fit in (("ridge", fit_ridge), ("lasso", fit_lasso)):
             began = process_time()
             weights = fit(known[:models], found[:models]).weights
-            took = spent * models / 2000 + process_time() - began
+            took = spent * models / most + process_time() - began
             line(f"{name}, {models} models", masks @ weights.T, margins, f"{models}, 0, {took:.1f}, {took / unit:.0f}")
 
 
@@ -274,19 +299,21 @@ def main() -> None:
     parser.add_argument("--trainings", nargs="*", type=int, default=[1, 4])
     parser.add_argument("--network", choices=NETWORKS, default="mlp")
     parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--study", choices=STUDIES, default="digits")
+    parser.add_argument("--models", nargs="*", type=int, default=[500, 2000])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    study = study_of(options.network, options.rate)
+    study = study_of(options.network, options.rate, options.study)
     with fast_arithmetic(torch.device("cpu")):
         unit = equivalent(study)
         print(
             f"{datetime.now(UTC):%Y-%m-%d} · {platform.processor() or platform.machine()} · torch {torch.__version__}"
         )
-        print(f"{options.network}, peak rate {options.rate}: one equivalent is {1000 * unit:.2f} ms")
+        print(f"{options.study}, {options.network}, peak rate {options.rate}: one equivalent is {1000 * unit:.2f} ms")
         if "products" in options.parts:
             products(study, unit)
         if "score" in options.parts:
-            score(study, options.trainings, unit)
+            score(study, options.trainings, options.models, unit)
         if "prior" in options.parts:
             prior(study, options.trainings, unit)
         if "smoothness" in options.parts:

@@ -6,11 +6,10 @@ from functools import cached_property
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from modeldiff_core.metagradients.process import Batch, State
-from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of
+from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of, state_of
 
 PASSES = 2**26
 """Bytes of passes of batches through the network that are kept beside the states that they belong to."""
@@ -22,6 +21,7 @@ class _Pass:
 
     Attributes:
         activations: Inputs of each layer [features, batch].
+        active: 1 where an input of a layer but the first is above 0, else 0 [features, batch].
         deltas: Derivatives of the loss by what each layer gives before its ReLU [features, batch].
         shares: Predicted probabilities [classes, batch].
         errors: Derivatives of each example's own loss by its logits [classes, batch].
@@ -29,6 +29,7 @@ class _Pass:
     """
 
     activations: list[Tensor]
+    active: list[Tensor]
     deltas: list[Tensor]
     shares: Tensor
     errors: Tensor
@@ -36,7 +37,7 @@ class _Pass:
     @property
     def bytes(self) -> int:
         """Memory of all of it."""
-        tensors = (*self.activations, *self.deltas, self.shares, self.errors)
+        tensors = (*self.activations, *self.active, *self.deltas, self.shares, self.errors)
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
@@ -81,6 +82,18 @@ class DenseProcess(SgdProcess):
                 found[bias] = delta.sum(1)
         return found, {}
 
+    def step(self, state: State, weights: Float[Tensor, " batch"], batch: Batch) -> State:
+        """Return the state after a step; the same sums as any ``SgdProcess``, all tensors at once."""
+        values, velocities, _ = parts_of(state)
+        gradient, _ = self.gradient(values, {}, weights, batch)
+        names, mu, decay = list(values), self.recipe.momentum, self.recipe.weight_decay
+        of_values = [values[name] for name in names]
+        moved = torch._foreach_mul([velocities[name] for name in names], mu)
+        torch._foreach_add_(moved, [gradient[name] for name in names])
+        torch._foreach_add_(moved, torch._foreach_mul(of_values, decay))
+        shifted = torch._foreach_sub(of_values, torch._foreach_mul(moved, batch.rate))
+        return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), {})
+
     def push_gradient(
         self, state: State, batch: Batch, tangents: Parts, change: Float[Tensor, "probes batch"]
     ) -> Parts:
@@ -96,28 +109,30 @@ class DenseProcess(SgdProcess):
         self, values: State, batch: Batch, along: State, change: Tensor | None
     ) -> tuple[State, Float[Tensor, "probes batch"]]:
         """Return H·U + Σ_i change_i·∇ℓ_i/norm, and the change of each example's loss along U."""
-        run, top = self._run(values, self.weights[batch.members], batch), len(self.layers) - 1
+        weights = self.weights[batch.members]
+        run, top = self._run(values, weights, batch), len(self.layers) - 1
         moved = self._moved(values, along, run)
         logits = moved[-1]
         losses = (run.errors * logits).sum(1)
-        weights = self.weights[batch.members] / batch.norm
         mean = (run.shares * logits).sum(1, keepdim=True)
-        delta = run.shares * (logits - mean) * (weights * self.scale)
+        delta = run.shares * (logits - mean) * (weights * (self.scale / batch.norm))
         if change is not None:
             delta = delta + run.errors * (change[:, None] * (self.scale / batch.norm))
         gradient: State = {}
+        # Tensors of probes × features × batch leave the cache, so each is written once and changed in place.
         for at in range(top, -1, -1):
             weight, bias = self._names(at)
             lines = delta.flatten(0, 1) @ run.activations[at].T
             product = lines.unflatten(0, delta.shape[:2])
             if at:
-                product = product + run.deltas[at] @ moved[at - 1].transpose(1, 2)
+                product.baddbmm_(run.deltas[at].expand(len(delta), -1, -1), moved[at - 1].transpose(1, 2))
             gradient[weight] = product
             if bias in values:
                 gradient[bias] = delta.sum(2)
             if at:
-                delta = values[weight].T @ delta + along[weight].transpose(1, 2) @ run.deltas[at]
-                delta = delta * (run.activations[at] > 0)
+                turned = along[weight].transpose(1, 2).flatten(0, 1) @ run.deltas[at]
+                below = turned.unflatten(0, (len(delta), -1))
+                delta = below.baddbmm_(values[weight].T.expand(len(delta), -1, -1), delta).mul_(run.active[at - 1])
         return {name: gradient[name] for name in values}, losses
 
     def _run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
@@ -149,26 +164,29 @@ class DenseProcess(SgdProcess):
                 activations.append(x.relu())
         shares = (x * self.scale).softmax(0)
         classes, smoothing = len(shares), self.recipe.label_smoothing
-        wanted = F.one_hot(batch.data["y"], classes).T.to(shares) * (1 - smoothing) + smoothing / classes
+        wanted = torch.zeros_like(shares).scatter_(0, batch.data["y"][None], 1) * (1 - smoothing) + smoothing / classes
         errors = shares - wanted
         deltas = [errors * (weights * (self.scale / batch.norm))]
+        active = [(activation > 0).to(shares) for activation in activations[1:]]
         for at in range(top, 0, -1):
-            deltas.insert(0, (values[self._names(at)[0]].T @ deltas[0]) * (activations[at] > 0))
-        return _Pass(activations, deltas, shares, errors)
+            deltas.insert(0, (values[self._names(at)[0]].T @ deltas[0]).mul_(active[at - 1]))
+        return _Pass(activations, active, deltas, shares, errors)
 
     def _moved(self, values: State, along: State, run: _Pass) -> list[Float[Tensor, "probes features batch"]]:
         """Return the change along U of each layer's result, after its ReLU where there is one; logits scaled."""
         moved: list[Tensor] = []
         for at in range(len(self.layers)):
             weight, bias = self._names(at)
-            rows = along[weight].flatten(0, 1) @ run.activations[at]
-            change = rows.unflatten(0, along[weight].shape[:2])
-            if at:
-                change = change + values[weight] @ moved[at - 1]
+            rows, (probes, features) = along[weight].flatten(0, 1), along[weight].shape[:2]
             if bias in values:
-                change = change + along[bias][:, :, None]
+                change = torch.addmm(along[bias].flatten()[:, None], rows, run.activations[at])
+            else:
+                change = rows @ run.activations[at]
+            change = change.unflatten(0, (probes, features))
+            if at:
+                change.baddbmm_(values[weight].expand(probes, -1, -1), moved[at - 1])
             last = at == len(self.layers) - 1
-            moved.append(change * self.scale if last else change * (run.activations[at + 1] > 0))
+            moved.append(change.mul_(self.scale) if last else change.mul_(run.active[at]))
         return moved
 
     def _flat(self, x: Tensor) -> Float[Tensor, "batch inputs"]:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,10 +18,12 @@ from modeldiff_core.models import Net
 from modeldiff_core.training.descent import network_inputs
 from modeldiff_core.training.features import Backbone
 from modeldiff_core.training.normalization import Normalization
-from modeldiff_core.training.operations import sized
+from modeldiff_core.training.operations import draws_per_image, shape_after, sized
 from modeldiff_core.training.settings import Recipe
 
 Images = UInt8[np.ndarray, "_images height width channels"]
+PREPARED = 2**26
+"""Bytes of inputs that are made once and kept, where no augmentation draws anything."""
 
 
 @runtime_checkable
@@ -51,6 +54,27 @@ class ImageInputs:
     def training(
         self, members: Int[np.ndarray, " batch"], draws: Float[np.ndarray, "batch draws"]
     ) -> Float[Tensor, "batch ..."]:
+        if self._prepared is None:
+            return self._made(members, draws)
+        return self._prepared[torch.from_numpy(members).to(self._prepared.device)]
+
+    @property
+    def prepared_bytes(self) -> int:
+        """Memory of the inputs that are kept; 0 if epochs differ or they are more than PREPARED bytes."""
+        shape = self.train.shape[1:]
+        out = shape_after(self.recipe.augmentations, (shape[0], shape[1], shape[2]))
+        size = len(self.train) * int(np.prod(out)) * self.dtype.itemsize
+        drawn = draws_per_image(self.recipe.augmentations, (shape[0], shape[1], shape[2]))
+        return size if not drawn and size <= PREPARED else 0
+
+    @cached_property
+    def _prepared(self) -> Float[Tensor, "train ..."] | None:
+        if not self.prepared_bytes:
+            return None
+        everyone = np.arange(len(self.train))
+        return self._made(everyone, np.zeros((len(everyone), 0), np.float32))
+
+    def _made(self, members: Int[np.ndarray, " batch"], draws: Float[np.ndarray, "batch draws"]) -> Tensor:
         device = self.normalization.mean.device
         pixels = torch.from_numpy(self.train[members]).to(device).float()
         x = network_inputs(self.recipe, self.normalization, pixels[None], torch.from_numpy(draws[None]).to(device))

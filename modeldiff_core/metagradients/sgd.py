@@ -140,7 +140,7 @@ class SgdProcess(Process):
         mu, decay = self.recipe.momentum, self.recipe.weight_decay
         velocities = {name: mu * velocities[name] + gradient[name] + decay * values[name] for name in values}
         values = {name: value - batch.rate * velocities[name] for name, value in values.items()}
-        return _state(values, velocities, after)
+        return state_of(values, velocities, after)
 
     def outputs(self, state: State, targets: slice) -> Float[Tensor, " chosen"]:
         """Return the margins of some of the targets."""
@@ -165,7 +165,7 @@ class SgdProcess(Process):
         torch._foreach_add_(moved, [gradients[name] for name in names])
         torch._foreach_add_(moved, [values[name] for name in names], alpha=self.recipe.weight_decay)
         shifted = torch._foreach_add([values[name] for name in names], moved, alpha=-batch.rate)
-        return _state(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), after)
+        return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), after)
 
     def pull(self, state: State, batch: Batch, cotangents: Probes) -> tuple[Probes, Float[Tensor, "probes batch"]]:
         values, velocities, statistics = parts_of(cotangents)
@@ -177,7 +177,7 @@ class SgdProcess(Process):
         total = torch._foreach_add(of_values, [by_values[name] for name in names])
         torch._foreach_add_(total, carried, alpha=self.recipe.weight_decay)
         earlier = torch._foreach_mul(carried, self.recipe.momentum)
-        before = _state(dict(zip(names, total, strict=True)), dict(zip(names, earlier, strict=True)), by_statistics)
+        before = state_of(dict(zip(names, total, strict=True)), dict(zip(names, earlier, strict=True)), by_statistics)
         return before, by_weights
 
     def push_gradient(
@@ -213,7 +213,7 @@ def parts_of(state: State) -> tuple[State, State, State]:
     return values, velocities, statistics
 
 
-def _state(values: State, velocities: State, statistics: State) -> State:
+def state_of(values: State, velocities: State, statistics: State) -> State:
     """Return the reverse of ``parts_of``."""
     return {
         **{VALUE + name: value for name, value in values.items()},

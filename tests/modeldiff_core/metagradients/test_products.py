@@ -15,10 +15,12 @@ from modeldiff_core.metagradients import (
     Process,
     Trajectory,
     forward_products,
+    networks,
     process_of,
     reverse_products,
 )
 from modeldiff_core.metagradients.dense import DenseProcess
+from modeldiff_core.metagradients.networks import ImageInputs
 from modeldiff_core.metagradients.process import Process as Plain
 from modeldiff_core.metagradients.sgd import SgdProcess
 from modeldiff_core.models import ARCHITECTURES, Architecture, Head, Net, Shape
@@ -117,6 +119,67 @@ def test_forward_and_reverse_products_are_adjoint(task: Task, precision: str, to
     assert size.min() > 1e-3
     assert forward.isfinite().all()
     assert ((probes @ forward.T - backward @ directions.T).abs() <= tolerance * size).all()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_products_are_adjoint_after_500_steps(
+    precision: str, tolerance: float, train: Examples, targets: Examples
+) -> None:
+    recipe = replace(MLP, epochs=125, learning_rate=0.02, label_smoothing=0.1)
+    process = process_of(
+        Task(recipe, 5, train, targets, CLASSES),
+        Point.everywhere(TRAIN, 0.5),
+        0,
+        Execution(),
+        Calculus(precision),  # type: ignore[arg-type]
+    )
+    assert process.steps == 500
+    trajectory = Trajectory(process, process.steps)
+    directions, probes = random(2, TRAIN), random(2, TARGETS, seed=1)
+    forward = forward_products(trajectory, directions).double()
+    backward = reverse_products(trajectory, probes).double()
+    size = probes.norm(dim=1)[:, None] * forward.norm(dim=1)
+    assert size.min() > 1e-3
+    assert ((probes @ forward.T - backward @ directions.T).abs() <= tolerance * size).all()
+
+
+@pytest.mark.parametrize("name", ["mlp", "deep mlp, plain descent", "smoothed and augmented"])
+def test_a_step_that_is_written_out_has_the_bits_of_the_plain_one(
+    name: str, train: Examples, targets: Examples
+) -> None:
+    task = Task(RECIPES[name], 5, train, targets, CLASSES)
+    process = process_of(task, Point.everywhere(TRAIN, 0.5), 0, Execution())
+    assert isinstance(process, DenseProcess)
+    state = process.initial()
+    for step in range(4):
+        batch = process.batch(step)
+        weights = process.weights[batch.members]
+        plain = SgdProcess.step(process, state, weights, batch)
+        state = process.step(state, weights, batch)
+        assert state.keys() == plain.keys()
+        assert all(torch.equal(state[key], plain[key]) for key in plain)
+    assert any(not torch.equal(state[key], value) for key, value in process.initial().items())
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "smoothed and augmented"])
+def test_inputs_that_never_change_are_made_once(
+    name: str, train: Examples, targets: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batches() -> list[Tensor]:
+        process = process_of(
+            Task(RECIPES[name], 5, train, targets, CLASSES), Point.everywhere(TRAIN, 0.5), 0, Execution()
+        )
+        assert isinstance(process, SgdProcess)
+        assert isinstance(process.data.inputs, ImageInputs)
+        same = process.data.inputs.prepared_bytes > 0
+        assert same == (networks.PREPARED > 0 and not RECIPES[name].augmentations)
+        return [process.batch(step).data["x"] for step in range(5)]
+
+    kept = batches()
+    monkeypatch.setattr(networks, "PREPARED", 0)
+    for one, other in zip(kept, batches(), strict=True):
+        assert one.any()
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("recipe", WRITTEN_OUT.values(), ids=list(WRITTEN_OUT), indirect=True)
