@@ -39,4 +39,5 @@ def hours_left(found: Survey, store: ObjectStore, asked: Request) -> float:
         measured[key] * step.cost.units if (key := step.label.group) in measured else step.cost.seconds
         for step in found.missing
     )
+    seconds += sum(found.later.values())
     return seconds / len(asked.runner.places) / 3600

@@ -1,6 +1,7 @@
 """``modeldiff deploy``: an experiment as a deployment on a work pool: form, schedule, limits and notices."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,8 +28,10 @@ MOST_RUNS = 2**31 - 1
 """What the database of Prefect's server can hold as a limit."""
 YEAR = 366 * 24 * 3600.0
 """Seconds; a longer interval is taken for a mistake."""
-PATHS = "folder", "path"
-"""Settings of datasets that name a place on the machine that reads it."""
+PATHS = re.compile(r"(^|[._])(folder|paths?|checkpoints)$|^(points\.study\.)?table$")
+"""Settings that name a file or folder of the machine that reads it, by their dotted keys."""
+DATA = re.compile(r"(^|\.)dataset\.(?!kind$)\w+$")
+"""Settings of a dataset, any of which that is the name of a file here is taken for one."""
 
 
 class DeploymentSettings(Settings):
@@ -141,8 +144,8 @@ def asked_deployment(overrides: Sequence[str]) -> Deployed:
     asked = asked_for(others)
     if asked.store.url.startswith("memory://"):
         raise ConfigError("store.root", "a store that workers reach", asked.store.root)
-    for options in _datasets(asked.study.model_dump(mode="json")):
-        _check_paths(options)
+    for key, value in _texts(asked.study.model_dump(mode="json")):
+        _check_path(key, value)
     return Deployed(asked, settings)
 
 
@@ -222,22 +225,21 @@ def _notices(client: "SyncPrefectClient", block: str | None) -> Sequence[Any]:
     return notices(client, block)
 
 
-def _datasets(study: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the settings of every dataset in a study of plain values."""
-    if isinstance(study, Mapping):
-        for name, value in study.items():
-            if name == "dataset" and isinstance(value, Mapping):
-                yield {key: setting for key, setting in value.items() if key != "kind"}
-            else:
-                yield from _datasets(value)
-    elif isinstance(study, list):
-        for value in study:
-            yield from _datasets(value)
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every setting of a study of plain values that is text, with its dotted key without numbers of lists."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, key)
+    elif isinstance(value, str):
+        yield key, value
 
 
-def _check_paths(options: Mapping[str, Any]) -> None:
-    for key, value in options.items():
-        if not isinstance(value, str) or value.startswith("~") or Path(value).is_absolute():
-            continue
-        if key in PATHS or Path(value).exists():
-            raise ConfigError(f"dataset.{key}", "an absolute path, since workers stand in other folders", value)
+def _check_path(key: str, value: str) -> None:
+    """Raise ConfigError for a place that is not the same wherever a worker stands."""
+    if not value or "://" in value or value.startswith("~") or Path(value).is_absolute():
+        return
+    if PATHS.search(key) or (DATA.search(key) and Path(value).exists()):
+        raise ConfigError(key, "an absolute path, since workers stand in other folders", value)

@@ -104,8 +104,9 @@ def plan(overrides: Sequence[str], kind: str = "") -> int:
         if timed or not found.missing:
             print(f"training time about {seconds:.0f} s on {where}")
         else:
-            predicted = sum(step.cost.seconds for step in found.missing) / len(places)
-            print(f"time about {predicted:.0f} s on {where} by the predicted cost of its steps")
+            which = "its steps" if found.later.keys() == found.awaits.keys() else "the steps that are known"
+            takes = f"{duration(found.seconds / len(places))} on {where}, {duration(found.seconds)} on one"
+            print(f"time about {takes}, by the predicted cost of {which}")
     check_limits(experiment, store, asked)
     return 0
 

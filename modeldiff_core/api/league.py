@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from modeldiff_core.api.algorithm import Algorithm, Train, as_algorithm
 from modeldiff_core.api.compare import Store, carry_out, opened
 from modeldiff_core.api.data import Data
-from modeldiff_core.api.report import Report
+from modeldiff_core.api.report import Report, StoredReport
 from modeldiff_core.api.study import MODELS, Study, merged, slug
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.league.experiment import League, pair_row
 from modeldiff_core.experiments.league.overview import least_draws
 from modeldiff_core.experiments.league.settings import LeagueStudy
-from modeldiff_core.store import ObjectStore, read_record
+from modeldiff_core.store import ObjectStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,36 +22,18 @@ DRAWS = 199
 """Draws of each null, where nothing is said and they are enough for all pairs."""
 
 
-class LeagueReport:
-    """What the pairs of several algorithms show.
-
-    Args:
-        experiment: A finished league.
-        store: Where it is.
+class LeagueReport(StoredReport):
+    """What the pairs of several algorithms show; `show` prints it.
 
     Attributes:
         store: Where it is.
+        summary: Everything that was found, as summary.json holds it.
+        findings: Sentences, the most important first.
+        url: The address of the report's first page.
 
     """
 
-    def __init__(self, experiment: League, store: ObjectStore) -> None:
-        self.store = store
-        self._experiment = experiment.now(store)
-
-    @cached_property
-    def summary(self) -> dict[str, Any]:
-        """Everything that was found, as summary.json holds it."""
-        return read_record(self.store, self._experiment.summary.record)
-
-    @property
-    def findings(self) -> list[str]:
-        """Sentences, the most important first."""
-        return list(self.summary["findings"])
-
-    @property
-    def url(self) -> str:
-        """The address of the overview."""
-        return self.store.url(self._experiment.report.record)
+    _experiment: League
 
     @cached_property
     def pairs(self) -> "pd.DataFrame":
@@ -73,16 +55,6 @@ class LeagueReport:
         """
         found = self._experiment.pairs
         return Report(found[(a, b) if (a, b) in found else (b, a)], self.store)
-
-    def show(self) -> None:
-        """Print the findings and the address of the overview."""
-        print(self)  # noqa: T201
-
-    def __str__(self) -> str:
-        return "\n".join([*self.findings, f"Report: {self.url}"])
-
-    def __repr__(self) -> str:
-        return f"LeagueReport({self.url})"
 
 
 def league(

@@ -1,4 +1,4 @@
-"""The report of a comparison, of subset models or of checkpoints, in a notebook and as tables."""
+"""The reports of finished experiments, in a notebook and as tables."""
 
 import html
 import io
@@ -21,11 +21,11 @@ MANY = 12
 """Positions that a cell of the table of directions names."""
 
 
-class Report:
-    """What a comparison found; the report's pages are files in the store.
+class StoredReport:
+    """What a finished experiment found; the report's pages are files in the store.
 
     Args:
-        experiment: A finished comparison.
+        experiment: The experiment.
         store: Where it is.
 
     Attributes:
@@ -48,14 +48,36 @@ class Report:
         return list(self._experiment.shown(self.store).findings)
 
     @property
-    def verdict(self) -> str:
-        """The answer as a whole: different, equivalent or undecided."""
-        return str(self.summary.get("verdict", {}).get("answer", "undecided"))
-
-    @property
     def url(self) -> str:
         """The address of the report's first page."""
         return self.store.url(self._experiment.report.record)
+
+    def show(self) -> None:
+        """Print the findings and the address of the report."""
+        print(self)  # noqa: T201
+
+    def __str__(self) -> str:
+        return "\n".join([*self.findings, f"Report: {self.url}"])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url})"
+
+
+class Report(StoredReport):
+    """What a comparison found, of subset models or of checkpoints.
+
+    Attributes:
+        store: Where it is.
+        summary: Everything that was found, as summary.json holds it.
+        findings: Sentences, the most important first.
+        url: The address of the report's first page.
+
+    """
+
+    @property
+    def verdict(self) -> str:
+        """The answer as a whole: different, equivalent or undecided."""
+        return str(self.summary.get("verdict", {}).get("answer", "undecided"))
 
     @cached_property
     def directions(self) -> "pd.DataFrame":
@@ -85,14 +107,8 @@ class Report:
 
             show: Any = display.display
             show(self)
-            return
-        print(self)  # noqa: T201
-
-    def __str__(self) -> str:
-        return "\n".join([*self.findings, f"Report: {self.url}"])
-
-    def __repr__(self) -> str:
-        return f"Report({self.url})"
+        else:
+            super().show()
 
     def _repr_html_(self) -> str:
         """Return the first page in a frame that holds all of it, so that any notebook shows it."""

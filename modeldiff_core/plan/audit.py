@@ -27,12 +27,14 @@ class Survey:
     Attributes:
         steps: Every step that is known, in the plan's order, each result once.
         awaits: Waves whose steps are not known yet, with what they wait for.
+        later: Predicted seconds of each of those waves that has a prediction.
         keys: The listing that the states were read from.
 
     """
 
     steps: tuple[Known, ...]
     awaits: dict[str, str]
+    later: dict[str, float]
     keys: Listing = field(compare=False)
 
     def of_state(self, *states: str) -> list[Step]:
@@ -43,6 +45,11 @@ class Survey:
     def missing(self) -> list[Step]:
         """The steps that a run would carry out."""
         return self.of_state("missing")
+
+    @property
+    def seconds(self) -> float:
+        """Predicted seconds of one place for all that is missing."""
+        return sum(step.cost.seconds for step in self.missing) + sum(self.later.values())
 
     @property
     def complete(self) -> bool:
@@ -63,12 +70,15 @@ def survey(plan: Plan, store: ObjectStore) -> Survey:
     keys = Listing(store, (*plan.folders, *plan.shared))
     known: dict[str, Known] = {}
     awaits: dict[str, str] = {}
+    expected: dict[str, float] = {}
     for wave in plan.waves(store):
         if wave.awaits:
             awaits[wave.title] = wave.awaits
+            if wave.seconds is not None:
+                expected[wave.title] = expected.get(wave.title, 0.0) + wave.seconds
         for step in wave.steps:
             known.setdefault(step.reference.record, state_of(store, keys, step))
-    return Survey(tuple(known.values()), awaits, keys)
+    return Survey(tuple(known.values()), awaits, expected, keys)
 
 
 @dataclass(frozen=True)

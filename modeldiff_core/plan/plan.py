@@ -45,14 +45,22 @@ class Known:
     lacking: tuple[str, ...] = ()
 
 
-def later(title: str, awaits: str, steps: Callable[[], Sequence[Step]]) -> Wave:
-    """Return a wave whose steps depend on stored results; without steps as long as those cannot be read."""
+def later(title: str, awaits: str, steps: Callable[[], Sequence[Step]], seconds: float | None = None) -> Wave:
+    """Return a wave whose steps depend on stored results; without steps as long as those cannot be read.
+
+    Args:
+        title: Words for the progress bar.
+        awaits: What has to be complete before the steps are known.
+        steps: Gives the steps.
+        seconds: What they are predicted to take, as long as they are not known; None where nobody can say.
+
+    """
     try:
         return Wave(title, tuple(steps()))
     except FileNotFoundError:
-        return Wave(title, (), awaits)
+        return Wave(title, (), awaits, seconds=seconds)
     except DamagedObject as error:
-        return Wave(title, (), awaits, damage=error)
+        return Wave(title, (), awaits, damage=error, seconds=seconds)
 
 
 def state_of(store: ObjectStore, keys: Listing, step: Step) -> Known:

@@ -119,6 +119,7 @@ class Wave:
         verb: What is done with those that are missing.
         note: A sentence for people when the wave begins.
         damage: Why the steps are not known, where that is a damaged object.
+        seconds: Predicted seconds of steps that are not known yet; None where nobody can say.
 
     """
 
@@ -129,6 +130,7 @@ class Wave:
     verb: str = "make"
     note: str = ""
     damage: DamagedObject | None = None
+    seconds: float | None = None
 
 
 def stage_of(work: Mapping[str, Any]) -> tuple[Stage, object]:

@@ -4,7 +4,6 @@ The network is named by its import path, or is an architecture that ships; the o
 ``torch.optim``. Mixup, cutmix, random erasing and color jitter are settings. Models are trained one after the other.
 """
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -13,22 +12,33 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from modeldiff_core.data import Examples
-from modeldiff_core.errors import Check, ConfigError, meant
+from modeldiff_core.errors import Check, ConfigError
 from modeldiff_core.identity import generator
 from modeldiff_core.limits import Limit, check_limits
-from modeldiff_core.models import ARCHITECTURES, architecture_of
+from modeldiff_core.models import architecture_of
 from modeldiff_core.training.augmentations import Augmentation
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.functions.guard import seeded
-from modeldiff_core.training.functions.source import describe
 from modeldiff_core.training.gradients import TorchModels
 from modeldiff_core.training.mixing import erased, jittered, mixed
 from modeldiff_core.training.operations import augmented, draws_per_image
 from modeldiff_core.training.protocol import Execution
+from modeldiff_core.training.torch_modules import (
+    as_floats,
+    check_logits,
+    checked_module,
+    code_of,
+    logits_of_states,
+    made,
+    named,
+    network_maker,
+    stacked,
+    state_as,
+    state_of,
+)
 
 BATCH = 500
 """Images of one evaluation batch."""
@@ -88,7 +98,7 @@ class TorchRecipe:
         scales = (self.scale,) if isinstance(self.scale, int | float) else self.scale
         check(all(scale > 0 for scale in scales), "scale", "more than 0", self.scale)
         optimizer = named(torch.optim, self.optimizer, torch.optim.Optimizer, "optimizer")
-        _made(optimizer, ([nn.Parameter(torch.zeros(1))],), self.optimizer_arguments, "optimizer_arguments")
+        made(optimizer, ([nn.Parameter(torch.zeros(1))],), self.optimizer_arguments, "optimizer_arguments")
         if self.scheduler:
             self._schedule(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1))
 
@@ -101,26 +111,18 @@ class TorchRecipe:
         """Return what is known of the network's code; empty for an architecture that ships."""
         if ":" not in self.network:
             return {}
-        found = describe(self.maker)
-        return {
-            "source": found.source,
-            "modules": [self.network.partition(":")[0]],
-            "parts": dict(found.sources),
-            "libraries": dict(found.libraries),
-        }
+        return code_of(self.network)
 
     def build(self, image_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
         """Return a new network; raises ConfigError for arguments that it does not take."""
         if ":" in self.network:
-            net = _made(self.maker, (), self.network_arguments, "network_arguments")
+            net = made(self.maker, (), self.network_arguments, "network_arguments")
         else:
             widths = self.network_arguments.get("widths")
             architecture = architecture_of(self.network)
             sizes = architecture.checked_widths(None if widths is None else tuple(widths), self.network)  # type: ignore[arg-type]
             net = architecture.build(image_shape, sizes, n_classes)
-        if not isinstance(net, nn.Module):
-            raise ConfigError("recipe.network", "what makes a torch.nn.Module", self.network, f"It made a {type(net)}")
-        return net
+        return checked_module(net, self.network)
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
         """Raise ConfigError for a network that does not give a logit for each class of such images."""
@@ -128,17 +130,8 @@ class TorchRecipe:
         height, width, channels = image_shape
         with seeded(0):
             net = self.build(image_shape, n_classes).eval()
-            try:
-                with torch.no_grad():
-                    found = net(torch.zeros(2, channels, height, width))
-            except Exception as error:
-                expected = f"a network for images [n, {channels}, {height}, {width}] of float32"
-                raise ConfigError(
-                    "recipe.network", expected, self.network, f"{type(error).__name__}: {error}"
-                ) from error
-        if not isinstance(found, Tensor) or found.shape != (2, n_classes):
-            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ConfigError("recipe.network", f"a network with {n_classes} logits an image", f"{self.network}: {got}")
+            wanted = f"images [n, {channels}, {height}, {width}] of float32"
+            check_logits(net, self.network, torch.zeros(2, channels, height, width), wanted, n_classes, "an image")
 
     def train(
         self,
@@ -157,8 +150,7 @@ class TorchRecipe:
             self._one(examples, np.flatnonzero(mask), int(number), (seed, n_classes, shape, device))
             for mask, number in zip(masks, models, strict=True)
         ]
-        stacked = {name: np.stack([state[name] for state in states]) for name in states[0]}
-        return ModuleModels(self, stacked, shape, n_classes, device)
+        return ModuleModels(self, stacked(states), shape, n_classes, device)
 
     def load(
         self,
@@ -169,9 +161,7 @@ class TorchRecipe:
     ) -> "ModuleModels":
         """Return the networks with stored weights."""
         device = available_device(execution.device)
-        return ModuleModels(
-            self, {name: np.asarray(value) for name, value in weights.items()}, image_shape, n_classes, device
-        )
+        return ModuleModels(self, weights, image_shape, n_classes, device)
 
     def torch_models(
         self,
@@ -226,7 +216,7 @@ class TorchRecipe:
                         schedule.step()
                 if schedule and self.scheduler_every == "epoch":
                     schedule.step()
-        return {name: value.detach().cpu().numpy() for name, value in net.state_dict().items()}
+        return state_of(net)
 
     def _batches(self, members: Int[np.ndarray, " subset"], number: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
         order = epoch_order(members, number, seed, epoch)
@@ -292,7 +282,7 @@ class TorchRecipe:
     def _schedule(self, optimizer: torch.optim.Optimizer) -> Any:
         base = torch.optim.lr_scheduler.LRScheduler
         cls = named(torch.optim.lr_scheduler, self.scheduler, base, "scheduler")
-        return _made(cls, (optimizer,), self.scheduler_arguments, "scheduler_arguments")
+        return made(cls, (optimizer,), self.scheduler_arguments, "scheduler_arguments")
 
 
 @dataclass(frozen=True)
@@ -315,30 +305,23 @@ class ModuleModels:
 
     def state(self, row: int, net: nn.Module) -> dict[str, Tensor]:
         """Return the state of one of them, in the types of a network."""
-        types = {name: value.dtype for name, value in net.state_dict().items()}
-        return {
-            name: torch.from_numpy(np.array(value[row])).to(self.device, types[name])
-            for name, value in self.states.items()
-        }
+        return state_as(net, {name: value[row] for name, value in self.states.items()})
 
-    @torch.no_grad()
     def logits(
         self, images: UInt8[np.ndarray, "targets height width channels"]
     ) -> Float[np.ndarray, "models targets classes"]:
         """Return float32 logits of every model, in evaluation mode and without augmentation."""
-        net, out = self.module(), []
-        for row in range(len(self)):
-            state = self.state(row, net)
-            batches = (
-                self.recipe.normalized(self.recipe.inputs(torch.from_numpy(images[at : at + BATCH]).to(self.device)))
-                for at in range(0, len(images), BATCH)
-            )
-            out.append(torch.cat([functional_call(net, state, (batch,)).float().cpu() for batch in batches]))
-        return torch.stack(out).numpy()
+
+        def batches() -> Iterator[Tensor]:
+            for at in range(0, len(images), BATCH):
+                pixels = torch.from_numpy(images[at : at + BATCH]).to(self.device)
+                yield self.recipe.normalized(self.recipe.inputs(pixels))
+
+        return logits_of_states(self.module(), self.states, batches)
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
         """Return the states as float32 arrays."""
-        return {name: np.ascontiguousarray(value, np.float32) for name, value in self.states.items()}
+        return as_floats(self.states)
 
 
 def first_seed(seed: int, number: int) -> int:
@@ -355,38 +338,3 @@ def epoch_order(members: Int[np.ndarray, " subset"], number: int, seed: int, epo
 def batch_draws(seed: int, number: int, epoch: int, first: int) -> np.random.Generator:
     """Return what changes of a batch are drawn from, given its first example's position."""
     return generator("torch batch", seed, number, epoch, first)
-
-
-def network_maker(path: str) -> Any:
-    """Return what an import path, ``module:name``, names; raises ConfigError with the reason where there is nothing."""
-    expected = "a torch.nn.Module by its import path, module:name, or an architecture by its name"
-    if ":" not in path:
-        if path not in ARCHITECTURES.names():
-            raise ConfigError("recipe.network", expected, path, meant(path, ARCHITECTURES.names()))
-        return architecture_of(path)
-    module, _, name = path.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise ConfigError("recipe.network", expected, path, f"{type(error).__name__}: {error}") from error
-    return found
-
-
-def named(module: Any, name: str, base: type, key: str) -> Any:
-    """Return a class of a module by its name; raises ConfigError with the name that was probably meant."""
-    known = [
-        n for n, cls in vars(module).items() if isinstance(cls, type) and issubclass(cls, base) and cls is not base
-    ]
-    if name not in known:
-        raise ConfigError(f"recipe.{key}", f"a class of {module.__name__}", name, meant(name, known))
-    return getattr(module, name)
-
-
-def _made(make: Any, positional: tuple[Any, ...], arguments: Mapping[str, object], key: str) -> Any:
-    try:
-        return make(*positional, **arguments)
-    except (TypeError, ValueError) as error:
-        name = getattr(make, "__name__", str(make))
-        raise ConfigError(f"recipe.{key}", f"arguments of {name}", dict(arguments), str(error)) from error

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from modeldiff_core.data import Dataset, Examples
@@ -19,9 +18,19 @@ from modeldiff_core.identity import generator
 from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.functions.guard import seeded
-from modeldiff_core.training.functions.source import describe
-from modeldiff_core.training.modules import named, network_maker
 from modeldiff_core.training.protocol import Execution
+from modeldiff_core.training.torch_modules import (
+    as_floats,
+    check_logits,
+    checked_module,
+    code_of,
+    logits_of_states,
+    made,
+    named,
+    network_maker,
+    stacked,
+    state_of,
+)
 
 BATCH = 1000
 """Texts of one evaluation batch."""
@@ -61,13 +70,7 @@ class TokenNetwork:
         """Return what is known of the network's code; empty for one that ships."""
         if self.network.startswith("modeldiff_core."):
             return {}
-        found = describe(network_maker(self.network))
-        return {
-            "source": found.source,
-            "modules": [self.network.partition(":")[0]],
-            "parts": dict(found.sources),
-            "libraries": dict(found.libraries),
-        }
+        return code_of(self.network)
 
     @property
     def tokens(self) -> Tokens:
@@ -99,15 +102,8 @@ class TokenNetwork:
     def build(self, n_classes: int) -> nn.Module:
         """Return a new network; raises ConfigError for arguments that it does not take."""
         arguments = {"vocabulary": len(self.tokens.vocabulary), "classes": n_classes, **self.network_arguments}
-        try:
-            net = network_maker(self.network)(**arguments)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                "recipe.network_arguments", f"arguments of {self.network}", dict(self.network_arguments), str(error)
-            ) from error
-        if not isinstance(net, nn.Module):
-            raise ConfigError("recipe.network", "what makes a torch.nn.Module", self.network, f"It made a {type(net)}")
-        return net
+        net = made(network_maker(self.network), (), arguments, "network_arguments")
+        return checked_module(net, self.network)
 
     def ids(self, inputs: Inputs) -> Int[Tensor, "texts length"]:
         """Return texts as the network takes them, without the words that it does not see; what follows moves up."""
@@ -120,19 +116,10 @@ class TokenNetwork:
 
     def check(self, image_shape: tuple[int, int, int], n_classes: int) -> None:
         """Raise ConfigError for a network that does not give a logit for each class of such texts."""
+        texts = torch.ones(2, image_shape[1], dtype=torch.int64)
         with seeded(0):
             net = self.build(n_classes).eval()
-            try:
-                with torch.no_grad():
-                    found = net(torch.ones(2, image_shape[1], dtype=torch.int64))
-            except Exception as error:
-                expected = f"a network for ids [texts, {image_shape[1]}] of int64"
-                raise ConfigError(
-                    "recipe.network", expected, self.network, f"{type(error).__name__}: {error}"
-                ) from error
-        if not isinstance(found, Tensor) or found.shape != (2, n_classes):
-            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ConfigError("recipe.network", f"a network with {n_classes} logits a text", f"{self.network}: {got}")
+            check_logits(net, self.network, texts, f"ids [texts, {image_shape[1]}] of int64", n_classes, "a text")
 
     def train(
         self,
@@ -159,9 +146,8 @@ class TokenNetwork:
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
-            states.append({name: value.detach().cpu().numpy() for name, value in net.state_dict().items()})
-        stacked = {name: np.stack([state[name] for state in states]) for name in states[0]}
-        return TokenModels(self, stacked, n_classes, device)
+            states.append(state_of(net))
+        return TokenModels(self, stacked(states), n_classes, device)
 
     def _batches(
         self, members: Int[np.ndarray, " subset"], draws: np.random.Generator
@@ -179,7 +165,7 @@ class TokenNetwork:
     ) -> "TokenModels":
         """Return the networks with stored weights."""
         device = available_device(execution.device)
-        return TokenModels(self, {name: np.asarray(value) for name, value in weights.items()}, n_classes, device)
+        return TokenModels(self, weights, n_classes, device)
 
 
 @dataclass(frozen=True)
@@ -191,22 +177,13 @@ class TokenModels:
     n_classes: int
     device: torch.device
 
-    @torch.no_grad()
     def logits(self, images: Inputs) -> Float[np.ndarray, "models targets classes"]:
         """Return float32 logits of every model on every text, in evaluation mode."""
         with seeded(0):
             net = self.recipe.build(self.n_classes).to(self.device).eval()
-        types = {name: value.dtype for name, value in net.state_dict().items()}
-        ids, out = self.recipe.ids(images).to(self.device), []
-        for row in range(len(next(iter(self.states.values())))):
-            state = {
-                name: torch.from_numpy(np.array(value[row])).to(self.device, types[name])
-                for name, value in self.states.items()
-            }
-            batches = (functional_call(net, state, (batch,)).float().cpu() for batch in ids.split(BATCH))
-            out.append(torch.cat(list(batches)))
-        return torch.stack(out).numpy()
+        ids = self.recipe.ids(images).to(self.device)
+        return logits_of_states(net, self.states, lambda: ids.split(BATCH))
 
     def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
         """Return the states as float32 arrays."""
-        return {name: np.ascontiguousarray(value, np.float32) for name, value in self.states.items()}
+        return as_floats(self.states)

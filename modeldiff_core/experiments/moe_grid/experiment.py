@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -143,6 +143,17 @@ class Scaling(OnePage):
             rates = tuple(halving.kept(store))
         return cell.trainings(rates, self.study.seeds)
 
+    @cached_property
+    def expected(self) -> tuple[float, ...]:
+        """Predicted seconds of each wave of first parts and, last, of the trainings; their rates need not be known."""
+        study, found, before = self.study, list[float](), 0.0
+        rates = 1 if self.rule else len(study.learning_rates)
+        each = sum(cell.training(study.learning_rates[0], 0).step().cost.seconds for cell in self.cells.all)
+        for share in study.halving.at:
+            found.append(rates * study.seeds * each * (share - before) if rates > 1 else 0.0)
+            rates, before = math.ceil(study.halving.keep * rates), share
+        return (*found, rates * study.seeds * each)
+
     def work(self, store: ObjectStore) -> Iterator[Wave]:
         yield Wave("text", (self.corpus.step(),))
         rule = self.rule
@@ -153,13 +164,12 @@ class Scaling(OnePage):
         for number, share in enumerate(self.study.halving.at):
             title = f"first {share:.0%} of the steps"
             waits = "the rule is there" if not number else "the rates before are compared"
-            yield later(title, waits, lambda number=number: self._rungs(store, number))  # type: ignore[misc]
-            comparisons = lambda number=number: [one.step() for one in self._at(store, number)]  # noqa: E731
-            yield later(f"comparison at {share:.0%}", waits, comparisons)
-        yield later("training", "the learning rates are chosen", lambda: self._final(store))
+            yield later(title, waits, partial(self._rungs, store, number), self.expected[number])
+            yield later(f"comparison at {share:.0%}", waits, partial(self._comparisons, store, number), 1.0)
+        yield later("training", "the learning rates are chosen", lambda: self._final(store), self.expected[-1])
         fits = self.fits
         if fits is not None:
-            yield later("table of runs", "the learning rates are chosen", lambda: [collecting(self, store, fits)])
+            yield later("table of runs", "the learning rates are chosen", lambda: [collecting(self, store, fits)], 1.0)
             if read_failure(store, fits.runs.reference) is None:
                 yield from fits.waves()
 
@@ -180,6 +190,9 @@ class Scaling(OnePage):
             for halving in self._at(store, number)
             for rung in halving.rungs
         ]
+
+    def _comparisons(self, store: ObjectStore, number: int) -> list[Step]:
+        return [halving.step() for halving in self._at(store, number)]
 
     def _final(self, store: ObjectStore) -> list[Step]:
         return [one.step() for cell in self.cells.all for one in self.runs(store, cell)]

@@ -262,6 +262,12 @@ def test_schedules_and_limits_are_renewed_with_the_deployment(server: PrefectSer
         ("deployment.runs=3000000000", ["deployment.runs", "2147483647", "3000000000"]),
         ("dataset=npz & dataset.path=data.npz", ["dataset.path", "an absolute path", "data.npz"]),
         ("dataset=cifar10 & dataset.folder=data", ["dataset.folder", "an absolute path", "data"]),
+        ("study=scaling_adopted & table=runs.csv", ["table: expected an absolute path", "runs.csv"]),
+        ("study=moe_small & corpus.folder=gcide", ["corpus.folder: expected an absolute path", "gcide"]),
+        (
+            "study=leakage_smoke & datasets.random.signal.path=data",
+            ["datasets.random.signal.path: expected an absolute path", "data"],
+        ),
         ("deployment.timezone=Mars", ["deployment.timezone", "Mars"]),
         ("deployment.nonsense=1", ["deployment.nonsense"]),
         ("store.root=memory://x", ["store.root", "memory://x"]),
