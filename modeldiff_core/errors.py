@@ -73,5 +73,9 @@ class DamagedObject(StoreError):
         self.keys = keys  # kept by pickle and copy as every attribute of an exception is
 
 
+class Outdated(DamagedObject):
+    """A stored object that is whole and right, whose sentences another version of the platform wrote."""
+
+
 class Diverged(ModelDiffError):
     """A shard in which too many models ended with margins that are not finite."""

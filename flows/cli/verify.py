@@ -16,7 +16,7 @@ from modeldiff_platform.flows.cli.asked import headline, so_far
 
 
 def verify(overrides: Sequence[str], kind: str = "", repair: bool = False) -> int:
-    """Print what is damaged, foreign, missing or stray of a study; 0 if there is nothing of that, 1 otherwise."""
+    """Print what is damaged, foreign, missing, stray or outdated of a study; 0 if nothing but outdated, 1 otherwise."""
     try:
         _, experiment, store = so_far(overrides, kind)
     except DamagedObject as error:  # an adopted comparison's name follows from what was adopted
@@ -27,11 +27,15 @@ def verify(overrides: Sequence[str], kind: str = "", repair: bool = False) -> in
     findings = _walk(experiment, store)
     for finding in findings:
         print(f"{finding.kind:<8} {store.url(finding.key)}: {finding.why}")
+    again, outdated = shlex.join(overrides), [finding for finding in findings if finding.kind == "outdated"]
+    findings = tuple(finding for finding in findings if finding.kind != "outdated")
+    if outdated:
+        chosen = f"experiment={kind} " if kind else ""
+        print(f"Write what is outdated again with: modeldiff report {chosen}{again}", file=sys.stderr)
     counts = {kind: sum(f.kind == kind for f in findings) for kind in ("damaged", "foreign", "missing", "stray")}
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()) if findings else "everything is sound")
     if not findings:
         return 0
-    again = shlex.join(overrides)
     if not repair:
         if any(finding.objects for finding in findings):
             verb = "verify-adopted" if experiment.kind == "compare_adopted" else "verify"

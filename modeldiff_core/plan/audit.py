@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from modeldiff_core.errors import DamagedObject
+from modeldiff_core.errors import DamagedObject, Outdated
 from modeldiff_core.plan.failures import failure_key
 from modeldiff_core.plan.listing import Listing
 from modeldiff_core.plan.plan import Known, Plan, state_of
@@ -16,6 +16,9 @@ from modeldiff_core.plan.strays import strays
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.store.verify import every_object, left_probes
 
+Kind = Literal["damaged", "foreign", "missing", "stray", "outdated"]
+"""outdated: whole and right, in the words of another version; all others are not sound."""
+KINDS: dict[type[DamagedObject], Kind] = {Outdated: "outdated", Foreign: "foreign", DamagedObject: "damaged"}
 READERS = 16
 """Shards read at a time: on object storage a read waits for the network, not for the processor."""
 
@@ -83,10 +86,10 @@ def survey(plan: Plan, store: ObjectStore) -> Survey:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not sound. objects: keys to delete so that the next run makes the result again."""
+    """Something that is not sound, or outdated. objects: keys to delete so that the next run makes the result again."""
 
     key: str
-    kind: Literal["damaged", "foreign", "missing", "stray"]
+    kind: Kind
     why: str
     objects: tuple[str, ...] = ()
 
@@ -162,7 +165,7 @@ def _finding(store: ObjectStore, keys: Collection[str], known: Known) -> Finding
         at_fault = [damaged for damaged in error.keys if damaged in product.objects(store, keys)]
         if error.keys and not at_fault:
             return None  # the damaged object is the result of another step, which is checked itself
-        kind: Literal["foreign", "damaged"] = "foreign" if isinstance(error, Foreign) else "damaged"
+        kind = next(kind for cls, kind in KINDS.items() if isinstance(error, cls))
         return Finding((at_fault or [key])[0], kind, str(error), present)
     return None
 

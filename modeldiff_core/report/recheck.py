@@ -2,8 +2,9 @@
 
 import io
 import math
+from collections.abc import Iterator
 
-from modeldiff_core.errors import DamagedObject
+from modeldiff_core.errors import DamagedObject, Outdated
 from modeldiff_core.identity import plain
 from modeldiff_core.store import ObjectStore
 
@@ -12,23 +13,39 @@ CLOSE = 1e-6
 
 
 def check_numbers(store: ObjectStore, key: str, expected: object, found: object) -> None:
-    """Raise DamagedObject, naming the first place, if two JSON values differ by more than rounding."""
-    where = departure(plain(expected), found)
-    if where:
-        raise DamagedObject(f"{store.url(key)}: {where} is not what the stored results give", keys=(key,))
+    """Hold a record that is whole against what the stored results give.
+
+    Raises DamagedObject, naming the first place, if they differ by more than rounding, and Outdated if nothing but the
+    wording of sentences differs.
+    """
+    places = dict(departures(plain(expected), found))
+    other = [path for path, is_wording in places.items() if not is_wording]
+    if other:
+        raise DamagedObject(f"{store.url(key)}: {other[0]} is not what the stored results give", keys=(key,))
+    if places:
+        count = f"{next(iter(places))}" + (f" and {len(places) - 1} more read" if len(places) > 1 else " reads")
+        raise Outdated(f"{store.url(key)}: written by another version, in which {count} otherwise", keys=(key,))
 
 
-def departure(expected: object, found: object, path: str = "") -> str:
-    """Return where two JSON values differ by more than rounding; empty if nowhere."""
+def departures(expected: object, found: object, path: str = "") -> Iterator[tuple[str, bool]]:
+    """Yield where two JSON values differ by more than rounding, and whether that is the wording of a sentence alone."""
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
-        parts = [departure(expected[name], found[name], f"{path}.{name}" if path else name) for name in expected]
+        for name in expected:
+            yield from departures(expected[name], found[name], f"{path}.{name}" if path else name)
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        parts = [departure(e, f, f"{path}[{i}]") for i, (e, f) in enumerate(zip(expected, found, strict=True))]
+        for i, (e, f) in enumerate(zip(expected, found, strict=True)):
+            yield from departures(e, f, f"{path}[{i}]")
     elif isinstance(expected, float) and isinstance(found, float):
-        parts = ["" if math.isclose(expected, found, rel_tol=CLOSE, abs_tol=CLOSE) else path]
-    else:
-        parts = ["" if expected == found else path or "it"]
-    return next((part for part in parts if part), "")
+        if not math.isclose(expected, found, rel_tol=CLOSE, abs_tol=CLOSE):
+            yield path, False
+    elif expected != found:
+        yield path or "it", _is_wording(expected) and _is_wording(found)
+
+
+def _is_wording(value: object) -> bool:
+    """Return whether a value is a sentence, or sentences; one word alone is an answer or a name."""
+    sentences = value if isinstance(value, list) and value else [value]
+    return all(isinstance(one, str) and " " in one for one in sentences)
 
 
 def check_table(store: ObjectStore, key: str, expected: bytes) -> None:

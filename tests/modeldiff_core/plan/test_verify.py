@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.commands import run_here
 from modeldiff_core import plan
 from modeldiff_core.errors import DamagedObject, StoreError
 from modeldiff_core.experiments.compare import Compare, Comparison
@@ -243,6 +244,33 @@ def test_a_summary_that_does_not_follow_from_the_results(copy: tuple[ObjectStore
     repair(store, [found])
     run(store, comparison)
     assert verify(store, comparison) == ()
+
+
+def test_a_summary_in_the_words_of_another_version_is_outdated_and_not_damaged(
+    copy: tuple[ObjectStore, Comparison], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, comparison = copy
+    key, before = comparison.summary.record, store.read(comparison.summary.record)
+    content = read_record(store, key)
+    assert all(" " in sentence for sentence in content["findings"])
+    content["findings"][0] = "Both algorithms are alike."
+    write_record(store, key, content)
+    (found,) = verify(store, comparison)
+    assert (found.key, found.kind) == (key, "outdated")
+    assert "written by another version, in which findings[0] reads otherwise" in found.why
+    content["findings"].append("And more.")
+    write_record(store, key, content)
+    (found,) = verify(store, comparison)
+    assert found.kind == "outdated"
+    study = Path(store.path("")).parent / "study.json"
+    study.write_text(json.dumps(comparison.study.model_dump(mode="json")))
+    told = run_here(capsys, "verify", f"study={study}", f"store.root={store.settings.root}")
+    assert told.returncode == 0, told.stdout
+    assert f"outdated {store.url(key)}" in told.stdout
+    assert "Write what is outdated again with: modeldiff report study=" in told.stderr
+    Compare(comparison).redraw(store)
+    assert verify(store, comparison) == ()
+    assert store.read(key) == before
 
 
 def test_strays_are_named_and_nothing_else_is_removed(copy: tuple[ObjectStore, Comparison]) -> None:
