@@ -24,10 +24,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
-from benchmarks.nulls import BLOCK, LEVEL, simulated
+from benchmarks.nulls import LEVEL, simulated
 from harness.batteries import Battery, records
-from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
-from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from harness.null_draws import against_null
 from modeldiff_core.statistics.multiplicity import holm
 
 DRAWS = 199
@@ -61,15 +60,8 @@ def league(row: str, number: int) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def pair_p(masks: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int) -> tuple[float, int]:
     """Return the p of the largest difference of two algorithms, and the draws that it took."""
-    sample = sample_of((masks, masks), (a, b))
-    fits = sample.fits()
-    contrast = contrast_of(sample, fits)
-    found = find_contrast(contrast, fits, 1)
-    null = null_sample(sample, contrast, found.steady)
-    value, drawn = float(found.eigenvalues[0]), np.empty(0)
-    while not decided(value, drawn, DRAWS):
-        drawn = np.append(drawn, null.largest(range(len(drawn), min(len(drawn) + BLOCK, DRAWS)), seed))
-    return sequential_p(value, drawn), len(drawn)
+    test = against_null((masks, masks), (a, b), 1, DRAWS, seed)
+    return test.p, len(test.drawn)
 
 
 def study(row: str, number: int) -> dict[str, Any]:

@@ -28,11 +28,11 @@ import numpy as np
 from scipy.stats import binom
 
 from harness.batteries import Battery, records
-from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
-from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from harness.null_draws import against_null
+from modeldiff_core.comparison.contrast_null import sequential_p
 from modeldiff_core.comparison.effect_sizes import effect_sizes
 
-LEVEL, DRAWS, BLOCK = 0.05, 99, 10
+LEVEL, DRAWS = 0.05, 99
 SIZE = 150, 100, 800
 """Training examples, targets, models."""
 EXPLAINED = 0.4
@@ -154,19 +154,13 @@ def no_alarm(value: float, drawn: np.ndarray) -> bool:
 def study(name: str, number: int) -> dict[str, Any]:
     """Return the record of one study."""
     made, began = simulated(name, number), time.process_time()
-    sample = sample_of(made.masks, made.margins)
-    fits = sample.fits()
-    contrast = contrast_of(sample, fits)
-    found = find_contrast(contrast, fits, 3)
-    sizes = effect_sizes(sample, fits, contrast, found)
-    null = null_sample(sample, contrast, found.steady)
-    value, drawn = float(found.eigenvalues[0]), np.empty(0)
-    while not (decided(value, drawn, DRAWS) or no_alarm(value, drawn)):
-        drawn = np.append(drawn, null.largest(range(len(drawn), min(len(drawn) + BLOCK, DRAWS)), number))
+    test = against_null(made.masks, made.margins, 3, DRAWS, number, no_alarm)
+    found, drawn = test.found, test.drawn
+    sizes = effect_sizes(test.sample, test.fits, test.contrast, found)
     record = {
         "row": name,
         "study": number,
-        "p": sequential_p(value, drawn),
+        "p": test.p,
         "draws": len(drawn),
         "significant": sum(sequential_p(float(v), drawn) <= LEVEL for v in found.eigenvalues),
         "cosine": round(float(abs(found.directions[0] @ made.direction)), 3),

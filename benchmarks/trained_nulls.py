@@ -26,8 +26,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import binom
 
 from harness.batteries import Battery, records
-from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
-from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from harness.null_draws import against_null
 from modeldiff_core.study import load_dataset
 from modeldiff_core.study.config import DatasetConfig
 from modeldiff_core.subsets import SubsetSampler
@@ -35,7 +34,7 @@ from modeldiff_core.training import Execution, Task, train_subset_models
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 
-LEVEL, DRAWS, BLOCK = 0.05, 99, 10
+LEVEL, DRAWS = 0.05, 99
 FIRST_SEED = 2_040_000
 """Seeds of models begin here."""
 STACK = 100
@@ -68,19 +67,13 @@ def study(name: str, number: int) -> dict[str, Any]:
     a = np.mean([margins(first + k, masks) for k in range(means)], axis=0).astype(np.float32)
     b = margins(first + means, masks)
     trained = time.process_time() - began
-    sample = sample_of((masks, masks), (a, b))
-    fits = sample.fits()
-    contrast = contrast_of(sample, fits)
-    found = find_contrast(contrast, fits, 1)
-    null = null_sample(sample, contrast, found.steady)
-    value, drawn = float(found.eigenvalues[0]), np.empty(0)
-    while not decided(value, drawn, DRAWS):
-        drawn = np.append(drawn, null.largest(range(len(drawn), min(len(drawn) + BLOCK, DRAWS)), number))
+    test = against_null((masks, masks), (a, b), 1, DRAWS, number)
+    drawn = test.drawn
     return {
         "row": name,
         "study": number,
-        "p": sequential_p(value, drawn),
-        "value": round(value, 4),
+        "p": test.p,
+        "value": round(test.value, 4),
         "draws": len(drawn),
         "mean of draws": round(float(drawn.mean()), 4),
         "deviation of draws": round(float(drawn.std()), 4),
