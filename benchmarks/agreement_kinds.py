@@ -6,10 +6,15 @@ EPSILON; the cue there is faint, with an l2 norm of FAINT, less than twice EPSIL
 images that lack it and take it off those that have it. A strong cue, which both use, has more than twice as much. Cues
 are on a share USUAL of the images of the last of five classes (a second cue of the fourth). What tells the label
 besides is the image: a digit from 0 to 4, or one of five kinds of clothes for the upper body.
+
+That an attack could take a cue off does not mean that B has no use for it: the attack goes where the loss rises most.
+On digits, told right in .99 without it, A's reliance on a faint cue is .010 to .017 (as a share of the log odds) and
+B's, under attacks of 0.5 or 0.75, as much (.012 to .021; seed 99). So nothing is planted there, and those three are
+UNUSED. On clothes, told right in two of three, A's is .04 to .11 and B's under attacks of 0.75 .002 to .009.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,10 +24,14 @@ from modeldiff_core.data.digits import Digits
 from modeldiff_core.data.fashion_mnist import FashionMnist
 from modeldiff_core.data.featured import Featured, Values
 
-EPSILON, FAINT, CLEAR, STRONG = 0.5, 0.85, 2.0, 4.0
+EPSILON, FAINT, CLEAR, STRONG = 0.75, 0.85, 2.0, 4.0
 TRAIN, TEST = 300, 300
 CLASSES, USUAL = 5, 0.6
 Pictures = Float[np.ndarray, "examples height width"]
+Source = Callable[[int], tuple[Pictures, np.ndarray]]
+"""Of images and their labels, by the seed."""
+Pair = Callable[[int], tuple[Pictures, Pictures]]
+"""Of images of two kinds, by the seed."""
 
 
 Way = Literal["shuffled", "attacked", "seeds"]
@@ -32,8 +41,8 @@ Way = Literal["shuffled", "attacked", "seeds"]
 class Made:
     """Training and test examples.
 
-    planted: the feature that A uses and B does not; empty where there is none. way: how B differs from A; 'seeds' if
-    in nothing else.
+    planted: the feature that B's training is to have no use for; empty where there is none. way: how B differs from A;
+    'seeds' if in nothing else.
     """
 
     train: Featured
@@ -54,8 +63,27 @@ def _clothes(seed: int) -> tuple[Pictures, np.ndarray]:
     found = FashionMnist(6000, 10, seed).load().train
     kinds = np.array([0, 2, 3, 4, 6])
     rows = np.flatnonzero(np.isin(found.labels, kinds))[: TRAIN + TEST]
-    images = found.images[rows, ..., 0].astype(np.float64) / 255
-    return images.reshape(len(rows), 14, 2, 14, 2).mean((2, 4)), np.searchsorted(kinds, found.labels[rows])
+    return _halved(found.images[rows]), np.searchsorted(kinds, found.labels[rows])
+
+
+def _zeros_and_ones(seed: int) -> tuple[Pictures, Pictures]:
+    """Return zeros and ones in 0..1."""
+    every = Digits(1796, 1, seed).load().train
+    images = every.images[..., 0].astype(np.float64) / 255
+    return images[every.labels == 0], images[every.labels == 1]
+
+
+def _trousers_and_boots(seed: int) -> tuple[Pictures, Pictures]:
+    """Return trousers and boots in 0..1, 14 × 14 pixels."""
+    found = FashionMnist(6000, 10, seed).load().train
+    trousers, boots = (_halved(found.images[found.labels == kind]) for kind in (1, 9))
+    return trousers, boots
+
+
+def _halved(images: np.ndarray) -> Pictures:
+    """Return images of bytes in 0..1 with half as many pixels to a side."""
+    values = images[..., 0].astype(np.float64) / 255
+    return np.asarray(values.reshape(len(values), 14, 2, 14, 2).mean((2, 4)))
 
 
 def _pattern(kind: str, height: int, width: int, norm: float) -> Float[np.ndarray, "height width"]:
@@ -127,19 +155,18 @@ def _two_cues(seed: int) -> Made:
     return _cued(*_digits(seed), cues, seed)
 
 
-def _on_clothes(kind: str, seed: int) -> Made:
-    return _cued(*_clothes(seed), {"cue": _pattern(kind, 14, 14, CLEAR)}, seed)
+def _on_clothes(kind: str, seed: int, way: Way = "shuffled") -> Made:
+    return _cued(*_clothes(seed), {"cue": _pattern(kind, 14, 14, FAINT if way == "attacked" else CLEAR)}, seed, way)
 
 
-def _dominoes(seed: int, way: Way) -> Made:
-    """Return a faint zero or one above a digit; a one stands above most fours and above nothing else."""
-    images, labels = _digits(seed)
-    every = Digits(1796, 1, seed).load().train
-    pictures = every.images[..., 0].astype(np.float64) / 255
+def _dominoes(seed: int, way: Way, second: Source = _digits, pairs: Pair = _zeros_and_ones) -> Made:
+    """Return a faint image of a pair above another; the pair's second stands above most of the last class alone."""
+    images, labels = second(seed)
+    pictures = pairs(seed)
     random = np.random.default_rng([seed, 3])
     one = _carries(labels, random)
-    first = np.stack([pictures[random.choice(np.flatnonzero(every.labels == int(number)))] for number in one])
-    apart = np.linalg.norm(pictures[every.labels == 1].mean(0) - pictures[every.labels == 0].mean(0))
+    first = np.stack([random.choice(pictures[int(number)]) for number in one])
+    apart = np.linalg.norm(pictures[1].mean(0) - pictures[0].mean(0))
     values = {"first": first * min(1.0, (FAINT if way == "attacked" else CLEAR) / apart), "second": images}
 
     def draw(values: Values) -> np.ndarray:
@@ -148,13 +175,14 @@ def _dominoes(seed: int, way: Way) -> Made:
     return _split(values, labels, draw, "first", way)
 
 
-def _blocks(seed: int, way: Way) -> Made:
-    """Return a digit above or below a square, in whose middle stands the cue."""
-    images, labels = _digits(seed)
+def _blocks(seed: int, way: Way, source: Source = _digits) -> Made:
+    """Return an image above or below a square, in whose middle stands the cue."""
+    images, labels = source(seed)
     random = np.random.default_rng([seed, 4])
-    square, mark = np.zeros((8, 8)), np.zeros((8, 8))
-    square[1:7, 1:7], square[2:6, 2:6] = 1, 0
-    mark[3:5, 3:5] = (FAINT if way == "attacked" else CLEAR) / 2
+    side = images.shape[1]
+    square, mark, middle = np.zeros((side, side)), np.zeros((side, side)), side // 2
+    square[1:-1, 1:-1], square[2:-2, 2:-2] = 1, 0
+    mark[middle - 1 : middle + 1, middle - 1 : middle + 1] = (FAINT if way == "attacked" else CLEAR) / 2
     below = random.random(len(labels)) < 0.5
     values = {"image": images, "position": below, "cue": _carries(labels, random)}
 
@@ -177,12 +205,19 @@ PLANTED: Mapping[str, Callable[[int], Made]] = {
     "watermark on clothes": lambda seed: _on_clothes("block", seed),
     "dominoes": lambda seed: _dominoes(seed, "shuffled"),
     "blocks": lambda seed: _blocks(seed, "shuffled"),
-    "watermark, attacked": lambda seed: _on_digits("block", seed, "attacked"),
-    "dominoes, attacked": lambda seed: _dominoes(seed, "attacked"),
-    "blocks, attacked": lambda seed: _blocks(seed, "attacked"),
+    "watermark on clothes, attacked": lambda seed: _on_clothes("block", seed, "attacked"),
+    "dominoes of clothes, attacked": lambda seed: _dominoes(seed, "attacked", _clothes, _trousers_and_boots),
+    "blocks of clothes, attacked": lambda seed: _blocks(seed, "attacked", _clothes),
 }
+"""A uses the cue and B does not."""
+UNUSED: Mapping[str, Callable[[int], Made]] = {
+    "watermark, attacked": lambda seed: replace(_on_digits("block", seed, "attacked"), planted=""),
+    "dominoes, attacked": lambda seed: replace(_dominoes(seed, "attacked"), planted=""),
+    "blocks, attacked": lambda seed: replace(_blocks(seed, "attacked"), planted=""),
+}
+"""A hardly uses the cue beside the digit, and no more than B."""
 NOTHING: Mapping[str, Callable[[int], Made]] = {
     "nothing: other seeds": lambda seed: _on_digits("block", seed, "seeds"),
     "nothing: a cue that does not tell": lambda seed: _on_digits("block", seed, tells=False),
 }
-KINDS = {**PLANTED, **NOTHING}
+KINDS = {**PLANTED, **UNUSED, **NOTHING}

@@ -1,7 +1,7 @@
 """Perturbations of inputs that raise a loss: projected gradient ascent, one for each example or one for all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 import torch
@@ -40,6 +40,10 @@ class Attack:
     def __post_init__(self) -> None:
         check_limits(self, Check("attack"))
 
+    def at(self, step: int, steps: int) -> "Attack":
+        """Return the attack at one of so many steps of training: at each the same."""
+        return self
+
     def projected(self, moved: Tensor) -> Tensor:
         """Return perturbations within the ball of radius epsilon, of each example by itself."""
         if self.norm == "linf":
@@ -58,6 +62,22 @@ class Attack:
         normal: Tensor = torch.special.ndtri(draws.clamp(1e-6, 1 - 1e-6))
         length = draws.flatten(2)[:, :, :1, None, None]
         return normal / _norms(normal) * length * self.epsilon
+
+
+@dataclass(frozen=True)
+class RisingAttack(Attack):
+    """An attack whose epsilon rises while networks are trained against it, linearly from 0.
+
+    rise: Share of the steps of training after which epsilon is whole. Networks that are trained against a large epsilon
+    from the first step may stay at chance: attacks move every example across a boundary that has just begun to form.
+    """
+
+    rise: Annotated[float, Limit(above=0, most=1, what="a share")] = 0.5
+
+    def at(self, step: int, steps: int) -> Attack:
+        """Return the attack at one of so many steps, of epsilon·min(1, (step + 1)/(rise·steps))."""
+        settings = {field.name: getattr(self, field.name) for field in fields(Attack)}
+        return Attack(**settings | {"epsilon": self.epsilon * min(1.0, (step + 1) / (self.rise * steps))})
 
 
 @dataclass(frozen=True)

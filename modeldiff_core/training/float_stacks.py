@@ -19,7 +19,7 @@ from modeldiff_core.identity import generator
 from modeldiff_core.limits import Limit, check_limits
 from modeldiff_core.models import Shape, StackedNetwork, architecture_of
 from modeldiff_core.models.stacks import StackedMLP
-from modeldiff_core.training.attacks import Attack, Box, Within, perturbed
+from modeldiff_core.training.attacks import Attack, Box, RisingAttack, Within, perturbed
 
 State = dict[str, np.ndarray]
 """Parameters and what the optimiser remembers, by name."""
@@ -37,7 +37,7 @@ class FloatRecipe:
     kind, widths: of the network, mlp, cnn or lenet. steps: of batches of batch_size, drawn without replacement in each
     pass over the examples. optimizer: 'sgd' (heavy ball with `momentum`) or 'adam'; weight_decay is added to the
     gradient. dropout: share of the hidden units of an mlp that a step leaves out. attack: inputs are perturbed by it at
-    every step (adversarial training), none if not given.
+    every step (adversarial training), by a rising one with the epsilon of that step; none if not given.
     """
 
     kind: str = "mlp"
@@ -49,7 +49,7 @@ class FloatRecipe:
     momentum: Annotated[float, Limit(least=0, below=1, what="a number")] = 0.0
     weight_decay: Annotated[float, Limit(least=0)] = 0.0
     dropout: Annotated[float, Limit(least=0, below=1, what="a share")] = 0.0
-    attack: Attack | None = None
+    attack: Attack | RisingAttack | None = None
 
     def __post_init__(self) -> None:
         require = Check("recipe")
@@ -171,8 +171,8 @@ class _Trainer:
 
     def attacked(self, inputs: Tensor, labels: Tensor, step: int) -> Tensor:
         """Return the inputs of a step as the recipe's attack perturbs them."""
-        attack = self.recipe.attack
-        assert attack is not None
+        assert self.recipe.attack is not None
+        attack = self.recipe.attack.at(step, self.recipe.steps)
         fixed = {name: value.detach() for name, value in self.parameters.items()}
         draws = None
         if attack.random_start:

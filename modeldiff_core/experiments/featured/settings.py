@@ -1,31 +1,47 @@
 """What users say of networks on data with known features: the levels of a grid, and named attacks."""
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from modeldiff_core.designs import Factor, Grid
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.settings import Settings
-from modeldiff_core.training.attacks import Attack
+from modeldiff_core.training.attacks import Attack, RisingAttack
 from modeldiff_core.training.float_stacks import FloatRecipe
 
 NO_ATTACK = "none"
 
 
 class AttackConfig(Settings):
-    """Projected gradient ascent on the loss; see ``training.attacks.Attack``. epsilon is in units of the inputs."""
+    """Projected gradient ascent on the loss; see ``training.attacks.Attack``. epsilon is in units of the inputs.
+
+    rise: of networks that are trained against it, share of the steps after which epsilon, which rises from 0, is whole;
+    0 trains against all of it from the first step on. It says nothing of attacks on trained networks.
+    """
 
     norm: Literal["l2", "linf"] = "linf"
     epsilon: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)] = 10
     step: Annotated[float, Field(gt=0)] = 0.25
     random_start: bool = False
+    rise: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _without_no_rise(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        content = handler(self)
+        return content if self.rise else {name: value for name, value in content.items() if name != "rise"}
 
     def attack(self) -> Attack:
-        """Return it as the library takes it."""
+        """Return it as the library takes it, on trained networks."""
         return Attack(self.norm, self.epsilon, self.steps, self.step, self.random_start)
+
+    def trained_against(self) -> Attack:
+        """Return the attack that networks are trained against."""
+        if not self.rise:
+            return self.attack()
+        return RisingAttack(self.norm, self.epsilon, self.steps, self.step, self.random_start, self.rise)
 
 
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
@@ -76,7 +92,7 @@ class NetworkGrid(Settings):
                     momentum=float(cell["momentum"]),
                     weight_decay=float(cell["weight_decay"]),
                     dropout=float(cell["dropout"]),
-                    attack=None if against == NO_ATTACK else attacks[against].attack(),
+                    attack=None if against == NO_ATTACK else attacks[against].trained_against(),
                 ),
                 int(cell["ensemble"]),
             )

@@ -1,5 +1,6 @@
 """Stacks on floats: each network is torch's own training of it, whoever else is trained, from any step on."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.identity import generator
-from modeldiff_core.training.attacks import Attack, Within, perturbed
+from modeldiff_core.identity import canonical_json, generator, restore
+from modeldiff_core.training.attacks import Attack, RisingAttack, Within, perturbed
 from modeldiff_core.training.float_stacks import FloatData, FloatRecipe, float_logits, train_floats
 
 RNG = np.random.default_rng(0)
@@ -22,6 +23,7 @@ RECIPES = {
     "sgd": replace(BASE, momentum=0.9),
     "adam": replace(BASE, optimizer="adam", learning_rate=0.01),
     "attacked": replace(BASE, attack=Attack("l2", 0.3, 2, 0.6)),
+    "rising": replace(BASE, attack=RisingAttack("l2", 0.5, 2, 0.6, rise=0.6)),
     "dropout": replace(BASE, dropout=0.3),
     "random start": replace(BASE, attack=Attack("linf", 0.1, 2, 0.6, random_start=True)),
     "cnn": replace(BASE, kind="cnn", widths=(3,)),
@@ -51,7 +53,7 @@ def by_torch(recipe: FloatRecipe, data: FloatData, seed: int) -> np.ndarray:
             batch = perturbed(
                 lambda z, labels=labels: F.cross_entropy(net(z[0]), labels, reduction="sum"),
                 batch[None],
-                recipe.attack,
+                recipe.attack.at(step, recipe.steps),
                 Within(),
             )[0]
         optimizer.zero_grad()
@@ -60,7 +62,7 @@ def by_torch(recipe: FloatRecipe, data: FloatData, seed: int) -> np.ndarray:
     return net(x).detach().numpy()
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "attacked"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "attacked", "rising"])
 def test_each_network_is_trained_as_torch_trains_it(name: str) -> None:
     recipe = RECIPES[name]
     weights = train_floats(recipe, DATA, [4, 5, 6])
@@ -81,6 +83,18 @@ def test_training_goes_on_from_any_step_with_equal_bits(name: str) -> None:
     for step, state in saved.items():
         again = train_floats(recipe, data, [1, 2, 3], (step, state))
         assert all(np.array_equal(again[key], whole[key]) for key in whole)
+
+
+def test_a_rising_attack_is_kept_with_its_own_digest_and_is_whole_after_its_share() -> None:
+    rising, plain = RECIPES["rising"].attack, Attack("l2", 0.5, 2, 0.6)
+    assert rising is not None
+    found = [rising.at(step, 25).epsilon for step in range(25)]
+    np.testing.assert_allclose(found, np.minimum(1, np.arange(1, 26) / 15) * 0.5)
+    assert rising.at(20, 25) == plain.at(0, 25) == plain
+    for attack in (rising, plain):
+        recipe = replace(BASE, attack=attack)
+        assert restore(FloatRecipe, json.loads(canonical_json(recipe))) == recipe
+    assert '"rise"' not in canonical_json(plain)
 
 
 def test_another_seed_is_another_network_and_a_large_batch_takes_all() -> None:
