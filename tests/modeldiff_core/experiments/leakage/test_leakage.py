@@ -10,6 +10,7 @@ from modeldiff_core.experiments.leakage.experiment import _verdict
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import NoProgress, verify
 from modeldiff_core.store import read_record
+from modeldiff_core.training.attacks import RisingAttack
 
 BLOCKS: dict[str, Any] = {"kind": "block_images", "n_train": 400, "n_test": 150}
 TINY: dict[str, Any] = {
@@ -77,8 +78,21 @@ def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path)
         ({"datasets": {"one": {**BLOCKS, "side": 9}}}, "dataset.side: expected at most 8"),
         ({"datasets": {"one": {**BLOCKS, "signal": {"classes": [3]}}}}, "dataset.signal.classes: expected two or more"),
         ({"attacks": {"l2": {"epsilon": 0.0}}}, "attacks.l2.epsilon: expected greater than 0"),
+        ({"attacks": {"l2": {"epsilon": 1.0, "rise": 1.5}}}, "attacks.l2.rise: expected less than or equal to 1, got 1.5"),
     ],
 )
 def test_bad_requests_are_refused_by_their_key(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         open_experiment({**TINY, **changes}, tmp_path)
+
+
+def test_an_attack_that_rises_is_of_training_alone_and_none_changes_no_key(tmp_path: Path) -> None:
+    plain, rising = (
+        open_experiment({**TINY, "attacks": {"l2": {**TINY["attacks"]["l2"], "rise": rise}}}, tmp_path)[0]
+        for rise in (0, 0.5)
+    )
+    assert plain.summary.record == open_experiment(TINY, tmp_path)[0].summary.record != rising.summary.record
+    attacks = [one.study.attacks["l2"] for one in (plain, rising)]
+    assert attacks[0].attack() == attacks[1].attack() == attacks[0].trained_against() != attacks[1].trained_against()
+    trained = {cell.trained.recipe.attack for cell in rising.cells.values()}
+    assert trained == {None, RisingAttack("l2", 1.0, 3, 0.4, rise=0.5)}
