@@ -58,7 +58,8 @@ def _picture(name: str, color: bool, light: float) -> UInt8[np.ndarray, "height 
     step = round(1 / scale)
     height, width = (size // step * step for size in whole.shape[:2])
     means = whole[:height, :width].reshape(height // step, step, width // step, step, 3).mean((1, 3)) * light
-    return to_pixels(means if color else luminance(means, np.float64)[..., None])
+    pixels = to_pixels(means)
+    return pixels if color else to_pixels(luminance(pixels, np.float64)[..., None])
 
 
 def _read(name: str) -> UInt8[np.ndarray, "height width 3"]:

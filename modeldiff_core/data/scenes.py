@@ -7,14 +7,15 @@ kinds, chosen by chance with a probability that depends on the class in training
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from modeldiff_core.data.examples import Dataset, Examples
-from modeldiff_core.data.fashion_mnist import FASHION_CLASSES, FashionMnist
-from modeldiff_core.data.materials import PHOTOGRAPHS, TEXTURES, Materials
+from modeldiff_core.data.fashion_mnist import FASHION_CLASSES, FashionMnist, fashion_folder
+from modeldiff_core.data.materials import PHOTOGRAPHS, TEXTURES, Materials, Part
+from modeldiff_core.data.mnist_idx import read_idx_folder
 from modeldiff_core.data.split import stratified
 from modeldiff_core.errors import Check
 from modeldiff_core.identity import generator
@@ -22,7 +23,6 @@ from modeldiff_core.images import Images
 from modeldiff_core.limits import Limit, check_limits
 
 Share = Annotated[float, Limit(least=0, most=1, what="a share")]
-Part = Literal["train", "test"]
 INK = 25
 """Least level of a pixel that belongs to the garment."""
 
@@ -61,13 +61,14 @@ class Scenes:
         require(set(self.classes) <= known, "classes", f"numbers in 0..{len(known) - 1}", self.classes)
         labels = set(range(len(self.classes)))
         require(set(self.at_home) <= labels, "at_home", f"labels in 0..{len(labels) - 1}", self.at_home)
+        Materials((*self.photographs, *self.textures))
 
     def files(self) -> list[Path]:
         """Every file of clothes that ``load`` reads."""
         return FashionMnist(folder=self.folder).files()
 
     def load(self) -> Dataset:
-        whole = FashionMnist(60_000, 10_000, folder=self.folder).load()
+        whole = read_idx_folder(fashion_folder(self.folder), FASHION_CLASSES, (None, None), self.seed)
         train, test = self._part(whole.train, "train"), self._part(whole.test, "test")
         return Dataset(train, test, tuple(FASHION_CLASSES[number] for number in self.classes))
 
@@ -82,7 +83,8 @@ class Scenes:
         random = generator("scenes", self.seed, part)
         backgrounds = self._backgrounds(labels, part, random)
         mask = garments[..., 0] >= INK
-        images = np.where(mask[..., None], garments, self.behind(backgrounds, part, garments.shape[1], random))
+        behind = self._behind(backgrounds, part, garments.shape[1], random)
+        images = np.where(mask[..., None], garments, behind)
         metadata = {"background": backgrounds.astype(np.int64), "group": 2 * labels + backgrounds, "mask": mask}
         return Examples(images.astype(np.uint8), labels, metadata)
 
@@ -94,7 +96,7 @@ class Scenes:
             shares = np.full(len(labels), self.test_share)
         return np.asarray(random.random(len(labels)) < shares)
 
-    def behind(
+    def _behind(
         self, textured: Bool[np.ndarray, " examples"], part: Part, side: int, random: np.random.Generator
     ) -> Images:
         """Return a background of its kind for each example."""

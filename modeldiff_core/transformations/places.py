@@ -31,7 +31,6 @@ class Place:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.behind in OF_KIND, "behind", "photographs or textures", self.behind)
         Materials(tuple(self.names))
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
