@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python -m benchmarks.case_league STORE             # all that is missing, then the page
     OMP_NUM_THREADS=1 python -m benchmarks.case_league STORE --rebuild   # the page alone
 
-Rules, fixed before any result. The studies are case_league (five algorithms, ten pairs) and case_table (one pair) as they
-ship. Pairs are ranked by all that differs, as a share of a datamodel's squared length, in which noise cancels. A verdict is
-that of a league over all eleven pairs: *different* where Holm's p of the largest difference is .05 or less and the total
-lies above the margin of 10 % beyond its interval, *equivalent* where it lies below, else *undecided*. `plain again` is the
-plain recipe with other seeds: what it shows is what chance gives.
+Rules, fixed before any result. The studies are case_league (five algorithms, ten pairs) and case_table (one pair) as
+they ship. Pairs are ranked by all that differs, as a share of a datamodel's squared length, in which noise cancels. A
+verdict is that of a league over all eleven pairs: *different* where Holm's p of the largest difference is .05 or less
+and the total lies above the margin of 10 % beyond its interval, *equivalent* where it lies below, else *undecided*.
+`plain again` is the plain recipe with other seeds: what it shows is what chance gives.
 """
 
 import argparse
@@ -118,20 +118,26 @@ def _head(found: Found) -> Iterator[str]:
     yield from (
         "# What practitioners argue about: a league",
         "",
-        f"*Every number of this page is written by `{COMMAND} STORE --rebuild` from a store; the digests are `{league}` (the "
+        f"*Every number of this page is written by `{COMMAND} STORE --rebuild` from a store; the digests are "
+        f"`{league}` (the "
         f"league) and `{table}` (the table).*",
         "",
         "## Question",
         "",
-        "Mixup or not, Adam or SGD, GELU or ReLU, a forest or a network: accuracies hardly differ. Do the models rely on "
+        "Mixup or not, Adam or SGD, GELU or ReLU, a forest or a network: accuracies hardly differ. Do the models rely "
+        "on "
         "other training examples?",
         "",
         "## Set-up",
         "",
-        f"`case_league`: fully connected networks of 64 units on 1,000 images of Fashion-MNIST (400 test images), 10 epochs, "
-        f"one thing changed at a time, and the plain recipe once more with other seeds; {found.models[0]:,} subset models of "
-        "each on the same random halves, 50 full-data models. `case_table`: a forest of 10 trees against a network of 16 "
-        f"units on scikit-learn's breast cancer table (300 rows, 269 test rows), {found.models[1]:,} subset models of each.",
+        f"`case_league`: fully connected networks of 64 units on 1,000 images of Fashion-MNIST (400 test images), 10 "
+        f"epochs, "
+        f"one thing changed at a time, and the plain recipe once more with other seeds; {found.models[0]:,} subset "
+        f"models of "
+        "each on the same random halves, 50 full-data models. `case_table`: a forest of 10 trees against a network of "
+        "16 "
+        f"units on scikit-learn's breast cancer table (300 rows, 269 test rows), {found.models[1]:,} subset models of "
+        f"each.",
         "",
         "| algorithm | accuracy of full-data models | score of its datamodels [95 %] |",
         "|---|---|---|",
@@ -152,8 +158,10 @@ def _ranked(found: Found, entries: list[dict[str, Any]]) -> Iterator[str]:
     yield from (
         "## Ranked by how much differs beyond noise",
         "",
-        f"All that differs: share of a datamodel's squared length, noise taken out. p of the largest difference, Holm over "
-        f"{len(entries)} pairs. Verdict: level {LEVEL:g} over all pairs, margin {MARGIN:.0%}. Reacts: how strongly the first "
+        f"All that differs: share of a datamodel's squared length, noise taken out. p of the largest difference, Holm "
+        f"over "
+        f"{len(entries)} pairs. Verdict: level {LEVEL:g} over all pairs, margin {MARGIN:.0%}. Reacts: how strongly "
+        f"the first "
         "one's margins react relative to the second's; that alone is no difference in what they rely on.",
         "",
         "| pair | | all that differs [95 %] | p | verdict | reacts | similarity | confirmed transformations |",
@@ -193,9 +201,13 @@ def _end(found: Found, entries: list[dict[str, Any]]) -> Iterator[str]:
     bounded = [one for one in entries if one["total"]["high"] is not None and one["answer"] != "different"]
     if bounded:
         most = max(one["total"]["high"] for one in bounded)
-        yield f"- Of the pairs that are not said to differ, none differs by more than {100 * most:.0f} % of a datamodel (95 %)."
+        yield (
+            f"- Of the pairs that are not said to differ, none differs by more than {100 * most:.0f} % of a datamodel "
+            "(95 %)."
+        )
     yield from (
-        "- What only some recipes can be differentiated for (networks of kind `sgd`) was not compared by metagradients here: "
+        "- What only some recipes can be differentiated for (networks of kind `sgd`) was not compared by "
+        "metagradients here: "
         "mixup, Adam, GELU, the forest and scikit-learn's network are of other kinds.",
         "",
         "## Minutes and commands",
@@ -207,8 +219,10 @@ def _end(found: Found, entries: list[dict[str, Any]]) -> Iterator[str]:
         f"{COMMAND} runs --rebuild   # this page alone",
         "```",
         "",
-        f"{kept['date']}, {kept['machine']}, one core shared with other processes: {seconds['league'] / 60:.1f} CPU minutes for "
-        f"the league, {seconds['table'] / 60:.1f} for the table (the longest run of each; what was in the store before it is "
+        f"{kept['date']}, {kept['machine']}, one core shared with other processes: {seconds['league'] / 60:.1f} CPU "
+        f"minutes for "
+        f"the league, {seconds['table'] / 60:.1f} for the table (the longest run of each; what was in the store "
+        f"before it is "
         f"not counted). Reports of all pairs: `leagues/{STUDY}-{found.digests[0][:8]}/report/index.html` and "
         f"`comparisons/{TABLE}-{found.digests[1][:8]}/report/index.html` in the store.",
     )

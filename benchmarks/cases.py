@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.cases augmentation STORE             # all that is missing, then the page
     OMP_NUM_THREADS=1 python -m benchmarks.cases augmentation STORE --rebuild   # the page and its picture alone
 
-Rules, fixed before any result on the studies' own data (shares, augmentation and settings were chosen on data of another
-seed). *Comparison*: the study as it ships. *Removal*: where the search confirms a difference, `modeldiff remove` with
+Rules, fixed before any result on the studies' own data (shares, augmentation and settings were chosen on data of
+another seed). *Comparison*: the study as it ships. *Removal*: where the search confirms a difference, `modeldiff remove` with
 MODELS models. *The named group*: all training coats over a texture are taken out, and RANDOM times as many coats drawn
 from all; MODELS full-data models of each algorithm, of numbers that the comparison did not use, on the half of the test
 images that the search does not propose from; by how much the difference of A's and B's effects of the study's
@@ -68,29 +68,37 @@ class Case:
 
 
 SCENES = (
-    "{train:,} training and {test:,} test images of {classes} of Fashion-MNIST, cut out along their outlines and put over "
+    "{train:,} training and {test:,} test images of {classes} of Fashion-MNIST, cut out along their outlines and put "
+    "over "
     "photographs (china, flower, chelsea, coffee, rocket, motorcycle) or textures (brick, grass, gravel) in color that "
     "scikit-learn and scikit-image bring, the training set over their left halves, the test set over their right ones. "
-    "Over a texture: {share:.0%} of the coats and {other:.0%} of the pullovers of the training set, {asked:.0%} of the test "
+    "Over a texture: {share:.0%} of the coats and {other:.0%} of the pullovers of the training set, {asked:.0%} of "
+    "the test "
     "images. "
 )
 CASES = {
     "augmentation": Case(
         "augmentation",
         "Crop and flip against no augmentation, over photographs and textures",
-        "Random crops and mirror images are what almost everybody trains with. The paper finds that they make networks rely "
-        "on textures that occur with a class (spider webs, polka dots), where networks without them do not. Does the same "
+        "Random crops and mirror images are what almost everybody trains with. The paper finds that they make "
+        "networks rely "
+        "on textures that occur with a class (spider webs, polka dots), where networks without them do not. Does the "
+        "same "
         "happen on pictures that anyone has?",
-        "Two fully connected networks of 64 hidden units, 20 epochs; A sees each image shifted by up to four pixels and "
+        "Two fully connected networks of 64 hidden units, 20 epochs; A sees each image shifted by up to four pixels "
+        "and "
         "mirrored half of the time, B as it is.",
     ),
     "pretraining": Case(
         "pretraining",
         "ImageNet weights against training from scratch, clothes over confounded backgrounds",
-        "Waterbirds in small: the background goes with the class in 95 % of the training images and in half of the test "
-        "images. The paper finds that networks from ImageNet weights and from scratch rely on other parts of such pictures. "
+        "Waterbirds in small: the background goes with the class in 95 % of the training images and in half of the "
+        "test "
+        "images. The paper finds that networks from ImageNet weights and from scratch rely on other parts of such "
+        "pictures. "
         "Which of the two takes the background for the class?",
-        "A: EfficientNet-lite0 with ImageNet weights at 96 pixels, frozen, a new head on its 1,280 features. B: a fully "
+        "A: EfficientNet-lite0 with ImageNet weights at 96 pixels, frozen, a new head on its 1,280 features. B: a "
+        "fully "
         "connected network of 64 hidden units on the 28 pixels, from scratch, 20 epochs.",
     ),
 }
@@ -362,8 +370,10 @@ def _named(named: Mapping[str, Any]) -> Iterator[str]:
         f"By name: without the {named['size']} coats over textures (of {named['coats']}) a texture changes P(coat) of "
         f"other clothes by {100 * after['a']:+.1f} points under A and {100 * after['b']:+.1f} under B, with them by "
         f"{100 * before['a']:+.1f} and {100 * before['b']:+.1f}. The difference of A and B shrinks by {shrunk:.0%} "
-        f"[{low:.0%}, {high:.0%}]; without as many random coats by {random:.0%} (mean of {named['random']} groups), so the "
-        f"named group takes {more:.0%} [{more_low:.0%}, {more_high:.0%}] more of it away. {named['models']} other full-data "
+        f"[{low:.0%}, {high:.0%}]; without as many random coats by {random:.0%} (mean of {named['random']} groups), "
+        f"so the "
+        f"named group takes {more:.0%} [{more_low:.0%}, {more_high:.0%}] more of it away. {named['models']} other "
+        f"full-data "
         "models of each, on images that no transformation was proposed from."
     )
 
@@ -378,13 +388,16 @@ def _not_found(summary: Mapping[str, Any]) -> Iterator[str]:
         bound = max(abs(end) for end in largest["difference_ci"])
         yield (
             f"- {len(rest)} transformations do not distinguish A from B as this study asks it (one reacts by "
-            f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most). Effects of A and of B that differ "
-            f"by more than {100 * bound:.1f} points are excluded for all of them, at 95 % each ({largest['name']} is the one "
+            f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most). Effects of A and of B that "
+            f"differ "
+            f"by more than {100 * bound:.1f} points are excluded for all of them, at 95 % each ({largest['name']} is "
+            f"the one "
             "with most room)."
         )
     if not any(one["distinguishing"] for one in summary["found"]):
         yield (
-            "- The search confirmed no transformation along a direction as distinguishing, so `modeldiff remove` has no "
+            "- The search confirmed no transformation along a direction as distinguishing, so `modeldiff remove` has "
+            "no "
             "group to take out; what is named above was taken out by name."
         )
     yield ""
@@ -399,7 +412,8 @@ def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
         "## Two estimators",
         "",
         "The same comparison without datamodels, from 16 differentiated trainings of each (`comparison.method="
-        "matrix_free`). First directions; AUC: how well a direction tells coats over textures from coats over photographs.",
+        "matrix_free`). First directions; AUC: how well a direction tells coats over textures from coats over "
+        "photographs.",
         "",
         "| | side | p | AUC, test coats | AUC, training coats |",
         "|---|---|---|---|---|",
@@ -427,12 +441,15 @@ def _minutes(case: Case, summary: Mapping[str, Any], kept: Mapping[str, Any]) ->
         f"modeldiff compare study=case_{case.name}",
         f"modeldiff remove  study=case_{case.name} removal.models={MODELS}",
         f"modeldiff compare study=case_{case.name} {' '.join(FREE)}",
-        f"{COMMAND} {case.name} runs             # all of it that is missing, models without the named group, this page",
+        f"{COMMAND} {case.name} runs             # all of it that is missing, models without the named group, this "
+        f"page",
         f"{COMMAND} {case.name} runs --rebuild   # this page alone",
         "```",
         "",
-        f"{kept['date']}, {kept['machine']}, one core shared with other processes. CPU minutes: {spent}. The report with all "
-        f"images is `comparisons/{summary['study']}-{summary['digest'][:8]}/report/index.html` in the store; what is no part "
+        f"{kept['date']}, {kept['machine']}, one core shared with other processes. CPU minutes: {spent}. The report "
+        f"with all "
+        f"images is `comparisons/{summary['study']}-{summary['digest'][:8]}/report/index.html` in the store; what is "
+        f"no part "
         f"of the comparison is `{key_of(summary)}`.",
     )
 

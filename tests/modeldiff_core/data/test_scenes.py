@@ -33,7 +33,9 @@ def clothes(root: Path, count: int = 600) -> Path:
 
 def test_backgrounds_go_with_the_class_in_training_alone(tmp_path: Path) -> None:
     folder = str(clothes(tmp_path))
-    data = Scenes(classes=(4, 2), at_home=(0,), share=0.9, other_share=0.1, n_train=120, n_test=120, folder=folder).load()
+    data = Scenes(
+        classes=(4, 2), at_home=(0,), share=0.9, other_share=0.1, n_train=120, n_test=120, folder=folder
+    ).load()
     assert data.classes == ("coat", "pullover")
     shares = [data.train.metadata["background"][data.train.labels == label].mean() for label in (0, 1)]
     assert shares[0] > 0.75 > 0.25 > shares[1] > 0
