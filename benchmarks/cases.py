@@ -4,14 +4,15 @@
     OMP_NUM_THREADS=1 python -m benchmarks.cases augmentation STORE --rebuild   # the page and its picture alone
 
 Rules, fixed before any result on the studies' own data (shares, augmentation and settings were chosen on data of
-another seed). *Comparison*: the study as it ships. *Removal*: where the search confirms a difference, `modeldiff remove` with
-MODELS models. *The named group*: all training coats over a texture are taken out, and RANDOM times as many coats drawn
-from all; MODELS full-data models of each algorithm, of numbers that the comparison did not use, on the half of the test
-images that the search does not propose from; by how much the difference of A's and B's effects of the study's
-transformation `texture` shrinks, and by how much more than without random coats, with two-way intervals over models and
-images. *Two estimators*: `comparison.method=matrix_free` with 16 trainings of each and 8 probes; |cosine| of its first
-direction over training examples with the regression's first, correlation of both over test images, and the area under
-the ROC curve of each for the background of the test coats and of the training coats. What is not found is said to be.
+another seed). *Comparison*: the study as it ships. *Removal*: where the search confirms a difference,
+`modeldiff remove` with MODELS models. *The named group*: all training coats over a texture are taken out, and RANDOM
+times as many coats drawn from all; MODELS full-data models of each algorithm, of numbers that the comparison did not
+use, on the half of the test images that the search does not propose from; by how much the difference of A's and B's
+effects of the study's transformation `texture` shrinks, and by how much more than without random coats, with two-way
+intervals over models and images. *Two estimators*: `comparison.method=matrix_free` with 16 trainings of each and 8
+probes; |cosine| of its first direction over training examples with the regression's first, correlation of both over
+test images, and the area under the ROC curve of each for the background of the test coats and of the training coats.
+What is not found is said to be.
 """
 
 import argparse
