@@ -78,7 +78,7 @@ def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path)
         ({"datasets": {"one": {**BLOCKS, "side": 9}}}, "dataset.side: expected at most 8"),
         ({"datasets": {"one": {**BLOCKS, "signal": {"classes": [3]}}}}, "dataset.signal.classes: expected two or more"),
         ({"attacks": {"l2": {"epsilon": 0.0}}}, "attacks.l2.epsilon: expected greater than 0"),
-        ({"attacks": {"l2": {"epsilon": 1.0, "rise": 1.5}}}, "attacks.l2.rise: expected less than or equal to 1, got 1.5"),
+        ({"attacks": {"l2": {"epsilon": 1.0, "rise": 1.5}}}, "attacks.l2.rise: expected less than or equal to 1"),
     ],
 )
 def test_bad_requests_are_refused_by_their_key(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
