@@ -100,7 +100,9 @@ def case(name: str) -> Record:
     psi, along = torch.randn(PROBES, targets), torch.randn(2 * PROBES, train)
     reverse = measured(lambda: reverse_products(trajectory, psi))
     forward = measured(lambda: forward_products(trajectory, along))
-    noise = np.random.default_rng(0).standard_normal((2, TRAININGS, targets, 2 * PROBES))
+    most, draws = held() - before, np.random.default_rng(0)
+    shared = draws.standard_normal((targets, 2 * PROBES))
+    products = shared + draws.standard_normal((2, TRAININGS, targets, 2 * PROBES))
     return {
         "case": name,
         "train": train,
@@ -110,8 +112,8 @@ def case(name: str) -> Record:
         "training": training,
         "reverse": reverse,
         "forward": forward,
-        "directions": seconds(lambda: directions_of_trainings(*noise, 8, top=12)),
-        "held": held() - before,
+        "directions": seconds(lambda: directions_of_trainings(*products, 8, top=12)),
+        "held": most,
         "formula": product_bytes(trajectory.process, trajectory.slots, 2 * PROBES),
         "models": at_1000 * train // 1000,
     }

@@ -162,9 +162,10 @@ class DenseProcess(SgdProcess):
             x = x + values[bias][:, None] if bias in values else x
             if at < top:
                 activations.append(x.relu())
-        shares = (x * self.scale).softmax(0)
-        classes, smoothing = len(shares), self.recipe.label_smoothing
-        wanted = torch.zeros_like(shares).scatter_(0, batch.data["y"][None], 1) * (1 - smoothing) + smoothing / classes
+        shares = (x if self.scale == 1 else x * self.scale).softmax(0)
+        wanted = torch.zeros_like(shares).scatter_(0, batch.data["y"][None], 1)
+        if smoothing := self.recipe.label_smoothing:
+            wanted = wanted * (1 - smoothing) + smoothing / len(shares)
         errors = shares - wanted
         deltas = [errors * (weights * (self.scale / batch.norm))]
         active = [(activation > 0).to(shares) for activation in activations[1:]]
