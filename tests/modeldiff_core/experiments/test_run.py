@@ -16,6 +16,7 @@ from modeldiff_core.plan.run import InProcess
 from modeldiff_core.study import parse_study
 from modeldiff_core.training import Execution
 from tests.modeldiff_core.stages.studies import TINY
+from tests.modeldiff_core.undrawn import undrawn
 
 EXECUTION = Execution(stack=20)
 SMALL: dict[str, Any] = {**TINY, "dataset": {**TINY["dataset"], "n_train": 200}}
@@ -82,7 +83,8 @@ def test_an_interrupted_run_goes_on_with_equal_bits(
         run_study(SMALL, tmp_path, execution=EXECUTION, progress=NoProgress())
     monkeypatch.undo()
     assert len(status_of(SMALL, tmp_path).missing) > 0
-    run_study(SMALL, tmp_path, execution=EXECUTION, progress=NoProgress())
+    with undrawn():
+        run_study(SMALL, tmp_path, execution=EXECUTION, progress=NoProgress())
     for ours in finished.rglob("*.safetensors"):
         assert (tmp_path / ours.relative_to(finished)).read_bytes() == ours.read_bytes()
 

@@ -6,7 +6,7 @@ One object of each kind of step is deleted, or has a byte flipped, in a copy of 
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from modeldiff_core.study import parse_study
 from modeldiff_core.study.adopted import AdoptedStudy
 from tests.modeldiff_core.plan.cases import Case, bits, carried_out
 from tests.modeldiff_core.stages.studies import EXECUTION, local
+from tests.modeldiff_core.undrawn import undrawn
 
 WATERMARK = {"top": 0, "left": 0, "height": 3, "width": 2}
 SGD: dict[str, Any] = {"epochs": 10, "batch_size": 25, "network": {"kind": "mlp", "widths": [32]}}
@@ -161,6 +162,13 @@ READ_BY_PEOPLE = {"counterfactual", "sweep"}
 RECORDS = {"write_summary"}
 """Kinds of steps of whose objects only the record is read by another stage, or holds a checksum."""
 CASES = [(name, kind) for named in (KINDS, OTHER_FILES) for name, kinds in named.items() for kind in kinds]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn_reports() -> Iterator[None]:
+    """What a report is drawn from stands in its place: a report is files like any other here."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

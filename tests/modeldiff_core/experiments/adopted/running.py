@@ -1,5 +1,6 @@
 """An adopted comparison run to its report in this process."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from modeldiff_core import plan
@@ -7,10 +8,13 @@ from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.experiment import CompareAdopted
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study.adopted import AdoptedStudy
+from tests.modeldiff_core.undrawn import undrawn
 
 
-def compared(store: ObjectStore, content: dict[str, Any]) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
-    """The comparison, its summary, and the names of the steps that were carried out."""
+def compared(
+    store: ObjectStore, content: dict[str, Any], drawn: bool = True
+) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
+    """The comparison, its summary, and the names of the steps that were carried out; drawn: with figures and pages."""
     experiment = CompareAdopted.of(AdoptedStudy.model_validate(content), store)
     taken: list[str] = []
 
@@ -19,8 +23,9 @@ def compared(store: ObjectStore, content: dict[str, Any]) -> tuple[AdoptedCompar
             taken.extend(step.name for step in steps)
             return super().__call__(wave, steps, advance)
 
-    plan.run(experiment, store, Noted(store))
-    assert plan.verify(experiment, store) == ()
+    with nullcontext() if drawn else undrawn():
+        plan.run(experiment, store, Noted(store))
+        assert plan.verify(experiment, store) == ()
     return experiment.comparison, read_record(store, experiment.summary.record), taken
 
 

@@ -101,14 +101,16 @@ def adopted_scores(store: ObjectStore, at: Path) -> dict[str, str]:
     return keys
 
 
-def compared(store: ObjectStore, **asked: Any) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
-    return running.compared(store, {**SETTINGS, **asked})
+def compared(
+    store: ObjectStore, drawn: bool = False, **asked: Any
+) -> tuple[AdoptedComparison, dict[str, Any], list[str]]:
+    return running.compared(store, {**SETTINGS, **asked}, drawn)
 
 
 def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
     store = local(tmp_path / "store")
     keys = adopted(store, tmp_path)
-    comparison, summary, taken = compared(store, **keys)
+    comparison, summary, taken = compared(store, drawn=True, **keys)
     _, direction, _ = planted()
     arrays = read_tensors(store, comparison.directions.record).arrays
     assert abs(arrays["a-b.directions"][0] @ direction) > 0.9
@@ -130,7 +132,7 @@ def test_adopted_margins_are_compared_to_the_end(tmp_path: Path) -> None:
     assert [line["null_p"] for line in lines] == [str(d["null_p"]) for d in summary["directions"]]
     assert any("datamodels of targets 0-10" in name for name in taken)
     assert taken[-2:] == ["summary of planted", "report of planted"]
-    again, same, taken = compared(store, **keys)
+    again, same, taken = compared(store, drawn=True, **keys)
     assert (again.summary, same, taken) == (comparison.summary, summary, [])
     more, _, taken = compared(store, **keys, comparison={**SETTINGS["comparison"], "permutations": 32})
     assert taken == ["planted null block 15", "summary of planted", "report of planted"]

@@ -18,6 +18,7 @@ from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import parse_study
 from tests.modeldiff_core.conftest import CONTENT
 from tests.modeldiff_core.stages.studies import EXECUTION, local
+from tests.modeldiff_core.undrawn import undrawn
 
 SMALL = {"models": 4, "shard_size": 2}
 HELD = {**CONTENT["subsets"], "evaluation_models": 20, "shard_size": 20}
@@ -41,7 +42,9 @@ def compare(store: ObjectStore, *given: Any, **asked: Any) -> Compare:
 
 
 def run(store: ObjectStore, experiment: Compare) -> dict[str, Any]:
-    plan.run(experiment, store, plan.InProcess(store, EXECUTION))
+    """Return the summary of a comparison whose pages are not drawn; tests that read pages draw them."""
+    with undrawn():
+        plan.run(experiment, store, plan.InProcess(store, EXECUTION))
     return read_record(store, experiment.summary.record)
 
 

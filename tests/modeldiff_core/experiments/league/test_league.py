@@ -1,9 +1,7 @@
 """Four algorithms as one run: shards are shared, pairs are what comparisons alone give, and the overview says all."""
 
 import copy
-import json
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,7 +9,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError
@@ -21,10 +18,10 @@ from modeldiff_core.experiments.league.experiment import League
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import InProcess, NoProgress, Outcome, RunFailed, Step, Wave, run, survey, verify
 from modeldiff_core.report import render
-from modeldiff_core.report.facts import ReportFacts
 from modeldiff_core.store import ObjectStore, StoreSettings, read_record
 from modeldiff_core.training import Execution
 from tests.modeldiff_core.experiments.league.leagues import ALGORITHMS, LEAGUE, PAIRS, SHARDS, SMALLER, THREE, alone
+from tests.modeldiff_core.undrawn import undrawn
 
 
 class Counted(InProcess):
@@ -43,17 +40,10 @@ def opened(root: object) -> ObjectStore:
     return ObjectStore(StoreSettings(str(root)))
 
 
-def facts_alone(facts: ReportFacts) -> dict[str, bytes]:
-    """Everything that a report is drawn from, in the place of the report, whose figures take seconds."""
-    with np.printoptions(threshold=sys.maxsize):
-        return {"index.html": repr(facts).encode(), "study.json": json.dumps(facts.config, default=str).encode()}
-
-
 @pytest.fixture(scope="module", autouse=True)
-def undrawn() -> Iterator[None]:
+def undrawn_pairs() -> Iterator[None]:
     """Pages of pairs hold what would be drawn; the test of one pair's real pages runs at night."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("modeldiff_core.experiments.compare.experiment.render", facts_alone)
+    with undrawn():
         yield
 
 
