@@ -9,6 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.shared import made_once
 from modeldiff_core.experiments.experiment import Experiment, experiments, parse_settings
 from modeldiff_core.store import ObjectStore, StoreSettings
 
@@ -31,6 +34,12 @@ def install(place: Path) -> None:
                 shutil.copy(EXAMPLES / source.name / name, source)
         pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
         subprocess.run([*pip, "--no-build-isolation", "--target", str(place), *map(str, sources)], check=True)
+
+
+def installed(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the installed packages for one module's tests, which may write to it."""
+    once = made_once(factory, "own-experiments", install)
+    return Path(shutil.copytree(once, factory.mktemp("installed") / "packages"))
 
 
 def opened(kind: str, root: Path, **changes: Any) -> tuple[Experiment, ObjectStore]:

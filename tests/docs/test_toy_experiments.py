@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.own_experiments import EXAMPLES, STUDIES, content, install, opened
+from harness.own_experiments import EXAMPLES, STUDIES, content, installed, opened
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Experiment, experiments, parse_settings
 from modeldiff_core.plan import InProcess, Outcome, Step, Wave, run, survey, verify
@@ -34,10 +34,9 @@ run(cls.of(parse_settings(cls.settings, json.loads(study)), store), store, InPro
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Install the three packages into a folder of their own, which this process and its children find."""
-    place = tmp_path_factory.mktemp("installed")
-    install(place)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The three packages, installed into a folder of their own, which this process and its children find."""
+    place = installed(tmp_path_factory)
     sys.path.insert(0, str(place))
     yield place
     sys.path.remove(str(place))
@@ -46,7 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def finished(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def finished(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that gives the store of a finished study of a kind, made once."""
     stores: dict[str, Path] = {}
 
@@ -208,9 +207,9 @@ def killed(kind: str, root: Path, place: Path, far_enough: Callable[[], bool]) -
 
 @pytest.mark.parametrize("kind", ["feature_knockout", "ridge_derivatives"])
 def test_a_killed_run_goes_on_where_it_stopped(
-    kind: str, finished: Callable[[str], Path], installed: Path, tmp_path: Path
+    kind: str, finished: Callable[[str], Path], place: Path, tmp_path: Path
 ) -> None:
-    killed(kind, tmp_path, installed, lambda: len(list(tmp_path.glob("responses/*/shards/*.safetensors"))) >= 2)
+    killed(kind, tmp_path, place, lambda: len(list(tmp_path.glob("responses/*/shards/*.safetensors"))) >= 2)
     experiment, store = opened(kind, tmp_path)
     there = {step.name for step in survey(experiment, store).of_state("done")}
     assert len(there) >= 2
@@ -221,7 +220,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
 
 
 def test_the_longest_network_goes_on_from_its_checkpoint(
-    finished: Callable[[str], Path], installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Callable[[str], Path], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import rank_and_mask
 
@@ -231,7 +230,7 @@ def test_the_longest_network_goes_on_from_its_checkpoint(
     shortest = min((cell.step() for cell in cells.values()), key=lambda step: step.cost.seconds)
     assert longest.cost.seconds >= 20 * shortest.cost.seconds
     checkpoint = tmp_path / longest.scratch / "checkpoint.safetensors"
-    killed("rank_and_mask", tmp_path, installed, checkpoint.exists)
+    killed("rank_and_mask", tmp_path, place, checkpoint.exists)
     position = read_tensors(store, f"{longest.scratch}checkpoint.safetensors").facts["position"]
     assert isinstance(position, int)
     assert 0 < position < longest.cost.units

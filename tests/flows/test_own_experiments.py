@@ -10,7 +10,7 @@ import pytest
 from prefect.workers.process import ProcessWorker
 
 from harness.commands import Commands, InProcess, kill_all, run_here, wait_for
-from harness.own_experiments import content, install, opened, overrides
+from harness.own_experiments import content, installed, opened, overrides
 from harness.prefect_server import PrefectServer
 from modeldiff_core.plan import survey
 from modeldiff_core.store import read_record
@@ -20,8 +20,7 @@ from modeldiff_platform.flows.cli import main
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the folder of the installed packages, which this process finds too."""
-    place = tmp_path_factory.mktemp("installed")
-    install(place)
+    place = installed(tmp_path_factory)
     sys.path.insert(0, str(place))
     yield place
     sys.path.remove(str(place))
