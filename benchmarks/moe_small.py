@@ -1,6 +1,6 @@
 """Does the best sparsity rise with the size and fall with the budget in study=moe_small?
 
-    python -m benchmarks.moe_small --store FOLDER     (trains what is missing: an hour of one core in all)
+    python -m benchmarks.moe_small --store FOLDER [--picture FILE]     (trains what is missing: an hour of one core)
 
 The 288 runs of the study (four sizes, three budgets, six sparsities, four seeds) are fitted by a surface a budget and
 by the law; S* of every size and budget is read off both.
@@ -19,6 +19,7 @@ Rules, written before the study had ended:
 import argparse
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from jaxtyping import Bool, Float
 from modeldiff_core.experiments.moe_grid.present import groups_of
 from modeldiff_core.experiments.moe_grid.table import runs_of
 from modeldiff_core.experiments.run import open_experiment, run_study
+from modeldiff_core.experiments.scaling.figures import best_sparsities
 from modeldiff_core.scaling import Runs
 from modeldiff_core.scaling.budgets import budgets_of
 from modeldiff_core.scaling.law import cells_of
@@ -136,11 +138,16 @@ def main() -> None:
     """Train what is missing and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", required=True)
-    root = parser.parse_args().store
+    parser.add_argument("--picture", type=Path, help="where S* against N and C is drawn, as PNG")
+    asked = parser.parse_args()
+    root = asked.store
     study = {key: value for key, value in composed(["study=moe_small"]).items() if key not in ("store", "runner")}
     run_study(study, root)
     experiment, store = open_experiment(study, root)
-    report(read_record(store, experiment.summary.record), study["seeds"])
+    summary = read_record(store, experiment.summary.record)
+    report(summary, study["seeds"])
+    if asked.picture:
+        asked.picture.write_bytes(best_sparsities(summary["laws"]).png)
 
 
 if __name__ == "__main__":

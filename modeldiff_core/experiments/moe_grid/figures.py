@@ -82,11 +82,20 @@ def _loads(axes: Any, cells: Cells, theme: Theme) -> None:
     _ticks(axes, cells)
 
 
+ROOM = 0.6
+"""Least distance of two labels on the axis of sparsities."""
+
+
 def _apart(cell: Mapping[str, Any]) -> float:
     """Return where a sparsity stands on the axis: log2 1/(1 − S), as its dense end is of interest too."""
     return -math.log2(1 - cell["sparsity"])
 
 
 def _ticks(axes: Any, cells: Cells) -> None:
+    """Mark every sparsity, and label those that have room for it."""
     levels = sorted({(_apart(cell), f"{cell['sparsity']:.3g}") for cell in cells})
-    axes.set_xticks([at for at, _ in levels], [words for _, words in levels])
+    told, last = [], -math.inf
+    for at, words in levels:
+        told.append(words if at - last >= ROOM else "")
+        last = at if told[-1] else last
+    axes.set_xticks([at for at, _ in levels], told)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from modeldiff_core.report.figures import MEDIUM, SMALL, Plot, new_axes, plot
 from modeldiff_core.report.theme import Theme
@@ -63,7 +64,7 @@ def iso_curves(runs: Runs, law: FittedLaw, answers: Mapping[str, Any]) -> Plot:
         axes.plot(best, loss, "*", color=theme.ink, markersize=7)
         low, high = np.quantile(runs.loss[number == at], [0, 1])
         axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low) + 1e-3)
-        axes.set_xscale("log")
+        _log_axis(axes)
 
     return _panels(paint, budgets, ("N", "loss (nats)"), legend=True)
 
@@ -85,7 +86,7 @@ def surfaces(runs: Runs, law: FittedLaw, answers: Mapping[str, Any]) -> Plot:
         best, _ = lowest(s, loss.T)
         inside = (best > s[0]) & (best < s[-1])
         axes.plot(np.exp(n)[inside], best[inside], color=theme.b, linewidth=1.4)
-        axes.set_xscale("log")
+        _log_axis(axes)
         _sparsity_ticks(axes, window)
 
     return _panels(paint, budgets, ("N", "S"))
@@ -109,7 +110,7 @@ def best_sparsities(answers: Mapping[str, Any]) -> Plot:
                 for one, height in zip(line, told[0], strict=True):
                     marker = {-1: "v", 1: "^"}.get(one["edge"], "o")
                     axes.plot([one[along]], [height], marker, color=color, markersize=5)
-            axes.set_xscale("log")
+            _log_axis(axes)
             axes.set_xlabel(name, color=theme.ink, fontsize=MEDIUM)
             axes.set_ylabel("S* (triangles: bounds)", color=theme.ink, fontsize=MEDIUM)
             levels = answers["runs"]["sparsities"]
@@ -140,7 +141,7 @@ def residuals(runs: Runs, law: FittedLaw) -> Plot:
             axes = new_axes(figure, theme, (1, 4, place))
             axes.plot(values, 100 * law.residuals, ".", color=theme.a, markersize=4)
             axes.axhline(0, color=theme.line, linewidth=0.8)
-            axes.set_xscale("log")
+            _log_axis(axes)
             axes.set_xlabel(name, color=theme.ink, fontsize=MEDIUM)
             if place == 1:
                 axes.set_ylabel("law / run − 1 (%)", color=theme.ink, fontsize=MEDIUM)
@@ -173,6 +174,16 @@ def _panels(
 
 def _points(law: FittedLaw, size: np.ndarray, tokens: np.ndarray, sparsity: np.ndarray) -> Points:
     return Points(size, tokens, sparsity, np.ones(len(size)) if law.form.granular else None)
+
+
+def _log_axis(axes: Axes) -> None:
+    """Make the horizontal axis logarithmic, labeled at 1, 2 and 5 where it spans little more than a decade."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    subs = (1.0, 2.0, 5.0) if high < 20 * low else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _sparsity_ticks(axes: Axes, window: Window) -> None:
