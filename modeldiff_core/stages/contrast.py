@@ -311,8 +311,11 @@ def _null_step(pair: Pair, rank: int, block: int) -> Step:
 
 
 def null_references(store: ObjectStore, pair: Pair, settings: NullSettings) -> tuple[Reference, ...]:
-    """Return where the draws stand that the tests rest on."""
-    tested = read_null(store, pair, settings)
+    """Return where the draws stand that the tests rest on; none as long as one of them is damaged."""
+    try:
+        tested = read_null(store, pair, settings)
+    except DamagedObject:  # `null_waves` says so, and a run makes it again
+        return ()
     return tuple(
         ContrastNull(pair, rank, block).reference
         for rank, own in enumerate(tested.draws)

@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from harness.commands import run_here
 from modeldiff_core.experiments.experiment import Experiment
+from modeldiff_core.experiments.moe_grid import corpus
 from modeldiff_core.experiments.run import open_experiment
 from modeldiff_core.plan import InProcess, Step, repair, run, survey, verify
 from modeldiff_core.plan.failures import failure_key
@@ -21,8 +22,13 @@ from tests.modeldiff_core.stages.studies import EXECUTION
 QUICK = {"leakage", "halved", "components", "checkpoints"}
 """Studies of a second or two; `make nightly` has the others."""
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in STUDIES]
-UNREAD = {"write_training", "write_report"}
-"""Kinds of steps whose results people read, and no stage."""
+UNREAD = {"write_training", "write_report", "count_masks", "write_edited"}
+"""Kinds of steps whose results people read, or nobody once what follows is there."""
+
+READER = {"find_images": "write_report"}
+"""Kinds of steps whose results a later one reads than the first that needs them."""
+NO_READERS = "count_masks", "finish_regression"
+"""Kinds of steps that need a result and read none of it, or are not needed themselves."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,17 @@ class Finished:
     store: ObjectStore
 
     def last_of_each_kind(self) -> Iterator[Case]:
-        """Yield a case for the last result of each kind of step: of several blocks or sides it is not the first."""
+        """Yield a case for the last result of each kind of step: of several blocks or sides it is not the first.
+
+        Times, which reports show, are put back after each.
+        """
         done = survey(self.experiment, self.store).of_state("done")
         before = bits(self.store)
+        times = {key: self.store.read(key) for key in self.store.sizes("") if key.endswith(".time.json")}
         for step in {step.stage.__name__: step for step in done}.values():
             yield Case(self.store, self.experiment, step, before)
+            for key, took in times.items():
+                self.store.write(key, took)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -58,25 +70,32 @@ def finished(made: Finished, tmp_path: Path) -> Finished:
 
 
 def reader_of(case: Case) -> Step | None:
-    """Return a step of another kind that needs the result of this one."""
-    kind, reference = case.step.stage.__name__, case.step.reference
+    """Return a step of another kind that reads the result of this one, or what this one is a part of."""
+    results = {case.step.reference, *(product.reference for product in case.step.serves)}
     steps = [known.step for known in case.survey().steps if known.state == "done"]
-    return next((one for one in steps if reference in one.needs and one.stage.__name__ != kind), None)
+    kind = case.step.stage.__name__
+    if kind in READER:
+        return next(one for one in steps if one.stage.__name__ == READER[kind])
+    others = [one for one in steps if one.stage.__name__ not in (kind, *NO_READERS)]
+    return next((one for one in others if not results.isdisjoint(one.needs)), None)
 
 
 def test_what_is_deleted_is_named_and_made_again_alone(finished: Finished) -> None:
     for case in finished.last_of_each_kind():
         key, allowed = case.own()[-1], case.dependents()
+        whole = case.store.read(key)
         case.store.delete(key)
         found = case.survey()
-        if case.step.serves:
-            assert found.complete, "it is only on the way to what is there"
+        if found.complete:
+            assert case.step.serves, "it is only on the way to what is there"
             assert case.rerun() == []
-            del case.before[key]
+            case.store.write(key, whole)
             continue
         missing = {step.name for step in found.missing}
-        assert case.step.name in missing <= allowed
-        assert (key, "missing") in [(one.key, one.kind) for one in verify(case.experiment, case.store)]
+        assert case.step.name in missing
+        assert missing <= allowed
+        named = {one.key for one in verify(case.experiment, case.store) if one.kind == "missing"}
+        assert key in named or (case.step.stage.__name__ == "gather" and case.step.reference.record in named)
         again = {step.name for step in case.rerun()}
         assert case.step.name in again <= allowed
         assert bits(case.store) == case.before, case.step.name
@@ -95,17 +114,20 @@ def test_a_flipped_byte_is_named_and_mended_whoever_reads_it(finished: Finished)
         named = [one.key for one in findings if one.kind == "damaged"]
         assert (case.step.reference.record if kind == "gather" else key) in named, case.step.name
         reader = reader_of(case)
-        if reader is None or case.step.serves or kind in UNREAD:
+        corpus._read.cache_clear()  # a process reads a text once
+        if reader is None or kind in UNREAD:
             assert repair(case.store, findings)
             case.rerun()
         else:
-            case.store.delete(reader.reference.record)
+            for one in replace(case, step=reader).own():
+                case.store.delete(one)
             again = [step.name for step in case.rerun()]
             assert case.step.name in again, f"{reader.name} reads it"
             assert reader.name in again
         assert verify(case.experiment, case.store) == (), case.step.name
-        if case.step.serves:
-            del case.before[key]
+        if kind == "count_masks":
+            assert not case.store.exists(key), "it is only on the way to what is there"
+            case.store.write(key, whole)
         assert bits(case.store) == case.before, case.step.name
 
 
@@ -114,8 +136,8 @@ def test_a_recorded_failure_that_is_deleted_is_tried_and_recorded_again(finished
     for step in survey(finished.experiment, finished.store).of_state("failed"):
         key = failure_key(step.reference)
         finished.store.delete(key)
-        assert [one.name for one in survey(finished.experiment, finished.store).missing] == [step.name]
-        assert [one.name for one in carried_out(finished.experiment, finished.store)] == [step.name]
+        assert step.name in [one.name for one in survey(finished.experiment, finished.store).missing]
+        assert step.name in [one.name for one in carried_out(finished.experiment, finished.store)]
         assert bits(finished.store) == before
 
 
