@@ -1,5 +1,6 @@
 """From the command line's overrides to validated objects: Hydra composes, pydantic checks."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ GROUP_LISTS = {
 """Lists of the command line by groups of the configuration."""
 GIVEN_IN_STUDY = {"compare_adopted": ("a=''", "b=''")}
 """What has to be given on the command line, and is not where a file holds the whole study."""
+INSIDE = re.compile(r"In '(.+)': Could not override '/?([^']+)'")
+"""What Hydra says of an override within a file that finds nothing to override."""
+FROM_ANOTHER = "A study that goes on from another one names it without its group: '- digits_watermark'"
+"""What helps where a study's file leads back to itself."""
 
 
 def request(overrides: Sequence[str], kind: str = "") -> Request:
@@ -139,8 +144,16 @@ def composed(overrides: Sequence[str], *groups: str, root: str = "config") -> di
     except MissingMandatoryValue as error:
         key = error.full_key or "overrides"
         raise ConfigError(key, "a value", "???", f"It has no default: add {key}=... to the command") from error
+    except RecursionError as error:
+        asked = next((o.partition("=")[2] for o in overrides if o.startswith("study=")), root)
+        expected = "a file whose defaults do not lead back to itself"
+        raise ConfigError("study", expected, asked, FROM_ANOTHER) from error
     except (ConfigCompositionException, OmegaConfBaseException, HydraException) as error:
         said = str(error).split("\n")[0]
+        if inside := INSIDE.match(said):
+            file, group = inside.groups()
+            expected = f"defaults that name a group as '- /{group}: NAME', without override"
+            raise ConfigError(file, expected, f"override {group}") from error
         key = next((o.split("=")[0] for o in overrides if o.split("=")[0].strip("+~") in str(error)), "") or "overrides"
         unknown = f"Could not override '{key}'"
         if said.startswith(unknown):

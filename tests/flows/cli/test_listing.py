@@ -126,6 +126,21 @@ def test_studies_of_the_working_directory_are_found(own_folder: Path, capsys: py
     assert line.endswith("A study of one's own (conf/study/mine.yaml)")
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("- override /dataset: digits", r"^study/wrong: expected .*'- /dataset: NAME', without override"),
+        ("- /study: digits_watermark", r"^study: expected a file whose .*got 'wrong'.*'- digits_watermark'"),
+    ],
+)
+def test_defaults_of_ones_own_study_that_lead_nowhere_are_one_sentence(lines: str, said: str, own_folder: Path) -> None:
+    (own_folder / "conf/study/wrong.yaml").write_text(f"# @package _global_\ndefaults:\n  {lines}\nname: wrong\n")
+    with pytest.raises(ConfigError, match=said):
+        request(["study=wrong"])
+    (own_folder / "conf/study/wrong.yaml").write_text("defaults: [digits_watermark, _self_]\nname: from_another\n")
+    assert request(["study=wrong"]).study.name == "from_another"
+
+
 def test_folders_of_the_users_own_take_no_place_of_the_products(own_folder: Path) -> None:
     for name in ("conf", "flows", "tasks"):
         (own_folder / name).mkdir(exist_ok=True)
