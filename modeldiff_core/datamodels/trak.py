@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from modeldiff_core.data import Examples
@@ -73,6 +73,10 @@ class Trak(FromCheckpoints):
         if not self.ridge and self._dimensions(n_train) >= n_train:
             raise ConfigError("dimensions", f"fewer than the {n_train} training examples, or a ridge", self.dimensions)
 
+    def _regularization(self, gradients: Float[np.ndarray, "train dimensions"]) -> float:
+        """Return what is added to the diagonal of ΦᵀΦ, given Φ as the package scales it."""
+        return self.ridge
+
     def _dimensions(self, n_train: int) -> int:
         return max(2, min(n_train // 8, 4096)) if self.dimensions is None else self.dimensions
 
@@ -88,6 +92,7 @@ class Trak(FromCheckpoints):
                     traker.load_checkpoint(state, model_id=number)
                     for x, y in _batches(inputs, task.train, batch):
                         traker.featurize(batch=(x, y), num_samples=len(y))
+                    traker.score_computer.lambda_reg = self._regularization(traker.saver.current_store["grads"])
                     with _quiet():
                         traker.finalize_features(model_ids=[number], del_grads=True)
                     traker.start_scoring_checkpoint(EXPERIMENT, state, number, len(task.targets))
@@ -131,6 +136,21 @@ class Trak(FromCheckpoints):
         )
         # Gradients are taken of every parameter, and those that training does not change are dropped afterwards.
         return traker, max(1, GRADIENTS // sum(parameter.numel() for parameter in models.module.parameters()))
+
+
+@dataclass(frozen=True)
+class DampedTrak(Trak):
+    """TRAK of one checkpoint, with a ridge in units of the gradients.
+
+    λ = damping·mean_i ‖φ(train_i)‖², which is damping times the mean eigenvalue of ΦΦᵀ [train, train]. What directions
+    of small eigenvalues hold is noise of that one checkpoint, and (ΦᵀΦ)⁻¹ alone makes it large; the mean over
+    checkpoints that TRAK takes removes some of it, and there is none here.
+    """
+
+    damping: float = 1.0
+
+    def _regularization(self, gradients: Float[np.ndarray, "train dimensions"]) -> float:
+        return self.damping * float(np.square(gradients, dtype=np.float64).sum(1).mean())
 
 
 def _torch_models(task: Task, checkpoints: Iterable[Weights]) -> Iterator[TorchModels]:

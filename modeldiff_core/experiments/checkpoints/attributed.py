@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from modeldiff_core.data import Examples
 from modeldiff_core.datamodels.ekfac import Labeled, ekfac_attributions
-from modeldiff_core.datamodels.trak import Trak
+from modeldiff_core.datamodels.trak import DampedTrak
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.checkpoints.networks import OneNetwork, build, inputs_of
 from modeldiff_core.experiments.checkpoints.settings import EstimatorConfig, NetworkConfig
@@ -25,6 +25,8 @@ from modeldiff_core.training import Task
 FOLDER = "checkpoints"
 VERSION = 1
 """Raised by hand when a change of the code changes the attributions."""
+TRAK_VERSION = 2
+"""The same of TRAK. 2: a ridge, since without one the noise of a single checkpoint fills what it gives."""
 BATCH = 500
 
 
@@ -77,7 +79,7 @@ class Attributed:
     def product(self) -> Tensors:
         """Their matrix X [targets, train], with the checkpoint's accuracies."""
         identity = {
-            "version": VERSION,
+            "version": VERSION if self.estimator.kind != "trak" else TRAK_VERSION,
             "data": self.fingerprint,
             "targets": self.targets,
             "network": self.network.model_dump(mode="json"),
@@ -143,9 +145,8 @@ def attributions(
     train, targets = examples
     if estimator.kind == "trak":
         task = Task(OneNetwork(net, prepare), 0, train, targets, int(train.labels.max()) + 1)
-        found = Trak(estimator.dimensions).attribute(
-            task, [{name: value.numpy()[None] for name, value in weights.items()}]
-        )
+        trak = DampedTrak(estimator.dimensions, damping=estimator.damping)
+        found = trak.attribute(task, [{name: value.numpy()[None] for name, value in weights.items()}])
         return found.weights, accuracies
     parts = [_labeled(one, prepare) for one in examples]
     return ekfac_attributions(net, weights, parts[0], parts[1], estimator.damping), accuracies

@@ -108,6 +108,7 @@ def test_completion_is_a_script_that_a_shell_reads(capsys: pytest.CaptureFixture
 ROOT = Path(__file__).parents[3]
 OWN = (ROOT / "conf/study/digits_sklearn.yaml").read_text().replace("name: digits_sklearn", "name: my_study")
 OWN = re.sub(r"^# Two classifiers.*$", "# A study of one's own.", OWN, flags=re.MULTILINE)
+GLOBAL = "# @package _global_\n"
 
 
 @pytest.fixture
@@ -134,10 +135,12 @@ def test_studies_of_the_working_directory_are_found(own_folder: Path, capsys: py
     ],
 )
 def test_defaults_of_ones_own_study_that_lead_nowhere_are_one_sentence(lines: str, said: str, own_folder: Path) -> None:
-    (own_folder / "conf/study/wrong.yaml").write_text(f"# @package _global_\ndefaults:\n  {lines}\nname: wrong\n")
+    (own_folder / "conf/study/wrong.yaml").write_text(f"{GLOBAL}defaults:\n  {lines}\nname: wrong\n")
     with pytest.raises(ConfigError, match=said):
         request(["study=wrong"])
-    (own_folder / "conf/study/wrong.yaml").write_text("defaults: [digits_watermark, _self_]\nname: from_another\n")
+    (own_folder / "conf/study/wrong.yaml").write_text(
+        f"{GLOBAL}defaults: [digits_watermark, _self_]\nname: from_another\n"
+    )
     assert request(["study=wrong"]).study.name == "from_another"
 
 
