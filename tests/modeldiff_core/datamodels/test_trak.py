@@ -12,7 +12,7 @@ from torch import nn
 
 from modeldiff_core.data import Examples
 from modeldiff_core.data.digits import Digits
-from modeldiff_core.datamodels.trak import Trak
+from modeldiff_core.datamodels.trak import DampedTrak, Trak
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.evaluation import linear_datamodeling_score
 from modeldiff_core.subsets import SubsetSampler
@@ -96,6 +96,24 @@ def test_linear_softmax_models_follow_the_closed_form(ridge: float, monkeypatch:
     np.testing.assert_allclose(found.weights, expected, atol=2e-3 * np.abs(expected).max())
     assert not found.bias.any()
     assert np.isnan(found.lambdas).all()
+
+
+def test_a_ridge_in_units_of_the_gradients_follows_the_closed_form() -> None:
+    train, targets = random_examples(40, 0), random_examples(9, 1)
+    rng = np.random.default_rng(2)
+    weight = rng.normal(size=(1, CLASSES, SIDE * SIDE)).astype(np.float32)
+    bias = rng.normal(size=(1, CLASSES)).astype(np.float32)
+    task, given = Task(Linear(), 0, train, targets, CLASSES), [{"weight": weight, "bias": bias}]
+    found = DampedTrak(dimensions=5, seed=3, damping=0.7).attribute(task, given).weights
+    matrix = projection(15, 5, 2, 3, 0) / np.sqrt(15)
+    of_train, one_minus_p = closed_form(train, weight[0], bias[0])
+    phi, psi = of_train @ matrix, closed_form(targets, weight[0], bias[0])[0] @ matrix
+    inverse = np.linalg.inv(phi.T @ phi + 0.7 * np.square(phi).sum() / 40 * np.eye(5))
+    expected = psi @ (inverse / np.abs(inverse).mean()) @ phi.T * one_minus_p
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+    plain = Trak(dimensions=5, seed=3).attribute(task, given).weights
+    assert np.abs(found - plain).max() > 0.01 * np.abs(plain).max()
 
 
 def digits(recipe: Sgd) -> Task:
