@@ -1,7 +1,7 @@
 """Planted differences from a handful of differentiated trainings: the battery of planted.py without subset models.
 
     OMP_NUM_THREADS=1 python -m benchmarks.planted_trainings [--trainings 8] [--seeds 1] [--first 40] [--table]
-        [--data digits fashion] [--out FILE] [--kept DIR] [--seconds S]
+        [--probes 16] [--data digits fashion] [--out FILE] [--kept DIR] [--seconds S]
 
 The rules, fixed before any result. Data, plants, networks and rates are those of benchmarks/planted.py, whose seeds
 below 40 nobody has tried here and whose seeds from 40 on nobody has tried anywhere. Directions are those of
@@ -14,6 +14,11 @@ choose a basis of 32 directions, R further trainings of each are compared in it 
 - R = 8 is what counts, beside 43 of 56 by regression from 800 and 1,000 models of each; R = 6 and 7 are subsets of the
   same products, R = 16 is a second run that adds to them. Below 6 nothing can be tested, so nothing is found.
 - *normalized*: the same products with every target's rows scaled (``contrast_of_trainings``), told beside, not chosen.
+- *either side*: the same rule for the first three directions with p ≤ 0.05 of both sides together. A direction's side
+  is the algorithm whose margins depend on it more, and a cue that moves what its carriers teach is on either. Added
+  after the first seed, where it finds 21 in place of 18; the seeds that follow are the fair test.
+- With --probes 32 the basis has 64 directions: as costly at R = 8 as R = 16 with 32 directions. Added after the first
+  seed was seen at R = 8, whose bases miss .20 (digits) and .35 (Fashion-MNIST) of a further product.
 - One direction that is told which training images carry the cue is not looked for.
 
 One JSON line for each finished study is appended to --out; products are kept in --kept a training at a time, so that a
@@ -47,10 +52,10 @@ FIRST_SEED = 40
 Spec = dict[str, Any]
 
 
-def two_of(data: str, made: Sample) -> Two:
+def two_of(data: str, made: Sample, probes: int) -> Two:
     """Return A and B of a study; only the training images differ."""
     a, b = (Task(RECIPES[data], 1, train, made.test, 10) for train in (made.train_a, made.train_b))
-    return Two((a, b))
+    return Two((a, b), probes)
 
 
 def kept_products(two: Two, count: int, folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,8 +80,9 @@ def kept_products(two: Two, count: int, folder: Path) -> tuple[np.ndarray, np.nd
 def study(spec: Spec, kept: Path) -> dict[str, Any]:
     """Return the record of one study."""
     made, count = sample(spec["data"], spec["kind"], spec["seed"]), spec["trainings"]
-    began, two = time.process_time(), two_of(spec["data"], made)
-    folder = kept / f"{spec['data']}-{spec['kind']}-{spec['seed']}".replace(" ", "_").replace("%", "percent")
+    began, two = time.process_time(), two_of(spec["data"], made, spec["probes"])
+    wide = "" if spec["probes"] == 16 else f"-{spec['probes']}"
+    folder = kept / f"{spec['data']}-{spec['kind']}-{spec['seed']}{wide}".replace(" ", "_").replace("%", "percent")
     vectors, pooled, (a, b) = kept_products(two, count, folder)
     record: Spec = {**spec, "product_seconds": round(time.process_time() - began, 2)}
     record |= {"missed": round(missed_by_others(pooled), 3), "common": [round(repeatability(x), 3) for x in (a, b)]}
@@ -103,18 +109,25 @@ def judged(a: np.ndarray, b: np.ndarray, made: Sample, *, normalize: bool) -> tu
     own = [one for one in found.directions if one.side == "a-b"]
     leading = [one for one in own if one.p <= LEVEL][:FIRST]
     aucs = [[area(t.carries[t.among], one.projections[t.among]) for one in own] for t in made.truths]
-    hits = sum(any(area(t.carries[t.among], one.projections[t.among]) >= AUC for one in leading) for t in made.truths)
+    enough = min(len(made.truths), FIRST)
+    of_both = [one for one in found.directions if one.p <= LEVEL][:FIRST]
+
+    def hits(among: list[SidedDirection]) -> bool:
+        seen = [[area(t.carries[t.among], one.projections[t.among]) for one in among] for t in made.truths]
+        return sum(max(row, default=0.5) >= AUC for row in seen) >= max(enough, 1)
+
     return {
         "p": {side: [round(one.p, 4) for one in found.directions if one.side == side] for side in ("a-b", "b-a")},
         "auc": np.round(aucs, 3).tolist(),
-        "found": hits >= min(len(made.truths), FIRST),
+        "found": hits(leading),
+        "either": hits(of_both),
     }, leading
 
 
-def battery(data: Iterable[str], seeds: Iterable[int], trainings: int) -> list[Spec]:
+def battery(data: Iterable[str], seeds: Iterable[int], trainings: int, probes: int) -> list[Spec]:
     """Return the studies, every kind on each data set of a seed before the next seed."""
     return [
-        {"data": name, "kind": kind, "seed": seed, "trainings": trainings}
+        {"data": name, "kind": kind, "seed": seed, "trainings": trainings, "probes": probes}
         for seed in seeds
         for kind in KINDS
         for name in data
@@ -123,28 +136,35 @@ def battery(data: Iterable[str], seeds: Iterable[int], trainings: int) -> list[S
 
 def table(found: list[Spec]) -> str:
     """Return found of all by R, found by the search, and every miss with what it looks like."""
-    lines = ["| trainings of each | studies | found | normalized | by the search |", "|---|---|---|---|---|"]
-    for count in sorted({one["trainings"] for one in found}):
-        own = [one for one in found if one["trainings"] == count]
+    heads = "trainings of each | studies | found | either side | normalized | by the search"
+    lines = [f"| {heads} |", "|---" * 6 + "|"]
+    for count, probes in sorted({(one["trainings"], one["probes"]) for one in found}):
+        own = [one for one in found if (one["trainings"], one["probes"]) == (count, probes)]
         for used in sorted({int(used) for one in own for used in one["curve"]}):
             hits = sum(one["curve"][str(used)]["found"] for one in own)
             last = used == count
             other = sum(one["normalized"]["found"] for one in own) if last else "–"
             by_search = sum(one["search"]["found"] for one in own) if last else "–"
-            lines.append(f"| {used} (of {count}) | {len(own)} | {hits} | {other} | {by_search} |")
-    lines += ["", "| planted | digits | fashion |", "|---|---|---|"]
-    most = max((one["trainings"] for one in found), default=0)
+            lines.append(
+                f"| {used} (of {count}), basis of {2 * probes} | {len(own)} | {hits} | {other} | {by_search} |"
+            )
+    most = max(((one["trainings"], one["probes"]) for one in found), default=(0, 0))
+    lines += ["", f"| planted, {most[0]} trainings, found / by the search | digits | fashion |", "|---|---|---|"]
     for kind in KINDS:
         cells = [
             f"{sum(one['found'] for one in own)} / {sum(one['search']['found'] for one in own)} of {len(own)}"
             for name in DATASETS
             for own in [
-                [one for one in found if (one["kind"], one["data"], one["trainings"]) == (kind, name, most)],
+                [
+                    one
+                    for one in found
+                    if (one["kind"], one["data"], one["trainings"], one["probes"]) == (kind, name, *most)
+                ],
             ]
         ]
         lines.append(f"| {kind} | {cells[0]} | {cells[1]} |")
     lines.append("")
-    lines += [_missed(one) for one in found if one["trainings"] == most and not one["found"]]
+    lines += [_missed(one) for one in found if (one["trainings"], one["probes"]) == most and not one["found"]]
     seconds = {name: [one["product_seconds"] for one in found if one["data"] == name] for name in DATASETS}
     spent = ", ".join(f"{name} {np.mean(own):.1f}" for name, own in seconds.items() if own)
     return "\n".join([*lines, f"CPU seconds of the products of a study: {spent}"])
@@ -163,6 +183,7 @@ def main() -> None:
     """Run what is missing, or print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", type=int, default=8)
+    parser.add_argument("--probes", type=int, default=16)
     parser.add_argument("--first", type=int, default=FIRST_SEED)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--data", nargs="*", choices=DATASETS, default=list(DATASETS))
@@ -172,10 +193,10 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    done = {tuple(one[name] for name in ("data", "kind", "seed", "trainings")) for one in records(asked.out)}
+    done = {tuple(one[name] for name in ("data", "kind", "seed", "trainings", "probes")) for one in records(asked.out)}
     began = time.process_time()
     with threadpool_limits(1):
-        for spec in battery(asked.data, range(asked.first, asked.first + asked.seeds), asked.trainings):
+        for spec in battery(asked.data, range(asked.first, asked.first + asked.seeds), asked.trainings, asked.probes):
             if asked.table or time.process_time() - began > asked.seconds:
                 break
             if tuple(spec.values()) in done:

@@ -57,7 +57,7 @@ def test_nothing_is_found_among_no_truths_with_the_same_products_on_both_sides()
 
 
 def test_a_battery_has_every_kind_of_a_seed_before_the_next_seed() -> None:
-    made = planted_trainings.battery(["digits", "fashion"], range(40, 42), 8)
+    made = planted_trainings.battery(["digits", "fashion"], range(40, 42), 8, 16)
     assert len(made) == 2 * 2 * len(planted_trainings.KINDS)
     assert [one["seed"] for one in made] == sorted(one["seed"] for one in made)
 
