@@ -15,7 +15,7 @@ HELD = 5
 def product_bytes(process: SgdProcess, slots: int, probes: int) -> int:
     """Return the most bytes that a trajectory with `slots` states and products of so many probes at once hold.
 
-        (slots + 3)·|state| + probes·(2.5·|state| + HELD·|activations| + |train|) + passes + inputs + evaluation
+        (slots + 3)·|state| + probes·(2·|state| + HELD·|activations| + |train|) + passes + inputs + evaluation
 
     |state|: values, velocities and running statistics of the network. |activations|: what all layers give for one
     batch. |train|: a number for each training example, which reverse products add up. passes: of a fully connected
@@ -36,7 +36,7 @@ def product_bytes(process: SgdProcess, slots: int, probes: int) -> int:
     kept = process.data.inputs
     return int(
         (slots + 3) * state
-        + probes * (2.5 * state + HELD * layers * examples * size + process.units * size)
+        + probes * (2 * state + HELD * layers * examples * size + process.units * size)
         + passes
         + (kept.prepared_bytes if isinstance(kept, ImageInputs) else 0)
         + min(together * (probes + 1) * HELD * layers, 4 * EVALUATED) * size

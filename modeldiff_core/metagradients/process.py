@@ -83,7 +83,10 @@ class Process(ABC):
         return self.targets
 
     def push(self, state: State, batch: Batch, tangents: Probes, change: Float[Tensor, "probes batch"]) -> Probes:
-        """Return the tangents after a step, ∂step/∂s·tangent + ∂step/∂w·change, for each probe."""
+        """Return the tangents after a step, ∂step/∂s·tangent + ∂step/∂w·change, for each probe.
+
+        `tangents` are given away: they may be changed in place.
+        """
 
         def one(tangent: State, direction: Tensor) -> State:
             primals = (state, self.weights[batch.members])
@@ -94,7 +97,10 @@ class Process(ABC):
         return pushed
 
     def pull(self, state: State, batch: Batch, cotangents: Probes) -> tuple[Probes, Float[Tensor, "probes batch"]]:
-        """Return the cotangents before a step and those of the weights in its batch, for each probe."""
+        """Return the cotangents before a step and those of the weights in its batch, for each probe.
+
+        `cotangents` are given away: they may be changed in place.
+        """
         back = vjp(lambda s, w: self.step(s, w, batch), state, self.weights[batch.members])[1]
         pulled: tuple[Probes, Tensor] = vmap(back)(cotangents)
         return pulled

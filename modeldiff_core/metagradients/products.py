@@ -5,6 +5,7 @@ Neither product forms it. Derivatives through training: Engstrom et al., 2025 (a
 attribution: Ilyas and Engstrom, 2025 (arXiv 2504.16430).
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -42,7 +43,9 @@ def reverse_products(trajectory: Trajectory, probes: Float[Tensor, "probes targe
     process = trajectory.process
     probes = probes.to(process.weights)
     gradient = process.weights.new_zeros((len(probes), process.units))
-    cotangents = process.pull_outputs(trajectory.last, probes)
+    pulled = process.pull_outputs(trajectory.last, probes)
+    # They are changed in place, and zeros may share their memory.
+    cotangents = {name: value.clone(memory_format=torch.contiguous_format) for name, value in pulled.items()}
     for step, state in trajectory.backward():
         batch = process.batch(step)
         cotangents, parts = process.pull(state, batch, cotangents)

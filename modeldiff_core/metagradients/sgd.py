@@ -21,6 +21,8 @@ from modeldiff_core.training.settings import Recipe
 EVALUATED = 2**24
 """Most numbers, over probes and targets, in the inputs of one evaluation."""
 
+CACHED = 2**18
+"""Bytes of a tensor of tangents that are updated together."""
 VALUE, VELOCITY, STATISTIC = "value:", "velocity:", "statistic:"
 """What the names of a state begin with."""
 Parts = tuple[State, State]
@@ -156,29 +158,30 @@ class SgdProcess(Process):
         numbers = self.data.inputs.evaluation(slice(0, 1), False).numel()
         return max(1, EVALUATED // (numbers * (probes + 1)))
 
-    # The update is linear in values, velocities and gradient, so only the gradient has to be differentiated.
+    # The update is linear in values, velocities and gradient, so only the gradient has to be differentiated. Tangents
+    # are changed in place, few probes at a time: all of them together leave the cache, and the time goes to memory.
     def push(self, state: State, batch: Batch, tangents: Probes, change: Float[Tensor, "probes batch"]) -> Probes:
         values, velocities, statistics = parts_of(tangents)
         gradients, after = self.push_gradient(state, batch, (values, statistics), change)
-        names = list(values)
-        moved = torch._foreach_mul([velocities[name] for name in names], self.recipe.momentum)
-        torch._foreach_add_(moved, [gradients[name] for name in names])
-        torch._foreach_add_(moved, [values[name] for name in names], alpha=self.recipe.weight_decay)
-        shifted = torch._foreach_add([values[name] for name in names], moved, alpha=-batch.rate)
-        return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), after)
+        mu, decay, rate = self.recipe.momentum, self.recipe.weight_decay, batch.rate
+        for name, value in values.items():
+            for v, g, x in zip(*_few(velocities[name], gradients[name], value), strict=True):
+                v.mul_(mu).add_(g).add_(x, alpha=decay)
+                x.add_(v, alpha=-rate)
+        return state_of(values, velocities, after)
 
     def pull(self, state: State, batch: Batch, cotangents: Probes) -> tuple[Probes, Float[Tensor, "probes batch"]]:
         values, velocities, statistics = parts_of(cotangents)
-        names = list(values)
-        of_values = [values[name] for name in names]
-        carried = torch._foreach_add([velocities[name] for name in names], of_values, alpha=-batch.rate)
-        gradients = dict(zip(names, carried, strict=True))
-        (by_values, by_statistics), by_weights = self.pull_gradient(state, batch, (gradients, statistics))
-        total = torch._foreach_add(of_values, [by_values[name] for name in names])
-        torch._foreach_add_(total, carried, alpha=self.recipe.weight_decay)
-        earlier = torch._foreach_mul(carried, self.recipe.momentum)
-        before = state_of(dict(zip(names, total, strict=True)), dict(zip(names, earlier, strict=True)), by_statistics)
-        return before, by_weights
+        mu, decay, rate = self.recipe.momentum, self.recipe.weight_decay, batch.rate
+        for name, value in values.items():
+            for v, x in zip(*_few(velocities[name], value), strict=True):
+                v.add_(x, alpha=-rate)
+        (by_values, by_statistics), by_weights = self.pull_gradient(state, batch, (velocities, statistics))
+        for name, value in values.items():
+            for v, g, x in zip(*_few(velocities[name], by_values[name], value), strict=True):
+                x.add_(g).add_(v, alpha=decay)
+                v.mul_(mu)
+        return state_of(values, velocities, by_statistics), by_weights
 
     def push_gradient(
         self, state: State, batch: Batch, tangents: Parts, change: Float[Tensor, "probes batch"]
@@ -202,6 +205,13 @@ class SgdProcess(Process):
         back = vjp(lambda v, s, w: self.gradient(v, s, w, batch), values, statistics, self.weights[batch.members])[1]
         by_values, by_statistics, by_weights = vmap(back)(cotangents)
         return (by_values, by_statistics), by_weights
+
+
+def _few(*tensors: Float[Tensor, "probes ..."]) -> list[tuple[Tensor, ...]]:
+    """Return tensors of one shape in parts of as many probes as are CACHED bytes, one at least."""
+    first = tensors[0]
+    at_once = max(1, CACHED * len(first) // max(1, first.numel() * first.element_size()))
+    return [tensor.split(at_once) for tensor in tensors]
 
 
 def parts_of(state: State) -> tuple[State, State, State]:

@@ -27,7 +27,7 @@ def test_a_state_and_a_probe_cost_what_they_hold(name: str, train: Examples, tar
     state = state_bytes(one.initial())
     assert product_bytes(one, 9, 4) - product_bytes(one, 5, 4) == 4 * state
     evaluated = product_bytes(one, 5, 3) - product_bytes(one, 5, 2)
-    assert evaluated >= 2.5 * state + 4 * TRAIN
+    assert evaluated >= 2 * state + 4 * TRAIN
 
 
 def test_the_terms_of_a_network_of_one_hidden_layer(train: Examples, targets: Examples) -> None:
@@ -36,7 +36,7 @@ def test_the_terms_of_a_network_of_one_hidden_layer(train: Examples, targets: Ex
     one.passes = 0
     state, layers, batch, probes = state_bytes(one.initial()), 6 + CLASSES, 10, 4
     kept = 4 * int(np.prod(train.images.shape))
-    expected = 8 * state + probes * (2.5 * state + HELD * layers * batch * 4 + TRAIN * 4) + kept
+    expected = 8 * state + probes * (2 * state + HELD * layers * batch * 4 + TRAIN * 4) + kept
     evaluated = len(targets) * (probes + 1) * HELD * layers * 4
     assert product_bytes(one, 5, probes) == expected + evaluated
     with_passes = process("mlp", train, targets)
