@@ -8,7 +8,7 @@ Rules, written before it ran. Cases: digits 1,000 (digits_watermark, 797 targets
 
 - A comparison at R = 8, q = 32 is 20 trainings at weight 0.5, 4 passes of 16 reverse products and 16 passes of 32
   forward ones; a preview of one training of each is 4 trainings (each is run for either kind of product), 2 passes of
-  16 reverse and 2 of 32 forward products. The training and each pass are measured once after a warm-up where that takes
+  16 reverse and 2 of 32 forward products, with `preview.probes=8` 2 of 8 and 2 of 16. The training and each pass are measured once after a warm-up where that takes
   at most 10 s, and multiplied; the directions are measured on random products of the right size.
 - An equivalent: a subset model of half of the examples by the fastest engine, mean of 60 at 1,000 examples, 8 at 10,000
   and 2 at 60,000, measured in the same process.
@@ -100,6 +100,10 @@ def case(name: str) -> Record:
     psi, along = torch.randn(PROBES, targets), torch.randn(2 * PROBES, train)
     reverse = measured(lambda: reverse_products(trajectory, psi))
     forward = measured(lambda: forward_products(trajectory, along))
+    short = (
+        measured(lambda: reverse_products(trajectory, psi[: PROBES // 2])),
+        measured(lambda: forward_products(trajectory, along[:PROBES])),
+    )
     most, draws = held() - before, np.random.default_rng(0)
     shared = draws.standard_normal((targets, 2 * PROBES))
     products = shared + draws.standard_normal((2, TRAININGS, targets, 2 * PROBES))
@@ -112,6 +116,7 @@ def case(name: str) -> Record:
         "training": training,
         "reverse": reverse,
         "forward": forward,
+        "short": short,
         "directions": seconds(lambda: directions_of_trainings(*products, 8, top=12)),
         "held": most,
         "formula": product_bytes(trajectory.process, trajectory.slots, 2 * PROBES),
@@ -159,12 +164,14 @@ def totals(one: Record) -> Record:
     whole = 2 * (BASIS + TRAININGS) * one["training"] + 2 * BASIS * one["reverse"] + 2 * TRAININGS * one["forward"]
     whole += one["directions"]
     preview = 4 * one["training"] + 2 * one["reverse"] + 2 * one["forward"]
+    short = 4 * one["training"] + 2 * sum(one["short"])
     trained = 2 * one["models"] * one["unit"]
     fitted = 2 * SECONDS * one["targets"] * one["train"] ** 2
     return {
         "comparison": whole,
         "equivalents": whole / one["unit"],
         "preview": preview / one["unit"],
+        "short preview": short / one["unit"],
         "regression": trained + fitted,
         "of regression": (trained + fitted) / one["unit"],
         "memory": 4 * one["train"] ** 2,
@@ -174,7 +181,7 @@ def totals(one: Record) -> Record:
 def table(found: list[Record]) -> str:
     """Return both tables."""
     lines = [
-        "| | steps | equivalent, ms | training | reverse, of 16 | forward, of 32 | comparison | CPU s | preview | MiB "
+        "| | steps | equivalent, ms | training | reverse, of 16 | forward, of 32 | comparison | CPU s | preview, 16 / 8 probes | MiB "
         "(formula) | regression, predicted | CPU s | MiB |",
         "|---" * 13 + "|",
     ]
@@ -184,7 +191,8 @@ def table(found: list[Record]) -> str:
             lines.append(
                 f"| {one['case']} | {one['steps']:,} | {1000 * unit:.1f} | {one['training'] / unit:.0f} | "
                 f"{one['reverse'] / unit / PROBES:.1f} | {one['forward'] / unit / PROBES / 2:.1f} | "
-                f"{made['equivalents']:,.0f} | {made['comparison']:,.0f} | {made['preview']:,.0f} | "
+                f"{made['equivalents']:,.0f} | {made['comparison']:,.0f} | {made['preview']:,.0f} / "
+                f"{made['short preview']:,.0f} | "
                 f"{one['held'] / 2**20:,.0f} ({one['formula'] / 2**20:,.0f}) | {made['of regression']:,.0f} | "
                 f"{made['regression']:,.0f} | {made['memory'] / 2**20:,.0f} |"
             )

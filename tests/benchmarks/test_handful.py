@@ -76,6 +76,7 @@ def test_the_cost_of_a_comparison_is_that_of_its_parts() -> None:
     found = matrix_free_costs.totals(one)
     assert found["comparison"] == 20 * 1 + 4 * 3 + 16 * 5 + 2
     assert found["preview"] == pytest.approx((4 * 1 + 2 * 3 + 2 * 5) / 0.1)
+    assert found["short preview"] == pytest.approx((4 * 1 + 2 * 4) / 0.1)
     assert found["regression"] == pytest.approx(6000 + 2 * SECONDS * 1000 * 1e8)
     assert "| fashion 10,000 | 10 | 100.0 | 10 |" in matrix_free_costs.table([one])
 
