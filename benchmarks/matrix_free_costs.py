@@ -8,8 +8,9 @@ Rules, written before it ran. Cases: digits 1,000 (digits_watermark, 797 targets
 
 - A comparison at R = 8, q = 32 is 20 trainings at weight 0.5, 4 passes of 16 reverse products and 16 passes of 32
   forward ones; a preview of one training of each is 4 trainings (each is run for either kind of product), 2 passes of
-  16 reverse and 2 of 32 forward products, with `preview.probes=8` 2 of 8 and 2 of 16. The training and each pass are measured once after a warm-up where that takes
-  at most 10 s, and multiplied; the directions are measured on random products of the right size.
+  16 reverse and 2 of 32 forward products, with `preview.probes=8` 2 of 8 and 2 of 16. The training and each pass are
+  measured once, after a warm-up where that takes at most 10 s, and multiplied; the directions are measured on random
+  products of the right size.
 - An equivalent: a subset model of half of the examples by the fastest engine, mean of 60 at 1,000 examples, 8 at 10,000
   and 2 at 60,000, measured in the same process.
 - Memory: the most that the process holds beyond what it held before the first training, beside what
@@ -181,8 +182,8 @@ def totals(one: Record) -> Record:
 def table(found: list[Record]) -> str:
     """Return both tables."""
     lines = [
-        "| | steps | equivalent, ms | training | reverse, of 16 | forward, of 32 | comparison | CPU s | preview, 16 / 8 probes | MiB "
-        "(formula) | regression, predicted | CPU s | MiB |",
+        "| | steps | equivalent, ms | training | reverse, of 16 | forward, of 32 | comparison | CPU s "
+        "| preview, 16 / 8 probes | MiB (formula) | regression, predicted | CPU s | MiB |",
         "|---" * 13 + "|",
     ]
     for one in found:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from modeldiff_core.metagradients.dense import DenseProcess
 from modeldiff_core.metagradients.networks import ImageInputs
-from modeldiff_core.metagradients.sgd import EVALUATED, SgdProcess, parts_of
+from modeldiff_core.metagradients.sgd import SgdProcess, parts_of
 from modeldiff_core.metagradients.trajectory import state_bytes
 
 HELD = 5
@@ -20,7 +20,7 @@ def product_bytes(process: SgdProcess, slots: int, probes: int) -> int:
     |state|: values, velocities and running statistics of the network. |activations|: what all layers give for one
     batch. |train|: a number for each training example, which reverse products add up. passes: of a fully connected
     network's batches, and inputs: of all training examples where no augmentation draws anything, each kept up to a
-    bound. evaluation: the probes' layers for as many targets as are evaluated together.
+    bound. evaluation: inputs and layers of all probes for as many targets as are evaluated together.
     """
     initial = process.initial()
     state, size = state_bytes(initial), next(iter(initial.values())).element_size()
@@ -39,7 +39,7 @@ def product_bytes(process: SgdProcess, slots: int, probes: int) -> int:
         + probes * (2 * state + HELD * layers * examples * size + process.units * size)
         + passes
         + (kept.prepared_bytes if isinstance(kept, ImageInputs) else 0)
-        + min(together * (probes + 1) * HELD * layers, 4 * EVALUATED) * size
+        + together * (probes + 1) * (given + HELD * layers) * size
     )
 
 

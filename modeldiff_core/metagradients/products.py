@@ -43,9 +43,11 @@ def reverse_products(trajectory: Trajectory, probes: Float[Tensor, "probes targe
     process = trajectory.process
     probes = probes.to(process.weights)
     gradient = process.weights.new_zeros((len(probes), process.units))
-    pulled = process.pull_outputs(trajectory.last, probes)
     # They are changed in place, and zeros may share their memory.
-    cotangents = {name: value.clone(memory_format=torch.contiguous_format) for name, value in pulled.items()}
+    cotangents = {
+        name: value.clone(memory_format=torch.contiguous_format)
+        for name, value in process.pull_outputs(trajectory.last, probes).items()
+    }
     for step, state in trajectory.backward():
         batch = process.batch(step)
         cotangents, parts = process.pull(state, batch, cotangents)

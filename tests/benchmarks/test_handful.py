@@ -69,6 +69,7 @@ def test_the_cost_of_a_comparison_is_that_of_its_parts() -> None:
         "training": 1.0,
         "reverse": 3.0,
         "forward": 5.0,
+        "short": (1.5, 2.5),
         "directions": 2.0,
         "held": 2**30,
         "formula": 2**30,
