@@ -92,7 +92,7 @@ def _words(text: str) -> str:
 
 
 def _pictures(name: str) -> list[str]:
-    return sorted(path.name for path in PICTURES.glob("*.png") if re.fullmatch(rf"{name}-[a-z0-9-]+", path.stem))
+    return sorted(path.name for path in PICTURES.glob("*.png") if re.fullmatch(rf"{name}(-[a-z0-9-]+)?", path.stem))
 
 
 def gallery_page(studies: list[Shipped]) -> str:

@@ -43,7 +43,7 @@ def figures(store: ObjectStore, study: str) -> dict[str, str]:
 
 def usual(names: Sequence[str]) -> list[str]:
     """Return the figures that show a report best: variances and the first of a transformation, or the first at all."""
-    effects = [name for name in names if name.startswith(("effect-", "found-"))]
+    effects = [name for name in names if name.startswith(("effect-", "found-")) and not name.endswith("-images")]
     return ["variance", *effects[:1]] if "variance" in names else list(names)[:1]
 
 
