@@ -21,6 +21,8 @@ LEARNED, PARTLY = 0.05, 0.5
 from which on it counts as learnable in part."""
 WIDEST, CROWDED = 740, 8
 """Pixels that a page has for a figure, and cells from which on their names stand aslant."""
+NARROWEST, THREE_COLUMNS = 520, 640
+"""Pixels that the legend needs in two columns, and in three."""
 NAMES = {"accuracy": "accuracy", "roc_auc": "AUC (ROC)", "pr_auc": "AUC (precision-recall)"}
 
 
@@ -194,6 +196,8 @@ def randomised_plot(summary: Mapping[str, Any], metric: str) -> Plot:
         axes.set_xticks(range(len(cells)), labels, rotation=45 if len(cells) > CROWDED else 0)
         axes.set_ylabel(NAMES[metric], color=theme.ink, fontsize=MEDIUM)
         axes.set_ylim(min(0.35, summary["chance"] - 0.1), 1.03)
-        figure.legend(loc="outside lower center", ncol=3, frameon=False, fontsize=SMALL, labelcolor=theme.muted)
+        columns = 3 if width >= THREE_COLUMNS else 2
+        figure.legend(loc="outside lower center", ncol=columns, frameon=False, fontsize=SMALL, labelcolor=theme.muted)
 
-    return plot(paint, min(220 + 150 * len(cells), WIDEST), 440)
+    width = min(max(220 + 150 * len(cells), NARROWEST), WIDEST)
+    return plot(paint, width, 440)
