@@ -32,6 +32,7 @@ from benchmarks.handful import Two
 from benchmarks.metagradients import NETWORKS, STUDIES
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import null_sample, sequential_p
+from modeldiff_core.comparison.differences import naming_differences
 from modeldiff_core.comparison.training_directions import directions_of_trainings, repeatability
 from modeldiff_core.comparison.trainings import LEAST_TESTED
 from modeldiff_core.data import Dataset
@@ -133,14 +134,16 @@ def by_regression(pair: Pair, counts: Iterable[int], unit: float) -> None:
         sample = sample_of((masks[:models], masks[:models]), (a[:models], b[:models]))
         fits = sample.fits()
         contrast = contrast_of(sample, fits)
-        found = find_contrast(contrast, fits, COMPONENTS)
-        largest = null_sample(sample, contrast, found.steady).largest(range(DRAWS), 0)
+        first = find_contrast(contrast, fits, 1)
+        largest = null_sample(sample, contrast, first.steady).largest(range(DRAWS), 0)
+        named = naming_differences(contrast, sample, fits, COMPONENTS, 0)
+        found = find_contrast(named, fits, COMPONENTS)
         spent = trained * models / sizes[-1] + process_time() - began
         areas = [pair.area(column) for column in found.projections.T[:3]]
-        p = sequential_p(float(found.eigenvalues[0]), largest)
+        p = sequential_p(float(first.eigenvalues[0]), largest)
         print(
-            f"| regression, {models:,} models of each | {areas[0]:.3f} | {max(areas):.3f} | {p:.3f} "
-            f"| {2 * models:,} models | {spent:.1f} | {spent / unit:.0f} |",
+            f"| regression, {models:,} models of each, {named.differences} named | {areas[0]:.3f} | {max(areas):.3f} "
+            f"| {p:.3f} | {2 * models:,} models | {spent:.1f} | {spent / unit:.0f} |",
             flush=True,
         )
 

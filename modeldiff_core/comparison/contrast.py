@@ -16,11 +16,14 @@ cos φ_t·y_A,t − sin φ_t·y_B,t hide real differences: where A and B share s
 nothing happens, and large for those that the difference moves.)
 
 A difference along v bends its targets' slopes towards itself, and the rest of the datamodel then appears as a
-difference too. So slopes are estimated again in the complement of the leading direction, REFINED times.
+difference too. So slopes are estimated again in the complement of the leading direction, REFINED times. Where two or
+more differences stand out (comparison.differences) that is the complement of all of them and one direction more, and
+the directions of those that stand out are rotated to few training examples each (comparison.rotation).
 Margins are not cleared of that direction there: more is then taken away than noise adds, which bends slopes away from
 it, in draws of the null as in the real margins, and a difference stands out further from chance. With cleared margins
 none of three planted blocks was found by 320 models, without them all three. Sizes, slopes and totals that are told are
-free of that.
+free of that, and so are slopes outside several directions: what A and B share of a target that mostly rests on these
+would else appear as a difference, and be the larger the more its slope is bent.
 """
 
 from collections.abc import Callable
@@ -31,9 +34,10 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import eigh
 
 from modeldiff_core.comparison.eigen import CrossCovariance, leading_eigenvectors
+from modeldiff_core.comparison.leading import Rows, leading_vectors
+from modeldiff_core.comparison.rotation import varimax
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import SplitRidge, explained_share, split_ridge
 from modeldiff_core.comparison.steady_slopes import steady_angles
@@ -47,14 +51,13 @@ A strong difference of few targets bends their slopes so far that the first dire
 datamodels: after one time a plant of strength 0.3 under noise x 1.5 was found with a cosine of at least 0.5 in 12 of 22
 simulated studies, after three in 51 of 62 (benchmarks/nulls.py).
 """
-SMALL = 300
-"""Up to this many training examples the leading eigenvector is taken of the matrix itself."""
-LANCZOS, CLOSE = 60, 1e-3
-"""Most steps of Lanczos for one eigenvector, and what may be left of it, relative to its eigenvalue."""
+REFINED_SEVERAL = 12
+"""Most times where several differences are named: what bends slopes then is found one after the other."""
+CLOSE = 1e-3
+"""Squared sine, over all of these directions, below which they have settled."""
 EXACT = 1e-5
 """Deviation, of margins with a deviation of 1, below which two of them are one."""
 LEAST_MODELS = 16
-Rows = Float[np.ndarray, "targets train"]
 Noise = Callable[[int, Float[np.ndarray, "train directions"] | None, bool], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """From a half, directions outside which lengths are taken, and whether margins are cleared of these, to what noise adds
 to ⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩, ⟨θ_B,θ_B⟩."""
@@ -184,7 +187,8 @@ def cleared(
     A model's product with itself is taken away from a length outside directions. Were what the directions hold still
     in it, more would be taken away than was there, and slopes would bend away from what was left out.
     """
-    return np.asarray(margins - along @ np.linalg.lstsq(along, margins, rcond=None)[0], np.float32)
+    gram = along.T.astype(np.float64) @ along
+    return np.asarray(margins - along @ (np.linalg.pinv(gram, hermitian=True) @ (along.T @ margins)), np.float32)
 
 
 def _unbiased(lengths: Float[np.ndarray, " models"]) -> Float[np.ndarray, " models"]:
@@ -265,11 +269,23 @@ class Contrast:
         weights: Of each target, by which rows are multiplied; 0 for targets that are left out.
         fixed: φ_t for the hypothesis 'identical'; None where slopes are estimated.
         removed: Orthonormal directions in whose complement differences are sought [train, directions].
+        leading: Directions outside which slopes are estimated: 1 where up to one difference stands out, else one more
+            than there are differences.
     """
 
     weights: Float[np.ndarray, " targets"]
     fixed: Float[np.ndarray, " targets"] | None = None
     removed: Float[np.ndarray, "train directions"] | None = None
+    leading: int = 1
+
+    @property
+    def differences(self) -> int:
+        """How many are named by directions of their own."""
+        return max(1, self.leading - 1)
+
+    def naming(self, differences: int) -> "Contrast":
+        """Return the contrast at slopes outside so many differences, and one direction more where there are several."""
+        return replace(self, leading=differences + 1 if differences > 1 else 1)
 
     def without(self, directions: Float[np.ndarray, "directions train"]) -> "Contrast":
         """Return the contrast in the complement of some directions."""
@@ -280,12 +296,16 @@ class Contrast:
         outside = self.removed
         if self.fixed is not None:
             return self.rows_at(fits, (self.fixed, self.fixed)), outside
-        for last in (False,) * REFINED + (True,):
-            angles = [slope_angles(*fits.products(half, outside, clear=False)) for half in (0, 1)]
+        count, times = self.leading, REFINED_SEVERAL if self.leading > 1 else REFINED
+        leading = np.zeros((fits.a[0].shape[1], count), np.float32)
+        for last in (False,) * times + (True,):
+            angles = [slope_angles(*fits.products(half, outside, clear=count > 1)) for half in (0, 1)]
             made = self.rows_at(fits, (angles[0], angles[1]))
             if last:
                 break
-            leading = leading_pair(*centered(made))[1][:, None]
+            before, leading = leading, leading_vectors(*centered(made), count)
+            if count > 1 and np.square(before.T @ leading).sum() > count - CLOSE:
+                break
             outside = leading if self.removed is None else np.hstack([self.removed, leading])
         return made, outside
 
@@ -328,7 +348,7 @@ class Found:
 
     Attributes:
         directions: Unit vectors over training examples.
-        eigenvalues: Of S, on the models that chose the directions.
+        eigenvalues: Of S, on the models that chose the directions; of rotated ones the variance vᵀ·S·v along each.
         projections: Of the contrast's rows, mean of both halves, not centered.
         angles: φ_t on all models, outside the leading direction.
         halves: φ_t from each half of the models, the same.
@@ -344,7 +364,7 @@ class Found:
 
 
 def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
-    """Return the leading directions of S.
+    """Return the leading directions of S; where several differences are named, those that are rotated come first.
 
     Raises:
         ConfigError: More components are asked for than targets or training examples allow.
@@ -355,6 +375,8 @@ def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
         raise ConfigError("comparison.components", f"between 1 and {limit} for these targets", n_components)
     x, y = (torch.from_numpy(r) for r in centered(rows))
     directions = leading_eigenvectors(CrossCovariance(x, y), n_components).numpy().astype(np.float32)
+    if contrast.differences > 1:
+        directions[: contrast.differences] = varimax(directions[: contrast.differences].T).T
     eigenvalues = np.einsum("ij,ij->j", x.numpy() @ directions.T, y.numpy() @ directions.T)
     order = np.argsort(-eigenvalues, kind="stable")
     directions, eigenvalues = directions[order], eigenvalues[order]
@@ -368,42 +390,3 @@ def find_contrast(contrast: Contrast, fits: Fits, n_components: int) -> Found:
         steady = steady_angles(products, of_all, lengths * (contrast.weights > 0), whole)
     projections = (rows[0] + rows[1]) @ directions.T / 2
     return Found(directions, eigenvalues, projections, pooled, halves, steady)
-
-
-def leading_pair(x: Rows, y: Rows) -> tuple[float, Float[np.ndarray, " train"]]:
-    """Return the largest eigenvalue of (XᵀY + YᵀX)/2 and its unit eigenvector.
-
-    Exactly up to SMALL training examples; beyond, by Lanczos with full orthogonalization from a fixed start,
-    until what is left of the vector is CLOSE times its eigenvalue (the eigenvalue's own error is of second
-    order in that).
-    """
-    train = x.shape[1]
-    if train <= SMALL:
-        product = x.T @ y
-        values, vectors = eigh((product + product.T) / 2, subset_by_index=[train - 1] * 2, check_finite=False)
-        return float(values[-1]), np.asarray(vectors[:, -1], np.float32)
-    start = np.random.Generator(np.random.Philox(key=0)).standard_normal((train,)).astype(np.float32)
-    steps = min(LANCZOS, train - 1)
-    basis = np.empty((steps, train), np.float32)
-    diagonal, beside = np.empty(steps), np.empty(steps)
-    vector: np.ndarray = start / np.linalg.norm(start)
-    for step in range(steps):
-        basis[step] = vector
-        image = (x.T @ (y @ vector) + y.T @ (x @ vector)) / 2
-        diagonal[step] = image @ vector
-        for _ in range(2):
-            image -= basis[: step + 1].T @ (basis[: step + 1] @ image)
-        beside[step] = np.linalg.norm(image)
-        if step % 5 == 4 or step == steps - 1 or beside[step] == 0:
-            values, vectors = np.linalg.eigh(_tridiagonal(diagonal[: step + 1], beside[:step]))
-            if beside[step] * abs(vectors[-1, -1]) <= CLOSE * abs(values[-1]) or step == steps - 1:
-                break
-        if beside[step] == 0:
-            break
-        vector = image / beside[step]
-    found = basis[: step + 1].T @ vectors[:, -1].astype(np.float32)
-    return float(values[-1]), np.asarray(found / max(np.linalg.norm(found), 1e-30), np.float32)
-
-
-def _tridiagonal(diagonal: np.ndarray, beside: np.ndarray) -> np.ndarray:
-    return np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)

@@ -27,7 +27,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
-from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, cleared, fits_of, leading_pair
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, cleared, fits_of
+from modeldiff_core.comparison.leading import leading_pair
 from modeldiff_core.comparison.split_ridge import SplitRidge, left_out, unfitted
 from modeldiff_core.identity import generator
 
@@ -75,8 +76,7 @@ class NullSample:
         if removed is None:
             return margins
         x = self.sample.masks[of].astype(np.float32)
-        along = (x - x.mean(0)) @ removed
-        return np.asarray(margins - along @ np.linalg.lstsq(along, margins, rcond=None)[0], np.float32)
+        return cleared(margins, (x - x.mean(0)) @ removed)
 
 
 class _Paired:

@@ -16,12 +16,14 @@ class Traits:
         targets: Test examples at its ends.
         train: Training examples of the largest weights.
         moved_by: Confirmed transformations that were found along it.
+        among: Test and training examples that there are; 0 where they are so many that lists share none by chance.
     """
 
     side: str
     targets: frozenset[int]
     train: frozenset[int]
     moved_by: frozenset[str] = frozenset()
+    among: tuple[int, int] = (0, 0)
 
     def alike(self, other: "Traits") -> bool:
         """Return whether a transformation moves both, or both are of one side and share half of images or examples.
@@ -31,14 +33,21 @@ class Traits:
         """
         if self.moved_by & other.moved_by:
             return True
-        near = max(common(self.targets, other.targets), common(self.train, other.train))
+        lists = ((self.targets, other.targets), (self.train, other.train))
+        near = max(common(*pair, among) for pair, among in zip(lists, self.among, strict=True))
         return self.side == other.side and near >= SHARED
 
 
-def common(one: frozenset[int], other: frozenset[int]) -> float:
-    """Return the share of the smaller set that is in the other, too; 0 for an empty one."""
-    smaller = min(len(one), len(other))
-    return len(one & other) / smaller if smaller else 0.0
+def common(one: frozenset[int], other: frozenset[int], among: int = 0) -> float:
+    """Return the share of the smaller set that is in the other, too, beyond chance; 0 for an empty one.
+
+    (share − chance)/(1 − chance), as Cohen's κ; of a random set the share |other|/among is in the other one.
+    """
+    smaller, larger = sorted((len(one), len(other)))
+    if not smaller:
+        return 0.0
+    chance = larger / among if among > larger else 0.0
+    return max(0.0, (len(one & other) / smaller - chance) / (1 - chance))
 
 
 def grouped(traits: Sequence[Traits]) -> list[list[int]]:

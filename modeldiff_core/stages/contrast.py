@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison.contrast import Sample, centered, contrast_of, find_contrast, leading_pair, sample_of
+from modeldiff_core.comparison.contrast import Sample, centered, contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from modeldiff_core.comparison.differences import naming_differences
 from modeldiff_core.comparison.effect_sizes import EffectSizes, effect_sizes, more_under_a
+from modeldiff_core.comparison.leading import leading_pair
 from modeldiff_core.comparison.residuals import similarity
 from modeldiff_core.comparison.slope_test import SlopeTest, slope_test
 from modeldiff_core.comparison.subpopulations import shared_extremes
@@ -57,11 +59,12 @@ def find_contrasts(store: ObjectStore, spec: Pair) -> None:
     """Store the directions of a contrast by side, their sizes, and how strongly targets react.
 
     Directions of a side stand in its rows, the largest difference first; rows that are left are zero. `rank` tells the
-    place of each among all.
+    place of each among all. Where several differences stand out, the first directions are one of them each.
     """
     sample = read_sample(store, spec)
     fits = sample.fits()
     contrast = contrast_of(sample, fits, spec.hypothesis)
+    contrast = naming_differences(contrast, sample, fits, spec.components, spec.seed)
     found = find_contrast(contrast, fits, spec.components)
     sizes = effect_sizes(sample, fits, contrast, found)
     reactions = [
@@ -93,6 +96,7 @@ def find_contrasts(store: ObjectStore, spec: Pair) -> None:
         "unit": sizes.unit,
         "share": sample.share,
         "paired": sample.paired,
+        "differences": contrast.differences,
         "slopes": [{"middle": one.middle, "spread": one.spread, "p": one.p} for one in reactions],
         "models": int(min(len(sample.a), len(sample.b))),
     }
@@ -208,17 +212,20 @@ class Tested:
     complete: bool
     begun: bool = False
 
-    def p(self, eigenvalues: Float[np.ndarray, " components"]) -> tuple[np.ndarray, np.ndarray]:
+    def p(self, eigenvalues: Float[np.ndarray, " components"], differences: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return p and adjusted p of every direction.
 
         A direction that was not tested by itself is tested as the largest one of the last null, which holds for any; an
-        adjusted p is at least as large as those before it.
+        adjusted p is at least as large as those before it. Where several differences were named, at slopes outside all
+        of them, directions after these have not stood out there, and their p is 1.
         """
         found = np.ones(len(eigenvalues))
         for rank, value in enumerate(eigenvalues if self.draws else ()):
             tested = rank < len(self.draws)
             own = self.draws[rank] if tested else self.draws[-1]
             found[rank] = sequential_p(self.values[rank] if tested else float(value), own)
+        if differences > 1:
+            found[max(differences, len(self.draws)) :] = 1.0
         return found, np.maximum.accumulate(found)
 
 

@@ -122,7 +122,9 @@ def _added(store: ObjectStore, search: Search, targets: Examples, measured: Meas
         raise TypeError(f"expected a comparison of subset models, got {type(pair).__name__}")
     sample = read_sample(store, pair)
     fits = sample.fits()
-    rows = centered(contrast_of(sample, fits, pair.hypothesis).rows(fits)[0])
+    differences: Any = stored.facts.get("differences", 1)
+    contrast = contrast_of(sample, fits, pair.hypothesis).naming(differences)
+    rows = centered(contrast.rows(fits)[0])
     sense = 1 if search.side == "a-b" else -1
     end = looks_like(measured, targets, projections)
     found = at_end(rows, furthest(end * projections, search.settings.share))

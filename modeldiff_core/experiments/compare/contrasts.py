@@ -44,8 +44,14 @@ class ContrastFindings:
 
     def significant(self, settings: ComparisonConfig) -> list[int]:
         """Return the ranks of the significant directions."""
-        _, adjusted = self.tested.p(self.content.arrays["eigenvalues"])
+        _, adjusted = p_of(self.content, self.tested)
         return np.flatnonzero(adjusted <= settings.significance).tolist()
+
+
+def p_of(content: TensorObject, tested: Tested) -> tuple[Float[np.ndarray, " components"], np.ndarray]:
+    """Return p and adjusted p of a contrast's directions."""
+    differences: Any = content.facts["differences"]
+    return tested.p(content.arrays["eigenvalues"], differences)
 
 
 def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
@@ -55,7 +61,7 @@ def read_contrast(store: ObjectStore, comparison: Compared) -> ContrastFindings:
     tested = read_null(store, comparison.regressed, settings)
     if not tested.complete:
         raise FileNotFoundError(f"{store.url(found.record)}: draws of its null are missing")
-    _, adjusted = tested.p(content.arrays["eigenvalues"])
+    _, adjusted = p_of(content, tested)
     named = int((adjusted <= settings.significance).sum())
     return ContrastFindings(content, sizes_in(content).naming(named), slopes_in(content, named), tested)
 
@@ -71,7 +77,7 @@ def contrast_entries(
     undefined: training examples that every model has, or none, which are not named.
     """
     arrays, sizes = found.content.arrays, found.sizes
-    p, adjusted = found.tested.p(arrays["eigenvalues"])
+    p, adjusted = p_of(found.content, found.tested)
     entries = []
     for rank, (side, index) in enumerate(ranked(found.content)):
         most, least = extremes(arrays[f"{side}.projections"][:, index], settings.top)
@@ -165,6 +171,7 @@ def difference_entries(
             frozenset([*entry["top_targets"], *entry["bottom_targets"]]),
             frozenset(entry["top_train"]),
             frozenset(moved.get((entry["side"], entry["index"]), ())),
+            (len(found.content.arrays["weights"]), found.content.arrays[f"{entry['side']}.directions"].shape[1]),
         )
         for entry in significant
     ]

@@ -10,9 +10,9 @@ from modeldiff_core.comparison.contrast import (
     Contrast,
     contrast_of,
     find_contrast,
-    leading_pair,
     sample_of,
 )
+from modeldiff_core.comparison.leading import leading_pair
 from modeldiff_core.comparison.slopes import log_slopes, slope_angles, slope_spread
 from modeldiff_core.comparison.split_ridge import explained_share, left_out, ridge_penalty, split_ridge
 from modeldiff_core.errors import ConfigError

@@ -1,5 +1,7 @@
 """Sizes of differences: no noise in expectation, intervals that cover, quotients, the verdict and groups."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -177,3 +179,15 @@ def test_directions_that_share_images_examples_or_a_transformation_are_one_diffe
     assert grouped([first, other, chain, traits("a-b", range(5), range(60, 70), "patch")]) == [[0, 1, 2, 3]]
     assert grouped([chain, traits("b-a", range(300, 310), range(9, 12), "patch")]) == [[0, 1]]
     assert common(frozenset(), frozenset({1})) == 0
+
+
+def test_what_lists_share_by_chance_counts_nothing() -> None:
+    rng = np.random.default_rng(0)
+    pairs = [[frozenset(rng.permutation(60)[:24].tolist()) for _ in "xy"] for _ in range(200)]
+    assert np.mean([common(one, other) for one, other in pairs]) == pytest.approx(0.4, abs=0.03)
+    assert np.mean([common(one, other, 60) for one, other in pairs]) < 0.1
+    same = frozenset(range(24))
+    assert common(same, same, 60) == 1
+    first, second = (Traits("a-b", frozenset(range(n, n + 24)), frozenset(), among=(60, 0)) for n in (0, 11))
+    assert grouped([first, second]) == [[0], [1]]
+    assert grouped([replace(first, among=(0, 0)), replace(second, among=(0, 0))]) == [[0, 1]]
