@@ -11,7 +11,7 @@ together.
 Studies: SIZE examples, targets and models of benchmarks.nulls; each difference gives 60 % of the examples of one
 class more influence on 60 % of the test images of that class, in one algorithm. Strengths as there. Seeds from (row,
 number), not looked at before: how differences are told apart was made on those from 50000, and is judged on those from
-20000. One JSON line a study; a run that was stopped goes on.
+21000. One JSON line a study; a run that was stopped goes on.
 """
 
 from pathlib import Path

@@ -2,17 +2,23 @@
 
 A difference bends the slopes of its targets (comparison.contrast). With slopes outside one direction, two differences
 of equal size therefore come out as one direction that mixes them, and nothing else stands out. With slopes outside both
-they are two. Slopes outside directions of chance find more chance, so their number grows one by one:
+they are two. Their number grows one by one:
 
 - one, if the largest eigenvalue is above all of CHECKED draws of its null;
-- k, if with the k − 1 largest directions taken out, as they are at slopes outside k + 1 directions, what is then the
-  largest eigenvalue is above as many draws of its own null, at slopes outside two directions more in both.
+- k, if at slopes outside k + 1 directions the k-th largest eigenvalue is above these draws, too, and if, with the k − 1
+  larger ones taken out, what is then the largest eigenvalue is above as many draws of its own null, at slopes outside
+  two directions more in both.
+
+By its own null alone a strong difference has lesser parts that are no chance: of digits_watermark, with one planted
+block and 2,000 models of each, seven of eight directions stood out so.
 
 Draws of the first are the first of those that p-values come from. With fewer than two nothing is as it would not be
 without this. With two or more only these can be significant: each still has its p.
 """
 
 from dataclasses import replace
+
+import numpy as np
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, find_contrast
 from modeldiff_core.comparison.contrast_null import null_sample
@@ -33,20 +39,26 @@ def naming_differences(contrast: Contrast, sample: Sample, fits: Fits, most: int
         seed: Of the draws.
     """
     limit = min(int((contrast.weights > 0).sum()) - 1, fits.a[0].shape[1])
-    named = contrast
-    for count in range(1, min(most, limit - 1) + 1):
-        candidate, rest = contrast.naming(count), contrast
-        if count > 1:
-            larger = leading_vectors(*centered(candidate.rows(fits)[0]), count - 1)
-            rest = replace(contrast.without(larger.T), leading=2)
-        if not stands_out(rest, sample, fits, seed):
+    threshold, named = largest_draw(contrast, sample, fits, seed), contrast
+    for count in range(2, min(most, limit - 1) + 1 if threshold < np.inf else 2):
+        candidate = contrast.naming(count)
+        rows = centered(candidate.rows(fits)[0])
+        vectors = leading_vectors(*rows, count)
+        if np.einsum("ij,ij->j", rows[0] @ vectors, rows[1] @ vectors).min() <= threshold:
+            break
+        rest = replace(contrast.without(vectors[:, :-1].T), leading=2)
+        if largest_draw(rest, sample, fits, seed) == np.inf:
             break
         named = candidate
     return named
 
 
-def stands_out(contrast: Contrast, sample: Sample, fits: Fits, seed: int) -> bool:
-    """Return whether the largest eigenvalue is above that of every draw."""
+def largest_draw(contrast: Contrast, sample: Sample, fits: Fits, seed: int) -> float:
+    """Return the largest of CHECKED draws of the null; infinity if one reaches the contrast's own value."""
     found = find_contrast(contrast, fits, 1)
-    null, value = null_sample(sample, contrast, found.steady), float(found.eigenvalues[0])
-    return value > 0 and all(null.largest(range(draw, draw + 1), seed)[0] < value for draw in range(CHECKED))
+    null, value, largest = null_sample(sample, contrast, found.steady), float(found.eigenvalues[0]), 0.0
+    for draw in range(CHECKED):
+        largest = max(largest, float(null.largest(range(draw, draw + 1), seed)[0]))
+        if largest >= value:
+            return float(np.inf)
+    return largest
