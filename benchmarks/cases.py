@@ -86,7 +86,7 @@ CASES = {
         "on textures that occur with a class (spider webs, polka dots), where networks without them do not. Does the "
         "same "
         "happen on pictures that anyone has?",
-        "Two fully connected networks of 64 hidden units, 20 epochs; A sees each image shifted by up to four pixels "
+        "Two fully connected networks of 16 hidden units, 15 epochs; A sees each image shifted by up to four pixels "
         "and "
         "mirrored half of the time, B as it is.",
     ),
@@ -100,7 +100,7 @@ CASES = {
         "Which of the two takes the background for the class?",
         "A: EfficientNet-lite0 with ImageNet weights at 96 pixels, frozen, a new head on its 1,280 features. B: a "
         "fully "
-        "connected network of 64 hidden units on the 28 pixels, from scratch, 20 epochs.",
+        "connected network of 16 hidden units on the 28 pixels, from scratch, 15 epochs.",
     ),
 }
 
