@@ -87,8 +87,7 @@ CASES = {
         "same "
         "happen on pictures that anyone has?",
         "Two fully connected networks of 16 hidden units, 15 epochs; A sees each image shifted by up to four pixels "
-        "and "
-        "mirrored half of the time, B as it is.",
+        "and mirrored half of the time, B as it is.",
     ),
     "pretraining": Case(
         "pretraining",
