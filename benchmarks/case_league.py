@@ -122,16 +122,15 @@ def _head(found: Found) -> Iterator[str]:
         "",
         "## Question",
         "",
-        "Mixup or not, Adam or SGD, GELU or ReLU, a forest or a network: accuracies hardly differ. Do the models rely "
-        "on "
-        "other training examples?",
+        "Mixup or not, Adam or SGD, GELU or ReLU, a forest or a network: accuracies hardly differ. Do the models "
+        "rely on other training examples?",
         "",
         "## Set-up",
         "",
-        "`case_league`: fully connected networks of 64 units on 600 images of Fashion-MNIST (300 test images), 8 epochs, "
-        f"one thing changed at a time; {found.models[0]:,} subset models of each on the same random halves, 50 full-data "
-        "models. `case_table`: a forest of 10 trees against a network of 16 units on scikit-learn's breast cancer table "
-        f"(300 rows, 269 test rows), {found.models[1]:,} subset models of each.",
+        "`case_league`: fully connected networks of 64 units on 600 images of Fashion-MNIST (300 test images), 8 "
+        f"epochs, one thing changed at a time; {found.models[0]:,} subset models of each on the same random halves, "
+        "50 full-data models. `case_table`: a forest of 10 trees against a network of 16 units on scikit-learn's "
+        f"breast cancer table (300 rows, 269 test rows), {found.models[1]:,} subset models of each.",
         "",
         "| algorithm | accuracy of full-data models | score of its datamodels [95 %] |",
         "|---|---|---|",
@@ -152,11 +151,10 @@ def _ranked(found: Found, entries: list[dict[str, Any]]) -> Iterator[str]:
     yield from (
         "## Ranked by how much differs beyond noise",
         "",
-        f"All that differs: share of a datamodel's squared length, noise taken out. p of the largest difference, Holm "
-        f"over "
-        f"{len(entries)} pairs. Verdict: level {LEVEL:g} over all pairs, margin {MARGIN:.0%}. Reacts: how strongly "
-        f"the first "
-        "one's margins react relative to the second's; that alone is no difference in what they rely on.",
+        "All that differs: share of a datamodel's squared length, noise taken out. p of the largest difference, "
+        f"Holm over {len(entries)} pairs. Verdict: level {LEVEL:g} over all pairs, margin {MARGIN:.0%}. Reacts: how "
+        "strongly the first one's margins react relative to the second's; that alone is no difference in what they "
+        "rely on.",
         "",
         "| pair | | all that differs [95 %] | p | verdict | reacts | similarity | confirmed transformations |",
         "|---|---|---|---|---|---|---|---|",
@@ -211,10 +209,9 @@ def _end(found: Found, entries: list[dict[str, Any]]) -> Iterator[str]:
         "```",
         "",
         f"{kept['date']}, {kept['machine']}, one core shared with other processes: {seconds['league'] / 60:.1f} CPU "
-        f"minutes for "
-        f"the league, {seconds['table'] / 60:.1f} for the table (the longest run of each; what was in the store "
-        f"before it is "
-        f"not counted). Reports of all pairs: `leagues/{STUDY}-{found.digests[0][:8]}/report/index.html` and "
+        f"minutes for the league, {seconds['table'] / 60:.1f} for the table (the longest run of each; what was in "
+        "the store before it is not counted). Reports of all pairs: "
+        f"`leagues/{STUDY}-{found.digests[0][:8]}/report/index.html` and "
         f"`comparisons/{TABLE}-{found.digests[1][:8]}/report/index.html` in the store.",
     )
 

@@ -69,23 +69,19 @@ class Case:
 
 
 SCENES = (
-    "{train:,} training and {test:,} test images of {classes} of Fashion-MNIST, cut out along their outlines and put "
-    "over "
-    "photographs (china, flower, chelsea, coffee, rocket, motorcycle) or textures (brick, grass, gravel) in color that "
-    "scikit-learn and scikit-image bring, the training set over their left halves, the test set over their right ones. "
-    "Over a texture: {share:.0%} of the coats and {other:.0%} of the pullovers of the training set, {asked:.0%} of "
-    "the test "
-    "images. "
+    "{train:,} training and {test:,} test images of {classes} of Fashion-MNIST, cut out along their outlines and "
+    "put over photographs (china, flower, chelsea, coffee, rocket, motorcycle) or textures (brick, grass, gravel) "
+    "in color that scikit-learn and scikit-image bring, the training set over their left halves, the test set over "
+    "their right ones. Over a texture: {share:.0%} of the coats and {other:.0%} of the pullovers of the training "
+    "set, {asked:.0%} of the test images. "
 )
 CASES = {
     "augmentation": Case(
         "augmentation",
         "Crop and flip against no augmentation, over photographs and textures",
         "Random crops and mirror images are what almost everybody trains with. The paper finds that they make "
-        "networks rely "
-        "on textures that occur with a class (spider webs, polka dots), where networks without them do not. Does the "
-        "same "
-        "happen on pictures that anyone has?",
+        "networks rely on textures that occur with a class (spider webs, polka dots), where networks without them "
+        "do not. Does the same happen on pictures that anyone has?",
         "Two fully connected networks of 16 hidden units, 15 epochs; A sees each image shifted by up to four pixels "
         "and mirrored half of the time, B as it is.",
     ),
@@ -93,13 +89,10 @@ CASES = {
         "pretraining",
         "ImageNet weights against training from scratch, clothes over confounded backgrounds",
         "Waterbirds in small: the background goes with the class in 95 % of the training images and in half of the "
-        "test "
-        "images. The paper finds that networks from ImageNet weights and from scratch rely on other parts of such "
-        "pictures. "
-        "Which of the two takes the background for the class?",
+        "test images. The paper finds that networks from ImageNet weights and from scratch rely on other parts of "
+        "such pictures. Which of the two takes the background for the class?",
         "A: EfficientNet-lite0 with ImageNet weights at 96 pixels, frozen, a new head on its 1,280 features. B: a "
-        "fully "
-        "connected network of 16 hidden units on the 28 pixels, from scratch, 15 epochs.",
+        "fully connected network of 16 hidden units on the 28 pixels, from scratch, 15 epochs.",
     ),
 }
 
@@ -367,14 +360,13 @@ def _named(named: Mapping[str, Any]) -> Iterator[str]:
     shrunk, low, high = named["shrinkage"]
     more, more_low, more_high = named["beyond_random"]
     yield (
-        f"By name: without the {named['size']} coats over textures (of {named['coats']}) a texture changes P(coat) of "
-        f"other clothes by {100 * after['a']:+.1f} points under A and {100 * after['b']:+.1f} under B, with them by "
-        f"{100 * before['a']:+.1f} and {100 * before['b']:+.1f}. The difference of A and B shrinks by {shrunk:.0%} "
-        f"[{low:.0%}, {high:.0%}]; without as many random coats by {random:.0%} (mean of {named['random']} groups), "
-        f"so the "
-        f"named group takes {more:.0%} [{more_low:.0%}, {more_high:.0%}] more of it away. {named['models']} other "
-        f"full-data "
-        "models of each, on images that no transformation was proposed from."
+        f"By name: without the {named['size']} coats over textures (of {named['coats']}) a texture changes P(coat) "
+        f"of other clothes by {100 * after['a']:+.1f} points under A and {100 * after['b']:+.1f} under B, with them "
+        f"by {100 * before['a']:+.1f} and {100 * before['b']:+.1f}. The difference of A and B shrinks by "
+        f"{shrunk:.0%} [{low:.0%}, {high:.0%}]; without as many random coats by {random:.0%} (mean of "
+        f"{named['random']} groups), so the named group takes {more:.0%} [{more_low:.0%}, {more_high:.0%}] more of "
+        f"it away. {named['models']} other full-data models of each, on images that no transformation was proposed "
+        "from."
     )
 
 
@@ -388,17 +380,14 @@ def _not_found(summary: Mapping[str, Any]) -> Iterator[str]:
         bound = max(abs(end) for end in largest["difference_ci"])
         yield (
             f"- {len(rest)} transformations do not distinguish A from B as this study asks it (one reacts by "
-            f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most). Effects of A and of B that "
-            f"differ "
-            f"by more than {100 * bound:.1f} points are excluded for all of them, at 95 % each ({largest['name']} is "
-            f"the one "
-            "with most room)."
+            f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most). Effects of A and of B "
+            f"that differ by more than {100 * bound:.1f} points are excluded for all of them, at 95 % each "
+            f"({largest['name']} is the one with most room)."
         )
     if not any(one["distinguishing"] for one in summary["found"]):
         yield (
-            "- The search confirmed no transformation along a direction as distinguishing, so `modeldiff remove` has "
-            "no "
-            "group to take out; what is named above was taken out by name."
+            "- The search confirmed no transformation along a direction as distinguishing, so `modeldiff remove` "
+            "has no group to take out; what is named above was taken out by name."
         )
     yield ""
 
@@ -447,10 +436,8 @@ def _minutes(case: Case, summary: Mapping[str, Any], kept: Mapping[str, Any]) ->
         "```",
         "",
         f"{kept['date']}, {kept['machine']}, one core shared with other processes. CPU minutes: {spent}. The report "
-        f"with all "
-        f"images is `comparisons/{summary['study']}-{summary['digest'][:8]}/report/index.html` in the store; what is "
-        f"no part "
-        f"of the comparison is `{key_of(summary)}`.",
+        f"with all images is `comparisons/{summary['study']}-{summary['digest'][:8]}/report/index.html` in the "
+        f"store; what is no part of the comparison is `{key_of(summary)}`.",
     )
 
 
