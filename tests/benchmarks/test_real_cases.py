@@ -90,7 +90,7 @@ def test_the_league_and_the_table_end_in_one_page(tmp_path: Path) -> None:
 def test_the_page_says_what_the_study_states(name: str) -> None:
     kind = "league" if name == "case_league" else "compare"
     study: Any = request([f"study={name}"], kind).study
-    assert study.subsets.models == (1200 if name in ("case_league", "case_table") else 2000)
+    assert study.subsets.models == 1200
     assert study.ensemble.models == 50
     if name in ("case_augmentation", "case_pretraining"):
         assert (study.effects.delta, study.effects.epsilon) == (cases.DELTA, cases.EPSILON)
