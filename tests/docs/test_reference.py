@@ -157,9 +157,9 @@ def test_functions_say_where_what_they_compute_is_described(function: str) -> No
     [
         (
             "comparison/residual",
-            ("⟨θ_A, θ_B⟩/‖θ_B‖²", "Weights: Float[np.ndarray, 'targets train']", "ModelDiff, section 3"),
+            ("⟨θ_A, θ_B⟩/‖θ_B‖²", 'Float[np.ndarray, "targets train"]', "ModelDiff, section 3"),
         ),
-        ("datamodels/Datamodels", ("margin[target] ≈ bias[target]", "Float[ndarray, ")),
+        ("datamodels/Datamodels", ("margin[target] ≈ bias[target]", "Float[np.ndarray, 'models targets']")),
         ("python/compare", ("train(images, labels, seed)", "ConfigError")),
         ("transformations/TRANSFORMATIONS", ("set_column", "entry points")),
     ],
