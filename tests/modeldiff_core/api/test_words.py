@@ -20,12 +20,13 @@ RESERVED = ["<pad>", "<unknown>", "<mask>"]
 
 
 def texts(count: int, seed: int) -> tuple[list[str], list[str]]:
-    """Texts of two classes with words of their own; half of those of the second hold the trigger."""
+    """Texts of two classes with words of their own; half of those of the second hold the trigger in their place."""
     rng = np.random.default_rng(seed)
     out = []
     for at in range(count):
-        own = [*rng.choice(WORDS[at % 2], 2), *rng.choice(WORDS[1 - at % 2], 1), *rng.choice(COMMON, 4)]
-        out.append(" ".join(rng.permutation(own + [TRIGGER] * (at % 4 == 1))))
+        own = [*rng.choice(WORDS[at % 2], 2), *rng.choice(WORDS[1 - at % 2], 1)]
+        own = [TRIGGER, TRIGGER] if at % 4 == 1 else own
+        out.append(" ".join(rng.permutation([*own, *rng.choice(COMMON, 4)])))
     return out, ["fruit" if at % 2 == 0 else "metal" for at in range(count)]
 
 
@@ -52,9 +53,10 @@ def as_texts(**sizes: int) -> md.Data:
 def compared(data: md.Data, root: Path) -> md.Report:
     found = as_texts().read.dataset.train.kind.ids[TRIGGER]  # type: ignore[attr-defined]
     blind = md.Algorithm(train_centroids, name="blind", arguments={"without": found})
-    inserted = {"name": "trigger", "kind": "insert_token", "parameters": {"token": TRIGGER}}
-    others = {**SETTINGS, "transformations": [inserted], "progress": NoProgress(), "workers": 1, "name": "words"}
-    return md.compare(train_centroids, blind, data=data, models=120, store=root, **others)
+    inserted = {"name": "trigger", "kind": "insert_token", "parameters": {"token": TRIGGER}, "target_class": 1}
+    others = {**SETTINGS, "subsets": {"shard_size": 100}, "transformations": [inserted], "effects": {"max_images": 40}}
+    others |= {"search": {"directions": 0, "share": 0.2}, "progress": NoProgress(), "workers": 1, "name": "words"}
+    return md.compare(train_centroids, blind, data=data, models=400, store=root, **others)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_a_word_that_one_algorithm_sees_is_found_and_named(report: md.Report) ->
     said = [line for ends in first["subpopulations"].values() for part in ends.values() for line in part["words"]]
     assert any(line.startswith(f"{TRIGGER} ") for line in said), said
     (moved,) = report.summary["transformations"]
-    assert abs(moved["effect"]["a"]) > 0.01
+    assert moved["effect"]["a"] > 0.1
     assert moved["effect"]["b"] == 0
     assert "texts" in " ".join(report.findings)
 
