@@ -14,9 +14,9 @@ from modeldiff_platform.flows.cli import main
 from tests.flows.cli.test_retry import runs
 from tests.modeldiff_core.plan.studies_of_each import STUDIES
 
-WITH_MODELS = {"rows", "texts", "matrix_free", "estimators", "league", "halved"}
+ALIKE = {"rows", "texts", "matrix_free", "metagradient", "league", "scaling"}
 """Studies of kinds that another study here has too, or that tests of their own deploy and retry."""
-KINDS = sorted(STUDIES.keys() - WITH_MODELS)
+KINDS = sorted(STUDIES.keys() - ALIKE)
 
 
 @pytest.fixture(params=KINDS)

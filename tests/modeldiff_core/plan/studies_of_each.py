@@ -234,11 +234,6 @@ def matrix_free(folder: Path) -> dict[str, Any]:
     return {**TINY, "name": "derivatives", "subsets": held, "comparison": by}
 
 
-def rounds(folder: Path) -> dict[str, Any]:
-    """Return a comparison that adds models until its score is high enough, with several models of each mask."""
-    return {**TINY, "name": "rounds"}
-
-
 def metagradient(folder: Path) -> dict[str, Any]:
     also = {**TINY["regression"], "also": ["ridge", "trak", "metagradient"]}
     return {**TINY, "name": "estimators", "regression": also}
