@@ -49,7 +49,7 @@ def test_the_snippets_of_the_readme_run_as_printed(
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (line,) = re.findall(r"`(md\.compare_checkpoints\(.*?\))`", text)
     (x_train, y_train), (x_test, y_test) = arrays(60, 0), arrays(30, 1)
-    Net = lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))  # noqa: E731, N806
+    Net = lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 3))  # noqa: E731
     named: dict[str, Any] = {
         "x_train": x_train,
         "y_train": y_train,
@@ -61,9 +61,9 @@ def test_the_snippets_of_the_readme_run_as_printed(
         "a": [Net() for _ in range(2)],
         "b": [Net() for _ in range(2)],
     }
-    exec(block, named)  # noqa: S102
+    exec(block, named)
     told = capsys.readouterr().out
     assert "Report: file://" in told
     assert named["report"].verdict in ("different", "equivalent", "undecided")
-    found = eval(line, named)  # noqa: S307
+    found = eval(line, named)
     assert found.findings[0].startswith("Cannot be tested: with 2 checkpoints of each")
