@@ -19,8 +19,8 @@ from tests.modeldiff_core.plan.cases import Case, bits, carried_out
 from tests.modeldiff_core.plan.studies_of_each import STUDIES
 from tests.modeldiff_core.stages.studies import EXECUTION
 
-QUICK = {"leakage", "halved", "components", "checkpoints"}
-"""Studies of a second or two; `make nightly` has the others."""
+QUICK = {"leakage", "halved"}
+"""Studies of a second; `make nightly` has the others."""
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in STUDIES]
 UNREAD = {"write_training", "write_report", "count_masks", "write_edited"}
 """Kinds of steps whose results people read, or nobody once what follows is there."""
