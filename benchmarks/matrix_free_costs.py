@@ -9,7 +9,7 @@ Rules, written before it ran. Cases: digits 1,000 (digits_watermark, 797 targets
 - A comparison at R = 8, q = 32 is 20 trainings at weight 0.5, 4 passes of 16 reverse products and 16 passes of 32
   forward ones; a preview of one training of each is 4 trainings (each is run for either kind of product), 2 passes of
   16 reverse and 2 of 32 forward products, with `preview.probes=8` 2 of 8 and 2 of 16. The training and each pass are
-  measured once, after a warm-up where that takes at most 10 s, and multiplied; the directions are measured on random
+  measured once, after a warm-up where that takes at most 2 s, and multiplied; the directions are measured on random
   products of the right size.
 - An equivalent: a subset model of half of the examples by the fastest engine, mean of 60 at 1,000 examples, 8 at 10,000
   and 2 at 60,000, measured in the same process.
@@ -55,7 +55,7 @@ from modeldiff_core.training.sgd import Sgd
 
 Record = dict[str, Any]
 TRAININGS, PROBES, BASIS = 8, 16, 2
-WARM = 10.0
+WARM = 2.0
 CASES: dict[str, tuple[str, int, str, float, int, int]] = {
     "digits 1,000": ("digits", 1000, "mlp", 0.1, 60, 2000),
     "fashion 1,000": ("fashion", 1000, "mlp", 0.1, 60, 3000),
