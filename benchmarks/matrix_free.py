@@ -14,7 +14,8 @@ weightings a line. Null: A against A with other trainings.
 
 - By regression: `comparison.method=contrast` from as many models of each on the same masks, 40 draws of its null.
 - CPU seconds of this process, one thread, everything from trainings to directions; equivalents: in subset models of
-  A of the same network by the fastest engine on this machine, mean of 60, measured in this run.
+  A of the same network by the fastest engine on this machine, mean of 60, measured in this run. What libraries take at
+  their first call is spent before either is measured.
 """
 
 import argparse
@@ -99,6 +100,12 @@ def products(pair: Pair, tasks: tuple[Task, Task], firsts: tuple[int, int], coun
     return found
 
 
+def warm(pair: Pair) -> None:
+    """Go through all of it once with few probes."""
+    two = Two((pair.a, pair.b), 4)
+    directions_of_trainings(*two.products(two.basis(1), 1), 2, top=TOP)
+
+
 def by_trainings(pair: Pair, counts: Iterable[int], probes: int, unit: float, null: bool) -> None:
     """Print what differentiated trainings find, and for A against itself with other trainings."""
     for count in counts:
@@ -171,6 +178,8 @@ def main() -> None:
             "| | AUC, first A−B direction | best of the first three | p, strongest first | made | CPU s | equivalents |"
         )
         print("|---|---|---|---|---|---|---|")
+        if options.trainings or options.null:
+            warm(pair)
         by_trainings(pair, options.trainings, options.probes, unit, False)
         by_trainings(pair, options.null, options.probes, unit, True)
         by_regression(pair, options.models, unit)
