@@ -142,15 +142,20 @@ class Trak(FromCheckpoints):
 class DampedTrak(Trak):
     """TRAK of one checkpoint, with a ridge in units of the gradients.
 
-    λ = damping·mean_i ‖φ(train_i)‖², which is damping times the mean eigenvalue of ΦΦᵀ [train, train]. What directions
-    of small eigenvalues hold is noise of that one checkpoint, and (ΦᵀΦ)⁻¹ alone makes it large; the mean over
-    checkpoints that TRAK takes removes some of it, and there is none here.
+    λ = damping·tr(ΦᵀΦ)/dimensions, damping times the mean eigenvalue of ΦᵀΦ. What directions of small eigenvalues hold is
+    noise of that one checkpoint, and (ΦᵀΦ)⁻¹ alone makes it large; the mean over checkpoints that TRAK takes removes
+    some of it, and there is none here.
+
+    dimensions: half of the training examples, and 4,096 at most, if not given: a ridge leaves noise no room to grow.
     """
 
     damping: float = 1.0
 
+    def _dimensions(self, n_train: int) -> int:
+        return max(2, min(n_train // 2, 4096)) if self.dimensions is None else self.dimensions
+
     def _regularization(self, gradients: Float[np.ndarray, "train dimensions"]) -> float:
-        return self.damping * float(np.square(gradients, dtype=np.float64).sum(1).mean())
+        return self.damping * float(np.square(gradients, dtype=np.float64).sum()) / gradients.shape[1]
 
 
 def _torch_models(task: Task, checkpoints: Iterable[Weights]) -> Iterator[TorchModels]:

@@ -12,7 +12,7 @@ from torch import nn
 from modeldiff_core.data import Dataset
 from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.datamodels.ekfac import attributed_parameters
-from modeldiff_core.datamodels.trak import Trak
+from modeldiff_core.datamodels.trak import DampedTrak
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.checkpoints.attributed import FOLDER, Attributed, StoredState
 from modeldiff_core.experiments.checkpoints.compared import Compared
@@ -104,7 +104,7 @@ class Checkpoints(OnePage):
         net, prepare = build(network, data.image_shape, len(data.classes)), inputs_of(network)
         check_network(net, prepare(data.train.images[:TRIED]), len(data.classes))
         if self.study.estimator.kind == "trak":
-            Trak(self.study.estimator.dimensions).check(OneNetwork(net, prepare), len(data.train))
+            DampedTrak(self.study.estimator.dimensions).check(OneNetwork(net, prepare), len(data.train))
         elif not attributed_parameters(net)[0]:
             raise ConfigError("network", "one with linear or convolutional layers", type(net).__name__)
 

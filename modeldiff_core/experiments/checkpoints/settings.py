@@ -58,8 +58,8 @@ class EstimatorConfig(Settings):
 
     kind: 'ekfac', influence with a Kronecker-factored Gauss-Newton curvature (datamodels.ekfac), or 'trak' by the
     package traker with one checkpoint (datamodels.trak.DampedTrak). damping: of ekfac, as a multiple of a layer's mean
-    curvature; of trak, of the mean squared length of a training gradient.
-    dimensions: of the random projection of trak; an eighth of the training examples, at most 4,096, if not given.
+    curvature; of trak, of the mean eigenvalue of the projected gradients' matrix.
+    dimensions: of the random projection of trak; half of the training examples, at most 4,096, if not given.
     """
 
     kind: Literal["ekfac", "trak"] = "ekfac"

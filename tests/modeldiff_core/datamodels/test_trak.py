@@ -108,7 +108,7 @@ def test_a_ridge_in_units_of_the_gradients_follows_the_closed_form() -> None:
     matrix = projection(15, 5, 2, 3, 0) / np.sqrt(15)
     of_train, one_minus_p = closed_form(train, weight[0], bias[0])
     phi, psi = of_train @ matrix, closed_form(targets, weight[0], bias[0])[0] @ matrix
-    inverse = np.linalg.inv(phi.T @ phi + 0.7 * np.square(phi).sum() / 40 * np.eye(5))
+    inverse = np.linalg.inv(phi.T @ phi + 0.7 * np.square(phi).sum() / 5 * np.eye(5))
     expected = psi @ (inverse / np.abs(inverse).mean()) @ phi.T * one_minus_p
     assert np.abs(expected).max() > 0.05
     np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
