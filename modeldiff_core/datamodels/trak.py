@@ -142,9 +142,9 @@ class Trak(FromCheckpoints):
 class DampedTrak(Trak):
     """TRAK of one checkpoint, with a ridge in units of the gradients.
 
-    λ = damping·tr(ΦᵀΦ)/dimensions, damping times the mean eigenvalue of ΦᵀΦ. What directions of small eigenvalues hold is
-    noise of that one checkpoint, and (ΦᵀΦ)⁻¹ alone makes it large; the mean over checkpoints that TRAK takes removes
-    some of it, and there is none here.
+    λ = damping·tr(ΦᵀΦ)/dimensions, damping times the mean eigenvalue of ΦᵀΦ. What directions of small eigenvalues hold
+    is noise of that one checkpoint, and (ΦᵀΦ)⁻¹ alone makes it large; the mean over checkpoints that TRAK takes
+    removes some of it, and there is none here.
 
     dimensions: half of the training examples, and 4,096 at most, if not given: a ridge leaves noise no room to grow.
     """
