@@ -25,8 +25,9 @@ from modeldiff_core.training import Task
 FOLDER = "checkpoints"
 VERSION = 1
 """Raised by hand when a change of the code changes the attributions."""
-TRAK_VERSION = 2
-"""The same of TRAK. 2: a ridge, since without one the noise of a single checkpoint fills what it gives."""
+TRAK_VERSION = 3
+"""The same of TRAK. 2: a ridge, since without one the noise of a single checkpoint fills what it gives. 3: the ridge in
+units of the mean eigenvalue, and half as many dimensions as training examples."""
 BATCH = 500
 
 
