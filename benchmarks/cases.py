@@ -267,6 +267,7 @@ def page(case: Case, root: str, picture: Path) -> str:
         *_head(case, study, summary),
         "## Found",
         "",
+        *_background(summary),
         *(f"- {sentence}" for sentence in experiment.shown(store).findings),
         "",
         *effects_table(summary),
@@ -333,9 +334,28 @@ def effects_table(summary: Mapping[str, Any]) -> Iterator[str]:
         followed = "own" if one["class"] is None else one["class"]
         yield (
             f"| {one['name']} | {followed} | {ends['a']} | {ends['b']} | {one['difference']:+.3f} [{low:+.3f}, "
-            f"{high:+.3f}] | {one['p_adjusted']:.2g} | {one['verdict']['answer']} |"
+            f"{high:+.3f}] | {one['p_adjusted']:.2g} | {one['verdict']['answer']}: {one['verdict']['why']} |"
         )
     yield ""
+
+
+def _background(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what another background does to A and to B, in words."""
+    (one,) = (one for one in summary["transformations"] if one["name"] == "texture")
+    said = []
+    for side in "ab":
+        low, high = one["ci"][side]
+        is_none, is_some = max(abs(low), abs(high)) < EPSILON, low > 0 or high < 0
+        words = "shown" if is_some and not is_none else f"within ±{100 * EPSILON:.0f}" if is_none else "undecided"
+        effect = one["effect"][side]
+        said.append(f"by {100 * effect:+.1f} points [{100 * low:.1f}, {100 * high:.1f}] under {side.upper()} ({words})")
+    low, high = one["difference_ci"]
+    yield (
+        f"- A texture behind other clothes changes P(coat) {' and '.join(said)}: A minus B "
+        f"{100 * one['difference']:+.1f} [{100 * low:.1f}, {100 * high:.1f}], adjusted p {one['p_adjusted']:.2g}. "
+        "The platform's own verdict asks more, that images of the second do not move in opposite senses either: "
+        f"{one['verdict']['answer']} ({one['verdict']['why']})."
+    )
 
 
 def _looks(case: Case, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -435,7 +455,8 @@ def _minutes(case: Case, summary: Mapping[str, Any], kept: Mapping[str, Any]) ->
         f"{COMMAND} {case.name} runs --rebuild   # this page alone",
         "```",
         "",
-        f"{kept['date']}, {kept['machine']}, one core shared with other processes. CPU minutes: {spent}. The report "
+        f"{kept['date']}, {kept['machine']}, one core shared with other processes. CPU minutes of the last run "
+        f"of each part (what was in the store before is not counted): {spent}. The report "
         f"with all images is `comparisons/{summary['study']}-{summary['digest'][:8]}/report/index.html` in the "
         f"store; what is no part of the comparison is `{key_of(summary)}`.",
     )
