@@ -16,6 +16,7 @@ What is not found is said to be.
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -280,7 +281,7 @@ def page(case: Case, root: str, picture: Path) -> str:
         *_agreement(kept["agreement"]),
         *_minutes(case, summary, kept),
     ]
-    return "\n".join(lines) + "\n"
+    return re.sub(r"(\d)%", r"\1 %", "\n".join(lines)) + "\n"
 
 
 def _head(case: Case, study: StudyConfig, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -392,17 +393,19 @@ def _named(named: Mapping[str, Any]) -> Iterator[str]:
 
 def _not_found(summary: Mapping[str, Any]) -> Iterator[str]:
     chance = [one for one in summary["directions"] if not one["significant"]]
-    rest = [one for one in (*summary["transformations"], *summary["found"]) if not one["distinguishing"]]
-    yield from ("## Not found", "")
-    yield f"- {len(chance)} of {len(summary['directions'])} directions that were looked at are within chance."
-    if rest:
-        largest = max(rest, key=lambda one: max(abs(end) for end in one["difference_ci"]))
-        bound = max(abs(end) for end in largest["difference_ci"])
+    tried = (*summary["transformations"], *summary["found"])
+    for one in (one for one in tried if one["p_adjusted"] > 0.05):
+        bound = max(abs(end) for end in one["difference_ci"])
         yield (
-            f"- {len(rest)} transformations do not distinguish A from B as this study asks it (one reacts by "
-            f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most). Effects of A and of B "
-            f"that differ by more than {100 * bound:.1f} points are excluded for all of them, at 95 % each "
-            f"({largest['name']} is the one with most room)."
+            f"- No difference of effects is shown for {one['name']} (adjusted p {one['p_adjusted']:.2g}); one of "
+            f"more than {100 * bound:.1f} points is excluded at 95 %."
+        )
+    rest = [one["name"] for one in tried if not one["distinguishing"] and one["p_adjusted"] <= 0.05]
+    if rest:
+        yield (
+            "- Effects of A and of B differ, but do not distinguish them as this study asks it (one reacts by "
+            f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most, no image much): "
+            f"{'; '.join(rest)}."
         )
     if not any(one["distinguishing"] for one in summary["found"]):
         yield (
@@ -412,8 +415,8 @@ def _not_found(summary: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-DELTA, EPSILON = 0.06, 0.05
-"""Effects that count, and that are none, as both studies state them."""
+DELTA, EPSILON, AGREES = 0.06, 0.05, 0.5
+"""Effects that count, and that are none, as both studies state them; the least cosine of directions that agree."""
 
 
 def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
@@ -431,10 +434,11 @@ def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
     for key, name in names.items():
         one = found[key]
         yield f"| {name} | {one['side']} | {one['p']:.2g} | {one['auc_test']:.2f} | {one['auc_train']:.2f} |"
+    agree = "do not agree" if found["cosine"] < AGREES else "agree"
     yield from (
         "",
         f"Cosine of both over the training examples {found['cosine']:.2f}; correlation over the test images "
-        f"{found['correlation']:.2f}.",
+        f"{found['correlation']:.2f}: the first directions {agree} (cosine {AGREES:g} or more).",
         "",
     )
 
