@@ -394,6 +394,8 @@ def _named(named: Mapping[str, Any]) -> Iterator[str]:
 def _not_found(summary: Mapping[str, Any]) -> Iterator[str]:
     chance = [one for one in summary["directions"] if not one["significant"]]
     tried = (*summary["transformations"], *summary["found"])
+    yield from ("## Not found", "")
+    yield f"- {len(chance)} of {len(summary['directions'])} directions that were looked at are within chance."
     for one in (one for one in tried if one["p_adjusted"] > 0.05):
         bound = max(abs(end) for end in one["difference_ci"])
         yield (
