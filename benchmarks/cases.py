@@ -231,9 +231,13 @@ def agreement(case: Case, root: str) -> dict[str, Any]:
     }
 
 
-def _area(examples: Any, values: np.ndarray) -> float:
+def _area(examples: Any, values: np.ndarray) -> float | None:
+    """Return the AUC for the background among coats, whichever sign; None where all have the same."""
     among = examples.labels == LABEL
-    area = float(roc_auc_score(examples.metadata["background"][among], values[among]))
+    textured = examples.metadata["background"][among]
+    if textured.min() == textured.max():
+        return None
+    area = float(roc_auc_score(textured, values[among]))
     return max(area, 1 - area)
 
 
@@ -435,7 +439,8 @@ def _agreement(found: Mapping[str, Any]) -> Iterator[str]:
     names = {"regression": "regression on masks", "trainings": "differentiated trainings"}
     for key, name in names.items():
         one = found[key]
-        yield f"| {name} | {one['side']} | {one['p']:.2g} | {one['auc_test']:.2f} | {one['auc_train']:.2f} |"
+        areas = ("" if area is None else f"{area:.2f}" for area in (one["auc_test"], one["auc_train"]))
+        yield f"| {name} | {one['side']} | {one['p']:.2g} | {' | '.join(areas)} |"
     agree = "do not agree" if found["cosine"] < AGREES else "agree"
     yield from (
         "",
