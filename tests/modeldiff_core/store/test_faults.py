@@ -243,12 +243,12 @@ def test_a_server_that_is_not_there_or_never_answers_is_found_by_a_probe(
     s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert objects.PROBE_TRANSFER_TIMEOUT == 12
-    monkeypatch.setattr(objects, "PROBE_TRANSFER_TIMEOUT", 2.0)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         nowhere = replace(s3(), endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}", retry_seconds=600)
         refused(nowhere, "could not be written: EndpointConnectionError")
         listener.listen(50)
+        monkeypatch.setattr(objects, "PROBE_TRANSFER_TIMEOUT", 2.0)
         refused(nowhere, "could not be written: TimeoutError: the server accepted nothing for 2 s")
 
 
