@@ -155,7 +155,8 @@ class DampedTrak(Trak):
         return max(2, min(n_train // 2, 4096)) if self.dimensions is None else self.dimensions
 
     def _regularization(self, gradients: Float[np.ndarray, "train dimensions"]) -> float:
-        return self.damping * float(np.square(gradients, dtype=np.float64).sum()) / gradients.shape[1]
+        total = float(np.square(gradients, dtype=np.float64).sum())
+        return self.damping * total / gradients.shape[1]
 
 
 def _torch_models(task: Task, checkpoints: Iterable[Weights]) -> Iterator[TorchModels]:

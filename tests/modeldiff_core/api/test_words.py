@@ -144,9 +144,9 @@ def test_odd_texts_are_refused_before_training(train: list[Any], said: str, tmp_
 
 
 def test_texts_that_are_cut_and_words_that_are_not_known_are_counted() -> None:
-    notes = as_texts(length=7, words=9).read.dataset.notes
+    notes = as_texts(length=6, words=9).read.dataset.notes
     told = {one.what: (one.train, one.test) for one in notes.changed}
-    assert told["cut after 7 tokens"] == (15, 10)
+    assert told["cut after 6 tokens"] == (45, 30)
     assert told["with words beyond the vocabulary of 9, taken as <unknown>"][0] > 0
 
 
