@@ -156,7 +156,7 @@ class DampedTrak(Trak):
 
     def _regularization(self, gradients: Float[np.ndarray, "train dimensions"]) -> float:
         total = float(np.square(gradients, dtype=np.float64).sum())
-        return self.damping * total / gradients.shape[1]
+        return float(self.damping * total / gradients.shape[1])
 
 
 def _torch_models(task: Task, checkpoints: Iterable[Weights]) -> Iterator[TorchModels]:
