@@ -1,5 +1,6 @@
 """Studies of mixtures of experts as they ship: valid, planned with their cost, and the smoke study by every verb."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from harness.commands import Commands, kill_all, wait_for
 from harness.own_experiments import content
 from modeldiff_core.experiments.moe_grid.experiment import Scaling
 from modeldiff_core.experiments.run import open_experiment, run_study
-from modeldiff_core.plan import NoProgress, verify
+from modeldiff_core.plan import NoProgress, survey, verify
 from modeldiff_core.training.moe import parameters
 from modeldiff_platform.flows.cli.compose import composed
 
@@ -39,6 +40,17 @@ def test_the_small_study_has_the_runs_that_it_says(tmp_path: Path) -> None:
         one = cell.training(0.01, 0)
         assert 200 < one.steps < 7000
         assert one.flops == pytest.approx(cell.budget, rel=0.01)
+
+
+def test_all_of_the_small_study_is_predicted_before_its_learning_rates_are_known(tmp_path: Path) -> None:
+    experiment, store = open_experiment(study("moe_small"), tmp_path)
+    found = survey(experiment, store)
+    assert found.later.keys() == found.awaits.keys() >= {"training"}
+    (line,) = experiment.advice(store)
+    told = re.search(r"about ([\d.]+) hours of one CPU core", line)
+    assert told is not None
+    assert found.seconds / 3600 == pytest.approx(float(told[1]), rel=0.05)
+    assert found.seconds > 3 * sum(step.cost.seconds for step in found.missing)
 
 
 def test_the_study_of_the_paper_is_planned_with_its_cost(tmp_path: Path) -> None:
