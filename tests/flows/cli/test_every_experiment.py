@@ -11,6 +11,11 @@ from harness.prefect_server import PrefectServer
 from modeldiff_core.experiments.run import open_experiment
 from modeldiff_core.plan import survey
 from modeldiff_platform.flows.cli import main
+from modeldiff_platform.flows.cli.compose import request
+from modeldiff_platform.flows.cli.deploy import Deployed, DeploymentSettings
+from modeldiff_platform.flows.experiment import flow_of
+from modeldiff_platform.flows.request import Request
+from modeldiff_platform.flows.resolve import experiment_of
 from tests.flows.cli.test_retry import runs
 from tests.modeldiff_core.plan.studies_of_each import STUDIES
 
@@ -26,6 +31,25 @@ def study(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str, Any
     path = tmp_path / f"{request.param}.json"
     path.write_text(json.dumps(content))
     return content, path, tmp_path / "store"
+
+
+def test_parameters_of_a_run_give_the_same_experiment_again(
+    study: tuple[dict[str, Any], Path, Path],
+) -> None:
+    """What a retry reads from Prefect's database, and a worker from a deployment, which keep JSON in any order."""
+    _, path, root = study
+    asked = request([f"study={path}", f"store.root={root}"])
+    flow, whole = flow_of(asked.kind), Deployed(asked, DeploymentSettings(pool="here")).parameters()
+    assert path.stem.startswith(("halved", flow.name))
+    kept = json.loads(json.dumps(whole, sort_keys=True))
+    read = flow.validate_parameters(kept)
+    again = experiment_of(Request(asked.kind, read["study"], read["store"], read["runner"]))
+    first = experiment_of(asked)
+    assert again.digest == first.digest
+    assert again.summary == first.summary
+    assert again.tags == first.tags
+    assert flow.parameters.definitions is not None
+    assert type(first).settings.__name__ in flow.parameters.definitions
 
 
 @pytest.mark.nightly
