@@ -414,7 +414,9 @@ def _not_found(summary: Mapping[str, Any]) -> Iterator[str]:
             f"{100 * DELTA:.0f} points or more, the other by {100 * EPSILON:.0f} at most, no image much): "
             f"{'; '.join(rest)}."
         )
-    if not any(one["distinguishing"] for one in summary["found"]):
+    if not summary["found"]:
+        yield "- No direction was searched for transformations; what is named above was taken out by name."
+    elif not any(one["distinguishing"] for one in summary["found"]):
         yield (
             "- The search confirmed no transformation along a direction as distinguishing, so `modeldiff remove` "
             "has no group to take out; what is named above was taken out by name."
