@@ -16,7 +16,7 @@ LIBRARY = "modeldiff_core"
 INDEX = "reference/index.md"
 GROUPS = {"function": "Functions", "class": "Classes", "value": "Values and types"}
 """Headings of a package's page, by what a name is."""
-TYPES = "Short names of types:\n"
+FIELDS, TYPES = "Fields:\n", "Short names of types:\n"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,16 @@ class Name:
         if isinstance(node, ast.ClassDef):
             return "class", ast.get_docstring(node) or ""
         return "value", _text(following)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The public fields of a class with their types; empty where its docstring lists them, which shows them."""
+        node, _ = _statement(self.path)
+        if not isinstance(node, ast.ClassDef) or "Attributes:" in self.definition[1]:
+            return {}
+        own = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
+        found = {ast.unparse(part.target): ast.unparse(part.annotation) for part in own}
+        return {name: text for name, text in found.items() if not name.startswith("_") and "ClassVar" not in text}
 
     @property
     def types(self) -> dict[str, str]:
@@ -241,11 +251,16 @@ def name_page(name: Name) -> str:
     lines = [
         f"---\ntitle: {name.name}\n---\n",
         f"::: {name.path}\n    options:\n      heading_level: 1\n",
-        *([TYPES, *(f"- `{one}`: `{text}`" for one, text in name.types.items()), ""] if name.types else []),
+        *_listed(FIELDS, name.fields),
+        *_listed(TYPES, name.types),
         f"```python\n{short or f'from {name.package} import {name.name}'}\n```\n",
         f"Defined in `{module}`; [all of {name.package}](index.md).\n",
     ]
     return "\n".join(lines)
+
+
+def _listed(heading: str, entries: dict[str, str]) -> list[str]:
+    return [heading, *(f"- `{one}`: `{text}`" for one, text in entries.items()), ""] if entries else []
 
 
 def package_page(package: Package) -> str:

@@ -157,9 +157,10 @@ def test_functions_say_where_what_they_compute_is_described(function: str) -> No
     [
         (
             "comparison/residual",
-            ("⟨θ_A, θ_B⟩/‖θ_B‖²", 'Float[np.ndarray, "targets train"]', "ModelDiff, section 3"),
+            ("⟨θ_A, θ_B⟩/‖θ_B‖²", 'theta_a: Float[ndarray, "targets train"]', "ModelDiff, section 3"),
         ),
-        ("datamodels/Datamodels", ("margin[target] ≈ bias[target]", "Float[np.ndarray, 'models targets']")),
+        ("comparison/residual_pca", ("Weights: Float[np.ndarray, 'targets train']", "ModelDiff, section 3")),
+        ("datamodels/Datamodels", ("margin[target] ≈ bias[target]", "weights: Float[np.ndarray, 'targets train']")),
         ("python/compare", ("train(images, labels, seed)", "ConfigError")),
         ("transformations/TRANSFORMATIONS", ("set_column", "entry points")),
     ],
