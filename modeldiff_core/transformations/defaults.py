@@ -34,6 +34,7 @@ FIRST: Mapping[str, Mapping[str, object]] = {
     "overlay": {},
     "patch": {"value": 255},
     "pattern": {"period": 8, "opacity": 0.5, "light": 255, "dark": 0},
+    "place": {"behind": "textures", "names": [], "light": 0.6, "mask": "mask", "seed": 0},
     "polka_dots": {"delta": 0.5, "seed": 0},
     "rectangle": {"size": 5},
     "replace_token": {},

@@ -47,8 +47,17 @@ EXAMPLES: dict[str, Transformation] = {
 KINDS = sorted(EXAMPLES)
 COLOUR = {"grey", "yellow_square"}
 """Kinds for images in color."""
-ELSEWHERE = {"background", "face", "insert_token", "mask_tokens", "replace_token", "set_column", "shift_column"}
-"""Kinds that need a mask or a file, see test_backgrounds, and those of no images, see test_columns_and_words."""
+ELSEWHERE = {
+    "background",
+    "face",
+    "insert_token",
+    "mask_tokens",
+    "place",
+    "replace_token",
+    "set_column",
+    "shift_column",
+}
+"""Kinds that need a mask or a file, see test_backgrounds and test_places; of no images, see test_columns_and_words."""
 
 
 def smooth(channels: int = 3) -> np.ndarray:
