@@ -107,9 +107,7 @@ def test_ctrl_c_once_and_twice_end_a_run_soon_and_nothing_phones_home(commands: 
         environment |= {**heard.environment, "TERM": "xterm", "COLUMNS": "60"}
         own = {**environment, "MODELDIFF_HOME": str(tmp_path / "home")}
         roots = [tmp_path / name for name in ("once", "twice")]
-        arguments = [
-            ["compare", *TINY, "subsets.models=400", "runner.workers=1", f"store.root={root}"] for root in roots
-        ]
+        arguments = [["compare", *TINY, "subsets.models=400", f"store.root={root}"] for root in roots]
         once, twice = (Terminal(*given, tmp_path) for given in zip(arguments, (environment, own), strict=True))
         try:
             wait_for(lambda: subset_shards(roots[0]) and b"training" in twice.shown, 400, "the training of both")
