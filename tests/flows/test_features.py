@@ -24,7 +24,7 @@ def results(root: Path) -> dict[str, object]:
 
 
 def test_every_shipped_study_is_valid() -> None:
-    assert len(STUDIES) == 18
+    assert len(STUDIES) == 20
     for name in STUDIES:
         study = {key: value for key, value in composed([f"study={name}"]).items() if key not in ("store", "runner")}
         kind = experiment_kind(study)
