@@ -163,11 +163,13 @@ def table(found: list[Spec]) -> str:
         own = [one for one in found if (one["trainings"], one["probes"]) == (count, probes)]
         for used in sorted({int(used) for one in own for used in one["curve"]}):
             hits = sum(one["curve"][str(used)]["found"] for one in own)
+            either = sum(one["curve"][str(used)]["either"] for one in own)
             last = used == count
             other = sum(one["normalized"]["found"] for one in own) if last else "–"
             by_search = sum(one["search"]["found"] for one in own) if last else "–"
             lines.append(
-                f"| {used} (of {count}), basis of {2 * probes} | {len(own)} | {hits} | {other} | {by_search} |"
+                f"| {used} (of {count}), basis of {2 * probes} | {len(own)} | {hits} | {either} | {other} "
+                f"| {by_search} |"
             )
     most = max(((one["trainings"], one["probes"]) for one in found), default=(0, 0))
     lines += ["", f"| planted, {most[0]} trainings, found / by the search | digits | fashion |", "|---|---|---|"]
