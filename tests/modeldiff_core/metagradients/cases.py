@@ -3,8 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from modeldiff_core.data import Examples
+from modeldiff_core.metagradients.process import Process
 from modeldiff_core.training.augmentations import Flip, Noise, Translate
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
@@ -40,3 +43,18 @@ RECIPES = {
     ),
     "last layer of a random network": replace(MLP, network=Network("cnn", (3, 4), trainable="head"), mean="subset"),
 }
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    """Return normal numbers in float64."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def retrained(process: Process, weights: Tensor) -> Tensor:
+    """Return the outputs after a training with other weights, divided by the same numbers."""
+    process.weights = weights
+    state = process.initial()
+    for step in range(process.steps):
+        batch = process.batch(step)
+        state = process.step(state, weights[batch.members], batch)
+    return process.outputs(state, slice(0, process.targets))

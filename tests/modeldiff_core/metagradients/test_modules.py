@@ -27,7 +27,7 @@ from modeldiff_core.metagradients.optimizers import square_root
 from modeldiff_core.settings import build_settings
 from modeldiff_core.training import Execution, Task, train_subset_models
 from modeldiff_core.training.modules import TorchRecipe
-from tests.modeldiff_core.metagradients.cases import CLASSES, TARGETS, TRAIN, examples
+from tests.modeldiff_core.metagradients.cases import CLASSES, TARGETS, TRAIN, examples, random, retrained
 
 SIZES = (12, 12, 1), CLASSES
 CPU = torch.device("cpu")
@@ -178,20 +178,6 @@ def exact(settings: Mapping[str, Any], train: Examples, targets: Examples, stati
     """Return a training at weight 1/2 on every example, in float64."""
     calculus = Calculus("float64", statistics)  # type: ignore[arg-type]
     return process_of(task_of(settings, train, targets), Point.everywhere(TRAIN, 0.5), 0, Execution(), calculus)
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def retrained(process: Process, weights: Tensor) -> Tensor:
-    """Return the outputs after a training with other weights, divided by the same numbers."""
-    process.weights = weights
-    state = process.initial()
-    for step in range(process.steps):
-        batch = process.batch(step)
-        state = process.step(state, weights[batch.members], batch)
-    return process.outputs(state, slice(0, process.targets))
 
 
 @pytest.mark.parametrize("settings", CASES.values(), ids=list(CASES))

@@ -28,7 +28,7 @@ from modeldiff_core.training import Execution, Task
 from modeldiff_core.training.augmentations import Translate
 from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
-from tests.modeldiff_core.metagradients.cases import CLASSES, MLP, RECIPES, TARGETS, TRAIN
+from tests.modeldiff_core.metagradients.cases import CLASSES, MLP, RECIPES, TARGETS, TRAIN, random, retrained
 
 WRITTEN_OUT = {name: recipe for name, recipe in RECIPES.items() if recipe.network.kind == "mlp"}
 """Recipes whose products are written out; those of the others are traced."""
@@ -55,20 +55,6 @@ class Smooth(Net):
 def smooth(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register the smooth network."""
     monkeypatch.setitem(ARCHITECTURES._builtin, "smooth", Architecture(Smooth, (4, 1)))
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def retrained(process: Process, weights: Tensor) -> Tensor:
-    """Return the outputs after a training with other weights, divided by the same numbers."""
-    process.weights = weights
-    state = process.initial()
-    for step in range(process.steps):
-        batch = process.batch(step)
-        state = process.step(state, weights[batch.members], batch)
-    return process.outputs(state, slice(0, process.targets))
 
 
 @pytest.mark.usefixtures("smooth")
