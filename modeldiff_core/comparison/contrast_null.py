@@ -10,10 +10,7 @@ and takes the largest eigenvalue of S. Permuting rows keeps how the noise of tar
 where z does not depend on masks in distribution and the slopes are known; slopes are estimated, and noise may
 be larger for some masks than for others, so elsewhere it holds for many models (benchmarks/nulls.py measures it).
 
-With masks of their own, z cannot be taken model by model. Margins are then made of one datamodel, common to A
-and B up to their slopes, and of the residuals of each half's fit, scaled to the variance of the noise and
-permuted for A and for B apart: with other masks a ridge shrinks the common datamodel otherwise, which such
-margins show and residuals alone do not.
+With masks of their own, z cannot be taken model by model: models change sides instead (exchanged_models).
 
 **Which directions.** p of a direction is the share of draws whose largest eigenvalue reaches its own (a maximum
 statistic, Westfall and Young), so the chance of any false direction is at most the level where nothing differs. One
@@ -25,11 +22,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, cleared, fits_of
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, cleared
+from modeldiff_core.comparison.exchanged_models import ExchangedModels
 from modeldiff_core.comparison.leading import leading_pair
-from modeldiff_core.comparison.split_ridge import SplitRidge, left_out, unfitted
+from modeldiff_core.comparison.split_ridge import unfitted
 from modeldiff_core.identity import generator
 
 ENOUGH = 10
@@ -61,9 +59,12 @@ class NullSample:
         return np.array(found)
 
     @cached_property
-    def prepared(self) -> "_Paired | _Apart":
+    def prepared(self) -> "_Paired | ExchangedModels":
         """What all draws share."""
-        return _Paired(self) if self.sample.paired else _Apart(self)
+        if self.sample.paired:
+            return _Paired(self)
+        margins = self.cleared(self.sample.a, 0), self.cleared(self.sample.b, 1)
+        return ExchangedModels(self.sample, margins, self.angles)
 
     @property
     def parts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -121,44 +122,6 @@ class _Paired:
             return lengths @ np.square(x), lengths @ (x * y), lengths @ np.square(y)
 
         return Fits((fits_a[0], fits_a[1]), (fits_b[0], fits_b[1]), noise)
-
-
-class _Apart:
-    """Draws where A and B have masks of their own: margins of one common datamodel, and permuted residuals."""
-
-    def __init__(self, null: NullSample) -> None:
-        self.sample, (c, s) = null.sample, null.parts
-        (of_a, of_b), a, b = self.sample.halves, self.sample.a, self.sample.b
-        of_both = zip((s, c), (of_a, of_b), (a, b), strict=True)
-        common = sum(f[:, None] * op.fit(h, y[op.rows[h]]) for f, op, y in of_both for h in (0, 1)) / 2
-        self.common = [_predicted(x, f[:, None] * common) for x, f in zip(self.sample.masks, (s, c), strict=True)]
-        self.noise = [_residuals(x, y, op) for x, y, op in zip(self.sample.masks, (a, b), (of_a, of_b), strict=True)]
-
-    def draw(self, random: np.random.Generator) -> Fits:
-        margins = []
-        for operator, common, noise in zip(self.sample.halves, self.common, self.noise, strict=True):
-            drawn = np.empty_like(common)
-            for rows in operator.rows:
-                drawn[rows] = common[rows] + noise[random.permutation(rows)]
-            margins.append(drawn)
-        return fits_of(self.sample.halves, margins[0], margins[1], (0, 1), paired=False)
-
-
-def _predicted(
-    masks: Bool[np.ndarray, "models train"], theta: Float[np.ndarray, "targets train"]
-) -> Float[np.ndarray, "models targets"]:
-    x = masks.astype(np.float32)
-    return np.asarray((x - x.mean(0)) @ theta.T)
-
-
-def _residuals(
-    masks: Bool[np.ndarray, "models train"], margins: Float[np.ndarray, "models targets"], operator: SplitRidge
-) -> Float[np.ndarray, "models targets"]:
-    """Return the residuals of each half's fit, scaled to the variance of the noise."""
-    out = np.zeros_like(margins)
-    for rows, columns in zip(operator.rows, operator.columns, strict=True):
-        out[rows] = left_out(masks[rows], margins[rows], columns, power=0.5)
-    return out
 
 
 def null_sample(sample: Sample, contrast: Contrast, angles: Float[np.ndarray, " targets"]) -> NullSample:

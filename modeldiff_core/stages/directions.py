@@ -33,11 +33,12 @@ from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_
 from modeldiff_core.study.config import ComparisonConfig
 
 VERSION = 4
-CONTRAST_VERSION = 4
+CONTRAST_VERSION = 5
 """Raised by hand when a change of the code changes what a contrast gives.
 
 2: slopes outside directions were bent, all that differs has slopes of all models, and what a ridge shrinks no longer
 counts as noise. 3: the null is drawn at slopes that noise moves less. 4: several differences are told apart.
+5: where masks are their own, models change sides in the null.
 """
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2

@@ -31,6 +31,19 @@ def test_nothing_is_found_where_only_noise_strength_or_masks_differ(settings: di
     assert len(set(found)) > 5
 
 
+@pytest.mark.parametrize("settings", [{}, {"noise_b": 2.0}], ids=str)
+def test_few_models_on_masks_of_their_own_do_not_differ_from_themselves(settings: dict[str, object]) -> None:
+    """Hardly more models than training examples: a ridge makes other datamodels of other masks, for A as for B."""
+    found = [first_p(seed, (80, 60, 30), paired=False, **settings) for seed in range(12)]
+    assert sum(p <= 0.05 for p in found) <= 3  # 0.6 is expected; 4 or more have probability .002
+    assert len(set(found)) > 4
+
+
+def test_a_planted_difference_is_found_on_masks_of_their_own() -> None:
+    found = [first_p(seed, (400, 40, 30), strength=0.5, paired=False, noise_b=1.5) for seed in range(5)]
+    assert sum(p <= 0.05 for p in found) >= 4
+
+
 @pytest.mark.parametrize("in_b", [False, True])
 def test_a_planted_difference_is_found_on_either_side(in_b: bool) -> None:
     found = [first_p(seed, (400, 40, 30), strength=0.5, in_b=in_b, noise_b=1.5) for seed in range(5)]
