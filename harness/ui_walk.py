@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
+from harness.browser import chromium
 from harness.prefect_server import PASSWORD, PrefectServer
 from harness.small_studies import TINY
 from modeldiff_core.experiments.compare.comparison import Comparison
@@ -64,15 +64,11 @@ class Ui:
 @contextmanager
 def opened(server: PrefectServer, folder: Path) -> Iterator[Ui]:
     """Yield the UI in the system's Chromium, which is closed at the end of the block."""
-    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    sandbox = [] if os.getuid() else ["--no-sandbox"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=place, args=["--disable-gpu", *sandbox])
+    with chromium() as browser:
         context = browser.new_context(viewport=SIZE, color_scheme="light", timezone_id="UTC", locale="en-GB")
         context.set_default_timeout(PATIENCE)
         context.add_init_script(f"localStorage.setItem('prefect-password', btoa('{PASSWORD}'))")
         yield Ui(context.new_page(), server, folder)
-        browser.close()
 
 
 @contextmanager

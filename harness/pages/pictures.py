@@ -10,15 +10,13 @@ taken from its page by a browser.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from harness.browser import chromium
 from harness.pages.gallery import PICTURES
 from modeldiff_core.store import ObjectStore, StoreSettings
 
 MATRIX = "matrix"
 """The part of a page, by its id, that is shown of a report without figures."""
-CHROMIUM = Path("/usr/bin/chromium")
-"""The browser, where playwright has not brought its own."""
 WIDTH, HEIGHT = 760, 600
 """Pixels of the browser's window."""
 
@@ -70,16 +68,11 @@ def shot(store: ObjectStore, study: str) -> str:
     page = newest(store, study, "").get("index.html")
     if page is None:
         raise FileNotFoundError(f"no report of {study} in {store.settings.url}")
-    from playwright.sync_api import sync_playwright
-
-    own = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
     picture = PICTURES / f"{study}-{MATRIX}.png"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(args=["--no-sandbox"], **own)
+    with chromium() as browser:
         view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=1.5)
         view.set_content(store.read(page).decode())
         view.locator(f"#{MATRIX}").screenshot(path=picture)
-        browser.close()
     return picture.name
 
 

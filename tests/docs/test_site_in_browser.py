@@ -1,12 +1,12 @@
 """The site opened from disk in a real browser: light, dark, on a phone, searched and printed, without a network."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
+from harness.browser import browser_or_skip
+
 PAGES = (
     "index",
     "studies",
@@ -19,17 +19,8 @@ PAGES = (
     "tutorials/first_comparison",
 )
 
+browser = pytest.fixture(scope="module")(browser_or_skip)
 pytestmark = pytest.mark.nightly
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        own = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-        opened = playwright.chromium.launch(args=["--no-sandbox"], **own)
-        yield opened
-        opened.close()
 
 
 def page_of(browser: Any, width: int = 1280, scheme: str = "light") -> tuple[Any, list[str]]:

@@ -1,30 +1,16 @@
 """The report in a real browser, from a folder: nothing broken, keys, narrow and wide screens, light and dark."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+
+from harness.browser import browser_or_skip
 
 SCREENS = {"narrow": {"width": 400, "height": 800}, "wide": {"width": 1600, "height": 1000}}
 WIDE = SCREENS["wide"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium, or the one that `playwright install chromium` brought."""
-    place = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    sandbox = [] if os.getuid() else ["--no-sandbox"]
-    with sync_playwright() as playwright:
-        try:
-            launched = playwright.chromium.launch(executable_path=place, args=["--disable-gpu", *sandbox])
-        except Error as error:
-            pytest.skip(f"no Chromium: docker/system-packages.sh test brings it ({str(error).splitlines()[0]})")
-        yield launched
-        launched.close()
+browser = pytest.fixture(scope="module")(browser_or_skip)
 
 
 @pytest.fixture(scope="module")

@@ -1,31 +1,21 @@
 """Reports of rows, numbers, texts and a league in a real browser: narrow and wide, light and dark, printed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.browser import browser_or_skip
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import NoProgress
 from tests.modeldiff_core.experiments.compare.test_kinds import NUMBER, TABLE, TEXT
 from tests.modeldiff_core.experiments.league.leagues import SMALLER
 
-CHROMIUM = Path("/usr/bin/chromium")
 STUDIES = {"number": NUMBER, "rows": TABLE, "texts": TEXT, "league": SMALLER}
 WIDTHS = (390, 1280)
 
+browser = pytest.fixture(scope="module")(browser_or_skip)
 pytestmark = pytest.mark.nightly
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        own = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-        opened = playwright.chromium.launch(args=["--no-sandbox"], **own)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module", params=STUDIES)
