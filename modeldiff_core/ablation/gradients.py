@@ -14,7 +14,8 @@ from torch.func import grad, vmap
 
 from modeldiff_core.ablation.components import Layer
 from modeldiff_core.ablation.subject import Probes, Subject
-from modeldiff_core.ablation.together import gated_logits, plain_attention
+from modeldiff_core.ablation.together import gated_logits
+from modeldiff_core.models.attention import plain_attention
 
 STEPS = 16
 """Points on the path of the two methods that follow one."""

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from modeldiff_core.ablation.components import Layer, Slice
 from modeldiff_core.ablation.subject import Probes, Subject, gated
+from modeldiff_core.models.attention import plain_attention
 
 WORKING = 4
 """Activations of the size of the largest that are in memory at once, for the limit on memory."""
@@ -112,15 +112,3 @@ def _gating(net: nn.Module, layer: Layer, gate: Tensor, fill: Tensor | None) -> 
         yield
     finally:
         hook.remove()
-
-
-@contextmanager
-def plain_attention() -> Iterator[None]:
-    """Keep torch's attention from fused code, which reads parameters that are not gated or knows no batch of copies."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

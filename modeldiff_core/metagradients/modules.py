@@ -1,8 +1,7 @@
 """Trainings of kind ``torch`` as processes: any module with SGD, Adam or AdamW, with a weight on every example."""
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +11,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import grad
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from modeldiff_core.data import Examples
 from modeldiff_core.errors import ConfigError
@@ -26,6 +24,7 @@ from modeldiff_core.metagradients.process import Batch, Process, State
 from modeldiff_core.metagradients.products import forward_products, reverse_products
 from modeldiff_core.metagradients.sgd import EVALUATED, STATISTIC, VALUE, Parts, Stream
 from modeldiff_core.metagradients.trajectory import Trajectory
+from modeldiff_core.models.attention import plain_attention
 from modeldiff_core.training import Task
 from modeldiff_core.training.functions.guard import said, seeded
 from modeldiff_core.training.modules import TorchRecipe, batch_draws, epoch_order, first_seed
@@ -317,18 +316,6 @@ def _generators() -> tuple[object, ...]:
     """Return the states of torch's and numpy's generators; that of Python is drawn from by checks of types, too."""
     name, keys, place, *rest = np.random.get_state()
     return bytes(torch.random.get_rng_state().numpy()), name, bytes(keys), place, *rest  # type: ignore[arg-type]
-
-
-@contextmanager
-def plain_attention() -> Iterator[None]:
-    """Compute attention by its definition: the fused kernels have no second derivatives."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _moved(start: Start, device: torch.device, dtype: torch.dtype) -> Start:

@@ -1,7 +1,7 @@
 """Trained networks as ordinary torch modules, for estimators that take gradients."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -52,6 +52,20 @@ class Differentiable(Protocol):
     ) -> TorchModels:
         """Return the models with these stored ``weights``."""
         ...
+
+
+def modules_of(
+    net: nn.Module,
+    states: Sequence[dict[str, Tensor]],
+    prepare: Callable[[UInt8[np.ndarray, "images height width channels"]], Tensor],
+) -> TorchModels:
+    """Return one module with several states, the inputs of all of which are made by `prepare`."""
+
+    def inputs(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
+        return prepare(images[rows])
+
+    trained = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
+    return TorchModels(net, tuple(states), (inputs,) * len(states), trained)
 
 
 def network_modules(models: NetworkModels, image_shape: Shape, n_classes: int) -> TorchModels:

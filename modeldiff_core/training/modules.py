@@ -22,7 +22,7 @@ from modeldiff_core.models import architecture_of
 from modeldiff_core.training.augmentations import Augmentation
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.functions.guard import seeded
-from modeldiff_core.training.gradients import TorchModels
+from modeldiff_core.training.gradients import TorchModels, modules_of
 from modeldiff_core.training.mixing import erased, jittered, mixed
 from modeldiff_core.training.operations import augmented, draws_per_image
 from modeldiff_core.training.protocol import Execution
@@ -35,6 +35,7 @@ from modeldiff_core.training.torch_modules import (
     made,
     named,
     network_maker,
+    optimizer_of,
     stacked,
     state_as,
     state_of,
@@ -173,13 +174,12 @@ class TorchRecipe:
         """Return the networks with stored weights as torch modules, for estimators that take gradients."""
         models = self.load(weights, image_shape, n_classes, execution)
         net = models.module()
-        trained = tuple(name for name, parameter in net.named_parameters() if parameter.requires_grad)
         states = tuple(models.state(row, net) for row in range(len(models)))
 
-        def inputs(images: UInt8[np.ndarray, "images height width channels"], rows: slice) -> Tensor:
-            return self.normalized(self.inputs(torch.from_numpy(images[rows]).to(models.device)))
+        def inputs(images: UInt8[np.ndarray, "images height width channels"]) -> Tensor:
+            return self.normalized(self.inputs(torch.from_numpy(images).to(models.device)))
 
-        return TorchModels(net, states, (inputs,) * len(states), trained)
+        return modules_of(net, states, inputs)
 
     def inputs(self, pixels: UInt8[Tensor, "n height width channels"]) -> Float[Tensor, "n height width channels"]:
         """Return images in 0..1."""
@@ -198,9 +198,7 @@ class TorchRecipe:
         seed, n_classes, shape, device = given
         with seeded(first_seed(seed, number)):
             net = self.build(shape, n_classes).to(device).train()
-            optimizer = named(torch.optim, self.optimizer, torch.optim.Optimizer, "optimizer")(
-                net.parameters(), **self.optimizer_arguments
-            )
+            optimizer = optimizer_of(self, net.parameters())
             schedule = self.schedule(optimizer)
             images, labels = torch.from_numpy(examples.images), torch.from_numpy(examples.labels)
             for epoch in range(self.epochs):
@@ -259,9 +257,7 @@ class TorchRecipe:
         Raises:
             ConfigError: For a schedule that needs more than the number of the step, or ends too early.
         """
-        optimizer = named(torch.optim, self.optimizer, torch.optim.Optimizer, "optimizer")(
-            [nn.Parameter(torch.zeros(1))], **self.optimizer_arguments
-        )
+        optimizer = optimizer_of(self, [nn.Parameter(torch.zeros(1))])
         schedule, settings = self.schedule(optimizer), []
         try:
             for _ in range(self.epochs):

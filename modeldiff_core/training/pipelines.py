@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
@@ -17,6 +17,7 @@ from modeldiff_core.identity import generator
 from modeldiff_core.training.estimators import made
 from modeldiff_core.training.protocol import Execution
 from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, logits_of
+from modeldiff_core.training.unstored import Unstored, UnstoredModels
 
 STATE = "random_state"
 TRIED = 100
@@ -39,7 +40,7 @@ IMAGES_OF_CLASSES = Readied(PICTURES, None)
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Unstored):
     """Steps of scikit-learn, one after the other; the last one is a classifier or a regressor.
 
     Attributes:
@@ -50,6 +51,7 @@ class Pipeline:
             of pandas' type ``category``, for a pipeline with a step that takes them.
     """
 
+    kind: ClassVar[str] = "pipeline"
     steps: tuple[Mapping[str, object], ...] = ({"kind": "StandardScaler"}, {"kind": "LogisticRegression"})
     ignore: tuple[str, ...] = ()
     one_hot: bool = True
@@ -160,16 +162,6 @@ class Pipeline:
         target = self.readied.target
         return examples.labels if target is None else target.mean + target.deviation * examples.labels
 
-    def load(
-        self,
-        weights: Mapping[str, Float[np.ndarray, "models ..."]],
-        image_shape: tuple[int, int, int],
-        n_classes: int,
-        execution: Execution,
-    ) -> "PipelineModels":
-        """Raise ConfigError: these models have no stored weights."""
-        raise ConfigError("algorithm.kind", "an algorithm with stored weights", f"pipeline ({sorted(weights)})")
-
 
 def _few(examples: Examples) -> Examples:
     """Return some of the examples, of all classes."""
@@ -193,7 +185,7 @@ def _one_hot(table: Table, inputs: Inputs) -> tuple[Table, Float[np.ndarray, "ex
 
 
 @dataclass(frozen=True)
-class PipelineModels:
+class PipelineModels(UnstoredModels):
     """Fitted pipelines, one per model."""
 
     pipeline: Pipeline
@@ -215,7 +207,3 @@ class PipelineModels:
             out[row] = np.minimum(np.log(LOWEST_PROBABILITY), scores.min(axis=1, keepdims=True))
             out[row][:, one.classes_] = scores
         return out
-
-    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """Return nothing: fitted pipelines could only be stored as pickles, so they are trained again when needed."""
-        return {}

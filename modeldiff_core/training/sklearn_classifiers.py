@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -13,6 +13,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.identity import generator, plain
 from modeldiff_core.training.protocol import Execution
 from modeldiff_core.training.sklearn_logits import LOWEST_PROBABILITY, VERSION, is_later, logits_of
+from modeldiff_core.training.unstored import Unstored, UnstoredModels
 
 AGREEMENT = 0.9
 """Share of training examples of which the largest logit has to be that of the predicted class."""
@@ -29,7 +30,7 @@ def _classifiers() -> dict[str, type[Any]]:
 
 
 @dataclass(frozen=True)
-class SklearnModels:
+class SklearnModels(UnstoredModels):
     """Fitted estimators, one per model; logits of classes that a model never saw are the lowest possible."""
 
     estimators: tuple[Any, ...]
@@ -48,13 +49,9 @@ class SklearnModels:
             out[row][:, estimator.classes_] = scores
         return out
 
-    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """Return nothing: fitted estimators could only be stored as pickles, so they are trained again when needed."""
-        return {}
-
 
 @dataclass(frozen=True)
-class SklearnClassifier:
+class SklearnClassifier(Unstored):
     """A classifier of scikit-learn, on pixels scaled to 0..1 in one row.
 
     Attributes:
@@ -63,6 +60,7 @@ class SklearnClassifier:
             (seed, model).
     """
 
+    kind: ClassVar[str] = "sklearn"
     classifier: str = "LogisticRegression"
     parameters: Mapping[str, object] = field(default_factory=dict)
 
@@ -147,16 +145,6 @@ class SklearnClassifier:
                 "scores of which the largest is that of the predicted class, on the training examples",
                 f"{self.classifier}, for which that is so of {agreed:.0%} of {len(pixels)}",
             )
-
-    def load(
-        self,
-        weights: Mapping[str, Float[np.ndarray, "models ..."]],
-        image_shape: tuple[int, int, int],
-        n_classes: int,
-        execution: Execution,
-    ) -> SklearnModels:
-        """Raise ConfigError: these models have no stored weights."""
-        raise ConfigError("algorithm.kind", "an algorithm with stored weights", f"sklearn ({sorted(weights)})")
 
 
 def _features(images: UInt8[np.ndarray, "n height width channels"]) -> Float[np.ndarray, "n features"]:

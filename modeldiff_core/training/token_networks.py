@@ -28,6 +28,7 @@ from modeldiff_core.training.torch_modules import (
     made,
     named,
     network_maker,
+    optimizer_of,
     stacked,
     state_of,
 )
@@ -138,9 +139,7 @@ class TokenNetwork:
             draws = generator("token network", seed, int(number))
             with seeded(int(draws.integers(2**31))):
                 net = self.build(n_classes).to(device).train()
-                optimizer = named(torch.optim, self.optimizer, torch.optim.Optimizer, "optimizer")(
-                    net.parameters(), **self.optimizer_arguments
-                )
+                optimizer = optimizer_of(self, net.parameters())
                 for batch in self._batches(np.flatnonzero(mask), draws):
                     loss = F.cross_entropy(net(ids[batch]), labels[batch])
                     optimizer.zero_grad()

@@ -51,6 +51,13 @@ def made(make: Any, positional: tuple[Any, ...], arguments: Mapping[str, object]
         raise ConfigError(f"recipe.{key}", f"arguments of {name}", dict(arguments), str(error)) from error
 
 
+def optimizer_of(recipe: Any, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimizer that a recipe names, with its arguments."""
+    cls = named(torch.optim, recipe.optimizer, torch.optim.Optimizer, "optimizer")
+    optimizer: torch.optim.Optimizer = cls(parameters, **recipe.optimizer_arguments)
+    return optimizer
+
+
 def code_of(path: str) -> dict[str, Any]:
     """Return what is known of the code of the network at an import path."""
     found = describe(network_maker(path))

@@ -15,7 +15,7 @@ from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.checkpoints.settings import NetworkConfig
 from modeldiff_core.training import Execution
 from modeldiff_core.training.functions import describe
-from modeldiff_core.training.gradients import TorchModels
+from modeldiff_core.training.gradients import TorchModels, modules_of
 from modeldiff_core.training.modules import TorchRecipe
 
 HERE = "here"
@@ -135,13 +135,8 @@ class OneNetwork:
     ) -> TorchModels:
         """Return the models with these weights."""
         rows = range(len(next(iter(weights.values()))))
-        states = tuple(
-            {name: torch.from_numpy(np.array(value[row])) for name, value in weights.items()} for row in rows
-        )
-        trained = tuple(name for name, value in self.net.named_parameters() if value.requires_grad)
-        return TorchModels(
-            self.net, states, (lambda images, chosen: self.prepare(images[chosen]),) * len(states), trained
-        )
+        states = [{name: torch.from_numpy(np.array(value[row])) for name, value in weights.items()} for row in rows]
+        return modules_of(self.net, states, self.prepare)
 
 
 def _recipe(config: NetworkConfig) -> TorchRecipe:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Real
@@ -27,6 +27,7 @@ from modeldiff_core.training.functions.guard import FunctionFailed, attempt, see
 from modeldiff_core.training.functions.predict import checked_logits, kind_of, raw_logits, raw_numbers
 from modeldiff_core.training.functions.source import Described, describe
 from modeldiff_core.training.protocol import Execution
+from modeldiff_core.training.unstored import Unstored, UnstoredModels
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _encoded(described: Described) -> str:
 
 
 @dataclass(frozen=True)
-class FunctionModels:
+class FunctionModels(UnstoredModels):
     """What a training function returned for each model; None for a model whose training failed."""
 
     algorithm: "FunctionAlgorithm"
@@ -83,13 +84,9 @@ class FunctionModels:
         tolerate(failed, self.numbers)
         return out
 
-    def weights(self) -> dict[str, Float[np.ndarray, "models ..."]]:
-        """Return nothing: only the function can make its models again."""
-        return {}
-
 
 @dataclass(frozen=True)
-class FunctionAlgorithm:
+class FunctionAlgorithm(Unstored):
     """A training function and what it is given.
 
     Attributes:
@@ -101,6 +98,7 @@ class FunctionAlgorithm:
         token: Tells functions apart that only this process knows; empty for one that is imported.
     """
 
+    kind: ClassVar[str] = KIND
     train_function: str
     arguments: Mapping[str, object] = field(default_factory=dict)
     version: str = ""
@@ -275,16 +273,6 @@ class FunctionAlgorithm:
         """The file of the function's lines."""
         code = getattr(self.function.func if self.arguments else self.function, "__code__", None)  # type: ignore[attr-defined]
         return str(getattr(code, "co_filename", ""))
-
-    def load(
-        self,
-        weights: Mapping[str, Float[np.ndarray, "models ..."]],
-        image_shape: tuple[int, int, int],
-        n_classes: int,
-        execution: Execution,
-    ) -> FunctionModels:
-        """Raise ConfigError: these models have no stored weights."""
-        raise ConfigError("algorithm.kind", "an algorithm with stored weights", f"{KIND} ({sorted(weights)})")
 
 
 def model_seed(seed: int, number: int) -> int:
