@@ -92,7 +92,6 @@ class Csv:
         return [frame.iloc[np.sort(part)] for part in (order[:n_train], order[n_train : n_train + n_test])]
 
 
-CLASSED = ("breast_cancer", "iris", "wine")
 NUMBERS = ("diabetes",)
 
 

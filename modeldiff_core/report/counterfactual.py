@@ -57,7 +57,7 @@ def render_counterfactual(
     return {"scatter.png": drawn.png, "scatter.svg": drawn.light, "index.html": page.encode()}
 
 
-def scatter_plot(facts: Sequence[RemovalFacts], width: int = 560, height: int = 480) -> Plot:
+def scatter_plot(facts: Sequence[RemovalFacts]) -> Plot:
     """Mean actual against mean predicted change of each target, A and B, with the standard error over models."""
 
     def paint(figure: Figure, theme: Theme) -> None:
@@ -84,7 +84,7 @@ def scatter_plot(facts: Sequence[RemovalFacts], width: int = 560, height: int = 
         for text in legend.get_texts():
             text.set_parse_math(False)
 
-    return plot(paint, width, height)
+    return plot(paint, width=560, height=480)
 
 
 def _row(one: RemovalFacts) -> tuple[str, str, str, str]:

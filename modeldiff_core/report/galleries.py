@@ -17,6 +17,7 @@ from modeldiff_core.report.theme import LIGHT
 from modeldiff_core.report.words import number
 
 TOLD = 6  # columns of a long row that are shown
+LONGEST = 14  # characters of a class in a caption
 CELL, GAP, CAPTION, HEADING, MARGIN = 84, 8, 30, 26, 14  # CSS pixels of a sheet
 
 
@@ -101,8 +102,8 @@ def end_row(
     return Row(f"{heading}, {end.sign} end", [images[position] for position in end.index], captions)
 
 
-def _short(name: str, most: int = 14) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def sheet(stem: str, title: str, rows: Sequence[Row]) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ ROUNDED = 10
 """Numbers of models that are estimated are said in tens."""
 
 
-def learning_plot(facts: LearningFacts, width: int = 620, height: int = 380) -> Plot:
+def learning_plot(facts: LearningFacts) -> Plot:
     """Mean score against models on a logarithmic axis, with its 95 % band over targets; dashed: the fitted law."""
 
     def paint(figure: Figure, theme: Theme) -> None:
@@ -44,7 +44,7 @@ def learning_plot(facts: LearningFacts, width: int = 620, height: int = 380) -> 
         axes.set_title("linear datamodeling score", color=theme.muted, fontsize=SMALL, loc="left")
         axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted, loc="lower right")
 
-    return plot(paint, width, height)
+    return plot(paint, width=620, height=380)
 
 
 def learned(facts: ReportFacts) -> list[str]:

@@ -12,7 +12,7 @@ WIDEST = 99.0
 """Per cent of the targets that the axes span."""
 
 
-def slope_plot(facts: ContrastFacts, noun: str = "image", width: int = 460, height: int = 440) -> Plot | None:
+def slope_plot(facts: ContrastFacts, noun: str = "image") -> Plot | None:
     """Return the scatter of c_t from one half of the models against the other, on logarithmic axes; None without any.
 
     Noise scatters across the line of equality; targets that truly react more or less lie far out along it. noun: what
@@ -39,7 +39,7 @@ def slope_plot(facts: ContrastFacts, noun: str = "image", width: int = 460, heig
         axes.set_xlabel(f"c of each test {noun}, one half of the models", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("the other half", color=theme.ink, fontsize=MEDIUM)
 
-    return plot(paint, width, height)
+    return plot(paint, width=460, height=440)
 
 
 def slope_words(facts: ContrastFacts) -> str:

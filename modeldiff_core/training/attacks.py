@@ -139,12 +139,11 @@ def universal(
     Each model's perturbation has the attack's norm at most; the box is kept when it is applied.
     """
     moved = torch.zeros_like(inputs[:, :1])
+
+    def shifted(at: Tensor) -> Tensor:
+        return loss(within.applied(inputs, at.expand_as(inputs)))
+
     for _ in range(attack.steps):
-        base = moved
-
-        def shifted(at: Tensor, base: Tensor = base) -> Tensor:
-            return loss(within.applied(inputs, at.expand_as(inputs)))
-
-        gradient = within.allowed(gradient_of(shifted, base))
-        moved = attack.projected(within.allowed(base + attack.step * attack.epsilon * attack.direction(gradient)))
+        gradient = within.allowed(gradient_of(shifted, moved))
+        moved = attack.projected(within.allowed(moved + attack.step * attack.epsilon * attack.direction(gradient)))
     return moved.detach()

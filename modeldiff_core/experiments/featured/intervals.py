@@ -7,15 +7,16 @@ from scipy.special import stdtrit
 
 Interval = dict[str, float | int]
 """`mean`, `low` and `high`, and the number `n` of replicates; low and high are the mean where that is 1."""
+LEVEL = 0.95
 
 
-def interval_of(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Return mean ± t·s/√n of n replicates, Student's t with n − 1 degrees of freedom."""
+def interval_of(values: Sequence[float]) -> Interval:
+    """Return mean ± t·s/√n of n replicates at LEVEL, Student's t with n − 1 degrees of freedom."""
     found = np.asarray(values, float)
     n, mean = len(found), float(found.mean())
     half = 0.0
     if n > 1:
-        half = float(stdtrit(n - 1, (1 + level) / 2) * found.std(ddof=1) / np.sqrt(n))
+        half = float(stdtrit(n - 1, (1 + LEVEL) / 2) * found.std(ddof=1) / np.sqrt(n))
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
 
 

@@ -135,7 +135,7 @@ def figures(summary: Mapping[str, Any], data: Dataset) -> dict[str, Plot]:
     return found
 
 
-def calibration_plot(entries: list[Mapping[str, Any]], width: int = 560, height: int = 440) -> Plot:
+def calibration_plot(entries: list[Mapping[str, Any]]) -> Plot:
     """Draw measured against predicted shrinkage with intervals: groups and their parts, and random groups."""
 
     def paint(figure: Figure, theme: Theme) -> None:
@@ -156,7 +156,7 @@ def calibration_plot(entries: list[Mapping[str, Any]], width: int = 560, height:
         axes.set_ylabel("measured shrinkage (%)", color=theme.ink, fontsize=MEDIUM)
         axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted, loc="upper left")
 
-    return plot(paint, width, height)
+    return plot(paint, width=560, height=440)
 
 
 def _sheet(positions: list[int], data: Dataset) -> Plot:

@@ -33,7 +33,7 @@ def scaling_plots(runs: Runs, law: FittedLaw, answers: Mapping[str, Any]) -> dic
     """
     return {
         "Loss against size at each budget, with the law and its best sizes": iso_curves(runs, law, answers),
-        "Loss over size and sparsity at each budget": surfaces(runs, law, answers),
+        "Loss over size and sparsity at each budget": surfaces(runs, law),
         "Best sparsity against size and against budget": best_sparsities(answers),
         "Residuals of the law": residuals(runs, law),
     }
@@ -69,7 +69,7 @@ def iso_curves(runs: Runs, law: FittedLaw, answers: Mapping[str, Any]) -> Plot:
     return _panels(paint, budgets, ("N", "loss (nats)"), legend=True)
 
 
-def surfaces(runs: Runs, law: FittedLaw, answers: Mapping[str, Any]) -> Plot:
+def surfaces(runs: Runs, law: FittedLaw) -> Plot:
     """Return the law's loss over ln N and −ln(1 − S) for each budget, the runs as points and S*(N) as a line."""
     (budgets, number), window = budgets_of(runs), Window.of(runs)
     n, s = (np.linspace(*within, FINE) for within in (window.size, window.sparsity))
