@@ -13,6 +13,8 @@ from modeldiff_core.plan import Reference, Wave
 from modeldiff_core.registry import Registry
 from modeldiff_core.settings import config_error
 from modeldiff_core.store import ObjectStore
+from modeldiff_core.study.build import load_dataset
+from modeldiff_core.study.config import DatasetConfig
 
 KIND = "experiment"
 """The key of a study that names its experiment; a study without it is a comparison."""
@@ -118,8 +120,9 @@ class Experiment(Summarized):
         return ()
 
     def inventories(self) -> tuple[Inventory, ...]:
-        """Return what each dataset holds; none where nothing is known of the examples."""
-        return ()
+        """Return what each dataset holds: that of the study's ``dataset``; none where it has no such setting."""
+        dataset = getattr(self.study, "dataset", None)
+        return (load_dataset(dataset).inventory,) if isinstance(dataset, DatasetConfig) else ()
 
     def check(self) -> list[str]:
         """Return warnings; raises ConfigError for a study that cannot give a result."""

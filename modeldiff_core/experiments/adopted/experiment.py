@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.descriptions import described_step
@@ -30,7 +29,6 @@ from modeldiff_core.stages.blocks import Blocks
 from modeldiff_core.stages.datamodels import datamodel_waves
 from modeldiff_core.stages.score import Score
 from modeldiff_core.store import ObjectStore, read_record
-from modeldiff_core.study import load_dataset
 from modeldiff_core.study.adopted import AdoptedStudy
 
 ADOPT_AGAIN = "What was adopted is made whole by adopting it again: modeldiff adopt ..."
@@ -50,11 +48,6 @@ class CompareAdopted(TwoSides):
     def of(cls, study: AdoptedStudy, store: ObjectStore) -> "CompareAdopted":
         """Find both sides in the store; raises ConfigError for sides that cannot be compared."""
         return cls(AdoptedComparison.of(store, study))
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset holds, if one was given."""
-        dataset = self.comparison.study.dataset
-        return (load_dataset(dataset).inventory,) if dataset else ()
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:
         """Yield what was adopted, then regression, directions, their ends, summary and report."""

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from torch import nn
 
 from modeldiff_core.data import Dataset
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.datamodels.ekfac import attributed_parameters
 from modeldiff_core.datamodels.trak import DampedTrak
 from modeldiff_core.errors import ConfigError
@@ -82,10 +81,6 @@ class Checkpoints(OnePage):
     def data(self) -> Dataset:
         """The data."""
         return load_dataset(self.study.dataset)
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the data hold."""
-        return (self.data.inventory,)
 
     def check(self) -> list[str]:
         """Try the network on a few images; warn where few directions can be told."""

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.compared import TwoSides
 from modeldiff_core.experiments.compare.comparison import Comparison
@@ -44,10 +43,6 @@ class Compare(TwoSides):
     def of(cls, study: StudyConfig, store: ObjectStore) -> "Compare":
         """Load the data and name the two trainings."""
         return cls(comparison_of(study))
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset holds."""
-        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         return check_study(self.study, load_dataset(self.study.dataset), self.comparison.trainings)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from modeldiff_core.data import Dataset
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.components.baselines import FOLDER, Gradients
 from modeldiff_core.experiments.components.edit_pictures import picture_plot
@@ -124,10 +123,6 @@ class ComponentAttribution(OnePage):
     @property
     def shared(self) -> tuple[str, ...]:
         return GRAMS, FOLDER
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset of a network that takes images holds."""
-        return () if self.study.dataset is None else (self.data.inventory,)
 
     def check(self) -> list[str]:
         count = next(iter(self.parts.values())).count

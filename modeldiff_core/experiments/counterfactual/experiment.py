@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
@@ -89,10 +88,6 @@ class Counterfactual(Concluded):
     @property
     def report(self) -> Reference:
         return replace(self.checked.record, record=self.checked.page)
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset holds."""
-        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         data, study = load_dataset(self.study.dataset), self.comparison.study

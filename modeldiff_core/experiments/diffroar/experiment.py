@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.diffroar.masking import SIDES, WAYS, Fill
 from modeldiff_core.experiments.diffroar.present import findings, scores_plot, tables
@@ -25,7 +24,6 @@ from modeldiff_core.plan.failures import read_failure
 from modeldiff_core.plan.products import read_digested
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.store import ObjectStore, write_record
-from modeldiff_core.study.build import load_dataset
 from modeldiff_core.training.input_attributions import method_of
 
 NOTHING = ""
@@ -149,10 +147,6 @@ class DiffRoar(OnePage):
                         for replicate in range(replicates)
                     ]
         return found
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the data of the first replicate hold."""
-        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         """Build one network of each kind; warn of few replicates and of fills under which masks can be read."""

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError, DamagedObject
 from modeldiff_core.experiments.compare.experiment import FAILED_BY_VERDICT, Compare
 from modeldiff_core.experiments.experiment import Shown, Table
@@ -78,10 +77,6 @@ class League(Reported):
     @property
     def shared(self) -> tuple[str, ...]:
         return (*dict.fromkeys(folder for one in self.comparisons for folder in one.shared), FOLDER)
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset holds, which all pairs share."""
-        return self.comparisons[0].inventories()
 
     def check(self) -> list[str]:
         """Return the warnings of all pairs, each once; raises ConfigError for a league that cannot give a result."""

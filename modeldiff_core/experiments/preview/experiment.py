@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import Shown
 from modeldiff_core.experiments.one_page import OnePage
@@ -87,10 +86,6 @@ class Preview(OnePage):
     @property
     def shared(self) -> tuple[str, ...]:
         return (FOLDER,)
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset holds."""
-        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         data, asked = load_dataset(self.study.dataset), self.study.preview

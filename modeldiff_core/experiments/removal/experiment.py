@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.experiments.compare.check import check_study
 from modeldiff_core.experiments.compare.comparison import Comparison
 from modeldiff_core.experiments.compare.plan import ComparisonPlan, rounds
@@ -77,10 +76,6 @@ class Removal(OnePage):
     @property
     def shared(self) -> tuple[str, ...]:
         return FOLDER, GRAMS
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the dataset holds."""
-        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         study = self.comparison.study

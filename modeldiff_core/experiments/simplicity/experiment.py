@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from modeldiff_core.data.featured import FeaturedData
-from modeldiff_core.data.inventory import Inventory
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.experiment import KIND, Shown
 from modeldiff_core.experiments.featured.data import featured_of, fingerprint_of
@@ -25,7 +24,6 @@ from modeldiff_core.plan import Wave
 from modeldiff_core.plan.failures import read_failure
 from modeldiff_core.report.figures import Plot
 from modeldiff_core.store import ObjectStore
-from modeldiff_core.study.build import load_dataset
 
 FEW = 3
 """Replicates below which an interval says little."""
@@ -108,10 +106,6 @@ class Simplicity(OnePage):
             }
             for words, cell in self.cells.items()
         }
-
-    def inventories(self) -> tuple[Inventory, ...]:
-        """Return what the data of the first replicate hold."""
-        return (load_dataset(self.study.dataset).inventory,)
 
     def check(self) -> list[str]:
         """Build a network of every cell, and say where intervals are wide or nothing can be learned."""
