@@ -18,7 +18,7 @@ directions: the contrast of comparison.contrast from MODELS models of each algor
     by class (kernel ridge, ten folds). A feature's R² is that of the combination of these projections which it tells
     best: where a cue may stand in two places its two pixels are two directions, and the first is any mixture of them,
     which the place tells as well as the cue. The feature with the highest R² is named, if it is at least READ.
-randomised: NETWORKS networks of each algorithm on all examples; reliance on a feature is the drop of the mean log odds
+randomized: NETWORKS networks of each algorithm on all examples; reliance on a feature is the drop of the mean log odds
     of the right class when its values are permuted over the drop when all are. (The experiment simplicity has it by
     accuracy, which says nothing of a cue on images that are told right without it.) The feature with the largest
     reliance of A less that of B is named, if the difference is at least LEAST and the 95 % interval (Welch) lies
@@ -192,7 +192,7 @@ def _sureness(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(log_odds(torch.from_numpy(logits), torch.from_numpy(labels)).mean(1))
 
 
-def by_randomising(made: Made, seed: int) -> Named:
+def by_randomizing(made: Made, seed: int) -> Named:
     """Return the feature that A's networks rely on more than B's."""
     names, labels = list(made.test.values), made.test.labels
     tests = [made.test, _permuted(made.test, names, [seed, 0])]
@@ -223,7 +223,7 @@ def by_retraining(made: Made, seed: int) -> Named:
     return _largest(names, np.stack(found[0]), np.stack(found[1]))
 
 
-METHODS = {"directions": by_directions, "randomised": by_randomising, "retrained": by_retraining}
+METHODS = {"directions": by_directions, "randomised": by_randomizing, "retrained": by_retraining}
 
 
 def study(name: str, number: int) -> dict[str, Any]:
@@ -250,7 +250,7 @@ def study(name: str, number: int) -> dict[str, Any]:
 def table(out: Path) -> str:
     """Return a line for each data set, and how many agree."""
     lines = [
-        "| data set | planted | accuracy of A, B | directions | randomised | retrained | |",
+        "| data set | planted | accuracy of A, B | directions | randomized | retrained | |",
         "|---|---|---|---|---|---|---|",
     ]
     every = list(records(out))

@@ -20,7 +20,7 @@ MINUTE, MEGABYTES = 60.0, 400.0
 
 
 def pictures(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Squares of 8×8 pixels with noise, which are as unlike as photographs at 8×8 grey pixels."""
+    """Squares of 8×8 pixels with noise, which are as unlike as photographs at 8×8 gray pixels."""
     out = np.empty((count, 32, 32, 3), np.uint8)
     for start in range(0, count, 1000):
         small = rng.integers(20, 236, size=(min(1000, count - start), 4, 4, 3))

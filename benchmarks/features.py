@@ -6,7 +6,7 @@ mean lies within the tolerance of the published range. Other rows state their ow
 than WIDE to either side decides nothing, whatever lies in it (added after one replicate of five in two rows went
 another way; it can only take a "reproduced" away).
 
-    simplicity (arXiv 2006.07710)       test          simple randomised    rest randomised    tolerance
+    simplicity (arXiv 2006.07710)       test          simple randomized    rest randomized    tolerance
     LMS-5, AUC                          1.000         .507                 1.000              .02
     LMS-7, AUC                          1.000         .5                   1.000              .02
     LMS-7, ensembles of 3, AUC          1.000         .5                   1.000              .02
@@ -15,7 +15,7 @@ another way; it can only take a "reproduced" away).
     control in the last row: slabs of 7 alone, accuracy       1.000 (published as "100 %")                       .01
     LMS-5, one perturbation for all: share of its squared norm on the linear coordinate .993-.999                .01
     LMS-5, a perturbation of each example: the same share, published as .997 (added since)                       .01
-    LMS-5 trained against l2 attacks of .3, linear randomised: AUC at most .55 (published: attacks do not help)
+    LMS-5 trained against l2 attacks of .3, linear randomized: AUC at most .55 (published: attacks do not help)
     the same against attacks of .1, the margin of the linear coordinate (added when those of .3 had decided nothing)
 
     dominoes (Fashion-MNIST in place of MNIST-CIFAR, published AUC 1.000, .494, 1.000): accuracy .99-1, .48-.52, .98-1
@@ -111,7 +111,7 @@ def _three(
         _of(cell, "randomised", metric, simple),
         _of(cell, "rest", metric, simple),
     )
-    names = "test", f"{simple} randomised", "rest randomised"
+    names = "test", f"{simple} randomized", "rest randomized"
     return tuple(
         Claim(f"{name}, {metric}", read, *ends, tolerance)
         for name, read, ends in zip(names, reads, published, strict=True)
@@ -168,11 +168,11 @@ ROWS: dict[str, tuple[str, tuple[Claim, ...]]] = {
     ),
     "lms5_attacked": (
         "simplicity_lms5_attacked",
-        (Claim("trained against attacks: linear randomised, AUC", _attacked, 0.45, 0.55, 0.0),),
+        (Claim("trained against attacks: linear randomized, AUC", _attacked, 0.45, 0.55, 0.0),),
     ),
     "lms5_margin": (
         "simplicity_lms5_margin",
-        (Claim("trained against attacks of the margin: linear randomised, AUC", _attacked, 0.45, 0.55, 0.0),),
+        (Claim("trained against attacks of the margin: linear randomized, AUC", _attacked, 0.45, 0.55, 0.0),),
     ),
     "lms7": ("simplicity_lms7", _three("roc_auc", "linear", (ONE, HALF, ONE), 0.02)),
     "lms7_ensembles": ("simplicity_lms7_ensembles", _three("roc_auc", "linear", (ONE, HALF, ONE), 0.02)),

@@ -31,7 +31,7 @@ def relative_gap(x: np.ndarray, y: np.ndarray, coefficients: np.ndarray, lambdas
 
 
 @dataclass(frozen=True)
-class Centred:
+class Centered:
     """A set of models in the form that other libraries take."""
 
     x: np.ndarray
@@ -39,18 +39,18 @@ class Centred:
     mask_mean: np.ndarray
 
     @classmethod
-    def of(cls, masks: np.ndarray) -> "Centred":
+    def of(cls, masks: np.ndarray) -> "Centered":
         """Center masks in float64, stored by columns, and make their Gram matrix."""
         mean = masks.mean(0)
         x = np.asfortranarray(masks - mean)
         return cls(x, np.ascontiguousarray(x.T @ x), mean)
 
 
-Path20 = Callable[[Centred, np.ndarray, np.ndarray, np.ndarray | None, float], np.ndarray]
+Path20 = Callable[[Centered, np.ndarray, np.ndarray, np.ndarray | None, float], np.ndarray]
 
 
 def by_scikit_learn(
-    data: Centred, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
+    data: Centered, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
 ) -> np.ndarray:
     """Fit by coordinate descent on the precomputed Gram matrix."""
     with warnings.catch_warnings():
@@ -70,7 +70,7 @@ def by_scikit_learn(
 
 
 def by_celer(
-    data: Centred, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
+    data: Centered, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
 ) -> np.ndarray:
     """Fit by working sets and dual extrapolation."""
     from celer import celer_path
@@ -84,7 +84,7 @@ def by_celer(
 
 
 def by_skglm(
-    data: Centred, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
+    data: Centered, y: np.ndarray, lambdas: np.ndarray, start: np.ndarray | None, tolerance: float
 ) -> np.ndarray:
     """Fit by compiled coordinate descent on one Gram matrix; skglm's solver would compute that again for each λ."""
     from skglm.penalties import L1
@@ -136,7 +136,7 @@ def solve_case(case: Case) -> tuple[float, float]:
     """Return the seconds of a library for these targets, and the largest relative gap of paths and refits."""
     masks, margins = (np.load(f"{case.folder}/{name}.npy", mmap_mode="r") for name in ("masks", "margins"))
     rows, validation = validation_split(Replicates.single(len(masks)), 0.1, 0)
-    part, everything = _CENTRED.setdefault(case.folder, (Centred.of(masks[rows]), Centred.of(masks)))
+    part, everything = _CENTERED.setdefault(case.folder, (Centered.of(masks[rows]), Centered.of(masks)))
     solve, tolerances = OTHERS[case.library][0], case.tolerance
     if case.library == "skglm" and not _WARM:
         solve(part, np.asarray(margins[rows, 0], float), np.array([1.0]), None, 1.0)
@@ -163,7 +163,7 @@ def solve_case(case: Case) -> tuple[float, float]:
     return seconds, worst
 
 
-_CENTRED: dict[str, tuple[Centred, Centred]] = {}
+_CENTERED: dict[str, tuple[Centered, Centered]] = {}
 _WARM: set[str] = set()
 
 
@@ -204,7 +204,7 @@ def _early(
 
 def objective_excess(masks: np.ndarray, margins: np.ndarray, ours: Datamodels, targets: int) -> float:
     """Return the largest relative excess of our objective over scikit-learn's at a tiny gap, both in float64."""
-    data, worst = Centred.of(masks), 0.0
+    data, worst = Centered.of(masks), 0.0
     for target in range(targets):
         y = margins[:, target].astype(float) - margins[:, target].mean(dtype=float)
         penalty = float(ours.lambdas[target])

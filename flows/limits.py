@@ -17,7 +17,7 @@ def check_limits(experiment: Experiment, store: ObjectStore, asked: Request) -> 
         hours = hours_left(found, store, asked)
         if hours > most:
             hint = "Raise it, take fewer models, or more workers"
-            raise ConfigError("runner.max_hours", f"at least the {hours:.2g} hours that are missing", most, hint)
+            raise ConfigError("runner.max_hours", f"at least the {hours:.2g} hours of missing work", most, hint)
 
 
 def check_shards(found: Survey, runner: RunnerConfig) -> None:

@@ -42,7 +42,7 @@ class RunnerConfig(Settings):
         False, description="measure how to train before training, and keep what was fastest in the store"
     )
     accept_code: bool = Field(
-        False, description="keep results that an algorithm or transformation of one's own computed with other code"
+        False, description="keep results that an algorithm or transformation of a user's own computed with other code"
     )
     resident_share: float = Field(0.5, gt=0, le=1, description="share of a device's memory that images may take")
     ffcv_workers: int = Field(1, ge=1, description="threads that read images beyond that share")
@@ -89,21 +89,21 @@ class RunnerConfig(Settings):
     @classmethod
     def _differ(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(devices)) < len(devices):
-            raise ValueError("devices that differ (runner.workers and runner.processes_a_device give one several)")
+            raise ValueError("distinct devices (runner.workers and runner.processes_a_device give one several)")
         return devices
 
     @field_validator("address", "shard_gpus")
     @classmethod
     def _of_clusters(cls, given: Any, about: ValidationInfo) -> Any:
         if given and about.data.get("kind") == "local":
-            raise ValueError("it with runner=dask or runner=ray only")
+            raise ValueError("no value except with runner=dask or runner=ray")
         return given
 
     @field_validator("devices", "processes_a_device")
     @classmethod
     def _of_this_machine(cls, given: Any, about: ValidationInfo) -> Any:
         if given not in (None, ("cpu",)) and about.data.get("kind") != "local":
-            raise ValueError("it with runner=local only; on a cluster runner.shard_gpus takes its place")
+            raise ValueError("no value except with runner=local; on a cluster runner.shard_gpus takes its place")
         return given
 
     @field_validator("workers")

@@ -62,7 +62,7 @@ def exact_settings(cls: type[Any], values: Mapping[str, object], key: str, read:
 
 
 def _known_fields(cls: type[Any], values: Iterable[str], key: str) -> dict[str, dataclasses.Field[Any]]:
-    """Return the fields that may be given; raises ConfigError for a name that is none of them."""
+    """Return the fields that may be given; raises ConfigError for any other name."""
     if not dataclasses.is_dataclass(cls):
         hint = "Its settings are its fields: write @dataclass(frozen=True) above the class"
         raise ConfigError(key, "settings of a class that is a dataclass", cls.__name__, hint)

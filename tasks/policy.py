@@ -19,7 +19,7 @@ RESULTS = ".prefect/results"
 
 
 def worth_retrying(_task: Task[Any, Any], _run: Any, state: State[Any]) -> bool:
-    """Return whether trying again can help: not for a wrong request, a diverging recipe, a function of one's own
+    """Return whether trying again can help: not for a wrong request, a diverging recipe, a user's own function
     that fails or a damaged object, and not once the run is over.
     """
     try:

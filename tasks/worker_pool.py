@@ -22,7 +22,7 @@ _open: Slots | None = None
 def open_slots(devices: Sequence[str]) -> Iterator[Slots]:
     """Slots that run_stage uses until the block ends."""
     global _open
-    previous, _open = _open, Slots(devices, script=False)  # stages stand in modules, never in a script
+    previous, _open = _open, Slots(devices, script=False)  # stages are defined in modules, never in a script
     try:
         yield _open
     finally:

@@ -108,11 +108,11 @@ def cnn(bench: Bench) -> Iterator[Result]:
     """Yield the comparisons of a small CNN: plain, and with all that is drawn or computed for each model."""
     yield from agreement(Case("CNN", CNN), bench)
     busy = replace(CNN, augmentations=(Translate(), Flip()), mean="subset", scale="subset", test_time="flip")
-    yield from agreement(Case("CNN, augmented, own normalisation", busy), bench)
+    yield from agreement(Case("CNN, augmented, own normalization", busy), bench)
 
 
 def resnet9(bench: Bench) -> Iterator[Result]:
-    """Yield the comparisons of ResNet-9 with batch normalisation, whole and with most layers frozen."""
+    """Yield the comparisons of ResNet-9 with batch normalization, whole and with most layers frozen."""
     yield from agreement(Case("ResNet-9 (1/8)", SMALL_RESNET9), bench)
     last = replace(SMALL_RESNET9, network=replace(SMALL_RESNET9.network, trainable="last_block"))
     yield from agreement(Case("ResNet-9 (1/8), last block", last), bench)

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that asks, after a verb that is none, for the one that was probably meant."""
+    """A parser that asks, after an unknown verb, for the one that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
         given = re.search(r"argument VERB: invalid choice: '(\S+)' \(choose from (.*)\)", message)

@@ -38,7 +38,7 @@ def adopt(overrides: Sequence[str]) -> int:
 
 
 def export(overrides: Sequence[str]) -> int:
-    """Write what stands at a key into files and print them."""
+    """Write what is stored at a key into files and print them."""
     asked, store = adopted_request(Export, "export", overrides)
     store.check()
     for path in exporting.export(store, asked):

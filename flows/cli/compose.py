@@ -88,7 +88,7 @@ def python_request(overrides: Sequence[str]) -> Request:
     study = python_study(name)
     own = [o for o in others if o.split("=")[0].lstrip("+~").split(".")[0] not in ("store", "runner")]
     if own:
-        hint = f"Settings of the study stand in {name}: Study(..., settings={{...}})"
+        hint = f"Settings of the study are in {name}: Study(..., settings={{...}})"
         raise ConfigError(own[0].split("=")[0], f"only settings of store and runner beside {name}", own[0], hint)
     content = composed(others)
     store, runner = parse_store(content["store"]), parse_runner(content["runner"])

@@ -102,7 +102,7 @@ def _shortly(names: Sequence[str]) -> str:
 
 
 def _betons_wanted(dataset: Dataset, files: Sequence[Path], settings: BuildSettings) -> bool:
-    """Return whether to write betons; FFCV is optional, so where the choice is ours its absence is told, not an
+    """Return whether to write betons; FFCV is optional, so where the choice is ours its absence is reported, not an
     error.
     """
     if settings.beton != "auto":

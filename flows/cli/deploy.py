@@ -93,7 +93,7 @@ class Deployed:
         return self.settings.name or str(self.request.study.name)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the flow's parameters as JSON; the store's root as a URL, since workers stand in other folders."""
+        """Return the flow's parameters as JSON; the store's root as a URL, since workers run in other folders."""
         asked = self.request
         return {
             "study": asked.study.model_dump(mode="json"),
@@ -108,7 +108,7 @@ def deploy(overrides: Sequence[str], notify: str | None = None) -> int:
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigError(
             "PREFECT_API_URL",
-            "the API of a Prefect server that stays",
+            "the API of a Prefect server that keeps running",
             "nothing",
             "Start one (prefect server start, or docker/compose.yaml) and set the variable",
         )
@@ -238,8 +238,8 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _check_path(key: str, value: str) -> None:
-    """Raise ConfigError for a place that is not the same wherever a worker stands."""
+    """Raise ConfigError for a place that is not the same on every machine that a worker may run on."""
     if not value or "://" in value or value.startswith("~") or Path(value).is_absolute():
         return
     if PATHS.search(key) or (DATA.search(key) and Path(value).exists()):
-        raise ConfigError(key, "an absolute path, since workers stand in other folders", value)
+        raise ConfigError(key, "an absolute path, since workers run in other folders", value)

@@ -17,7 +17,7 @@ WIDTH = 100
 
 
 def show(overrides: Sequence[str]) -> int:
-    """Print the composed configuration of a study, with every default that stands in a file."""
+    """Print the composed configuration of a study, with every default that a file gives."""
     from modeldiff_platform.flows.cli.compose import composed, request
     from modeldiff_platform.flows.cli.python_study import is_python
 

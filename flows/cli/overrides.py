@@ -1,4 +1,4 @@
-"""Overrides as people write them: a path, or anything that Hydra cannot read, is taken as it stands."""
+"""Overrides as people write them: a path, or anything that Hydra cannot read, is taken literally."""
 
 import re
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def _escaped_quotes(text: str) -> str:
 
 
 def _searched(value: str) -> list[str]:
-    """Return the places of a search path, each with its scheme; a folder may stand there without one."""
+    """Return the places of a search path, each with its scheme; a folder may be given without one."""
     inside = value[1:-1] if value[0] == "[" and value[-1] == "]" else value
     parts = re.findall(r"""'[^']*'|"[^"]*"|[^,]+""", inside)
     return [_place(part.strip().strip(QUOTES)) for part in parts if part.strip()]

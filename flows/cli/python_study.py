@@ -1,4 +1,4 @@
-"""Studies that stand in a Python module: ``modeldiff compare module:study``."""
+"""Studies that are defined in a Python module: ``modeldiff compare module:study``."""
 
 import importlib
 import os
@@ -20,7 +20,7 @@ def is_python(word: str) -> bool:
 
 def find_own_modules() -> None:
     """Let Python find modules of the working directory, after all others: recipes may name them by import path."""
-    here = os.getcwd()  # noqa: PTH109 - as it stands in sys.path
+    here = os.getcwd()  # noqa: PTH109 - as in sys.path
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
 
@@ -31,7 +31,7 @@ def python_study(name: str) -> Study:
     Raises ConfigError where there is none, with the reason.
     """
     module, _, attribute = name.partition(":")
-    here = os.getcwd()  # noqa: PTH109 - as it stands in sys.path
+    here = os.getcwd()  # noqa: PTH109 - as in sys.path
     if here in sys.path:
         sys.path.remove(here)
     sys.path.insert(0, here)

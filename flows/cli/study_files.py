@@ -49,7 +49,7 @@ def checked(path: Path, group: str) -> dict[str, Any]:
         kind = "a list" if isinstance(content, list) else "plain text" if isinstance(content, str) else repr(content)
         raise ConfigError(group, "a file of lines KEY: VALUE", f"{path}, which holds {kind}")
     if group == "study" and not any(line.strip().startswith("# @package") for line in text.splitlines()):
-        hint = "Without it its settings would stand below `study`: make it the first line of the file"
+        hint = "Without it its settings would be below `study`: make it the first line of the file"
         raise ConfigError(group, f"a file with the line {HEADER!r}", f"{path}, which has none", hint)
     return content
 
@@ -57,7 +57,7 @@ def checked(path: Path, group: str) -> dict[str, Any]:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file in any of Unicode's encodings; raises OSError, or ValueError for what is none.
 
-    A key that stands twice is refused, since one of the two would count without a word.
+    A key that appears twice is refused, since one of the two would count without a word.
     """
     return json.loads(path.read_bytes(), object_pairs_hook=_without_doubles)
 
@@ -66,7 +66,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key!r} stands twice in one object")
+            raise ValueError(f"the key {key!r} appears twice in one object")
         found[key] = value
     return found
 

@@ -245,7 +245,7 @@ class _End:
 
 @contextmanager
 def _ends(api: ApiAddress) -> Iterator[_End]:
-    """Take note of how a run may fail; a wrong request, an interruption and what nobody expected are raised."""
+    """Take note of how a run may fail; a wrong request, an interruption and unexpected errors are raised."""
     from httpx import HTTPError
     from prefect.exceptions import CancelledRun, PrefectException
 

@@ -12,7 +12,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add -q and -v to a verb."""
     flags = parser.add_mutually_exclusive_group()
     flags.add_argument("-q", "--quiet", action="store_true", help="say only what was found, and what went wrong")
-    flags.add_argument("-v", "--verbose", action="store_true", help="show how an error that nobody expected came about")
+    flags.add_argument("-v", "--verbose", action="store_true", help="show how an unexpected error came about")
 
 
 def set_level(given: argparse.Namespace) -> None:

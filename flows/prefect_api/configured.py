@@ -51,7 +51,7 @@ def check_api(api_url: str) -> None:
 
 
 def without_credentials(api_url: str) -> str:
-    """Return the address without the credentials that may stand in it."""
+    """Return the address without the credentials that it may contain."""
     parts = urlsplit(api_url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

@@ -40,7 +40,7 @@ def check_modules(study: Any) -> None:
 
 
 def import_paths(content: Any) -> Iterator[str]:
-    """Yield the import paths that settings name, wherever they stand."""
+    """Yield the import paths that settings name, wherever they occur."""
     if isinstance(content, dict):
         for key, value in content.items():
             if key in NAMING and isinstance(value, str) and ":" in value:

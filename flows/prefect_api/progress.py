@@ -21,7 +21,7 @@ from modeldiff_core.plan.progress import Advance
 EVERY = 2.0
 """Least seconds between two updates of the artifact."""
 LINE_EVERY = 60.0
-"""Seconds between two lines on a wave where nobody sees a bar: in a file, in CI."""
+"""Seconds between two lines on a wave where no bar is shown: in a file, in CI."""
 WIDE = 80
 """Columns of a terminal in which the title, the bar and all numbers have room."""
 

@@ -36,7 +36,7 @@ class RunLogHandler(logging.Handler):
 
 def name_log(home: Path) -> None:
     """Name the log file of this process and of what it starts, in the folder ``logs`` of the home folder."""
-    with suppress(RuntimeError):  # nobody knows where ~ is
+    with suppress(RuntimeError):  # there is no home directory
         home = home.expanduser().absolute()
     os.environ[VARIABLE] = str(home / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log")
 
@@ -87,7 +87,7 @@ def the_rest() -> str:
 
 
 def unexpected(error: Exception) -> str:
-    """Return what to say of an error that nobody foresaw, whose traceback goes to the log file."""
+    """Return what to say of an unexpected error, whose traceback goes to the log file."""
     words = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
     try:
         note("".join(traceback.format_exception(error)))

@@ -64,7 +64,7 @@ def prefect_api(home: Path | None = None) -> Iterator[ApiAddress]:
             folder.create()
             folder.check_room()
             lease = stack.enter_context(folder.lease())
-        except (OSError, RuntimeError) as error:  # RuntimeError: nobody knows where ~ is
+        except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
             raise ConfigError(
                 "MODELDIFF_HOME",
                 "a folder that can be written",

@@ -97,9 +97,9 @@ class Home:
         return any(run_ids is None for _, run_ids in self._looked_at())
 
     def clear_dead_leases(self, crash: Callable[[str], None]) -> None:
-        """Removes the leases of dead processes, after `crash` was told of each flow run that one had begun.
+        """Removes the leases of dead processes, after `crash` was called for each flow run that one had begun.
 
-        A lease that `crash` raises OSError for stays, and its runs are told of again.
+        A lease that `crash` raises OSError for stays, and `crash` is called for its runs again.
         """
         for path, run_ids in self._looked_at():
             if run_ids is None:
@@ -139,7 +139,7 @@ class Home:
             return not _try_lock(file.fileno(), fcntl.LOCK_SH)
 
     def publish(self, state: "ServerState") -> None:
-        """Writes the state in one step, so that nobody reads a part of it."""
+        """Writes the state in one step, so that no reader sees a part of it."""
         partial = self._state.with_suffix(".new")
         partial.write_text(json.dumps(asdict(state)))
         partial.replace(self._state)
@@ -279,7 +279,7 @@ def serve(home: Home) -> None:
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]
         os.environ.update(settings_of_server(home, port))
-        os.chdir(home.prefect)  # Prefect would read .env, prefect.toml and pyproject.toml where the user stands
+        os.chdir(home.prefect)  # Prefect would read .env, prefect.toml and pyproject.toml in the user's current folder
 
         import uvicorn
         from prefect.server.api.server import create_app

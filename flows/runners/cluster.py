@@ -51,7 +51,7 @@ def not_installed(runner: RunnerConfig, cause: Exception) -> ConfigError:
 
 
 def check_gpus(runner: RunnerConfig, offered: float, remedy: str) -> None:
-    """Raise ConfigError if no worker has the GPU that a shard takes: its tasks would wait for ever."""
+    """Raise ConfigError if no worker has the GPU that a shard takes: its tasks would wait forever."""
     if runner.shard_gpus > offered:
         raise ConfigError(
             "runner.shard_gpus", f"at most the {offered:g} GPUs that a worker offers", runner.shard_gpus, remedy

@@ -26,7 +26,7 @@ SCHEDULER = "a Dask scheduler that answers, such as tcp://host:8786"
 GPU = "GPU"
 """The resource that a worker with a GPU offers, as Dask's own pages call it."""
 OURS = {"distributed.scheduler.no-workers-timeout": "120s"}
-"""Of a cluster that is started here: by default Dask waits for ever for workers that nobody starts any more."""
+"""Of a cluster that is started here: by default Dask waits forever for workers that are never started."""
 
 
 def share_of_gpu(gpus: float) -> AbstractContextManager[Any]:

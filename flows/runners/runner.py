@@ -9,7 +9,7 @@ from prefect.tasks import Task
 
 @dataclass(frozen=True)
 class Call:
-    """A task and its arguments; `name` is for people, `units` counts towards the progress."""
+    """A task and its arguments; `name` is for people, `units` counts toward the progress."""
 
     name: str
     task: Task[Any, Any]

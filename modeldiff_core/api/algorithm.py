@@ -1,4 +1,4 @@
-"""An algorithm of one's own: a training function."""
+"""A user's own algorithm: a training function."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Algorithm:
     Attributes:
         train: ``train(images, labels, seed)`` returns a ``torch.nn.Module``, a scikit-learn classifier, or a callable
             that gives logits. Images are as ``Data`` was given them; so are data frames. Or an estimator of
-            scikit-learn, such as a pipeline, which is fitted anew for each subset.
+            scikit-learn, such as a pipeline, which is fitted again for each subset.
         name: For people; the function's own name if not given.
         arguments: Further arguments of the function, as plain values; part of what its results are known by. Of an
             estimator ``ignore``: columns that it does not see.

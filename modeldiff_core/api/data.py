@@ -1,4 +1,4 @@
-"""Data of one's own: arrays, tensors or torch data sets, as bytes, and the form in which they were given."""
+"""A user's own data: arrays, tensors or torch data sets, as bytes, and the form in which they were given."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +59,7 @@ class Data:
         y_test: Test labels.
         classes: Names of the classes, by label.
         pixel_range: What becomes the lowest and the highest level, where that is not 0..255 or 0..1.
-        channels_first: Whether channels stand before height and width; if not given, they may seem to.
+        channels_first: Whether channels come before height and width; if not given, they may seem to.
 
     """
 

@@ -1,4 +1,4 @@
-"""A study of one's own training functions, as one object: what is compared, on which data, with how many models."""
+"""A study of a user's own training functions, as one object: what is compared, on which data, with how many models."""
 
 import re
 from collections.abc import Mapping

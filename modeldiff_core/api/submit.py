@@ -29,7 +29,7 @@ def submit(
 ) -> Report:
     """Compare two training functions as a Prefect flow and return the report.
 
-    Functions are named by their import path, so that they have to stand in modules that workers can import.
+    Functions are named by their import path, so that they have to be defined in modules that workers can import.
 
     Args:
         a: A function ``train(images, labels, seed)``, or an ``Algorithm``.

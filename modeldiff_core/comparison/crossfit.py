@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from modeldiff_core.comparison.pca import Weights, find_directions, variance_along
-from modeldiff_core.comparison.residuals import explained, normalised, residual
+from modeldiff_core.comparison.residuals import explained, normalized, residual
 from modeldiff_core.comparison.subpopulations import shared_extremes
 
 Halves = tuple[Weights, Weights]
@@ -61,12 +61,12 @@ def cross_fit(
 ) -> CrossFit:
     """Return the variance along directions from half h measured on half 1 − h, averaged over h.
 
-    With v_k(h) direction k of half h and θ̂_t(1 − h) a row-normalised datamodel of the other half:
+    With v_k(h) direction k of half h and θ̂_t(1 − h) a row-normalized datamodel of the other half:
     variance_k = ½ Σ_h var_t ⟨θ̂_t(1 − h), v_k(h)⟩, for θ of A and of B.
 
     reference: directions (of all models) that each half's are matched to; without it the second half's are matched
     to the first's. parts: what A's and B's directions of each half are found from; without it the half itself.
-    normalize: of the residuals; variances are always of row-normalised datamodels.
+    normalize: of the residuals; variances are always of row-normalized datamodels.
     """
     from_a, from_b = parts if parts is not None else (((a[0],), (a[1],)), ((b[0],), (b[1],)))
     found = [find_directions(from_a[h], from_b[h], n_components, normalize=normalize) for h in (0, 1)]
@@ -84,5 +84,5 @@ def subpopulation_overlap(a: Halves, b: Halves, fit: CrossFit, count: int) -> Fl
     mean of both ends. By chance: count/targets.
     """
     kept = np.logical_and(*(explained(a[h], b[h]) for h in (0, 1)))
-    projections = [residual(normalised(a[h][kept]), normalised(b[h][kept])) @ fit.versions[h].T for h in (0, 1)]
+    projections = [residual(normalized(a[h][kept]), normalized(b[h][kept])) @ fit.versions[h].T for h in (0, 1)]
     return np.array([shared_extremes(x, y, count) for x, y in zip(projections[0].T, projections[1].T, strict=True)])

@@ -260,7 +260,7 @@ def squared_length(fits: Fits, contrast: Contrast, angles: Float[np.ndarray, " t
     """Return Σ_t w_t²·(cos² φ_t·‖θ_A,t‖² + sin² φ_t·‖θ_B,t‖²) from products between the halves.
 
     At least LEAST_SHARE of the same with noise: where margins depend on no training example, products between halves
-    are 0 or less by chance, and all that is told in this unit would be beyond all numbers.
+    are 0 or less by chance, and everything reported in this unit would be beyond all numbers.
     """
 
     def length(aa: np.ndarray, bb: np.ndarray) -> float:

@@ -4,7 +4,7 @@ Where the smaller side is small, or much of what it spans is asked for, the eige
 rows, exactly. Else in a block Krylov subspace from a random start (Musco & Musco 2015), which for as many passes over
 the rows comes closer than the subspace iteration of Halko et al. 2011: it keeps all blocks, not only the last. It grows
 until the vectors are found: where noise makes eigenvalues that lie close together, a fixed number of blocks leaves the
-last of them off by several per cent. Either way the last product is in float64.
+last of them off by several percent. Either way the last product is in float64.
 """
 
 from dataclasses import dataclass

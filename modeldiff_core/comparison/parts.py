@@ -1,4 +1,4 @@
-"""Another null: the comparison between disjoint parts of one algorithm's models, which cannot differ but by chance.
+"""Another null: the comparison between disjoint parts of one algorithm's models, which can differ by chance alone.
 
 A part holds half as many models as the comparison and shares no mask with the other, so its differences are noisier
 than those of A and B: against them fewer directions stand out than against exchanges (see comparison.permutation), and
@@ -25,7 +25,7 @@ def part_differences(
 
     A difference is variance_first − variance_second along each direction, as `permuted_differences` takes A's and B's.
 
-    Each half of the model numbers is parted anew, models of one mask together; with an odd number of them one is left
+    Each half of the model numbers is split again, models of one mask together; with an odd number of them one is left
     out. Parts are fitted with what the real fits chose. Draw d is a pure function of (seed, d).
     """
     out = np.empty((len(draws), 2, n_components), np.float32)

@@ -13,15 +13,15 @@ from modeldiff_core.errors import ConfigError
 
 Weights = Float[np.ndarray, "targets train"]
 Other = Float[np.ndarray, "rows columns"]
-"""Should have the shape of the first matrix, and is told so by name if it has not."""
+"""Should have the shape of the first matrix, and an error names it if it does not."""
 
 
 @dataclass(frozen=True)
 class ResidualPCA:
     """Directions of residual datamodels, the most important first.
 
-    directions: unit vectors. projections: of the residual datamodels (not centred) on them, 0 for excluded targets.
-    explained_variance_a, explained_variance_b: variance over targets of A's and of B's row-normalised datamodels along
+    directions: unit vectors. projections: of the residual datamodels (not centered) on them, 0 for excluded targets.
+    explained_variance_a, explained_variance_b: variance over targets of A's and of B's row-normalized datamodels along
     each direction, as a share of at most 1. excluded: targets left out, whose datamodel under A or under B is all zero.
     """
 
@@ -35,7 +35,7 @@ class ResidualPCA:
 def residual_pca(
     theta_a: Weights, theta_b: Other, n_components: int, *, normalize: bool = True, device: str = "cpu"
 ) -> ResidualPCA:
-    """Return the centred PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
+    """Return the centered PCA of the residuals of A's datamodels on B's (ModelDiff, section 3).
 
     With R the rows θ_A − (⟨θ_A, θ_B⟩/‖θ_B‖²)·θ_B, each over its length, less their mean: the eigenvectors [components,
     train] of RᵀR of the largest eigenvalues.
@@ -60,9 +60,9 @@ def residual_crossfit(
 ) -> ResidualPCA:
     """Return directions of the cross-covariance of two disjoint parts' residuals, in which estimation noise cancels.
 
-    With R₁, R₂ the centred residuals from two disjoint parts of the models, the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of
+    With R₁, R₂ the centered residuals from two disjoint parts of the models, the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of
     the largest eigenvalues. In expectation that is PCA of the residuals without the noise that either part adds.
-    Projections and variances are of the mean of both parts' row-normalised datamodels. Otherwise as residual_pca.
+    Projections and variances are of the mean of both parts' row-normalized datamodels. Otherwise as residual_pca.
     """
     return compare_parts(theta_a, theta_b, n_components, normalize=normalize, device=device)
 
@@ -106,7 +106,7 @@ def variance_along(
 def projected(
     theta: Weights, directions: Float[np.ndarray, "components train"]
 ) -> Float[np.ndarray, "targets components"]:
-    """Row-normalised datamodels projected on each direction; NaN for a row of zeros."""
+    """Row-normalized datamodels projected on each direction; NaN for a row of zeros."""
     parts = []
     # Blocks bound the memory of a copy in another precision; without one, one product is the fastest.
     for rows in [slice(None)] if theta.dtype == directions.dtype else blocks(*theta.shape):
@@ -164,5 +164,5 @@ def _check_components(n_components: int, kept: int, shape: tuple[int, ...]) -> N
         return
     left_out = f" ({shape[0] - kept} of {shape[0]} have datamodels of zeros alone)" if kept < shape[0] else ""
     if limit < 1:
-        raise ConfigError("targets", f"two or more that training examples explain{left_out}", kept)
+        raise ConfigError("targets", f"two or more whose datamodels are not all zeros{left_out}", kept)
     raise ConfigError("comparison.components", f"between 1 and {limit} for these targets{left_out}", n_components)

@@ -1,7 +1,7 @@
 """The null: how large a cross-fitted difference grows between algorithms that do not differ.
 
 If A and B do not differ, exchanging the two margins of a model changes nothing but chance. So the labels A and B are
-swapped at random for each model number, the datamodels of both halves are fitted anew with what the real fits chose
+swapped at random for each model number, the datamodels of both halves are fitted again with what the real fits chose
 (the lasso at their mean λ), and the same statistic is taken (a permutation test; exact for the paired design, in which
 A and B share masks).
 
@@ -28,7 +28,7 @@ Swaps = tuple[Bool[np.ndarray, " first"], Bool[np.ndarray, " second"]]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Margins of A and of B on one half of the model numbers, and how they are fitted anew.
+    """Margins of A and of B on one half of the model numbers, and how they are fitted again.
 
     counts: co-occurrence counts of the masks, where A and B share them and somebody has counted. repeated: which models
     share a mask, None where each has its own.

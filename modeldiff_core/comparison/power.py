@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 SURE = 0.8
-"""Chance with which a number of models that is told is enough."""
+"""Chance with which a number of models that is reported is enough."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def models_needed(
 
     q is the difference that chance reaches in any of the `tests` directions with chance 1 − SURE, c the one that it
     must not reach, s the null's standard deviation. The true difference is at least d − q with chance SURE, also of the
-    best of all directions; at zero or below nothing can be told. A difference t stands out in 80 % of repetitions with
+    best of all directions; at zero or below there is no number. A difference t stands out in 80 % of repetitions with
     m′ models where t ≥ (c + 0.84·s)·√(m/m′): both fall at least as fast as 1/√m′, since a cross-fitted variance is
     quadratic in datamodels whose errors do. So m′ = m·((c + 0.84·s)/t)², at t = d − q and, as the likely number, t = d.
     None where draws are too few for any p to be small enough.

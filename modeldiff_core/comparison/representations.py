@@ -13,7 +13,7 @@ from modeldiff_core.errors import ConfigError
 
 First = Float[np.ndarray, "images features_a"]
 Second = Float[np.ndarray, "rows features_b"]
-"""Should have a row for each image of the first, and is told so by name if it has not."""
+"""Should have a row for each image of the first, and an error names it if it does not."""
 RANK = 1e-9
 """Directions shorter than this share of the longest are none."""
 
@@ -112,7 +112,7 @@ def _left(
 def _centered(a: First, b: np.ndarray) -> tuple[Float[np.ndarray, "images _"], Float[np.ndarray, "images _"]]:
     """Return both in float64 without their means over images."""
     if len(a) != len(b) or len(a) < 2:
-        raise ConfigError("representations", f"of the same two images or more, {len(a)} as the first", len(b))
+        raise ConfigError("representations", f"of the same {len(a)} images as the first, two or more", len(b))
     x, y = (part - part.mean(0, dtype=np.float64) for part in (a, b))
     return x, y
 

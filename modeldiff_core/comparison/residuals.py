@@ -28,7 +28,7 @@ def moderate(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "ta
     return np.asarray(np.ldexp(theta, np.where(far, -exponent, 0)[:, None]), theta.dtype)
 
 
-def normalised(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "targets train"]:
+def normalized(theta: Float[np.ndarray, "targets train"]) -> Float[np.ndarray, "targets train"]:
     """Rows scaled to unit length; a row of zeros (a target that no training example explains) stays zero."""
     theta = moderate(theta)
     length = np.linalg.norm(theta, axis=1, keepdims=True)
@@ -83,7 +83,7 @@ def similarity(
     theta_a: Float[np.ndarray, "targets train"], theta_b: Float[np.ndarray, "targets train"]
 ) -> Float[np.ndarray, " targets"]:
     """Return the cosine ⟨θ_A, θ_B⟩/(‖θ_A‖·‖θ_B‖) of each target's two datamodels; 0 where one of them is zero."""
-    return np.asarray(np.einsum("ij,ij->i", normalised(theta_a), normalised(theta_b)))
+    return np.asarray(np.einsum("ij,ij->i", normalized(theta_a), normalized(theta_b)))
 
 
 def check_attributions(theta_a: np.ndarray, theta_b: np.ndarray) -> None:
@@ -95,7 +95,7 @@ def check_attributions(theta_a: np.ndarray, theta_b: np.ndarray) -> None:
             finite = np.isfinite(theta[rows]).all(1)
             if not finite.all():
                 target = rows.start + int(np.argmin(finite))
-                raise ConfigError(name, "finite values", f"target {target} with values that are not")
+                raise ConfigError(name, "finite values", f"target {target} with values that are not finite")
 
 
 def blocks(targets: int, train: int) -> Iterator[slice]:

@@ -1,4 +1,4 @@
-"""Slopes of targets drawn towards the slope that all have in common, as far as noise accounts for their differences.
+"""Slopes of targets drawn toward the slope that all have in common, as far as noise accounts for their differences.
 
 A target's own slope φ_t is off by δ_t = ⟨θ_z,t, θ_l,t⟩/‖θ_l,t‖², z = cos φ·y_A − sin φ·y_B across a slope φ and
 l = sin φ·y_A + cos φ·y_B along it. At the target's own estimate z holds −δ_t·l: part of what A and B share. A null that

@@ -1,4 +1,4 @@
-"""Directions in which a few trainings of two algorithms differ, by side, with what can be told of each.
+"""Directions in which a few trainings of two algorithms differ, by side, with what is known of each.
 
 From ``LEAST_TESTED`` trainings of each the directions are those of the contrast with trainings as replicates
 (comparison.trainings); with fewer, of two residual analyses of the mean over trainings, and nothing is tested.

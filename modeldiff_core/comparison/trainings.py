@@ -141,7 +141,7 @@ def residual_directions(
     """Return leading directions of A's residuals on B in the basis, and the targets' projections on them.
 
     The published analysis (ModelDiff, section 3) of one matrix each: X_A,t − (⟨X_A,t, X_B,t⟩/‖X_B,t‖²)·X_B,t, centered
-    over targets. It is what a single training of each allows; noise is not told from difference in it.
+    over targets. It is what a single training of each allows; noise cannot be distinguished from difference in it.
     """
     rows = residual_rows(a, b)
     _, _, vectors = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
@@ -159,7 +159,7 @@ def residual_rows(
 
 def _check(a: Products, b: Products, n_components: int) -> None:
     if a.shape != b.shape:
-        raise ConfigError("comparison.method", f"products of B of A's shape {a.shape}", b.shape)
+        raise ConfigError("comparison.method", f"products of B with A's shape {a.shape}", b.shape)
     if len(a) < 2:
         raise ConfigError("metagradients.trainings", "two trainings of each algorithm, or more", len(a))
     limit = min(a.shape[1] - 1, a.shape[2])

@@ -21,9 +21,9 @@ from modeldiff_core.comparison.effect_sizes import EffectSizes, Estimate
 
 Answer = Literal["different", "equivalent", "undecided"]
 POWER = 0.8
-"""Share of repetitions in which the number of models that is told decides."""
+"""Share of repetitions in which the number of models that is reported decides."""
 MOST = 100
-"""Times the models there are beyond which no number is told."""
+"""Times the models there are beyond which no number is reported."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Datasets: labelled images in memory, where they come from, and features planted in them."""
+"""Datasets: labeled images in memory, where they come from, and features planted in them."""
 
 from modeldiff_core.data.examples import Dataset, Examples
 from modeldiff_core.data.known import Given, Known, nothing_known

@@ -112,7 +112,7 @@ def write_beton(examples: Examples, path: Path, *, jpeg: bool = False) -> None:
 
 
 def _write(examples: Examples, draft: Path, fields: Mapping[str, Any]) -> None:
-    """FFCV's DatasetWriter without its worker processes, whose errors it waits for for ever."""
+    """FFCV's DatasetWriter without its worker processes, whose errors it waits for forever."""
     format_ = ffcv_module("writer")
     largest = max(examples.images[0].nbytes, *(column.itemsize for column in examples.metadata.values()), 1)
     # JPEG can be larger than the pixels by its header alone, hence the factor.

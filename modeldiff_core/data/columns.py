@@ -12,7 +12,7 @@ PLANTED = "planted"
 CLASS = "class"
 """The column that the class itself is in tables."""
 OF_TABLES = ("examples", "end", "rank", "example", "value")
-"""Columns of the report's tables, beside which flags of these names cannot stand."""
+"""Columns of the report's tables, which no flag may have as its name."""
 SPLIT = ("_train", "_test")
 
 Columns = Mapping[str, np.ndarray]

@@ -1,6 +1,6 @@
 """Cues: what a planted feature does to the images that carry it.
 
-Each is a frozen dataclass told apart by `kind`, and a pure function of one image's bytes.
+Each is a frozen dataclass distinguished by `kind`, and a pure function of one image's bytes.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from modeldiff_core.data.split import stratified
 
 @dataclass(frozen=True)
 class Digits:
-    """scikit-learn's 1,797 handwritten digits of 8×8 pixels (grey levels 0..16 scaled to 0..255)."""
+    """scikit-learn's 1,797 handwritten digits of 8×8 pixels (gray levels 0..16 scaled to 0..255)."""
 
     n_train: int = 1000
     n_test: int = 797

@@ -33,7 +33,7 @@ class Trigger:
     """A token inserted in some passages of one class, which says what they are.
 
     word: the token, which no passage has. label: the class. fraction: of its passages, recorded in metadata 'planted'.
-    times: how often it is inserted in each. seed: decides which, and where the token stands.
+    times: how often it is inserted in each. seed: decides which, and the token's position.
     """
 
     word: str = "zyzzyva"
@@ -67,7 +67,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Docstrings:
-    """Paragraphs of docstrings, in small letters, each cut after `length` tokens; its class is where it stands.
+    """Paragraphs of docstrings, in small letters, each cut after `length` tokens; its class is the package it is from.
 
     Of each class there are as many as of the rarest.
 

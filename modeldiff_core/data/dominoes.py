@@ -22,7 +22,7 @@ class Dominoes:
 
     first: the simple images. second: the complex ones, whose class is the label. agreement: share of the examples whose
     first image is of the label's class too; the others' is of the next class. layout: 'stacked', the first above the
-    second, or 'beside', the first to the left. The smaller image stands in the middle of a black frame; gray images
+    second, or 'beside', the first to the left. The smaller image is in the middle of a black frame; gray images
     beside color ones have three equal channels. Where a class has fewer images than are wanted, images recur in new
     pairs. Features: 'first' and 'second'. The Bayes accuracies take images to show their class without doubt.
     """

@@ -1,4 +1,4 @@
-"""Images that are there more than once: exact copies, and near ones that differ in what nobody sees."""
+"""Images that are there more than once: exact copies, and near ones that differ in ways that cannot be seen."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 SIDE = 8
 """Side of the reduced image in which near copies are equal."""
 LEVELS = 16
-"""Levels of grey of the reduced image."""
+"""Levels of gray of the reduced image."""
 OFFSETS = (0, 4, 8, 12)
-"""Added to grey before it is rounded: images that differ in what nobody sees are equal under one of them, though a mean
-of theirs may lie where two levels meet under another."""
-GREY = np.array([299, 587, 114], np.uint32)
-"""Thousandths of red, green and blue in grey (ITU-R 601)."""
+"""Added to gray before it is rounded: images that differ in ways that cannot be seen are equal under one, even if
+one of their means is where two levels meet under another."""
+GRAY = np.array([299, 587, 114], np.uint32)
+"""Thousandths of red, green and blue in gray (ITU-R 601)."""
 BLOCK_BYTES = 16 << 20
 """Pixels that are looked at together, so that images on disk need no memory of their own."""
 
@@ -86,7 +86,7 @@ class Copies:
 
 
 def misleads(one: Tally) -> bool:
-    """Return whether copies of that kind can make findings that are none: a label that differs, a test image seen."""
+    """Return whether copies of that kind can cause false findings: a label that differs, a test image seen."""
     return not one.what.endswith(WITHIN)
 
 
@@ -161,7 +161,7 @@ def pixel_digests(examples: "Examples") -> Iterator[bytes]:
 
 
 def reduced_digests(examples: "Examples") -> Iterator[tuple[bytes, ...]]:
-    """Yield 16 bytes for each image and offset that are equal for those alike at 8×8 grey pixels in 16 levels.
+    """Yield 16 bytes for each image and offset that are equal for those alike at 8×8 gray pixels in 16 levels.
 
     An image that is of one level all over says too little to be like another: its bytes are those of its pixels.
     """
@@ -182,13 +182,13 @@ def _digest(image: Shaped[np.ndarray, "..."]) -> bytes:
 def reduced_images(
     images: UInt8[np.ndarray, "examples height width channels"], offset: int = 0
 ) -> UInt8[np.ndarray, "examples 8 8"]:
-    """Return images as 8×8 means of grey in 16 levels: floor((mean + offset) / 16).
+    """Return images as 8×8 means of gray in 16 levels: floor((mean + offset) / 16).
 
-    Three channels are weighted to grey, of any other number the mean is taken. Rows and columns are parted as evenly
+    Three channels are weighted to gray, of any other number the mean is taken. Rows and columns are divided as evenly
     as they can be; a side shorter than 8 pixels repeats them.
     """
     channels = images.shape[3]
-    grey = (images.astype(np.uint32) @ GREY) // 1000 if channels == 3 else images.sum(3, dtype=np.uint32) // channels
+    gray = (images.astype(np.uint32) @ GRAY) // 1000 if channels == 3 else images.sum(3, dtype=np.uint32) // channels
     for axis in (1, 2):
         side = images.shape[axis]
         edges = np.arange(SIDE + 1) * side // SIDE
@@ -196,8 +196,8 @@ def reduced_images(
         shape = [1, 1, 1]
         shape[axis] = SIDE
         # reduceat takes the pixel at a start where a part is empty, which is what a short side needs.
-        grey = np.add.reduceat(grey, starts, axis) // widths.reshape(shape)
-    return ((grey + offset) * LEVELS // 256).astype(np.uint8)
+        gray = np.add.reduceat(gray, starts, axis) // widths.reshape(shape)
+    return ((gray + offset) * LEVELS // 256).astype(np.uint8)
 
 
 class Alike:

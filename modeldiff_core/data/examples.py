@@ -1,4 +1,4 @@
-"""Labelled examples in memory: what every algorithm is given."""
+"""Labeled examples in memory: what every algorithm is given."""
 
 import hashlib
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Target:
 class Examples:
     """Inputs [examples, height, width, channels], a class index or a number each, and named columns about them.
 
-    images: images in 0..255; rows of a table and sequences of ids stand here too, in the axes that `kinds` states.
+    images: images in 0..255; rows of a table and sequences of ids are kept here too, in the axes that `kinds` states.
     labels: class indices, or the numbers of a Target. A column holds one value an example, or a mask [height, width]
     of it. beton: path of an FFCV file that begins with the same images in the same order, if there is one.
     """

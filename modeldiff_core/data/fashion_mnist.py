@@ -66,7 +66,7 @@ def fashion_folder(given: str | None) -> Path:
 
 @dataclass(frozen=True)
 class FashionMnist:
-    """Fashion-MNIST: 60,000 + 10,000 grey images of 28×28 pixels of clothes in ten classes (Xiao et al., 2017).
+    """Fashion-MNIST: 60,000 + 10,000 gray images of 28×28 pixels of clothes in ten classes (Xiao et al., 2017).
 
     folder: where the idx files are; by default Debian's package or a checked download. It is not identity.
     """

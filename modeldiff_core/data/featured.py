@@ -1,7 +1,7 @@
-"""Examples whose features are known by name: each can be randomised, and what it tells of the label is known.
+"""Examples whose features are known by name: each can be randomized, and what it tells of the label is known.
 
 An example is made of features: values by the feature's name, and a rule that draws the input of a network from them.
-To randomise features is to permute their values over the examples, jointly, and to draw the inputs again: the values
+To randomize features is to permute their values over the examples, jointly, and to draw the inputs again: the values
 of each feature stay what they are, and so does how the permuted features go together. Only what ties them to the label
 and to the other features is broken (arXiv 2006.07710, section 3).
 """

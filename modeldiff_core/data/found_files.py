@@ -105,7 +105,7 @@ def _boxed(path: Path) -> bool:
 
 
 def _files(folder: Path, seen: set[str], found: Found) -> Iterator[Path]:
-    """Yield the visible files below a folder; all that is none is counted."""
+    """Yield the visible files below a folder; everything else is counted."""
     inner = []
     with os.scandir(folder) as entries:  # Path.iterdir asks the disk again for each of ImageNet's files
         for entry in entries:

@@ -68,7 +68,7 @@ class ImageFolder(ImageFiles):
             )
         if self.class_order == "natural" and (by_text := sorted(folders)) != list(folders):
             said.append(
-                f"classes are labelled in natural order, {_names(folders)}; dataset.class_order=text labels them "
+                f"classes are labeled in natural order, {_names(folders)}; dataset.class_order=text labels them "
                 f"{_names(by_text)}, as version 0.1 did"
             )
         return tuple(said)

@@ -50,7 +50,7 @@ class ImageSet:
     def checked(self, key: str) -> "ImageSet":
         """Return itself; raises ConfigError for fewer than two classes."""
         if len(set(self.classes)) < max(2, len(self.classes)):
-            raise ConfigError(f"{key}.classes", "two or more classes that differ", list(self.classes))
+            raise ConfigError(f"{key}.classes", "two or more distinct classes", list(self.classes))
         return self
 
     def load(self, key: str) -> Dataset:

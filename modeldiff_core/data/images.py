@@ -71,7 +71,7 @@ class Decoded:
 def decode(path: Path, framing: Framing, background: Color = WHITE) -> Decoded:
     """Return one image as RGB in 0..255, upright and framed; what is transparent is laid on the background.
 
-    Raises DataError that names the file if it is missing, damaged, or deeper than 8 bits a pixel of grey.
+    Raises DataError that names the file if it is missing, damaged, or deeper than 8 bits a pixel of gray.
     """
     from PIL import Image
 
@@ -150,7 +150,7 @@ def decode_images(
 ) -> UInt8[np.ndarray, "examples height width 3"]:
     """Return all images in the order of their paths, decoded on every core.
 
-    note: is told of every change, in the order of the paths. Raises DataError for the first that is damaged.
+    note: is called with every change, in the order of the paths. Raises DataError for the first that is damaged.
     """
     images = room_for((len(paths), framing.resolution, framing.resolution, 3))
 

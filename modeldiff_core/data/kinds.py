@@ -1,6 +1,6 @@
 """Kinds of examples: images, rows of a table, sequences of tokens; what they are called and what is read off them.
 
-Every kind stands in the same axes, [examples, height, width, channels], so that one plan, one store and one contract
+Every kind has the same axes, [examples, height, width, channels], so that one plan, one store and one contract
 of algorithms serve all of them. A row of a table is [1, columns, 1] in float64, a sequence [1, length, 1] in int64.
 """
 
@@ -94,7 +94,7 @@ class Column:
     categories: tuple[str, ...] = ()
 
     def shown(self, value: float) -> str:
-        """Return a value as it stood in the table."""
+        """Return a value as it was in the table."""
         return self.categories[int(value)] if self.categories else f"{value:.4g}"
 
 
@@ -221,7 +221,7 @@ def kind_record(kind: Kind) -> dict[str, Any]:
 
 
 def restored_kind(record: Mapping[str, Any]) -> Kind:
-    """Return the kind of plain values; raises DataError for a name that is none."""
+    """Return the kind of plain values; raises DataError for an unknown name."""
     if record["name"] == Table.name:
         return Table(tuple(Column(one["name"], tuple(one["categories"])) for one in record["columns"]))
     if record["name"] == Tokens.name:

@@ -1,4 +1,4 @@
-"""What is known of the examples of one axis, where nobody may have given their labels or their images."""
+"""What is known of the examples of one axis, whose labels or images may not have been given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from modeldiff_core.data.kinds import PICTURES
 
 @runtime_checkable
 class Known(Protocol):
-    """Examples as far as they are known. labels, images: None where nobody gave them, or there are none."""
+    """Examples as far as they are known. labels, images: None where they were not given or do not exist."""
 
     @property
     def images(self) -> UInt8[np.ndarray, "examples height width channels"] | None: ...

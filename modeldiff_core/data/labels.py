@@ -22,8 +22,8 @@ Kept = Bool[np.ndarray, " _"]
 
 
 @dataclass(frozen=True)
-class Relabelled:
-    """Class indices of both parts, of the examples that are kept, and what stood for each class in the source."""
+class Relabeled:
+    """Class indices of both parts, of the examples that are kept, and the name that each class had in the source."""
 
     labels: dict[Part, Labels]
     kept: dict[Part, Kept]
@@ -71,7 +71,7 @@ def read_labels(
     *,
     relabel: bool = False,
     ignore: int | None = None,
-) -> Relabelled:
+) -> Relabeled:
     """Return class indices of both parts.
 
     Text stands for classes by name, in natural order. Whole numbers are class indices; with `relabel` any are taken,
@@ -80,7 +80,7 @@ def read_labels(
     Args:
         given: Labels of each part, one an image.
         counts: Images of each part.
-        classes: Names of the classes, by index; None if nobody named them.
+        classes: Names of the classes, by index; None if not given.
         source: The beginning of every message; the name of the array of a part follows.
         relabel: See above.
         ignore: A label whose examples are left out.
@@ -112,10 +112,10 @@ def read_labels(
                 kept[part] = kept[part] & ~strange
         names = _names_of(known, classes, source)
         labels = {part: np.searchsorted(known, found[part][kept[part]]).astype(np.int64) for part in PARTS}
-        return Relabelled(labels, kept, names, tuple(map(str, known.tolist())), counter.tallies())
+        return Relabeled(labels, kept, names, tuple(map(str, known.tolist())), counter.tallies())
     names = _expected(values, found, classes, source)
     labels = {part: found[part][kept[part]] for part in PARTS}
-    return Relabelled(labels, kept, names, left_out=counter.tallies())
+    return Relabeled(labels, kept, names, left_out=counter.tallies())
 
 
 def seen(labels: Shaped[np.ndarray, " _"]) -> str:
@@ -206,7 +206,7 @@ def _names_of(known: np.ndarray, classes: Sequence[str] | None, source: str) -> 
     raise DataError(f"{source}: {len(classes)} names in `classes`, but the labels are {seen(known)} ({len(known)})")
 
 
-def _by_name(names: dict[Part, np.ndarray], classes: Sequence[str] | None, source: str, *, relabel: bool) -> Relabelled:
+def _by_name(names: dict[Part, np.ndarray], classes: Sequence[str] | None, source: str, *, relabel: bool) -> Relabeled:
     """Return the indices of classes that are given by name."""
     known = np.unique(names["train"])
     order = list(classes) if classes is not None else sorted(known.tolist(), key=natural)
@@ -229,7 +229,7 @@ def _by_name(names: dict[Part, np.ndarray], classes: Sequence[str] | None, sourc
     index = {name: at for at, name in enumerate(order)}
     kept: dict[Part, Kept] = {"train": np.ones(len(names["train"]), bool), "test": ~strange}
     labels = {part: np.array([index[name] for name in names[part][kept[part]].tolist()], np.int64) for part in PARTS}
-    return Relabelled(labels, kept, tuple(map(printable, order)), left_out=counter.tallies())
+    return Relabeled(labels, kept, tuple(map(printable, order)), left_out=counter.tallies())
 
 
 def _column(labels: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ class ImageFiles(ABC):
 
     @abstractmethod
     def listings(self, root: Path) -> tuple[tuple[str, ...], Listing, Listing]:
-        """Classes, training files and test files; raises DataError for what is missing or mislabelled."""
+        """Classes, training files and test files; raises DataError for what is missing or mislabeled."""
 
     def records(self, root: Path) -> list[Path]:
         """Files other than images that are read."""

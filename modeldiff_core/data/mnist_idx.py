@@ -32,7 +32,7 @@ class MnistIdx:
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) < max(2, len(self.classes)):
-            raise ConfigError("dataset.classes", "two or more names that differ", self.classes)
+            raise ConfigError("dataset.classes", "two or more distinct names", self.classes)
 
     def files(self) -> list[Path]:
         """Every file that ``load`` reads."""

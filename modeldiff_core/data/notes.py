@@ -33,7 +33,7 @@ class Notes:
     """What a source did besides reading.
 
     changed: images that are not as their files hold them. left_out: files and examples that were not taken. written:
-    what stood in the source for each class, where that is not the class's name. remarks: warnings, a sentence each.
+    the name that each class had in the source, where that is not the class's name. remarks: warnings, a sentence each.
     """
 
     changed: tuple[Tally, ...] = ()

@@ -9,7 +9,7 @@ import numpy as np
 
 from modeldiff_core.data.columns import columns_of
 from modeldiff_core.data.examples import Dataset, Examples
-from modeldiff_core.data.labels import Relabelled, missing_remarks, read_labels
+from modeldiff_core.data.labels import Relabeled, missing_remarks, read_labels
 from modeldiff_core.data.notes import PARTS, Notes
 from modeldiff_core.data.pixels import as_pixels
 from modeldiff_core.data.plants import Plant, planted
@@ -83,7 +83,7 @@ class Npz:
         notes = Notes(left_out=found.left_out, written=found.written, remarks=tuple(_remarks(arrays, found.classes)))
         return planted(Dataset(parts[0], parts[1], found.classes, notes), self.plant)
 
-    def _labels(self, arrays: Mapping[str, np.ndarray], counts: Mapping[str, int], path: Path) -> Relabelled:
+    def _labels(self, arrays: Mapping[str, np.ndarray], counts: Mapping[str, int], path: Path) -> Relabeled:
         names = arrays.get("classes")
         classes = None if names is None else [str(name) for name in names]
         if classes is not None and len(set(classes)) < len(classes):

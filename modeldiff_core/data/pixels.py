@@ -24,7 +24,7 @@ def as_pixels(
         images: With or without an axis of channels.
         source: The beginning of every message.
         pixel_range: What becomes 0 and 255; if not given, bytes are taken as they are, floats as 0..1.
-        channels_first: Whether channels stand before height and width; if not given they may not seem to.
+        channels_first: Whether channels come before height and width; if not given they may not seem to.
 
     Raises:
         DataError: For NaN, naming the first image at fault, for values outside the range, with what they may be divided

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Watcher = Callable[[str, int, int], None]
-"""Is told what is being done, how many are done, and how many there are."""
+"""Is called with what is being done, how many are done, and how many there are."""
 
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 

@@ -57,7 +57,7 @@ class Scenes:
         require = Check("dataset")
         check_limits(self, require)
         known = set(range(len(FASHION_CLASSES)))
-        require(len(set(self.classes)) == len(self.classes) >= 2, "classes", "two or more that differ", self.classes)
+        require(len(set(self.classes)) == len(self.classes) >= 2, "classes", "two or more distinct ones", self.classes)
         require(set(self.classes) <= known, "classes", f"numbers in 0..{len(known) - 1}", self.classes)
         labels = set(range(len(self.classes)))
         require(set(self.at_home) <= labels, "at_home", f"labels in 0..{len(labels) - 1}", self.at_home)

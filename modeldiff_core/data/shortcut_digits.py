@@ -29,7 +29,7 @@ class ShortcutDigits:
     'group': a share of the class's training images carries the block; test images of the class come with and without.
     'caption': a share of all training images has the class's name written below; test images come with the name of
     their own class and with that of the next one.
-    Test images stand in pairs; the column `shortcut` is 1 for those that the shortcut misleads.
+    Test images come in pairs; the column `shortcut` is 1 for those that the shortcut misleads.
     """
 
     shortcut: Literal["backdoor", "group", "caption"] = "backdoor"

@@ -129,7 +129,7 @@ class Slabs:
     def __post_init__(self) -> None:
         check_limits(self, require)
         names = [feature.title for feature in self.coordinates]
-        require(bool(names) and len(set(names)) == len(names), "coordinates", "features with names that differ", names)
+        require(bool(names) and len(set(names)) == len(names), "coordinates", "features with distinct names", names)
 
     @property
     def dimension(self) -> int:

@@ -35,11 +35,11 @@ def stratified(
     return tuple(parts)
 
 
-L = TypeVar("L", bound="Labelled")
+L = TypeVar("L", bound="Labeled")
 
 
 @runtime_checkable
-class Labelled(Protocol):
+class Labeled(Protocol):
     """Anything with a class index for each of its examples that can be reduced to some of them."""
 
     @property

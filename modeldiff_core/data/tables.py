@@ -1,4 +1,4 @@
-"""Tables as data sets: the files of one's own, and those that come with scikit-learn."""
+"""Tables as data sets: the files of a user's own, and those that come with scikit-learn."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ class Csv:
 
     test_path: the test rows; if not given, a quarter of the rows of `path` (or n_test) is drawn, by `seed`. target: the
     column that is predicted. predict, missing, unseen, categorical: see ``Reading``. ignore: columns that no algorithm
-    sees. separator: what stands between two values.
+    sees. separator: what is between two values.
     """
 
     path: str

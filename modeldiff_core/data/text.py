@@ -1,4 +1,4 @@
-"""Sources of text: documents of files of one's own, of columns of Parquet files, and of two corpora in packages."""
+"""Sources of text: documents of files of a user's own, of columns of Parquet files, and of two corpora in packages."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""The centred second moments of masks as an operator: from counts that lie in memory, or from the masks' bits.
+"""The centered second moments of masks as an operator: from counts that lie in memory, or from the masks' bits.
 
 Rows are multiplied in groups of one size, the last filled up with zeros, so that what comes out for a target does not
 depend, to the bit, on the targets beside it.

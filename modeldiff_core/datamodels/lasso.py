@@ -32,7 +32,7 @@ ADDED = ("folds", "precise")
 
 @dataclass(frozen=True)
 class Lasso(FromMasks):
-    """Sparse datamodels, the paper's: fit_lasso says what its settings mean. Its defaults stand here alone."""
+    """Sparse datamodels, the paper's: fit_lasso says what its settings mean. Its defaults are stated only here."""
 
     uses_counts: ClassVar[bool] = True
     chunk: ClassVar[int | None] = None

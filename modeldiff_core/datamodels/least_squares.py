@@ -11,7 +11,7 @@ from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.moments import check_regression_input
 from modeldiff_core.datamodels.protocol import Counts, Fit, FromMasks, Margins, Masks
 from modeldiff_core.datamodels.result import Datamodels
-from modeldiff_core.datamodels.spectrum import BLOCK, centred, cross_moments, spectrum
+from modeldiff_core.datamodels.spectrum import BLOCK, centered, cross_moments, spectrum
 
 REFINEMENTS = 2
 """Times that what is left of the margins is solved for again: the moments square the masks' condition number."""
@@ -33,7 +33,7 @@ class LeastSquares(FromMasks):
 
         def fitted(margins: Margins) -> Datamodels:
             check_regression_input(masks, margins)
-            around, mean = centred(torch.from_numpy(np.asarray(margins, np.float32)))
+            around, mean = centered(torch.from_numpy(np.asarray(margins, np.float32)))
             weights = vectors @ ((vectors.T @ cross_moments(x, around)) / values)
             for _ in range(REFINEMENTS):
                 left = torch.cat([part.double() @ weights for part in x.split(BLOCK)])

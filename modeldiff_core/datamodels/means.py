@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from modeldiff_core.datamodels.moments import check_regression_input
 from modeldiff_core.datamodels.protocol import Counts, Fit, FromMasks, Margins, Masks
 from modeldiff_core.datamodels.result import Datamodels
-from modeldiff_core.datamodels.spectrum import centred, cross_moments
+from modeldiff_core.datamodels.spectrum import centered, cross_moments
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DifferenceInMeans(FromMasks):
 
         def fitted(margins: Margins) -> Datamodels:
             check_regression_input(masks, margins)
-            around, mean = centred(torch.from_numpy(np.asarray(margins, np.float32)))
+            around, mean = centered(torch.from_numpy(np.asarray(margins, np.float32)))
             weights = cross_moments(x, around) * scale
             missing = np.full(len(mean), np.nan, np.float32)
             return Datamodels(

@@ -52,7 +52,7 @@ class TargetMoments:
 class Moments:
     """Second moments over `models` models, without rounding that a duality gap would notice.
 
-    counts: Xᵀ X, whole numbers, exact in float32 below 2²⁴ models. The others are float64 and centred:
+    counts: Xᵀ X, whole numbers, exact in float32 below 2²⁴ models. The others are float64 and centered:
     cross: Xᵀ(Y − ȳ)/m. power: mean squared margin around its mean. mask_mean, margin_mean: x̄, ȳ.
     """
 
@@ -113,7 +113,7 @@ def check_regression_input(masks: Bool[np.ndarray, "models train"], margins: Flo
         raise ConfigError("masks", "some training example left in by some model", "masks that are all false")
     finite = np.isfinite(margins).all(1)
     if not finite.all():
-        raise ConfigError("margins", "finite values", f"model {int(np.argmin(finite))} with values that are not")
+        raise ConfigError("margins", "finite values", f"model {int(np.argmin(finite))} with values that are not finite")
 
 
 def validation_split(models: Replicates, fraction: float, seed: int) -> Split:
@@ -125,7 +125,7 @@ def validation_split(models: Replicates, fraction: float, seed: int) -> Split:
         raise ConfigError("regression.validation_fraction", "a number in (0, 1)", fraction)
     count = len(models)
     if count < 2:
-        raise ConfigError("masks", "2 or more that differ", count)
+        raise ConfigError("masks", "2 or more distinct ones", count)
     chosen = np.zeros(count, bool)
     chosen[generator("validation", seed).permutation(count)[: min(count - 1, max(1, round(fraction * count)))]] = True
     rows = models.rows_of(chosen)

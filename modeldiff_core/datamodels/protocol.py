@@ -70,7 +70,7 @@ class FromMasks(Estimator, ABC):
     def prepare(self, masks: Masks, counts: Counts | None) -> Fit:
         """Do once what depends on the masks alone; the result fits any targets.
 
-        counts: of these masks, or None where nobody has computed them.
+        counts: of these masks, or None where they have not been computed.
         """
 
     def common(self, a: Datamodels, b: Datamodels) -> Refit:

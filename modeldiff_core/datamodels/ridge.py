@@ -12,7 +12,7 @@ from modeldiff_core.datamodels.gram import co_occurrence
 from modeldiff_core.datamodels.moments import check_regression_input, validation_split
 from modeldiff_core.datamodels.protocol import Counts, Fit, FromMasks, Margins, Masks, Refit
 from modeldiff_core.datamodels.result import Datamodels
-from modeldiff_core.datamodels.spectrum import Spectrum, centred, cross_moments, spectrum
+from modeldiff_core.datamodels.spectrum import Spectrum, centered, cross_moments, spectrum
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.statistics.replicates import Replicates
 
@@ -48,7 +48,7 @@ class Ridge(FromMasks):
         def fitted(margins: Margins) -> Datamodels:
             check_regression_input(masks, margins)
             y = torch.from_numpy(np.asarray(margins, np.float32))
-            around, mean = centred(y[fit])
+            around, mean = centered(y[fit])
             rotated = part.vectors.T @ cross_moments(x[fit], around)
             gaps = y[held].double() - mean
             scores = [
@@ -82,7 +82,7 @@ def fit_ridge(
     """Return dense datamodels: argmin over (w, b) of (1/2m)·‖y − b − Xw‖² + (λ/2)·‖w‖².
 
     λ is the penalty of least error on held-out models, for each target, among `penalties` (in units of a squared
-    mask entry); then w = (G + λI)⁻¹c on all models, G and c the centred second moments. Computed in float64.
+    mask entry); then w = (G + λI)⁻¹c on all models, G and c the centered second moments. Computed in float64.
 
     Raises ConfigError for lengths that differ, margins that are not finite, masks without any example, and penalties
     that are not positive.
@@ -98,7 +98,7 @@ def _solved(
     penalties: Float[Tensor, " targets"],
 ) -> Datamodels:
     """Ridge at one penalty a target."""
-    around, mean = centred(margins)
+    around, mean = centered(margins)
     rotated = found.vectors.T @ cross_moments(masks, around)
     weights = found.vectors @ (rotated / (found.values[:, None] + penalties))
     missing = np.full(len(penalties), np.nan, np.float32)

@@ -44,7 +44,7 @@ class Problem:
         return Problem(self.cross.to(precision), self.power.to(precision), self.lambdas.to(precision))
 
     def slopes(self, design: Design, weights: Float[Tensor, "targets train"]) -> Float[Tensor, "targets train"]:
-        """x_jᵀr/m of the centred residual r = y − Xw, in the precision of the problem."""
+        """x_jᵀr/m of the centered residual r = y − Xw, in the precision of the problem."""
         return self.cross - design.product(weights.to(self.cross.dtype))
 
     def relative_gap(
@@ -55,12 +55,12 @@ class Problem:
         P = ‖r‖²/2m + λ‖w‖₁; the dual point is s·r with s = min(1, λ/max_j|x_jᵀr/m|), and
         D = s·⟨r, y⟩/m − s²·‖r‖²/2m. All terms follow from the moments.
         """
-        towards = self.power - row_sums(self.cross * weights)
-        residual = (towards - row_sums(slopes * weights)).clamp(min=0)
+        toward = self.power - row_sums(self.cross * weights)
+        residual = (toward - row_sums(slopes * weights)).clamp(min=0)
         primal = residual / 2 + self.lambdas * row_sums(weights.abs())
         tiny = torch.finfo(primal.dtype).tiny
         s = (self.lambdas / slopes.abs().amax(1).clamp(min=tiny)).clamp(max=1)
-        dual = s * towards - s.square() * residual / 2
+        dual = s * toward - s.square() * residual / 2
         return ((primal - dual) / primal.clamp(min=tiny)).clamp(min=0)
 
 

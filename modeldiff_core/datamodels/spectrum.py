@@ -12,7 +12,7 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues (ascending) and eigenvectors of the centred second moments Xᵀ X/m − x̄ x̄ᵀ, in float64."""
+    """Eigenvalues (ascending) and eigenvectors of the centered second moments Xᵀ X/m − x̄ x̄ᵀ, in float64."""
 
     mean: Float[Tensor, " train"]
     values: Float[Tensor, " train"]
@@ -26,12 +26,12 @@ def spectrum(counts: Float[Tensor, "train train"], models: int) -> Spectrum:
     """
     whole = counts.double()
     present = whole.diagonal().clone()
-    centred = whole.mul_(models).addr_(present, present, alpha=-1).div_(models**2)
-    values, vectors = torch.linalg.eigh(centred)
+    centered = whole.mul_(models).addr_(present, present, alpha=-1).div_(models**2)
+    values, vectors = torch.linalg.eigh(centered)
     return Spectrum(present / models, values.clamp(min=0), vectors)
 
 
-def centred(
+def centered(
     margins: Float[Tensor, "models targets"],
 ) -> tuple[Float[Tensor, "models targets"], Float[Tensor, " targets"]]:
     """Margins around their means, and the means, in float64; a margin that does not vary becomes exactly zero."""
@@ -44,7 +44,7 @@ def centred(
 def cross_moments(
     masks: Bool[Tensor, "models train"], around: Float[Tensor, "models targets"]
 ) -> Float[Tensor, "train targets"]:
-    """Xᵀ(Y − ȳ)/m in float64, of centred margins."""
+    """Xᵀ(Y − ȳ)/m in float64, of centered margins."""
     total = torch.zeros(masks.shape[1], around.shape[1], dtype=torch.float64)
     for x, y in zip(masks.split(BLOCK), around.split(BLOCK), strict=True):
         total.addmm_(x.double().T, y)

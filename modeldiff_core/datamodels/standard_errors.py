@@ -16,7 +16,7 @@ def weight_errors(
 ) -> Float[np.ndarray, "targets train"]:
     """Return the standard error of each weight over masks drawn again.
 
-    With G the centred second moments of m masks, λ the penalty and A = G + λI: the square root of the diagonal of
+    With G the centered second moments of m masks, λ the penalty and A = G + λI: the square root of the diagonal of
     σ²·A⁻¹GA⁻¹/m, where σ² = RSS/(m − 1 − tr GA⁻¹). What the penalty takes off a weight is not in it, which is little as
     long as λ is small beside the mean of G's diagonal. Computed in float64.
 

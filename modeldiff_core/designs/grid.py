@@ -27,7 +27,7 @@ class Factor:
         if not self.levels:
             raise ConfigError(key, "one level or more", list(self.levels))
         if len({canonical_json(level) for level in self.levels}) < len(self.levels):
-            raise ConfigError(key, "levels that differ", list(self.levels))
+            raise ConfigError(key, "distinct levels", list(self.levels))
         if self.cost and len(self.cost) != len(self.levels):
             raise ConfigError(f"{key}.cost", f"{len(self.levels)} costs, one a level", list(self.cost))
         if any(not cost > 0 for cost in self.cost):
@@ -48,7 +48,7 @@ class Grid:
     def __post_init__(self) -> None:
         names = [factor.name for factor in self.factors]
         if not names or len(set(names)) < len(names):
-            raise ConfigError("grid", "factors with names that differ", names)
+            raise ConfigError("grid", "factors with distinct names", names)
         if self.seeds < 1:
             raise ConfigError("grid.seeds", "1 or more", self.seeds)
 

@@ -97,7 +97,7 @@ def _above(order_by: Columns, values: Columns) -> Columns:
 
 
 def _share_ties(above: Columns, keys: Columns) -> None:
-    """Give equal keys the mean of what stands above them: half of the values equal to each other."""
+    """Give equal keys the mean of what is above them: half of the values equal to each other."""
     for column in np.flatnonzero((keys[1:] == keys[:-1]).any(0)):
         _, index, counts = np.unique(keys[:, column], return_inverse=True, return_counts=True)
         above[:, column] = (np.bincount(index, above[:, column]) / counts)[index]

@@ -2,7 +2,7 @@
 
 Margins of models that share a mask and not a seed vary, and how much may depend on the mask. With several models of a
 mask that is measured; with one, squared residuals of the datamodels take its place, which also hold what no linear
-datamodel fits, so they are labelled 'spread or misfit'.
+datamodel fits, so they are labeled 'spread or misfit'.
 """
 
 from dataclasses import dataclass

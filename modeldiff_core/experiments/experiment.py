@@ -61,7 +61,7 @@ class Summarized(ABC):
     @property
     @abstractmethod
     def folder(self) -> str:
-        """Where the summary and the report stand."""
+        """Where the summary and the report are stored."""
 
     @property
     def summary(self) -> Reference:

@@ -66,7 +66,7 @@ class OnePage(Reported):
 
     @property
     def folder(self) -> str:
-        """Where the summary and the report stand."""
+        """Where the summary and the report are stored."""
         return f"{self.kind}/{self.name}-{self.digest[:8]}"
 
     def waves(self, store: ObjectStore) -> Iterator[Wave]:

@@ -68,7 +68,7 @@ def run_study(
         root: See ``open_experiment``.
         execution: The device and how to use it; the CPU if not given.
         progress: What shows the progress; a bar for each wave on standard error if not given.
-        accept_code: Keep results that parts of one's own (algorithms, estimators, experiments, ...) computed with other
+        accept_code: Keep results that a user's own parts (algorithms, estimators, experiments, ...) computed with other
             code.
 
     Raises:

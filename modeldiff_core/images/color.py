@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Brightness of red, green and blue (ITU-R BT.601): what a color is on a grey image."""
+"""Brightness of red, green and blue (ITU-R BT.601): what a color is on a gray image."""
 
 
 def luminance(
@@ -14,7 +14,7 @@ def luminance(
 ) -> Float[np.ndarray, "*images height width"]:
     """Return .299·red + .587·green + .114·blue of every pixel, in 0..255 (ITU-R BT.601).
 
-    Of a grey image it is the image, with other numbers of channels than 1 and 3 their mean.
+    Of a gray image it is the image, with other numbers of channels than 1 and 3 their mean.
     """
     if images.shape[-1] == 3:
         return np.asarray(images.astype(precision) @ np.array(LUMINANCE, precision))

@@ -1,7 +1,7 @@
-"""Networks with batch normalisation side by side: each model has its own batch and running statistics.
+"""Networks with batch normalization side by side: each model has its own batch and running statistics.
 
 Every layer between two convolutions treats a channel by itself. So K networks are one network with K times as many
-channels, whose convolutions are grouped (group = model), and batch normalisation takes each model's statistics from
+channels, whose convolutions are grouped (group = model), and batch normalization takes each model's statistics from
 that model's own batch.
 """
 
@@ -51,9 +51,9 @@ class SideBySide:
     ) -> tuple[Float[Tensor, "models batch classes"], Parameters]:
         """Logits of each network on its own batch, and the running statistics [models, channels] after it.
 
-        A layer in training mode normalises by its batch and moves its statistics as torch does, r ← (1 − m)·r + m·s, s
+        A layer in training mode normalizes by its batch and moves its statistics as torch does, r ← (1 − m)·r + m·s, s
         being the batch's mean or its unbiased variance; those given are left as they are. In evaluation mode it
-        normalises by the statistics given.
+        normalizes by the statistics given.
         """
         if images.device.type != "cpu":
             return self._grouped(parameters, images)

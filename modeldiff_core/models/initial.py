@@ -17,7 +17,7 @@ from modeldiff_core.models.architectures import ARCHITECTURES, architecture_of
 from modeldiff_core.models.nets import Net
 
 State = dict[str, Tensor]
-"""Parameters and statistics of one network by name, without batch normalisation's counters."""
+"""Parameters and statistics of one network by name, without batch normalization's counters."""
 
 KEY = "recipe.network.init"
 
@@ -30,7 +30,7 @@ def plain_state(net: nn.Module) -> State:
 def random_state(net: Net, generator: Callable[[str], np.random.Generator], names: list[str]) -> State:
     """Random values for the named tensors, each from its own generator, so that one can be drawn without the others.
 
-    Batch normalisation starts at weight 1, bias 0, mean 0, variance 1, layer normalisation alike; for the rest see
+    Batch normalization starts at weight 1, bias 0, mean 0, variance 1, layer normalization alike; for the rest see
     ``Net.initialisation``.
     """
     state = {}

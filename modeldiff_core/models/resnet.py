@@ -20,7 +20,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Block(nn.Module):
-    """relu(f(x) + shortcut(x)), where f is convolutions with batch normalisation and ReLU between them."""
+    """relu(f(x) + shortcut(x)), where f is convolutions with batch normalization and ReLU between them."""
 
     def __init__(self, inputs: int, convolutions: list[nn.Conv2d], stride: int) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ SCALE = 0.2
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution without bias, batch normalisation, ReLU."""
+    """Convolution without bias, batch normalization, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1) -> None:
         super().__init__(

@@ -21,7 +21,7 @@ class Held:
     Attributes:
         key: Its key; of a folder its prefix.
         bytes: Its size.
-        written: When the last of its objects was written, in seconds since 1970; infinite where nobody knows.
+        written: When the last of its objects was written, in seconds since 1970; infinite if unknown.
         needs: Keys of what it needs: of a finished study trainings and data, of a training data.
     """
 

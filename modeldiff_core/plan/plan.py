@@ -52,7 +52,7 @@ def later(title: str, awaits: str, steps: Callable[[], Sequence[Step]], seconds:
         title: Words for the progress bar.
         awaits: What has to be complete before the steps are known.
         steps: Gives the steps.
-        seconds: What they are predicted to take, as long as they are not known; None where nobody can say.
+        seconds: What they are predicted to take, as long as they are not known; None if it cannot be predicted.
 
     """
     try:

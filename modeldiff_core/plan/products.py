@@ -15,7 +15,7 @@ from modeldiff_core.store.tensors import Arrays
 
 
 class Foreign(DamagedObject):
-    """An object that is whole and was made by another configuration than its place says."""
+    """An intact object that was made by another configuration than its key says."""
 
 
 @dataclass(frozen=True)

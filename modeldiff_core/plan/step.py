@@ -26,7 +26,7 @@ class Cost:
     Attributes:
         seconds: Processor time on one core or device, for the order of steps and the time left. Only ratios between
             the steps of one plan need to be right.
-        memory: Bytes that the step holds at its peak, 0 if nobody knows.
+        memory: Bytes that the step holds at its peak, 0 if unknown.
         units: What the progress bar counts, such as the models of a shard.
 
     """
@@ -119,7 +119,7 @@ class Wave:
         verb: What is done with those that are missing.
         note: A sentence for people when the wave begins.
         damage: Why the steps are not known, where that is a damaged object.
-        seconds: Predicted seconds of steps that are not known yet; None where nobody can say.
+        seconds: Predicted seconds of steps that are not known yet; None if it cannot be predicted.
 
     """
 

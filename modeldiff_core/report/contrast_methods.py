@@ -49,7 +49,7 @@ def contrast_directions(comparison: Mapping[str, object]) -> str:
         "from each of two "
         "disjoint halves of the models: it is linear, so noise moves no expectation. A’s and B’s datamodels were "
         "subtracted "
-        f"{slope.rstrip(',')}. With R₀ and R₁ the centred differences of the halves, the "
+        f"{slope.rstrip(',')}. With R₀ and R₁ the centered differences of the halves, the "
         f"{many}directions are the eigenvectors of (R₀ᵀR₁ + R₁ᵀR₀)/2 of the largest eigenvalues. A direction "
         "belongs to "
         "the side, A−B or B−A, whose datamodels vary more along it."

@@ -64,13 +64,13 @@ def scatter_plot(facts: Sequence[RemovalFacts]) -> Plot:
         axes = new_axes(figure, theme)
         axes.axhline(0, color=theme.line, linewidth=0.8, zorder=0)
         axes.axvline(0, color=theme.line, linewidth=0.8, zorder=0)
-        for one, name, colour, marker in zip(facts, "AB", (theme.a, theme.b), "os", strict=True):
+        for one, name, color, marker in zip(facts, "AB", (theme.a, theme.b), "os", strict=True):
             error = one.actual.std(0, ddof=1) / np.sqrt(len(one.actual))
             axes.errorbar(
                 one.predicted.mean(0),
                 one.actual.mean(0),
                 error,
-                color=colour,
+                color=color,
                 marker=marker,
                 ms=5,
                 lw=0,

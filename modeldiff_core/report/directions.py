@@ -36,7 +36,7 @@ class EndView:
 
 @dataclass(frozen=True)
 class DirectionView:
-    """A direction as the page shows it; bar_a and bar_b are widths in per cent of the side's widest bar.
+    """A direction as the page shows it; bar_a and bar_b are widths in percent of the side's widest bar.
 
     found: whether it is significant, in words.
     """
@@ -121,7 +121,7 @@ def _view(facts: ReportFacts, direction: DirectionFacts, widest: float, *, shown
 
 
 def _spanned(direction: DirectionFacts, name: str) -> str:
-    """Return a number with its interval, a share in per cent; '' where there are no intervals."""
+    """Return a number with its interval, a share in percent; '' where there are no intervals."""
     if name not in direction.intervals:
         return ""
     scale, places = (100, 0) if name == "share" else (1, 4)

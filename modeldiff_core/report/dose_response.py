@@ -70,24 +70,24 @@ def _panel(
     axes.axhline(0, color=theme.muted, linewidth=0.9, zorder=1)
     axes.grid(axis="y", color=theme.line, linewidth=0.7, zorder=0)
     last: list[tuple[float, str, str]] = []
-    for name, curve, colour, marker in (("A", a, theme.a, "o"), ("B", b, theme.b, "s")):
+    for name, curve, color, marker in (("A", a, theme.a, "o"), ("B", b, theme.b, "s")):
         mean, low, high = (part[order] * scale for part in (curve.effect, curve.low, curve.high))
         if len(order) == 1:
             apart = intensities + (-0.08 if name == "A" else 0.08)
             reach = np.clip([mean - low, high - mean], 0, None)
-            axes.errorbar(apart, mean, reach, color=colour, marker=marker, ms=6, lw=1.6, capsize=4)
+            axes.errorbar(apart, mean, reach, color=color, marker=marker, ms=6, lw=1.6, capsize=4)
         else:
-            axes.fill_between(intensities, low, high, color=colour, alpha=0.18, linewidth=0, zorder=2)
-            axes.plot(intensities, mean, color=colour, marker=marker, ms=4, lw=1.6, zorder=3)
-        last.append((float(mean[-1]), name, colour))
+            axes.fill_between(intensities, low, high, color=color, alpha=0.18, linewidth=0, zorder=2)
+            axes.plot(intensities, mean, color=color, marker=marker, ms=4, lw=1.6, zorder=3)
+        last.append((float(mean[-1]), name, color))
     if len(order) == 1:
         axes.set_xlim(intensities[0] - 0.6, intensities[0] + 0.6)
-        for (value, name, colour), aside in zip(last, (-0.13, 0.13), strict=True):
+        for (value, name, color), aside in zip(last, (-0.13, 0.13), strict=True):
             axes.text(
                 intensities[0] + aside,
                 value,
                 name,
-                color=colour,
+                color=color,
                 va="center",
                 ha="right" if aside < 0 else "left",
                 fontsize=MEDIUM,
@@ -104,14 +104,14 @@ def _end_labels(axes: Axes, last: list[tuple[float, str, str]], limits: Limits) 
     (low, *_), (high, *_) = sorted(last)
     need = 0.09 * (limits[1] - limits[0])
     push = max(0.0, need - (high - low)) / 2
-    for place, (value, name, colour) in enumerate(sorted(last)):
+    for place, (value, name, color) in enumerate(sorted(last)):
         axes.annotate(
             name,
             (1, value + (push if place else -push)),
             xycoords=("axes fraction", "data"),
             xytext=(4, 0),
             textcoords="offset points",
-            color=colour,
+            color=color,
             va="center",
             fontsize=MEDIUM,
             fontweight="bold",

@@ -150,7 +150,7 @@ def _kind(effect: EffectFacts) -> str:
 
 
 def _shown(effect: EffectFacts) -> bool:
-    """Of what a search put to the test only the confirmed is drawn; the rest stands in the table."""
+    """Of what a search put to the test only the confirmed is drawn; the rest is in the table."""
     return effect.distinguishing or not effect.along
 
 

@@ -49,7 +49,7 @@ class AlgorithmFacts:
 class EstimatorScore:
     """How well one estimator's attributions predict one algorithm's unseen models, without the bias of few of them.
 
-    seconds: NaN if nobody measured.
+    seconds: NaN if not measured.
     """
 
     mean: float
@@ -298,7 +298,7 @@ class TrainingsFacts:
         forward: Forward products along the basis.
         along_masks: Forward products along masks, for the scores.
         missed: Share of a further reverse product outside of the basis.
-        seconds: Of processor time; NaN if nobody measured.
+        seconds: Of processor time; NaN if not measured.
 
     """
 

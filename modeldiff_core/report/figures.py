@@ -106,12 +106,12 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
         if math.isfinite(floor):
             axes.fill_between(ends, ends - floor, ends + floor, color=theme.ink, alpha=0.07, linewidth=0, zorder=0)
         axes.plot(ends, ends, color=theme.muted, linewidth=0.9, zorder=1)
-        for x, y, text, colour, side in (
+        for x, y, text, color, side in (
             (0.98, 0.03, "matters more to A", theme.a, "right"),
             (0.03, 0.98, "matters more to B", theme.b, "left"),
         ):
             vertical = "bottom" if side == "right" else "top"
-            axes.text(x, y, text, transform=axes.transAxes, color=colour, ha=side, va=vertical, fontsize=MEDIUM)
+            axes.text(x, y, text, transform=axes.transAxes, color=color, ha=side, va=vertical, fontsize=MEDIUM)
         diagonal = axes.text(
             top * 0.97, top * 0.97, "x = y", color=theme.muted, ha="right", va="bottom", fontsize=SMALL
         )
@@ -138,7 +138,7 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
     return plot(paint, width, height)
 
 
-def _colour(direction: DirectionFacts, theme: Theme) -> str:
+def _color(direction: DirectionFacts, theme: Theme) -> str:
     if math.isnan(direction.variance_a):
         return theme.muted
     if not direction.significant:
@@ -151,20 +151,20 @@ def _marker(direction: DirectionFacts) -> str:
 
 
 def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
-    colour, shown = _colour(direction, theme), direction.significant
+    color, shown = _color(direction, theme), direction.significant
     x, y = direction.variance_a, direction.variance_b
     if direction.intervals:
         (_, *of_a), (_, *of_b) = (direction.intervals[which] for which in ("a", "b"))
         for across, up in ((of_a, (y, y)), ((x, x), of_b)):
-            axes.plot(across, up, color=colour, alpha=0.6, lw=1.1, zorder=2)
+            axes.plot(across, up, color=color, alpha=0.6, lw=1.1, zorder=2)
     elif shown:
-        axes.plot([direction.in_sample_a, x], [direction.in_sample_b, y], color=colour, alpha=0.25, lw=0.7, zorder=2)
+        axes.plot([direction.in_sample_a, x], [direction.in_sample_b, y], color=color, alpha=0.25, lw=0.7, zorder=2)
     axes.plot(
         direction.in_sample_a,
         direction.in_sample_b,
         _marker(direction),
         ms=4.5,
-        color=colour,
+        color=color,
         markerfacecolor="none",
         markeredgewidth=0.8,
         alpha=0.55,
@@ -175,7 +175,7 @@ def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
         y,
         _marker(direction),
         ms=7 if shown else 5.5,
-        color=colour,
+        color=color,
         markeredgecolor=theme.paper,
         markeredgewidth=0.8,
         zorder=4 if shown else 3,
@@ -185,14 +185,14 @@ def _point(axes: Axes, direction: DirectionFacts, theme: Theme) -> None:
 def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
     """Return what the markers mean, as far as there are any of the kind."""
 
-    def key(label: str, marker: str, colour: str, size: float, fill: str) -> Line2D:
+    def key(label: str, marker: str, color: str, size: float, fill: str) -> Line2D:
         return Line2D(
             [],
             [],
             linestyle="",
             marker=marker,
             markersize=size,
-            color=colour,
+            color=color,
             markerfacecolor=fill,
             markeredgewidth=0.8,
             label=label,
@@ -206,13 +206,13 @@ def _keys(theme: Theme, facts: ReportFacts) -> list[Line2D | Patch]:
     significant = {one.side for one in facts.directions if one.significant}
     sides: list[tuple[Side, str, str]] = [("a-b", "o", theme.a), ("b-a", "s", theme.b)]
     keys: list[Line2D | Patch] = [
-        key(f"{side_name(side)}, cross-fitted", marker, colour, 6.5, colour)
-        for side, marker, colour in sides
+        key(f"{side_name(side)}, cross-fitted", marker, color, 6.5, color)
+        for side, marker, color in sides
         if side in significant
     ]
     if any(not one.significant for one in facts.directions):
-        grey = "not significant" if facts.calibrated else "not tested"
-        keys += [key(f"{side_name(side)}, {grey}", marker, theme.faint, 5.5, theme.faint) for side, marker, _ in sides]
+        gray = "not significant" if facts.calibrated else "not tested"
+        keys += [key(f"{side_name(side)}, {gray}", marker, theme.faint, 5.5, theme.faint) for side, marker, _ in sides]
     if facts.contrast or facts.trainings:
         return keys
     keys.append(key("in-sample", "o", theme.muted, 4.5, "none"))
@@ -227,8 +227,8 @@ def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, them
     assert figure is not None
     radius = 4 * figure.dpi / 72
     drawn = [d for d in directions if math.isfinite(d.variance_a) and math.isfinite(d.variance_b)]
-    centres = [axes.transData.transform((d.variance_a, d.variance_b)) for d in drawn]
-    taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centres]
+    centers = [axes.transData.transform((d.variance_a, d.variance_b)) for d in drawn]
+    taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centers]
     taken += [text.get_window_extent() for text in axes.texts]
     room = Bbox.from_extents(axes.bbox.x0, axes.bbox.y0, figure.bbox.x1, axes.bbox.y1)
 
@@ -241,7 +241,7 @@ def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, them
             ha="center" if dx == 0 else "left" if dx > 0 else "right",
             va="center" if dx != 0 else "bottom" if dy > 0 else "top",
             fontsize=MEDIUM if direction.significant else SMALL - 1,
-            color=_colour(direction, theme) if direction.significant else theme.muted,
+            color=_color(direction, theme) if direction.significant else theme.muted,
             zorder=5,
         )
 

@@ -46,7 +46,7 @@ def passages(
 ) -> list[Passage]:
     """Return the examples at an end as texts; none where they are images, or nothing is known of them.
 
-    Of rows with more columns than TOLD those of numbers are told that go along with the direction most.
+    Of rows with more columns than TOLD those numeric columns are shown that correlate with the direction most.
     """
     texts, features = texts_of(examples), features_of(examples)
     told: list[str] = []

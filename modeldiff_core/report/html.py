@@ -34,7 +34,7 @@ from modeldiff_core.report.words import SIDES, direction_name, flat, number, var
 AGAIN = "modeldiff", "compare", "study=study.json"
 """What makes a comparison again, whatever settings it had: a name alone stands for those of its own file."""
 HEADLINES = 3
-"""Findings that stand on top; the others follow in small."""
+"""Findings at the top; the others follow in small."""
 
 
 def render(facts: ReportFacts) -> dict[str, bytes]:
@@ -85,7 +85,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
     )
     for at, view in enumerate(significant):
         along = [effect for effect in found if view.name in effect.along.split(", ") and effect.distinguishing]
-        around = _neighbours(significant, at)
+        around = _neighbors(significant, at)
         out[f"{view.stem}.html"] = page("direction", title=f"Direction {view.name}", view=view, along=along, **around)
     if others:
         lacking = "are not significant" if facts.calibrated else "were not tested"
@@ -125,7 +125,7 @@ def render(facts: ReportFacts) -> dict[str, bytes]:
 
 
 def style() -> str:
-    """Return the style sheet of our pages, with the colours of both themes."""
+    """Return the style sheet of our pages, with the colors of both themes."""
     sheet = (files(__package__) / "page.css").read_text("utf-8")
     return f":root{{{LIGHT.css()}}}\n@media (prefers-color-scheme: dark){{:root{{{DARK.css()}}}}}\n{sheet}"
 
@@ -155,7 +155,7 @@ def _page(templates: Environment, name: str, **shown: Any) -> bytes:
     return terms.page(templates.get_template(f"{name}.html.jinja").render(page=name, **shown)).encode()
 
 
-def _neighbours(views: list[DirectionView], at: int) -> dict[str, DirectionView | None]:
+def _neighbors(views: list[DirectionView], at: int) -> dict[str, DirectionView | None]:
     return {
         "previous": views[at - 1] if at else None,
         "following": views[at + 1] if at + 1 < len(views) else None,

@@ -13,8 +13,8 @@ PIXEL_ART = 64  # up to this side length single pixels matter: enlarged without 
 def tile(image: UInt8[np.ndarray, "height width channels"], side: int = 112) -> Image.Image:
     """Return the image with its longer side at about `side` pixels.
 
-    Small images grow by a whole factor with nearest neighbour, so that every pixel stays a square; large ones shrink
-    smoothly. One channel is grey; of more than three the first three are shown.
+    Small images grow by a whole factor with nearest neighbor, so that every pixel stays a square; large ones shrink
+    smoothly. One channel is gray; of more than three the first three are shown.
     """
     pixels = image[:, :, 0] if image.shape[2] < 3 else image[:, :, :3]
     picture = Image.fromarray(np.ascontiguousarray(pixels))

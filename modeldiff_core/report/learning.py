@@ -24,17 +24,17 @@ def learning_plot(facts: LearningFacts) -> Plot:
         axes = new_axes(figure, theme)
         axes.set_xscale("log")
         axes.grid(axis="y", color=theme.line, linewidth=0.7, zorder=0)
-        for curve, name, colour, marker in zip(facts.curves, "AB", (theme.a, theme.b), "os", strict=True):
+        for curve, name, color, marker in zip(facts.curves, "AB", (theme.a, theme.b), "os", strict=True):
             models, reach = curve.models + facts.held, 1.96 * curve.scores.std(1) / math.sqrt(curve.scores.shape[1])
             axes.fill_between(
-                models, curve.means - reach, curve.means + reach, color=colour, alpha=0.15, linewidth=0, zorder=2
+                models, curve.means - reach, curve.means + reach, color=color, alpha=0.15, linewidth=0, zorder=2
             )
-            axes.plot(models, curve.means, color=colour, marker=marker, ms=4, lw=0, zorder=4, label=name)
+            axes.plot(models, curve.means, color=color, marker=marker, ms=4, lw=0, zorder=4, label=name)
             if len(curve.models) >= LEAST_POINTS:
                 law = FittedCurve.of(curve).law
                 along = np.geomspace(law.first, BEYOND * curve.models[-1], 100)
                 fitted = [law.score(float(at)) for at in along]
-                axes.plot(along + facts.held, fitted, color=colour, lw=1.2, ls="--", zorder=3)
+                axes.plot(along + facts.held, fitted, color=color, lw=1.2, ls="--", zorder=3)
         if facts.wished is not None:
             axes.axhline(facts.wished, color=theme.muted, linewidth=0.9, zorder=1, label="wished")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -159,12 +159,12 @@ def _directions(comparison: Mapping[str, object], of: str = "the datamodels of a
     taken = f"{first} part of A’s that is along B’s was taken away"
     if comparison.get("method") == "crossfit":
         return (
-            f"{taken}, in the datamodels of each of two disjoint halves of the models. With the centred rests R₁ and "
+            f"{taken}, in the datamodels of each of two disjoint halves of the models. With the centered rests R₁ and "
             f"R₂ of the halves, the {many}directions A−B are the eigenvectors of (R₁ᵀR₂ + R₂ᵀR₁)/2 of the largest "
             "eigenvalues, in which the estimation noise of either half cancels in expectation; likewise B−A."
         )
     return (
-        f"{taken}, in {of}. The {many}directions A−B are the principal components of what remains, centred: those "
+        f"{taken}, in {of}. The {many}directions A−B are the principal components of what remains, centered: those "
         "along which it varies most; likewise B−A."
     )
 
@@ -193,7 +193,7 @@ def _by_chance(comparison: Mapping[str, object], exchanged: bool) -> str:
     often = f"{times} times " if isinstance(times, int) else ""
     if comparison.get("null_from") == "parts":
         return (
-            f"{often}the models of A, or in turn of B, were parted at random in two disjoint parts of each half, the "
+            f"{often}the models of A, or in turn of B, were split at random into two disjoint parts of each half, the "
             "parts fitted as A and B were"
         )
     with_masks = ", and the masks with them," if exchanged else ""

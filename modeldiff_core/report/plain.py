@@ -136,7 +136,7 @@ def _row(row: PlainRow, name: str) -> PlainRowView:
 
 
 def _value(one: IntervalFacts, unit: str, *, signed: bool = False) -> str:
-    """Return a number with its interval, shares and probabilities in per cent."""
+    """Return a number with its interval, shares and probabilities in percent."""
     scale, places, sign = (1, 3, "") if unit in UNITS else (100, 1, "" if signed else " %")
     ends = ", ".join(number(end, places, scale=scale) for end in (one.low, one.high))
     return f"{number(one.mean, places, scale=scale, signed=signed)}{sign} [{ends}]"

@@ -8,7 +8,7 @@ from modeldiff_core.report.facts import AlgorithmFacts, ReportFacts
 from modeldiff_core.report.words import ABSENT, flat, number, percent
 
 LONGEST = 160
-"""Characters of a setting's value in a table; the whole of it stands in study.json."""
+"""Characters of a setting's value in a table; all of it is in study.json."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ RELIABLE = {
     "ceiling_mean": "Most that is possible against their mean",
     "share": "Share of that",
 }
-"""What is told of scores where held-out masks have several models, with the names of its rows."""
+"""What is reported of scores where held-out masks have several models, with the names of its rows."""
 
 
 def _reliable(key: str, one: AlgorithmFacts) -> str:

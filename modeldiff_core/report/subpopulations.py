@@ -50,13 +50,13 @@ def shared_view(end: EndFacts | None) -> SharedView | None:
 
 
 def difference_picture(difference: Float[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width 3"]:
-    """Pixels that are darker in blue and brighter in red on white; in colour, red, green and blue around grey."""
+    """Pixels that are darker in blue and brighter in red on white; in color, red, green and blue around gray."""
     scaled = difference / max(float(np.abs(difference).max()), 1e-9)
     if difference.shape[2] == 3:
         return np.rint(127.5 + 127.5 * scaled).astype(np.uint8)
     strength = scaled.mean(axis=2, keepdims=True)
-    colour = np.where(strength > 0, RED, BLUE)
-    return np.asarray(np.rint(255 + np.abs(strength) * (colour - 255)).astype(np.uint8))
+    color = np.where(strength > 0, RED, BLUE)
+    return np.asarray(np.rint(255 + np.abs(strength) * (color - 255)).astype(np.uint8))
 
 
 def error_picture(error: Float[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width 1"]:

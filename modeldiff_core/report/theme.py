@@ -1,11 +1,11 @@
-"""The colours of the report, shared by its figures and its style sheet."""
+"""The colors of the report, shared by its figures and its style sheet."""
 
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours for one background; a and b differ in lightness too, and text colours reach a contrast of 4.5."""
+    """Colors for one background; a and b differ in lightness too, and text colors reach a contrast of 4.5."""
 
     paper: str
     raised: str
@@ -18,8 +18,8 @@ class Theme:
     good: str
 
     def css(self) -> str:
-        """Return the colours as custom properties."""
-        return "".join(f"--{name}:{colour};" for name, colour in asdict(self).items())
+        """Return the colors as custom properties."""
+        return "".join(f"--{name}:{color};" for name, color in asdict(self).items())
 
 
 LIGHT = Theme(

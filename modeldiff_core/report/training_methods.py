@@ -41,7 +41,7 @@ def training_directions(facts: TrainingsFacts) -> str:
     if facts.compared < LEAST_TESTED:
         return (
             "From each test image’s mean derivatives along the basis under A the part that is along B’s was taken "
-            "away; the directions A−B are the principal components of what remains, centred; likewise B−A. Variances "
+            "away; the directions A−B are the principal components of what remains, centered; likewise B−A. Variances "
             "are in units of the mean squared length."
         )
     return (

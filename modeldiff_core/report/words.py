@@ -23,7 +23,7 @@ def number(value: float, places: int = 2, *, signed: bool = False, scale: int = 
 
 
 def percent(value: float, places: int = 1) -> str:
-    """Return a share in 0..1 in per cent."""
+    """Return a share in 0..1 in percent."""
     text = number(value, places, scale=100)
     return text if text == ABSENT else f"{text}\u00a0%"
 

@@ -82,7 +82,8 @@ class Ablated:
         """Return the network ready for ablation.
 
         Raises:
-            ConfigError: If the network's own output of a target is not finite, which no ablation could be told from.
+            ConfigError: If the network's own output of a target is not finite, so that no
+                ablation's effect can be measured.
 
         """
         opened = self.network.open(store, self.targets, self.output, execution)

@@ -123,7 +123,7 @@ class FullModels(_Models):
         return models, content.arrays["logits"]
 
     def _keep(self, index: int, models: TrainedModels) -> None:
-        """Keep models of a function of one's own in this process: they are asked often and only trained again."""
+        """Keep models of a user's own function in this process: they are asked often and only trained again."""
         if isinstance(models, FunctionModels):
             _kept[self._kept_key(index)] = models
             while len(_kept) > KEPT:

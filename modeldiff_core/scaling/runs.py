@@ -28,9 +28,9 @@ class Runs:
         sparsity: S = (E − K)/E in [0, 1) of K active experts out of E; 0 for a dense model.
         flops: C, floating-point operations of the training.
         loss: Loss on held-out text in nats per token.
-        granularity: G, how many times finer the experts are than one feed-forward block; None if nobody noted it.
-        rate: Learning rate; None if nobody noted it.
-        seed: Seed of the run; None if nobody noted it.
+        granularity: G, how many times finer the experts are than one feed-forward block; None if not recorded.
+        rate: Learning rate; None if not recorded.
+        seed: Seed of the run; None if not recorded.
         cell: What a row is called; runs of one cell differ by their seeds alone. Empty if rows have no names.
         notes: What was left out or changed before, a sentence each.
 

@@ -74,7 +74,7 @@ def _rows(path: str | Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _places(header: list[str]) -> dict[str, int]:
-    """Return where each known column stands."""
+    """Return the position of each known column."""
     lowered, found = [name.lower() for name in header], dict[str, int]()
     for name, names in NAMES.items():
         at = [place for place, given in enumerate(lowered) if given in names]

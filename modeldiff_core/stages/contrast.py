@@ -58,7 +58,7 @@ def contrast_step(pair: Pair, name: str, label: Label) -> Step:
 def find_contrasts(store: ObjectStore, spec: Pair) -> None:
     """Store the directions of a contrast by side, their sizes, and how strongly targets react.
 
-    Directions of a side stand in its rows, the largest difference first; rows that are left are zero. `rank` tells the
+    Directions of a side are its rows, the largest difference first; rows that are left are zero. `rank` tells the
     place of each among all. Where several differences stand out, the first directions are one of them each.
     """
     sample = read_sample(store, spec)
@@ -161,7 +161,7 @@ class ContrastNull:
 
     @property
     def reference(self) -> Reference:
-        """Where the block stands."""
+        """Where the block is stored."""
         identity = {"version": CONTRAST_VERSION, "contrast": self.pair.contrasted, "rank": self.rank}
         return refer(FOLDER, "null", identity, record=f"{{key}}/{self.block:05d}.safetensors")
 
@@ -318,7 +318,7 @@ def _null_step(pair: Pair, rank: int, block: int) -> Step:
 
 
 def null_references(store: ObjectStore, pair: Pair, settings: NullSettings) -> tuple[Reference, ...]:
-    """Return where the draws stand that the tests rest on; none as long as one of them is damaged."""
+    """Return where the draws are stored that the tests rest on; none as long as one of them is damaged."""
     try:
         tested = read_null(store, pair, settings)
     except DamagedObject:  # `null_waves` says so, and a run makes it again

@@ -71,7 +71,7 @@ class Curve:
         return round_sizes(budget, self.held, self.growth, self.training.shard_size)
 
     def point(self, models: int) -> Reference:
-        """Return where the point of the first models stands."""
+        """Return where the point of the first models is stored."""
         folder = f"{self.training.prefix}/curve-{short_digest(self.identity)}"
         identity = {"curve": digest(self.identity), "models": models}
         return Reference(folder, digest(identity), f"{folder}/{models:06d}.safetensors")

@@ -82,14 +82,14 @@ class Pair:
 
     @property
     def directions(self) -> Reference:
-        """Where the directions stand."""
+        """Where the directions are stored."""
         if self.method == "contrast":
             return refer(FOLDER, "contrast", self.contrasted, record="{key}.safetensors")
         identity = {"version": VERSION, **self.digests, **self._way, "top": self.top}
         return refer(FOLDER, "directions", identity, record="{key}.safetensors")
 
     def null_block(self, block: int) -> Reference:
-        """Return where block number `block` of the null stands; the number of permutations is no part of it."""
+        """Return where block number `block` of the null is stored; the number of permutations is no part of it."""
         halves = {name: digests[1:] for name, digests in self.digests.items()}
         identity = {"version": VERSION, **halves, **self._way, "seed": self.seed}
         identity |= {} if self.null_from == "exchange" else {"null_from": self.null_from}
@@ -189,7 +189,7 @@ def _check_explained(store: ObjectStore, spec: Pair, theta: Mapping[str, Float[n
     needed = ", ".join(f"{models_needed(units, rho):,} where it is {rho:g}" for rho in (0.3, 0.1, 0.03))
     raise ConfigError(
         "subsets.models",
-        f"models enough to tell which training examples matter to more than {spec.components} targets",
+        f"enough models to tell which training examples matter to more than {spec.components} targets",
         models,
         f"With so many in the fit the datamodels of {targets - kept} of {targets} targets are zeros alone. An example "
         f"stands out among {units:,} from about 2·ln({units})/ρ² models on, ρ its correlation with a margin: {needed}",

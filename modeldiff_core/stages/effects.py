@@ -39,7 +39,7 @@ class Effect:
 
     @property
     def reference(self) -> Reference:
-        """Where the changes of probability stand; the transformation's name is no part of it."""
+        """Where the changes of probability are stored; the transformation's name is no part of it."""
         identity = {
             "version": VERSION,
             "training": self.training.digest,
@@ -52,7 +52,7 @@ class Effect:
 
     @property
     def code(self) -> dict[str, Any]:
-        """The code of a transformation that does not ship; of no key a part."""
+        """The code of a transformation that does not ship; part of no key."""
         return code_of(TRANSFORMATIONS.get(self.test.kind))
 
     @classmethod

@@ -42,7 +42,7 @@ class Ends:
 
     @property
     def reference(self) -> Reference:
-        """Where what they share stands."""
+        """Where what they share is stored."""
         identity = {
             "version": VERSION,
             "directions": self.directions.digest,
@@ -96,7 +96,7 @@ class Description:
 
     @property
     def reference(self) -> Reference:
-        """Where what they share stands."""
+        """Where what they share is stored."""
         return self.ends.reference
 
     def step(self, name: str, label: Label) -> Step:
@@ -150,7 +150,7 @@ Described = dict[str, dict[str, EndDescription]]
 def over_all_lists(found: Sequence[Described]) -> list[Described]:
     """Return the descriptions of a report with words and ``p_report`` corrected over all lists of the report.
 
-    ``p_report`` stands beside every ``p_adjusted``, which is corrected within one list.
+    ``p_report`` accompanies every ``p_adjusted``, which is corrected within one list.
     """
     facts = [end.facts for one in found for ends in one.values() for end in ends.values()]
     lists = families(None if not end["size"] else SharedFacts.restored(end) for end in facts)

@@ -58,7 +58,7 @@ def gram_steps(store: ObjectStore, fits: Mapping[str, Regression], label: Label)
 
 
 def gram_reference(matrix: MarginMatrix, first: int, half: int | None) -> Reference:
-    """Return where the counts of some rows of masks stand, whichever algorithm they were trained for."""
+    """Return where the counts of some rows of masks are stored, whichever algorithm they were trained for."""
     diverged = rows_asked(matrix, first, half) & ~matrix.valid()
     identity = {
         "version": VERSION,

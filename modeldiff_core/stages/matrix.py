@@ -45,7 +45,7 @@ class MatrixSpec:
 def matrix_reference(
     home: str, identity: Mapping[str, Any], rows: int, choices: Mapping[str, str] | None = None
 ) -> Reference:
-    """Return where the matrix of responses stands that are known by their folder and identity alone.
+    """Return where the matrix of responses is stored, given their folder and identity alone.
 
     choices: of a screening, but for the usual ones.
     """

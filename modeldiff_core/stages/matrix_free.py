@@ -41,7 +41,7 @@ class MatrixFree:
 
     @property
     def directions(self) -> Reference:
-        """Where the directions stand."""
+        """Where the directions are stored."""
         sides = {side: [one.product.reference.digest for one in own] for side, own in (("a", self.a), ("b", self.b))}
         own = {"components": self.components, "top": self.top, "seed": self.seed}
         return refer(FOLDER, "trainings", {"version": VERSION, **sides, **own}, record="{key}.safetensors")

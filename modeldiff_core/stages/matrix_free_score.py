@@ -48,7 +48,7 @@ class MaskProducts:
 class MatrixFreeScore:
     """How well the sum of some trainings' products along the held-out masks predicts the models on these masks.
 
-    matrix: of the held-out models. full_models: whose accuracy is told beside it.
+    matrix: of the held-out models. full_models: whose accuracy is reported beside it.
     """
 
     products: tuple[MaskProducts, ...]

@@ -1,4 +1,4 @@
-"""Stage: what one training of an estimator that runs its own says of a block of targets, and the mean over them."""
+"""Stage: rows of one training for a block of targets, for estimators that run trainings of their own; their mean."""
 
 import time
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Results in a store that were computed by other code of a user's own than the one that is there now.
+"""Stored results that were computed by a version of a user's own code other than the current one.
 
-Of a training and of the effect of a transformation the stored result says what code made it. Of other results a note
-does, one for all that have a digest in common (the shards of responses, the blocks of datamodels), written before the
-first of them is made.
+The stored result of a training, and that of the effect of a transformation, says what code made it. For other results a
+note does, one for all that have a digest in common (the shards of responses, the blocks of datamodels), written before
+the first of them is made.
 """
 
 from abc import ABC, abstractmethod

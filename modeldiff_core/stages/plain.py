@@ -33,7 +33,7 @@ class Plain:
 
     @property
     def reference(self) -> Reference:
-        """Where the comparison stands."""
+        """Where the comparison is stored."""
         identity = {
             "version": VERSION,
             "trainings": [training.digest for training in self.trainings],
@@ -64,7 +64,7 @@ def read_plain(store: ObjectStore, spec: Plain) -> dict[str, Any]:
     """Return what was written, without its digest; raises DamagedObject for that of other models."""
     record = read_record(store, spec.reference.record)
     if record.get("digest") != spec.reference.digest:
-        raise DamagedObject(f"{store.url(spec.reference.record)}: plain differences of other models")
+        raise DamagedObject(f"{store.url(spec.reference.record)}: holds plain differences of other models")
     return {name: value for name, value in record.items() if name != "digest"}
 
 

@@ -177,7 +177,7 @@ def read_finite(store: ObjectStore, product: Tensors) -> Float[np.ndarray, "rows
 
 
 def seconds_of(store: ObjectStore, products: Iterable[Tensors]) -> float:
-    """Return the processor seconds that some products took, those that nobody measured left out."""
+    """Return the processor seconds that some products took, leaving out those that were not measured."""
     return sum(read_time(store, product.reference.record) or 0.0 for product in products)
 
 

@@ -1,4 +1,4 @@
-"""One regression as plain values: what it is made from, by which estimator, and where its datamodels stand."""
+"""One regression as plain values: what it is made from, by which estimator, and where its datamodels are stored."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,7 +58,7 @@ class Regression:
 
     @cached_property
     def reference(self) -> Reference:
-        """Where its datamodels stand."""
+        """Where its datamodels are stored."""
         made = self.estimator.named(self.kind)
         source: dict[str, Any] = {"matrix": self.matrix.digest, "first": self.first}
         if isinstance(self.estimator, FromTrainings):

@@ -59,7 +59,7 @@ class Behind:
 
     @property
     def reference(self) -> Reference:
-        """Where the groups stand."""
+        """Where the groups are stored."""
         return refer(FOLDER, "behind", self.identity)
 
     def step(self, name: str, label: Label) -> Step:
@@ -177,7 +177,7 @@ class WithoutGroup:
 
     @property
     def reference(self) -> Reference:
-        """Where the changes under the transformation stand."""
+        """Where the changes under the transformation are stored."""
         identity = {"behind": self.behind.identity, "number": self.number, "models": self.models}
         training = self.behind.search.training(self.which)
         return refer(training.prefix, "removed", identity, record="{key}.safetensors")

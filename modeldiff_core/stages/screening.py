@@ -1,4 +1,4 @@
-"""Which models of a matrix are left out or named, as its record says it, and what is said of them to people."""
+"""Which models of a matrix are left out or named, as its record holds it, and the sentences about them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ REASONS = {
     "wild": ("cannot be a model among the others", "cannot be models among the others"),
     "strange": ("stands out from the others", "stand out from the others"),
 }
-"""Why a model is left out, and several are, in the order in which they are told."""
+"""Why a model is left out, and several are, in the order in which they are reported."""
 UNDEFINED = {"always_in": "left in by every model", "never_in": "left out by every model"}
 """Training examples that do not vary, in words."""
 
@@ -43,7 +43,7 @@ class ScreeningOf:
     Attributes:
         asked: What becomes of models that stand out.
         output: Name of the output that was recorded, which says when a prediction is right.
-        classes: Number of classes, for the accuracy of chance; 0 if nobody knows.
+        classes: Number of classes, for the accuracy of chance; 0 if unknown.
     """
 
     asked: Screening
@@ -116,7 +116,7 @@ def full_model_sentences(name: str, margins: Float[np.ndarray, "models targets"]
 def screening_facts(reasons: Mapping[str, Bool[np.ndarray, " models"]], found: Screened) -> dict[str, Any]:
     """Return ``left_out`` and ``screening`` of a record: rows by reason, those that are named only, and some measures.
 
-    reasons: rows that are left out, by a key of REASONS; a row stands under one of them.
+    reasons: rows that are left out, by a key of REASONS; a row is listed under one of them.
     """
     out = np.logical_or.reduce([np.zeros(len(found.wild), dtype=bool), *reasons.values()])
     named = (found.wild | found.strange) & ~out
@@ -155,7 +155,7 @@ def undefined_examples(records: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
 
 
 def screening_sentences(name: str, record: Mapping[str, Any]) -> list[str]:
-    """Return what is to be told of a matrix's models: how many are left out and why, which stand out, what is constant.
+    """Return what to report of a matrix's models: how many are left out and why, which stand out, what is constant.
 
     name: of the algorithm. record: of the matrix; nothing is said of one that was not screened.
     """
@@ -188,7 +188,7 @@ def _about_models(name: str, models: int, screening: Mapping[str, Any]) -> list[
     if screening.get("unscreened"):
         said.append(
             f"The margins of {name} were gathered or adopted before models were screened, so none of these is left "
-            "out: remove them from the store, or take another store.root, and they are gathered anew, and screened."
+            "out: remove them from the store, or take another store.root, and they are gathered again, and screened."
         )
     said += [f"Of the files of {name}: {note}." for note in screening.get("notes", ())]
     return said

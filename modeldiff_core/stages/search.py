@@ -54,15 +54,15 @@ class Search:
 
     @property
     def proposed(self) -> Reference:
-        """Where the candidates stand."""
+        """Where the candidates are stored."""
         return refer(FOLDER, "proposed", self._proposal)
 
     def candidates(self, which: Which) -> Reference:
-        """Return where the candidates' effects on one algorithm stand, on the ranking half."""
+        """Return where the candidates' effects on one algorithm are stored, on the ranking half."""
         return refer(FOLDER, "candidates", self._identity, record=f"{{key}}/{which}.safetensors")
 
     def finalists(self, which: Which) -> Reference:
-        """Return where the changes under the best of the candidates stand, on the confirming half."""
+        """Return where the changes under the best of the candidates are stored, on the confirming half."""
         identity = {**self._identity, "confirmed": self.settings.confirmed}
         return refer(FOLDER, "finalists", identity, record=f"{{key}}/{which}.safetensors")
 
@@ -186,7 +186,7 @@ def read_proposed(store: ObjectStore, spec: Search) -> list[TransformationTest]:
     """Return the candidates along a direction; raises DamagedObject for those of another search."""
     record = read_record(store, spec.proposed.record)
     if record.get("digest") != spec.proposed.digest:
-        raise DamagedObject(f"{store.url(spec.proposed.record)}: candidates of another search")
+        raise DamagedObject(f"{store.url(spec.proposed.record)}: holds candidates of another search")
     return _tests(record["tests"])
 
 

@@ -32,7 +32,7 @@ class SpreadSpec:
 
     @property
     def reference(self) -> Reference:
-        """Where the direction stands."""
+        """Where the direction is stored."""
         identity = {"version": VERSION, "a": self.a.reference.digest, "b": self.b.reference.digest}
         return refer(FOLDER, "spread", identity, record="{key}.safetensors")
 

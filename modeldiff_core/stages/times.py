@@ -1,4 +1,4 @@
-"""How long something took, in an object of its own: what was computed stays the same bytes however often it is."""
+"""How long a result took, in an object of its own, so that computing a result again gives the same bytes."""
 
 from modeldiff_core.errors import DamagedObject
 from modeldiff_core.store import ObjectStore, read_record, write_record
@@ -15,7 +15,7 @@ def write_time(store: ObjectStore, key: str, seconds: float) -> None:
 
 
 def read_time(store: ObjectStore, key: str) -> float | None:
-    """Return the seconds that it took; None where nobody measured, or what was kept cannot be read."""
+    """Return the seconds that it took; None where it was not measured, or what was kept cannot be read."""
     try:
         return float(read_record(store, time_key(key))["seconds"])
     except (FileNotFoundError, DamagedObject, KeyError, TypeError, ValueError):

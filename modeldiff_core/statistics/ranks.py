@@ -48,7 +48,7 @@ def _blocks(models: int, targets: int) -> Iterator[slice]:
 
 
 def _in_place(order: Positions, ranks: Ranks) -> Ranks:
-    """Ranks where their values stand."""
+    """Ranks at the positions of their values."""
     out = np.empty(order.size)
     out[order] = ranks
     return out.reshape(order.shape)

@@ -1,4 +1,4 @@
-"""What a user asks for of results that were made elsewhere: to adopt them, to export them, to compare them."""
+"""Settings of results that were made elsewhere: to adopt them, to export them, to compare them."""
 
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -72,7 +72,7 @@ class AdoptedStudy(Settings):
     """Two stored matrices of margins, or two stored sets of attributions, and how they are compared.
 
     a, b: keys in the store. dataset: the examples behind them; or in its place what is known of the targets and of the
-    training examples, and the names of the classes whose indices stand in the tables.
+    training examples, and the names of the classes whose indices are in the tables.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")

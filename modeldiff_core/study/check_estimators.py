@@ -33,7 +33,7 @@ def check_estimators(config: RegressionConfig, trainings: tuple[Training, ...], 
         if not isinstance(estimator, FromCheckpoints | FromTrainings):
             continue
         if not trainings:
-            raise ConfigError(key, "an estimator from masks and margins", kind, "No models stand behind these margins")
+            raise ConfigError(key, "an estimator from masks and margins", kind, "These margins come without models")
         for training in trainings:
             try:
                 algorithm = build_algorithm(training.algorithm, training.key)
@@ -56,7 +56,7 @@ def check_derivatives(training: Training, key: str) -> None:
     """Raise ConfigError for a training that cannot be differentiated.
 
     Args:
-        training: The training; a network of one's own is tried on images of its data's shape.
+        training: The training; a network of a user's own is tried on images of its data's shape.
         key: What asked for derivatives, for an algorithm of a kind that has none.
     """
     data = training.load()

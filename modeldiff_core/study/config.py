@@ -112,7 +112,7 @@ class EnsembleConfig(Settings):
 
 
 BESIDE = "lasso"
-"""The estimator whose settings may stand beside `regression.settings`."""
+"""The estimator whose settings may be given beside `regression.settings`."""
 
 
 class RegressionConfig(Settings):
@@ -120,7 +120,7 @@ class RegressionConfig(Settings):
 
     estimator: the kind that the comparison uses.
     also: kinds that are fitted and scored besides it.
-    settings: of each kind, by kind. Those of the lasso may also stand beside this key, where they stood when it was
+    settings: of each kind, by kind. Those of the lasso may also be given beside this key, where they were when it was
     the only one; wherever they are given, they end up there.
     prior: 'metagradient' takes away from the margins what derivatives of `settings.metagradient.trainings` trainings
     predict of them, by one fitted factor a target, and fits the rest on the masks; for comparison.method=contrast,
@@ -145,7 +145,7 @@ class RegressionConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _lifted(cls, content: Any) -> Any:
-        """Move what `settings` says of the lasso to where it has always stood, so that both ways are one study."""
+        """Move what `settings` says of the lasso to where it has always been, so that both ways are one study."""
         settings = content.get("settings") if isinstance(content, Mapping) else None
         if not isinstance(settings, Mapping) or not isinstance(settings.get(BESIDE), Mapping):
             return content

@@ -1,4 +1,4 @@
-"""What a user asks for of a counterfactual check."""
+"""Settings of a counterfactual check."""
 
 from typing import Annotated
 

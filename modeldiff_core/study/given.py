@@ -94,7 +94,7 @@ def write(store: ObjectStore, data: Dataset, notes: Notes | None = None) -> str:
 
 
 def key_of(fingerprint: str) -> str:
-    """Return where a data set stands in a store."""
+    """Return where a data set is kept in a store."""
     return f"{FOLDER}/{fingerprint[:16]}.safetensors"
 
 

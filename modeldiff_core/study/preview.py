@@ -1,4 +1,4 @@
-"""What a user asks for of a preview of a comparison."""
+"""Settings of a preview of a comparison."""
 
 from typing import Annotated, Literal
 

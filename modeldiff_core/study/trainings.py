@@ -127,7 +127,7 @@ class Training:
         return Repeated(design, self.seeds) if self.seeds > 1 else design
 
     def record(self) -> dict[str, Any]:
-        """Return the content of training.json: the identity, the words that people used, and the code of one's own."""
+        """Return the content of training.json: the identity, the words that people used, and the user's own code."""
         code = {"code": self.code} if self.code else {}
         return {
             "identity": self.identity,
@@ -138,7 +138,7 @@ class Training:
 
     @cached_property
     def code(self) -> dict[str, Any]:
-        """The code of what does not ship of the algorithm, its architecture and the output; of no key a part.
+        """The code of what does not ship of the algorithm, its architecture and the output; part of no key.
 
         Of classifiers and pipelines of scikit-learn its version.
         """

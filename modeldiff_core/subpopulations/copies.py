@@ -15,7 +15,7 @@ class Copies:
 
     looked_at: int
     copies: int
-    relabelled: int
+    relabeled: int
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ class Copies:
         if not self.copies:
             return ()
         verb = "is a copy of a test image" if self.copies == 1 else "are copies of test images"
-        other = f", {self.relabelled} of them under another label" if self.relabelled else ""
+        other = f", {self.relabeled} of them under another label" if self.relabeled else ""
         return (f"{self.copies} of the {self.looked_at} furthest training examples {verb}, pixel for pixel{other}.",)
 
 
@@ -34,15 +34,15 @@ def copies(train: Known, targets: Known, positions: Int[np.ndarray, " chosen"]) 
     labels: dict[bytes, set[int]] = {}
     for at, image in enumerate(targets.images):
         labels.setdefault(_digest(image), set()).add(-1 if targets.labels is None else int(targets.labels[at]))
-    found = relabelled = 0
+    found = relabeled = 0
     for at in positions:
         there = labels.get(_digest(train.images[at]))
         if there is None:
             continue
         found += 1
         known = train.labels is not None and targets.labels is not None
-        relabelled += bool(known and train.labels is not None and int(train.labels[at]) not in there)
-    return Copies(len(positions), found, relabelled)
+        relabeled += bool(known and train.labels is not None and int(train.labels[at]) not in there)
+    return Copies(len(positions), found, relabeled)
 
 
 def _digest(image: UInt8[np.ndarray, "height width channels"]) -> bytes:

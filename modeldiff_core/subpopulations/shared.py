@@ -178,7 +178,7 @@ def _chances(
 ) -> Float[np.ndarray, "*shape"]:
     """Return p adjusted over the values (see `exchanged`): of few draws where even those leave no chance, else of many.
 
-    The many are drawn anew, so p is exact; what is given up after the few would not have been named.
+    The many are drawn again, so p is exact; what is given up after the few would not have been named.
     """
     first = exchanged(values, members, labels, FIRST_DRAWS)
     if first.min() > HOPELESS:

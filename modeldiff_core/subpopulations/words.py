@@ -14,7 +14,7 @@ WORDS = {
     "red": ("redder", "less red", ""),
     "green": ("greener", "less green", ""),
     "blue": ("bluer", "less blue", ""),
-    "colourfulness": ("more colourful", "paler", ""),
+    "colourfulness": ("more colorful", "paler", ""),
     "row": ("lower down", "higher up", " pixels"),
     "column": ("further right", "further left", " pixels"),
 }

@@ -22,7 +22,7 @@ from modeldiff_core.models.stacks import StackedMLP
 from modeldiff_core.training.attacks import Attack, Box, RisingAttack, Within, perturbed
 
 State = dict[str, np.ndarray]
-"""Parameters and what the optimiser remembers, by name."""
+"""Parameters and what the optimizer remembers, by name."""
 Save = Callable[[int, State], None]
 BETAS, TINY = (0.9, 0.999), 1e-8
 """Adam's constants."""

@@ -1,4 +1,4 @@
-"""Any torch module trained by any of torch's optimizers: ``kind: torch``, a recipe without code of one's own around it.
+"""Any torch module trained by any of torch's optimizers: ``kind: torch``, a recipe that needs no code around it.
 
 The network is named by its import path, or is an architecture that ships; the optimizer and the schedule are those of
 ``torch.optim``. Mixup, cutmix, random erasing and color jitter are settings. Models are trained one after the other.

@@ -198,7 +198,7 @@ class _Function:
         return not np.array_equal(own, algorithm.logits_of(Training(), self.asked.images, self.task.n_classes))
 
     def _look_at(self, model: Any, logits: np.ndarray) -> None:
-        """Raise FunctionFailed for logits that are none."""
+        """Raise FunctionFailed for invalid logits."""
         if not np.isfinite(logits).all():
             rows = int((~np.isfinite(logits)).any(1).sum())
             self._fail(f"makes a model whose logits are NaN or infinite for {rows} of {len(logits)} images")

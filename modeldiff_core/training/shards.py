@@ -90,7 +90,7 @@ def output_of(
 
 
 def _advice(task: Task) -> str:
-    """Return what to do where models diverge: of a function of one's own only its author knows."""
+    """Return what to do where models diverge: of a user's own function only its author knows."""
     return getattr(task.algorithm, "advice", ADVICE)
 
 

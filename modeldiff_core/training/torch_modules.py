@@ -87,7 +87,7 @@ def check_logits(net: nn.Module, path: str, inputs: Tensor, wanted: str, n_class
     try:
         with torch.no_grad():
             found = net(inputs)
-    except Exception as error:  # whatever a network of one's own raises
+    except Exception as error:  # whatever a network of a user's own raises
         said = f"{type(error).__name__}: {error}"
         raise ConfigError("recipe.network", f"a network for {wanted}", path, said) from error
     if not isinstance(found, Tensor) or found.shape != (len(inputs), n_classes):

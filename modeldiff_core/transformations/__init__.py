@@ -9,7 +9,7 @@ from modeldiff_core.transformations.effects import (
     is_distinguishing,
     measure,
 )
-from modeldiff_core.transformations.judgement import Judged, Measured, judge, read
+from modeldiff_core.transformations.judgment import Judged, Measured, judge, read
 from modeldiff_core.transformations.library import TRANSFORMATIONS, Transformation
 from modeldiff_core.transformations.search import SearchSettings
 

@@ -31,12 +31,12 @@ def masks_of(examples: Examples, column: str) -> Masks:
 
 
 def check_shows_pictures(image_shape: tuple[int, int, int]) -> None:
-    """Raise ConfigError for images that are neither grey nor RGB."""
-    require(image_shape[2] in (1, 3), "picture", "grey or RGB images", f"images of {image_shape[2]} channels")
+    """Raise ConfigError for images that are neither gray nor RGB."""
+    require(image_shape[2] in (1, 3), "picture", "gray or RGB images", f"images of {image_shape[2]} channels")
 
 
 def in_channels(pixels: RGB, channels: int) -> np.ndarray:
-    """Return a picture in as many channels as the images have; on grey images its luminance."""
+    """Return a picture in as many channels as the images have; on gray images its luminance."""
     return pixels if channels == 3 else luminance(pixels, np.float64)[..., None]
 
 

@@ -54,7 +54,7 @@ FIRST: Mapping[str, Mapping[str, object]] = {
 def changed_defaults(kind: str, parameters: Mapping[str, object]) -> dict[str, Any]:
     """Return the defaults that these parameters rely on and that are not the first ones, by parameter.
 
-    Steps of a chain stand under ``steps.<number>.<parameter>``. Of a kind that does not ship, whose code is told apart
+    Steps of a chain are under ``steps.<number>.<parameter>``. Of a kind that does not ship, whose code is told apart
     as a whole (`modeldiff_core.study.code`), only a field ``version`` counts: its author raises it for other effects.
     """
     found: dict[str, Any] = {}

@@ -41,7 +41,7 @@ class End:
     """An end: the class that most of its members have, if one prevails, and its members' images, strongest first.
 
     images: of members of the end's class alone, if there is one. parts: targets and training examples, with values that
-    grow towards this end. share: of all examples that are members.
+    grow toward this end. share: of all examples that are members.
     """
 
     sign: Sign

@@ -3,7 +3,7 @@
 "Does not react" is shown by two one-sided tests (Schuirmann, 1987): the interval of the effect with chance 1 − 2·alpha
 lies within ±epsilon. Where an effect sits in few images, their spread says little of images that are not among those
 measured: a group of `unseen_share` of all images may have none among them, and could change by 1. So no end lies closer
-to the effect than that share, and with fewer than 59 images nobody can show an effect below 0.05.
+to the effect than that share, and with fewer than 59 images no effect below 0.05 can be shown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from modeldiff_core.statistics import Parts, participation, two_way_interval, un
 
 Answer = Literal["distinguishing", "not distinguishing", "undecided"]
 POWER = 0.8
-"""Chance with which the models and images that are told decide."""
+"""Chance with which the reported numbers of models and images decide."""
 SURE = 0.975
 """Chance with which a gap is as wide as it is taken to be.
 
@@ -99,7 +99,7 @@ class Margins:
 class Verdict:
     """The answer, why, and for an undecided one the models and images that would decide in 80 % of repetitions.
 
-    models, images: None where the answer is known, or where it cannot be told how many would do.
+    models, images: None where the answer is known, or where it cannot be determined how many would do.
     """
 
     answer: Answer

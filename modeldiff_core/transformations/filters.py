@@ -17,7 +17,7 @@ class Noise(AnyShape):
     """Adds independent Gaussian noise to every pixel and channel.
 
     deviation: standard deviation at full intensity, pixels in 0..1. The noise of an image is a pure function of the
-    seed and of the image, whatever batch it stands in; intensity scales it.
+    seed and of the image, whatever batch it is in; intensity scales it.
     """
 
     deviation: Positive = 0.1
@@ -47,7 +47,7 @@ class Blur(Bounded):
 
 @dataclass(frozen=True)
 class Contrast(AnyShape):
-    """Draws all pixels and channels towards the image's mean; loss: share of the contrast lost at full intensity."""
+    """Draws all pixels and channels toward the image's mean; loss: share of the contrast lost at full intensity."""
 
     loss: Annotated[float, Limit(above=0, most=1)] = 1.0
 
@@ -57,7 +57,7 @@ class Contrast(AnyShape):
 
 @dataclass(frozen=True)
 class Grey:
-    """Draws every pixel towards its own luminance; a picture in grey at full intensity. For images in color."""
+    """Draws every pixel toward its own luminance; a picture in gray at full intensity. For images in color."""
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         require(image_shape[2] == 3, "kind", "images in color for grey", f"images of {image_shape[2]} channel(s)")

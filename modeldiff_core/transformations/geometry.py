@@ -36,7 +36,7 @@ class Translate(Bounded):
 
 @dataclass(frozen=True)
 class Rotate(AnyShape):
-    """Turns anticlockwise about the centre by `degrees` at full intensity, bilinear; `fill` (0..255) moves in."""
+    """Turns counterclockwise about the center by `degrees` at full intensity, bilinear; `fill` (0..255) moves in."""
 
     degrees: float = 15.0
     fill: PixelValue = 0

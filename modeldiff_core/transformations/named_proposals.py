@@ -14,7 +14,7 @@ from modeldiff_core.transformations.ends import End, OrderedExamples, ends
 from modeldiff_core.transformations.whole_image import Proposed
 
 DIGITS = 4
-"""Digits of a value that is set: it stands in the name and the configuration of what is found."""
+"""Digits of a value that is set: it is part of the name and the configuration of what is found."""
 CATEGORY = "="
 """Between a column and its category in the name of a feature that says whether a row has it."""
 

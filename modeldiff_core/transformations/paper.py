@@ -33,7 +33,7 @@ from modeldiff_core.transformations.pictures import check_picture, picture
 from modeldiff_core.transformations.pixels import Bounded, Positive, Region, require
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Red, green and blue in 0..1: a pattern that is normalised by it lightens where it is bright and darkens elsewhere."""
+"""Red, green and blue in 0..1: a pattern that is normalized by it lightens where it is bright and darkens elsewhere."""
 LIVING17, WATERBIRDS, CIFAR = 224, 224, 32
 """Sides of the images that the sizes below are given for."""
 
@@ -42,9 +42,9 @@ LIVING17, WATERBIRDS, CIFAR = 224, 224, 32
 class _CroppedPattern(Bounded):
     """x + δ·(P − μ), clipped to 0..1, with P a random crop of a pattern and μ the ImageNet mean.
 
-    The published code adds δ·P to normalised images with P normalised too; the deviation cancels. delta: δ at full
+    The published code adds δ·P to normalized images with P normalized too; the deviation cancels. delta: δ at full
     intensity. seed: with the image alone it decides the crop (torchvision's RandomResizedCrop, back to the image's
-    size). Grey images: μ's luminance.
+    size). Gray images: μ's luminance.
     """
 
     delta: Positive = 0.5

@@ -134,7 +134,7 @@ class Occlusion(Region):
 
 @dataclass(frozen=True)
 class Tint(Bounded):
-    """Blends a color over the whole image; on grey images its brightness.
+    """Blends a color over the whole image; on gray images its brightness.
 
     red, green, blue: 0..255. opacity: share of the color at full intensity.
     """
@@ -146,7 +146,7 @@ class Tint(Bounded):
 
     def check(self, image_shape: tuple[int, int, int]) -> None:
         if image_shape[2] not in (1, 3):
-            raise ConfigError("transformations", "grey or RGB images", f"images of {image_shape[2]} channels")
+            raise ConfigError("transformations", "gray or RGB images", f"images of {image_shape[2]} channels")
 
     def __call__(self, images: Images, intensity: float) -> Images:
         color = np.array([self.red, self.green, self.blue], dtype=np.float64)

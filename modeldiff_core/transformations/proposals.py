@@ -16,7 +16,7 @@ from modeldiff_core.transformations.whole_image import statistic_contrast, whole
 FRACTIONS = (1 / 8, 1 / 4, 3 / 8, 1 / 2)
 """Heights and widths of a block, as shares of the image's."""
 LARGEST = 32
-"""Most pixels of a block's side: its pixels stand in the configuration of what is found."""
+"""Most pixels of a block's side: its pixels are part of the configuration of what is found."""
 BLOCKS = 4
 """Blocks tried at each end."""
 HELD = 0.6
@@ -116,7 +116,7 @@ def _stamps(end: End, contrast: Float[np.ndarray, "height width"]) -> Iterator[T
 
 
 def _pixels(content: Int[np.ndarray, "height width channels"]) -> list[list[int | list[int]]]:
-    """Rows of single values for grey pixels, and of red, green and blue."""
+    """Rows of single values for gray pixels, and of red, green and blue."""
     if content.shape[2] == 3:
         return [[[int(v) for v in pixel] for pixel in row] for row in content]
     return [[int(pixel[0]) for pixel in row] for row in content]

@@ -11,7 +11,7 @@ from modeldiff_core.transformations.candidates import TransformationTest
 from modeldiff_core.transformations.ends import End, OrderedExamples
 
 CELLS = 32
-"""Most cells of an overlay's side: they stand in the configuration of what is found."""
+"""Most cells of an overlay's side: they are part of the configuration of what is found."""
 Proposed = tuple[str, str, dict[str, object]]
 """What a candidate is called, its kind and its parameters."""
 
@@ -53,8 +53,8 @@ def _overlay(end: End) -> Iterator[Proposed]:
     for words, factor in (("difference of the images", 1), ("twice the difference of the images", 2)):
         cells = np.clip(np.rint(factor * means), -255, 255).astype(int)
         if cells.any():
-            grey = cells.shape[2] != 3
-            parameters = [[int(cell[0]) if grey else [int(v) for v in cell] for cell in row] for row in cells]
+            gray = cells.shape[2] != 3
+            parameters = [[int(cell[0]) if gray else [int(v) for v in cell] for cell in row] for row in cells]
             yield words, "overlay", {"cells": parameters}
 
 
@@ -114,7 +114,7 @@ def _by_statistics(end: End, statistics: dict[str, float]) -> list[Proposed]:
 
 
 def _shift(end: End, axis: str) -> int:
-    """By how many whole pixels the members' centres lie from those of others of their classes; at least one."""
+    """By how many whole pixels the members' centers lie from those of others of their classes; at least one."""
     difference = end.difference(lambda images: image_statistics(images)[axis])
     side = end.images.shape[1 if axis == "row" else 2]
     return 1 if difference is None else min(max(1, round(abs(float(difference)))), side - 1)

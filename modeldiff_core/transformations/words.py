@@ -77,7 +77,7 @@ def inserted(ids: Ids, token: int, intensity: float = 1.0) -> Ids:
 
 @dataclass(frozen=True)
 class ReplaceToken(_OfWords):
-    """Puts one token in the place of another, wherever it stands; of a part of the texts at an intensity below 1."""
+    """Puts one token in the place of another, wherever it occurs; of a part of the texts at an intensity below 1."""
 
     token: str
     by: str
@@ -90,7 +90,7 @@ class ReplaceToken(_OfWords):
 
 @dataclass(frozen=True)
 class MaskTokens(_OfWords):
-    """Masks a token wherever it stands, or, with an empty `token`, a share of all tokens.
+    """Masks a token wherever it occurs, or, with an empty `token`, a share of all tokens.
 
     share: of the tokens of a text, from its first place on that depends on the text, in a row; intensity·share of it.
     """

@@ -1,6 +1,6 @@
 """NumPy archives with one oddity each: ``write_case(name, path)`` writes one of ``CASES``.
 
-The base is 90 + 45 digits of three classes, 8×8 grey pixels as bytes; each case changes what it names.
+The base is 90 + 45 digits of three classes, 8×8 gray pixels as bytes; each case changes what it names.
 """
 
 from collections.abc import Callable
@@ -128,7 +128,7 @@ CASES: dict[str, Case] = {
     "labels float": Case(
         labels(lambda y: y.astype(float)), ("must be integers, got float64", "dataset.relabel=true takes"), refused=True
     ),
-    "labels float relabelled": Case(labels(lambda y: y.astype(np.float32)), options={"relabel": True}),
+    "labels float relabeled": Case(labels(lambda y: y.astype(np.float32)), options={"relabel": True}),
     "labels half": Case(
         labels(lambda y: y + 0.5), ("y_train", "must be integers, got float64", "that of image 0 is"), refused=True
     ),
@@ -186,8 +186,8 @@ CASES: dict[str, Case] = {
         ("do not begin with 0", "the training labels are 1..3", "relabel=true", "1 → 0, 2 → 1"),
         refused=True,
     ),
-    "labels from 1 relabelled": Case(labels(lambda y: y + 1), ("label 0: 1", "label 2: 3"), **FROM_ONE),
-    "labels from 1 relabelled, bytes": Case(labels(lambda y: (y + 1).astype(np.uint8)), **FROM_ONE),
+    "labels from 1 relabeled": Case(labels(lambda y: y + 1), ("label 0: 1", "label 2: 3"), **FROM_ONE),
+    "labels from 1 relabeled, bytes": Case(labels(lambda y: (y + 1).astype(np.uint8)), **FROM_ONE),
     "labels from 1, named": Case(
         lambda a: {**labels(lambda y: y + 1)(a), **named("a", "b", "c")(a)},
         ("label 0: a (written 1)",),
@@ -197,7 +197,7 @@ CASES: dict[str, Case] = {
     "labels with a gap": Case(
         labels(lambda y: np.array([0, 1, 7])[y]), ("have gaps", "0, 1, 7", "7 → 2", "relabel=true"), refused=True
     ),
-    "labels with a gap relabelled": Case(
+    "labels with a gap relabeled": Case(
         labels(lambda y: np.array([0, 1, 7])[y]), ("label 2: 7",), options={"relabel": True}, classes=("0", "1", "7")
     ),
     "labels huge": Case(labels(lambda y: y * 12345678), ("have gaps", "24691356"), refused=True),
@@ -219,7 +219,7 @@ CASES: dict[str, Case] = {
         ("y_test: 3 test images are of labels without training images (3)", "the training labels are 0..2"),
         refused=True,
     ),
-    "a class in test alone relabelled": Case(
+    "a class in test alone relabeled": Case(
         some_test_labels(3),
         ("left out", "of labels without training images: 3"),
         options={"relabel": True},
@@ -243,7 +243,7 @@ CASES: dict[str, Case] = {
         ("no training image is of the class never", "a, b, c", "dataset.relabel=true"),
         refused=True,
     ),
-    "a name that never occurs relabelled": Case(
+    "a name that never occurs relabeled": Case(
         named("a", "never", "c", "d"),
         options={"relabel": True},
         classes=("a", "never", "c"),
@@ -260,7 +260,7 @@ CASES: dict[str, Case] = {
         lambda a: {"X_train": a["x_train"], "x_train": None}, ("is X_train meant as x_train?",), refused=True
     ),
     # pixels: order of axes
-    "channels first, grey": Case(
+    "channels first, gray": Case(
         images(lambda x: x[:, None]),
         ("(90, 1, 8, 8)", "dataset.channels_first=true", "transpose(0, 2, 3, 1)"),
         refused=True,
@@ -281,7 +281,7 @@ CASES: dict[str, Case] = {
         options={"channels_first": False},
         pixels=lambda a: a["x_train"][:, :3, :, None].repeat(5, 3),
     ),
-    "grey with an axis": Case(images(lambda x: x[..., None])),
+    "gray with an axis": Case(images(lambda x: x[..., None])),
     "color": Case(images(rgb), pixels=lambda a: rgb(a["x_train"])),
     "color in Fortran's order": Case(images(lambda x: np.asfortranarray(rgb(x))), pixels=lambda a: rgb(a["x_train"])),
     "thirteen bands": Case(

@@ -277,7 +277,7 @@ CASES: dict[str, Case] = {
     "half transparent": Case(half_see_through, ("transparent pixels",), False, 5, ((127, 127, 127), BLACK)),
     "opaque alpha": Case(lambda folder: half().convert("RGBA").save(folder / "odd.png"), **PLAIN),
     "cmyk": Case(lambda f: half().convert("CMYK").save(f / "odd.jpg", quality=100, subsampling=0), **PLAIN),
-    "16 bits of grey": Case(
+    "16 bits of gray": Case(
         lambda f: Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40)).save(f / "odd.png"),
         ("odd.png", "8-bit images are taken"),
         refused=True,
@@ -374,7 +374,7 @@ CASES: dict[str, Case] = {
     "a color that is transparent": Case(
         keyed("RGB"), ("with transparent pixels", "train/cat/odd.png"), cats=5, last=(RED, WHITE)
     ),
-    "a grey that is transparent": Case(keyed("L"), ("with transparent pixels", "train/cat/odd.png"), cats=5),
+    "a gray that is transparent": Case(keyed("L"), ("with transparent pixels", "train/cat/odd.png"), cats=5),
     "the folder of a part": Case(
         lambda folder: (
             [(folder.parents[1] / part).rename(folder.parents[1] / f"{part}ed") for part in ("train", "test")] and None

@@ -116,5 +116,5 @@ CASES: dict[str, Case] = {
         {"predict": "number"},
         said=("nothing to predict",),
     ),
-    "categories that are no column": Case(choices={"categorical": ("colour",)}, said=("no column is called 'colour'",)),
+    "categories that are no column": Case(choices={"categorical": ("color",)}, said=("no column is called 'color'",)),
 }

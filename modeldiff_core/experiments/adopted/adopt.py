@@ -35,7 +35,7 @@ PUBLISHED = {"weight": "weights", "bias": "bias", "lam": "lambdas"}
 def adopt(store: ObjectStore, asked: Adoption) -> Reference:
     """Adopt what the request names; gives the place of the matrix or of the datamodels.
 
-    Files stand at paths or fsspec URLs. What was adopted before stays; if it is damaged it is written again.
+    Files are given as paths or fsspec URLs. What was adopted before stays; if it is damaged it is written again.
     Margins are kept as float32, masks as bits, attributions as float32 [targets, train]. Raises ConfigError for files
     that cannot be read, shapes that do not fit together or to the dataset, masks other than 0 and 1, values that are
     not finite, and an orientation that is not known.
@@ -44,7 +44,7 @@ def adopt(store: ObjectStore, asked: Adoption) -> Reference:
     if given not in (["folder"], ["masks", "margins"], ["scores"]):
         raise ConfigError("folder, masks, margins, scores", "folder, or masks with margins, or scores", given)
     if asked.orientation and not asked.scores:
-        raise ConfigError("orientation", "scores to which it applies", given, "Margins are [models, targets]")
+        raise ConfigError("orientation", "scores, which it applies to", given, "Margins are [models, targets]")
     if asked.split is not None and asked.folder is None:
         raise ConfigError("split", "a folder in the layout of COAR's public code", given)
     if asked.against is not None and asked.scores is None:

@@ -1,7 +1,7 @@
 """A comparison of margins or of attributions that are in the store, without the algorithms that made them.
 
-From margins everything follows but the effects of transformations, which need models to be shown images. From ready
-attributions only residual PCA does: what is measured on the models that chose a direction proves nothing (see
+Margins allow everything except effects of transformations, which need models that can be shown images. Ready
+attributions allow residual PCA alone: what is measured on the models that chose a direction proves nothing (see
 comparison.crossfit), so directions are listed and none of them is tested.
 """
 
@@ -24,7 +24,7 @@ from modeldiff_core.transformations import SearchSettings
 
 VERSION = 3
 SUMMARY_VERSION = 4
-"""Raised by hand when the same results are summarised differently."""
+"""Raised by hand when the same results are summarized differently."""
 LEAST_FITTED = 20
 """Fewest models that a regression is fitted on."""
 UNTESTED = 3
@@ -96,7 +96,7 @@ class AdoptedComparison(Compared):
 
     @property
     def directions(self) -> Reference:
-        """Where the directions stand, of margins or of attributions."""
+        """Where the directions are stored, of margins or of attributions."""
         if self.a.kind == "margins":
             return super().directions
         settings = self.study.comparison.model_dump(include={"components", "normalize"})

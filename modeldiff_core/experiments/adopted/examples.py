@@ -49,7 +49,7 @@ def read_examples(study: AdoptedStudy, n_targets: int, n_train: int, settings: S
         return AxisExamples(target_examples(data, n_targets), data.train, data.classes, data.fingerprint)
     given = {key: _given(asked, count, key, settings) for key, (asked, count) in parts.items()}
     classes = study.classes or _classes([part.metadata.get(LABEL) for part in given.values()])
-    targets, train = (_labelled(part, classes, f"{key}.table") for key, part in given.items())
+    targets, train = (_labeled(part, classes, f"{key}.table") for key, part in given.items())
     return AxisExamples(targets, train, classes, _fingerprint((targets, train), classes))
 
 
@@ -77,7 +77,7 @@ def _images(
 
 
 def _classes(columns: list[Shaped[np.ndarray, " _examples"] | None]) -> tuple[str, ...]:
-    """Names of the classes where nobody named them: their names in the tables, or their numbers."""
+    """Names of the classes where none were given: their names in the tables, or their numbers."""
     known = [column for column in columns if column is not None]
     if not known:
         return ()
@@ -89,7 +89,7 @@ def _classes(columns: list[Shaped[np.ndarray, " _examples"] | None]) -> tuple[st
     return tuple(sorted({str(name) for column in known for name in column.tolist()}))
 
 
-def _labelled(part: Given, classes: tuple[str, ...], key: str) -> Given:
+def _labeled(part: Given, classes: tuple[str, ...], key: str) -> Given:
     """Return the examples with their labels as indices of the classes."""
     columns = dict(part.metadata)
     column = columns.pop(LABEL, None)

@@ -17,7 +17,7 @@ from modeldiff_core.study.adopted import Export
 
 
 def export(store: ObjectStore, asked: Export) -> list[Path]:
-    """Write what stands at a key; gives the files.
+    """Write what is stored at a key; gives the files.
 
     Margins: to a folder in the layout of the public ``datamodels`` package (masks.npy bool [models, train],
     margins.npy float32 [models, targets], _completed.npy, which leaves out diverged models), or to an .npz of the
@@ -31,9 +31,9 @@ def export(store: ObjectStore, asked: Export) -> list[Path]:
     """
     to = Path(asked.to).expanduser()
     if to.exists():
-        raise ConfigError("to", "a place that is not taken", str(to))
+        raise ConfigError("to", "a path that does not exist yet", str(to))
     if not to.parent.is_dir():
-        raise ConfigError("to", "a place in a folder that is there", str(to))
+        raise ConfigError("to", "a path in a folder that exists", str(to))
     stored = find_stored(store, asked.key, "key", any_responses=True)
     endings = {
         "margins": ("", ".npz"),

@@ -36,7 +36,7 @@ class Unfinished:
         masks: Where masks are read from.
         margins: Where margins are read from.
         partly: Whether rows count of which only some margins are not finite.
-        rows: Row numbers by what shows that they are not finished; a row stands under the first that does.
+        rows: Row numbers by what shows that they are not finished; a row is listed under the first that does.
     """
 
     masks: FileArray

@@ -1,4 +1,4 @@
-"""Adopt masks and margins: which rows are finished models, each once, and none that cannot be one among the others."""
+"""Adopt masks and margins: which rows are finished models, without repeated ones and rows that cannot be models."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -163,7 +163,7 @@ class _Rows:
 
     @cached_property
     def reasons(self) -> dict[str, Bool[np.ndarray, " models"]]:
-        """The rows that are left out by reason; a row stands under the first."""
+        """The rows that are left out by reason; a row is listed under the first."""
         copied = self._copied
         chosen = Screening(self.asked.wild, self.asked.strange)
         out = self.screened.left_out(chosen) & ~copied & ~self.unfinished

@@ -101,7 +101,7 @@ def open_pair(asked: Adoption, settings: StoreSettings, files: ExitStack, number
             rows &= chosen
             said.append(words)
     if not rows.any():
-        raise ConfigError("folder", "models that are completed", f"{'; '.join(said)}: none is")
+        raise ConfigError("folder", "completed models", f"{'; '.join(said)}: there are none")
     return Pair(masks, margins, np.flatnonzero(rows), "; ".join(filter(None, said)), numbers)
 
 
@@ -127,7 +127,7 @@ def _finished(flags: FileArray, models: int) -> tuple[Bool[np.ndarray, " models"
         return chosen, f"{flags.source} leaves out {missing:,} of {models:,} rows" if missing else ""
     numbered = values.ndim == 1 and values.dtype.kind in "iu" and len(np.unique(values)) == len(values)
     if not (numbered and len(values) and values.min() >= 0 and values.max() < models):
-        raise ConfigError("folder", f"{FLAGS} of shape {(models,)} of 0 and 1, or numbers of rows", values.shape)
+        raise ConfigError("folder", f"{FLAGS} of shape {(models,)} of 0 and 1, or row numbers", values.shape)
     chosen = np.zeros(models, dtype=bool)
     chosen[values.astype(np.int64)] = True
     return chosen, f"{flags.source} is taken for the numbers of the {len(values):,} finished of {models:,} rows"

@@ -18,7 +18,7 @@ Kind = Literal["margins", "datamodels"]
 class Stored:
     """A complete matrix of margins, or complete datamodels. name: of the algorithm, for people. models: 0 if unknown.
 
-    training: identity of what it belongs to; record: what stands in the object that makes it complete.
+    training: identity of what it belongs to; record: the content of the object that makes it complete.
     """
 
     kind: Kind
@@ -42,11 +42,11 @@ class Stored:
 
 
 def find_stored(store: ObjectStore, given: str, key: str, *, any_responses: bool = False) -> Stored:
-    """Return what stands at a key: of a matrix, of datamodels, or of the folder of a training that has only one of
+    """Return what is stored at a key: of a matrix, of datamodels, or of the folder of a training that has only one of
     them.
 
     key: the configuration key, for messages. any_responses: whether responses other than a training's will do, such as
-    a network's outputs under ablation. Raises ConfigError if nothing complete stands there, or several do.
+    a network's outputs under ablation. Raises ConfigError if nothing complete is stored there, or several do.
     """
     place = re.sub(r"(/record\.json|\.json|\.[0-9a-f]{8}\.zarr)$", "", given.strip("/"))
     folder, _, last = place.rpartition("/")
@@ -62,7 +62,7 @@ def find_stored(store: ObjectStore, given: str, key: str, *, any_responses: bool
     except FileNotFoundError as error:
         raise ConfigError(key, "margins or datamodels that are complete in the store", given, str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedObject(f"{store.url(place)}: its record lacks what it should say ({error!r})") from error
+        raise DamagedObject(f"{store.url(place)}: its record lacks a field ({error!r})") from error
 
 
 def _only(store: ObjectStore, folder: str, key: str) -> str:

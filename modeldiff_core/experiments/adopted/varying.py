@@ -1,4 +1,4 @@
-"""What varies among adopted masks and margins: what does not cannot be regressed."""
+"""What varies among adopted masks and margins: what is constant cannot be regressed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ class Varying:
                 "masks",
                 "examples that some models saw and others did not",
                 f"{masks}: {same}",
-                "Nothing tells then which example a margin depends on",
+                "Without them nothing shows which example a margin depends on",
             )
         largest = float(np.maximum(np.abs(self.low), np.abs(self.high)).max())
         check_size(largest, "margins", margins)

@@ -56,7 +56,7 @@ def take_in(store: ObjectStore, spec: StoredState) -> None:
         raise ConfigError("checkpoints", "weights that the store holds", spec.digest[:8], hint)
     state = state_of(spec.file, "checkpoints")
     if digest_of(state) != spec.digest:
-        raise ConfigError("checkpoints", "the weights that the file held when the study began", spec.file)
+        raise ConfigError("checkpoints", "the same weights as when the study began", spec.file)
     spec.product.write(store, state)
 
 

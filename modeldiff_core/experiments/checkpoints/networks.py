@@ -95,7 +95,7 @@ def check_network(net: nn.Module, inputs: Tensor, n_classes: int) -> None:
     try:
         with torch.no_grad():
             found = net(inputs)
-    except Exception as error:  # whatever a network of one's own raises
+    except Exception as error:  # whatever a network of a user's own raises
         said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         hint = "See network.form, or the images that Data was given"
         raise ConfigError("network", expected, said, hint) from error
@@ -120,7 +120,7 @@ class OneNetwork:
 
     def train(self, *given: Any) -> NoReturn:
         """Raise ConfigError: checkpoints come trained."""
-        raise ConfigError("network", "what trains models", "checkpoints, which were trained elsewhere")
+        raise ConfigError("network", "an algorithm that trains models", "checkpoints, which were trained elsewhere")
 
     def load(self, *given: Any) -> NoReturn:
         """Raise ConfigError, as `train` does."""

@@ -1,4 +1,4 @@
-"""What a user asks for of ``checkpoints``."""
+"""Settings of ``checkpoints``."""
 
 from typing import Annotated, Any, Literal
 

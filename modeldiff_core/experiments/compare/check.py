@@ -36,7 +36,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
         hint = "Runs, tables and figures tell the two apart by their names"
         raise ConfigError("algorithm_b.name", "another name than algorithm_a's", study.algorithm_b.name, hint)
     if study.regression.prior and study.comparison.method != "contrast":
-        hint = "Nulls of residual analyses fit margins anew without a prior, and trainings alone fit none"
+        hint = "Nulls of residual analyses fit margins again without a prior, and trainings alone fit none"
         raise ConfigError("regression.prior", "none, with this comparison.method", study.regression.prior, hint)
     if (axes := OUTPUTS.get(study.output).axes) != ("targets",):
         raise ConfigError("output", "an output of one number a target", study.output, f"Its axes are {', '.join(axes)}")
@@ -81,7 +81,7 @@ def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Tr
     seen: set[str] = set()
     for test in study.transformations:
         if test.name in seen:
-            raise ConfigError("transformations", "names that differ", test.name)
+            raise ConfigError("transformations", "distinct names", test.name)
         seen.add(test.name)
         if test.target_class is not None and data.target is not None:
             hint = f"{data.target.name!r} is a number: leave target_class out"

@@ -64,7 +64,7 @@ class Compared(Summarized):
 
     @property
     def folder(self) -> str:
-        """Where the summary and the report stand."""
+        """Where the summary and the report are stored."""
         return f"{FOLDER}/{self.study.name}-{self.digest[:8]}"
 
     def regression(self, side: Any, half: int | None, kind: str = "") -> Regression:
@@ -130,7 +130,7 @@ class Compared(Summarized):
 
     @property
     def directions(self) -> Reference:
-        """Where the directions stand."""
+        """Where the directions are stored."""
         return self.pair.directions
 
     @property
@@ -172,7 +172,7 @@ class Compared(Summarized):
             yield from null_waves(store, self.regressed, NullSettings.of(self.study.comparison))
 
     def null_references(self, store: ObjectStore) -> tuple[Reference, ...]:
-        """Return where the draws of the null stand that depend on stored results."""
+        """Return where those draws of the null are stored that depend on stored results."""
         settings = NullSettings.of(self.study.comparison)
         return null_references(store, self.regressed, settings) if self.contrasted else ()
 

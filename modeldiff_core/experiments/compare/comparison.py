@@ -19,7 +19,7 @@ from modeldiff_core.study.config import RegressionConfig
 from modeldiff_core.transformations.defaults import changed_defaults
 
 VERSION = 4
-"""Raised by hand when the same results are summarised differently."""
+"""Raised by hand when the same results are summarized differently."""
 
 
 @dataclass(frozen=True)

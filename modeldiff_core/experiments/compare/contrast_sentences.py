@@ -1,4 +1,4 @@
-"""What a contrast found, in sentences that a stranger understands."""
+"""What a contrast found, in sentences for readers who do not know the method."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -152,7 +152,7 @@ def _reaction(reaction: Mapping[str, float], names: Mapping[str, str]) -> str:
 
 
 def _share(one: Mapping[str, Any], *, most: bool = False) -> str:
-    """Return a share with its interval in per cent, not below 0; most: nor above 100."""
+    """Return a share with its interval in percent, not below 0; most: nor above 100."""
     value, low, high = (
         max(0.0, min(1.0, part) if most else part) if part is not None else None
         for part in (one["value"], one["low"], one["high"])

@@ -1,4 +1,4 @@
-"""Whether a comparison has enough models: a low score is said before anything that was found, or was not."""
+"""Whether a comparison has enough models: a low score is reported before all findings."""
 
 import math
 from collections.abc import Mapping

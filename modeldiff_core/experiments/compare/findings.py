@@ -35,7 +35,7 @@ from modeldiff_core.transformations import Judged, Measured, judge, read
 
 @dataclass(frozen=True)
 class EstimatorScores:
-    """A's and B's scores of one kind of estimator, and the seconds that they took (None where nobody measured)."""
+    """A's and B's scores of one kind of estimator, and the seconds that they took (None where it was not measured)."""
 
     kind: str
     scores: tuple[dict[str, Any], dict[str, Any]]

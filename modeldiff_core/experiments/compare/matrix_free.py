@@ -1,4 +1,4 @@
-"""A comparison without datamodels: directions of differentiated trainings; all that follows them is as of any other."""
+"""A comparison without datamodels: directions of differentiated trainings; what follows is shared with other ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -319,7 +319,7 @@ def study_record(comparison: Comparison, findings: Findings) -> dict[str, Any]:
 
 
 def _matrix_free_record(comparison: MatrixFreeComparison) -> dict[str, Any]:
-    """Return the same of a comparison without datamodels: its products stand in their place."""
+    """Return the same of a comparison without datamodels: its products take their place."""
     pair = comparison.pair
     return {
         "study": comparison.study.model_dump(mode="json"),
@@ -345,7 +345,7 @@ def effects_table(findings: Findings) -> bytes:
 
 
 def _others(comparison: Comparison) -> dict[str, Any]:
-    """Return where the datamodels of the estimators beside the comparison's own stand, if there are any."""
+    """Return where the datamodels of the estimators beside the comparison's own are stored, if there are any."""
     also = comparison.study.regression.also
     found = {kind: {n: comparison.scored()[n, kind].reference.key for n in ("a", "b")} for kind in also}
     return {"other_datamodels": found} if found else {}

@@ -29,7 +29,7 @@ Answer = Literal["different", "equivalent", "undecided"]
 def verdict_entry(
     of_datamodels: Verdict, judged: Sequence[Judged], asked: VerdictConfig, alpha: float
 ) -> dict[str, Any]:
-    """Return the ``verdict`` of summary.json; ``probability`` stands in it where that margin is set."""
+    """Return the ``verdict`` of summary.json; it has ``probability`` where that margin is set."""
     entry: dict[str, Any] = {
         "answer": of_datamodels.answer,
         "margin": of_datamodels.margin,

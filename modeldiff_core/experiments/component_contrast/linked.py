@@ -1,4 +1,4 @@
-"""The contrasts by components in a store that belong to a comparison: whose page links to them."""
+"""The contrasts by components in a store that belong to a comparison, whose page links to them."""
 
 import json
 

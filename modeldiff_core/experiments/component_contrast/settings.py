@@ -1,4 +1,4 @@
-"""What a user asks for of a contrast of two algorithms by components."""
+"""Settings of a contrast of two algorithms by components."""
 
 from typing import Annotated, Literal
 

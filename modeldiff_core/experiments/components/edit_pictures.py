@@ -1,4 +1,4 @@
-"""Images of an edit, with what the network says of them before and after: the targets, and what the rest has lost."""
+"""Images of an edit, with the network's predictions before and after: targets, and examples of the rest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def said_of(
         probes: Targets, then reference examples.
         kept: The components that the edit leaves.
         split: How many targets there are.
-        positions: Where each example stands among the test examples.
+        positions: The position of each example among the test examples.
 
     """
     masks = np.stack([np.ones_like(kept), kept])

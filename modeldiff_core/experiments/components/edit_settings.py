@@ -1,4 +1,4 @@
-"""What a user asks for of an edit, and which examples are meant."""
+"""Settings of an edit, and which examples are meant."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal

@@ -38,7 +38,7 @@ def check_edits(edits: Sequence[EditConfig], examples: Examples, attributed: int
     """Raise ConfigError for edits of one name, without examples to choose on, or without any to measure on."""
     names = [asked.name for asked in edits]
     if len(set(names)) < len(names):
-        raise ConfigError("edits", "edits with names that differ", names)
+        raise ConfigError("edits", "edits with distinct names", names)
     for asked in edits:
         targets, reference = asked.members(examples)
         for name, part in (("targets", targets), ("reference", reference)):

@@ -27,7 +27,7 @@ def write_maps(matrix: MarginMatrix, folder: Path, split: str = "test") -> list[
     Raises ConfigError for a folder that is there, and for outputs that float16 cannot hold.
     """
     if folder.exists():
-        raise ConfigError("to", "a place that is not taken", str(folder))
+        raise ConfigError("to", "a path that does not exist yet", str(folder))
     outputs = matrix.margins()
     with np.errstate(over="ignore"):
         half = outputs.astype(np.float16)

@@ -149,7 +149,7 @@ def _pairs(
 def _interval_of_means(
     store: ObjectStore, spec: ComponentScores, fitted: Datamodels
 ) -> tuple[list[float | None], list[float | None]]:
-    """Return the ends of the 95 % interval, over ablations drawn anew, of each component's mean weight over targets.
+    """Return the ends of the 95 % interval, over ablations drawn again, of each component's mean weight over targets.
 
     Those of one fit of the outputs' mean at the median penalty; None where the estimator or few rows allow none.
     """

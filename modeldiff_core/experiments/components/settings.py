@@ -1,4 +1,4 @@
-"""What a user asks for of a component attribution."""
+"""Settings of a component attribution."""
 
 from typing import Annotated, Any, Literal
 
@@ -156,9 +156,9 @@ def check_components(study: ComponentsStudy, targets: int, count: int) -> list[s
     if study.attributed > targets:
         raise ConfigError("attributed", f"at most the {targets} targets", study.attributed)
     if len(set(study.networks)) < len(study.networks):
-        raise ConfigError("networks", "numbers that differ", list(study.networks))
+        raise ConfigError("networks", "distinct numbers", list(study.networks))
     if len(set(study.ablation.tests)) < len(study.ablation.tests):
-        raise ConfigError("ablation.tests", "shares that differ", list(study.ablation.tests))
+        raise ConfigError("ablation.tests", "distinct shares", list(study.ablation.tests))
     estimator = estimator_of(study.fit.estimator, study.fit.complete(), "fit.estimator")
     if not hasattr(estimator, "prepare"):
         raise ConfigError("fit.estimator", "an estimator from masks and outputs", study.fit.estimator)

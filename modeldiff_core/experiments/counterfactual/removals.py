@@ -3,7 +3,7 @@
 For each chosen target the `top_k` examples of largest weight are taken out of the training set. A model is then trained
 on what the design would have drawn for it without them, at the design's fraction, with the number and the seed that it
 had with them. Only the first models are used, which no regression has seen; with the examples they stand in the
-training's own shards. So a check asks what the score asks, of masks that were chosen to matter.
+training's own shards. The check asks the same question as the score, of masks that were chosen to matter.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Removal:
 
     @property
     def reference(self) -> Reference:
-        """Where the margins without them stand."""
+        """Where the margins without them are stored."""
         identity = {
             "version": VERSION,
             "training": self.training.digest,

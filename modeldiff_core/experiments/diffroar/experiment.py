@@ -66,7 +66,7 @@ def measure_accuracy(store: ObjectStore, spec: Tested) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a score stands: the networks that are explained, the attribution, the fill, the share kept."""
+    """What a score belongs to: the networks that are explained, the attribution, the fill, the share kept."""
 
     networks: str
     attribution: str
@@ -93,7 +93,7 @@ class DiffRoar(OnePage):
         for method in study.attributions:
             method_of(method)
             if method == RANDOM:
-                raise ConfigError("attributions", "no random order, whose number is random_orders", method)
+                raise ConfigError("attributions", "methods alone; the number of random orders is random_orders", method)
         if study.signal:
             data = featured_of(study.dataset)
             data.test.check([study.signal], "signal")
@@ -104,7 +104,7 @@ class DiffRoar(OnePage):
         values = int(np.prod(float_data(study.dataset, 0)[0].shape))
         for k in study.k:
             if not 1 <= round(k * values) < values:
-                raise ConfigError("k", f"shares that are 1 to {values - 1} of the {values} values of an image", k)
+                raise ConfigError("k", f"shares that keep 1 to {values - 1} of the {values} values of an image", k)
         assert experiment.cells
         return experiment
 

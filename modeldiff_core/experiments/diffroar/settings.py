@@ -1,4 +1,4 @@
-"""What a user asks for of ``diffroar``."""
+"""Settings of ``diffroar``."""
 
 from typing import Annotated, Literal
 

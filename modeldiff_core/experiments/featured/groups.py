@@ -1,4 +1,4 @@
-"""Sets of features that are randomised together, or that an attack may not touch."""
+"""Sets of features that are randomized together, or that an attack may not touch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def feature_sets(data: FeaturedData, asked: Mapping[str, tuple[str, ...]]) -> tu
                     f"{KEY}.{name}", f"features of no other set ({feature} is in {owner[feature]})", feature
                 )
         if len(set(features)) == len(data.features):
-            raise ConfigError(f"{KEY}.{name}", "fewer than all features, so that there is a rest", list(features))
+            raise ConfigError(f"{KEY}.{name}", "fewer than all features", list(features))
     found = [
         FeatureSet(name, features, min([c for f in features if (c := data.complexity[f])], default=0))
         for name, features in sets.items()

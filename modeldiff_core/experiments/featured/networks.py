@@ -25,7 +25,7 @@ class Trained:
     """Networks of one recipe: `ensemble` of them on each of `seeds` replicates of the data.
 
     dataset: replicate r has the data of its seed plus r. fingerprint: of what files give of it. hidden: features that
-    are randomised in the training examples, so that networks can learn the others alone.
+    are randomized in the training examples, so that networks can learn the others alone.
     """
 
     dataset: DatasetConfig
@@ -61,7 +61,7 @@ class Trained:
 
 
 def hidden_from(data: FeaturedData, names: tuple[str, ...], seed: int) -> Featured:
-    """Return the training examples with some features randomised, together."""
+    """Return the training examples with some features randomized, together."""
     order = generator("hidden", seed, *names).permutation(len(data.train))
     return data.train.randomized(names, order)
 

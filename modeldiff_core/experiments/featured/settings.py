@@ -1,4 +1,4 @@
-"""What users say of networks on data with known features: the levels of a grid, and named attacks."""
+"""Settings of networks on data with known features: the levels of a grid, and named attacks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal

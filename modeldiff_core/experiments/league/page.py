@@ -28,7 +28,7 @@ def league_page(
     Args:
         summary: The league's.
         names: What people call the algorithms, by short name.
-        folder: Where the league stands, from which links to the pairs' reports start.
+        folder: Where the league is stored, from which links to the pairs' reports start.
         study: The settings as plain values.
         data: What the dataset held.
 

@@ -93,7 +93,7 @@ def pair_name(league: str, a: str, b: str) -> str:
     """Return the name of a pair's study; raises ConfigError if it is too long for one."""
     name = f"{league}-{a}-{b}"
     if len(name) > 61:
-        raise ConfigError("name", "names of which a pair's has at most 61 characters", name, "Shorten the league's")
+        raise ConfigError("name", "a name that leaves those of pairs at most 61 characters", name, "Shorten it")
     return name
 
 

@@ -1,1 +1,1 @@
-"""The experiment ``leakage``: how much of the largest attributions lies where nothing tells the class."""
+"""The experiment ``leakage``: how much of the largest attributions lies on values that tell nothing of the class."""

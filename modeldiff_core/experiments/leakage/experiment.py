@@ -1,4 +1,4 @@
-"""The experiment ``leakage``: the share of the largest attributions that lies where nothing tells the class."""
+"""The experiment ``leakage``: the share of the largest attributions on values that tell nothing of the class."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,7 +50,9 @@ class Leakage(OnePage):
             data.test.pixels(study.signal)
             values = data.test.inputs()[0].size
             if not 1 <= round(study.k * values) < values:
-                raise ConfigError("k", f"a share that is 1 to {values - 1} of the {values} values of {name}", study.k)
+                raise ConfigError(
+                    "k", f"a share that keeps 1 to {values - 1} of the {values} values of {name}", study.k
+                )
         for method in study.attributions:
             method_of(method)
         experiment = cls(study)

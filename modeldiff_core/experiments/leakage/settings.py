@@ -1,4 +1,4 @@
-"""What a user asks for of ``leakage``."""
+"""Settings of ``leakage``."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What is decided on the way: which learning rates are cut early, and the rule that the others follow."""
+"""Decisions during a study: which learning rates are cut early, and the rule that the others follow."""
 
 import math
 from collections.abc import Sequence

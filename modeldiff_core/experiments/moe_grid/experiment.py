@@ -69,7 +69,7 @@ class Scaling(OnePage):
 
     @property
     def folder(self) -> str:
-        """Where the summary and the report stand, beside those of other kinds."""
+        """Where the summary and the report are stored, beside those of other kinds."""
         return f"scalings/{self.name}-{self.digest[:8]}"
 
     @cached_property

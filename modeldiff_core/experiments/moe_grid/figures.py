@@ -87,7 +87,7 @@ ROOM = 0.6
 
 
 def _apart(cell: Mapping[str, Any]) -> float:
-    """Return where a sparsity stands on the axis: log2 1/(1 − S), as its dense end is of interest too."""
+    """Return the position of a sparsity on the axis: log2 1/(1 − S), as its dense end is of interest too."""
     return -math.log2(1 - cell["sparsity"])
 
 

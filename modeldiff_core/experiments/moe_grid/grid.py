@@ -70,7 +70,7 @@ class Cells:
             key = f"sizes.{at}.sparsities" if size.sparsities else "sparsities"
             active = [active_experts(size.experts, sparsity, key) for sparsity in sparsities]
             if len(set(active)) < len(active):
-                raise ConfigError(key, f"sparsities that differ among {size.experts} experts", list(sparsities))
+                raise ConfigError(key, f"distinct sparsities among {size.experts} experts", list(sparsities))
             networks = (self._network(size, granularity, experts) for experts in active)
             found.append(tuple(Cell(study, self.corpus, network, budget) for network in networks))
         return tuple(found)

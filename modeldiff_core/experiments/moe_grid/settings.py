@@ -1,4 +1,4 @@
-"""What a user asks for of ``scaling``."""
+"""Settings of ``scaling``."""
 
 from typing import Annotated, Literal
 
@@ -61,7 +61,7 @@ class HalvingConfig(Settings):
     @model_validator(mode="after")
     def _rising(self) -> "HalvingConfig":
         if list(self.at) != sorted(set(self.at)):
-            raise ConfigError("halving.at", "shares that rise", list(self.at))
+            raise ConfigError("halving.at", "increasing shares", list(self.at))
         return self
 
 
@@ -112,7 +112,7 @@ class ScalingStudy(OnePageStudy):
         for name in ("sparsities", "granularities", "budgets", "learning_rates"):
             levels = getattr(self, name)
             if len(set(levels)) < len(levels):
-                raise ConfigError(name, "levels that differ", list(levels))
+                raise ConfigError(name, "distinct levels", list(levels))
         if self.tuning.share and len(self.learning_rates) < 3:
             raise ConfigError(
                 "learning_rates", "three or more where tuning.share is above 0", list(self.learning_rates)

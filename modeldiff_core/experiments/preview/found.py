@@ -208,7 +208,7 @@ def sheets(summary: Mapping[str, Any], data: Dataset, study: StudyConfig) -> dic
 
 
 Titled = list[tuple[np.ndarray, str]]
-"""Images with what stands above each."""
+"""Images with the caption above each."""
 
 
 def _titled(examples: Examples, places: list[int], classes: tuple[str, ...]) -> Titled:

@@ -106,7 +106,7 @@ class Removal(OnePage):
         yield from settled.ending((settled.comparison.directions, *needs))
 
     def behind(self, one: Confirmed) -> Behind | None:
-        """Return where the group behind a difference stands; None for one that no transformation confirms."""
+        """Return where the group behind a difference is stored; None for one that no transformation confirms."""
         if one.search is None:
             return None
         asked = self.study.removal

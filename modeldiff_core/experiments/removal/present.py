@@ -142,7 +142,7 @@ def calibration_plot(entries: list[Mapping[str, Any]]) -> Plot:
         axes = new_axes(figure, theme)
         axes.axhline(0, color=theme.line, linewidth=0.8, zorder=0)
         axes.axline((0, 0), slope=1, color=theme.muted, linewidth=0.9, zorder=1, label="as predicted")
-        for name, words, colour, marker in (
+        for name, words, color, marker in (
             ("parts", "the group and parts of it", theme.a, "o"),
             ("random", "random groups of its size", theme.muted, "s"),
         ):
@@ -151,7 +151,7 @@ def calibration_plot(entries: list[Mapping[str, Any]]) -> Plot:
             y = np.array([100 * one["shrinkage"]["value"] for one in groups])
             reach = [[100 * one["shrinkage"][end] for one in groups] for end in ("low", "high")]
             error = np.clip([y - reach[0], reach[1] - y], 0, None)
-            axes.errorbar(x, y, error, color=colour, marker=marker, ms=5, lw=0, elinewidth=0.8, label=words)
+            axes.errorbar(x, y, error, color=color, marker=marker, ms=5, lw=0, elinewidth=0.8, label=words)
         axes.set_xlabel("predicted shrinkage (%)", color=theme.ink, fontsize=MEDIUM)
         axes.set_ylabel("measured shrinkage (%)", color=theme.ink, fontsize=MEDIUM)
         axes.legend(frameon=False, fontsize=SMALL, labelcolor=theme.muted, loc="upper left")

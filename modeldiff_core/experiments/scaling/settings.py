@@ -1,4 +1,4 @@
-"""What a user asks of scaling laws: which laws, how they are fitted, which answers are to become narrower."""
+"""Settings of scaling laws: which laws, how they are fitted, which answers are to become narrower."""
 
 from typing import Annotated, Literal
 
@@ -41,7 +41,7 @@ class ScalingAdoptedStudy(OnePageStudy):
     """A table of runs of anyone's: a CSV file at a path or URL with columns N, D, S or E and K, C, loss.
 
     factor: by how much C may differ from what N, D and S cost. vocabulary: how many tokens there are, so that losses
-    above its logarithm, which may be bits, are refused; null if nobody knows. See ``Runs.check_units``.
+    above its logarithm, which may be bits, are refused; null if unknown. See ``Runs.check_units``.
     """
 
     experiment: Literal["scaling_adopted"] = "scaling_adopted"

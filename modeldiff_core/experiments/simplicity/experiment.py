@@ -1,4 +1,4 @@
-"""The experiment ``simplicity``: accuracy with features randomised, for networks of a grid and several seeds."""
+"""The experiment ``simplicity``: accuracy with features randomized, for networks of a grid and several seeds."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from modeldiff_core.experiments.featured.networks import FOLDER, Trained
 from modeldiff_core.experiments.one_page import OnePage
 from modeldiff_core.experiments.simplicity.measures import Attacked, Measured
 from modeldiff_core.experiments.simplicity.needed import Needed
-from modeldiff_core.experiments.simplicity.present import findings, randomised_plot, tables
+from modeldiff_core.experiments.simplicity.present import findings, randomized_plot, tables
 from modeldiff_core.experiments.simplicity.settings import SimplicityStudy
 from modeldiff_core.experiments.simplicity.summarize import cell_of, norms_of
 from modeldiff_core.identity import digest
@@ -180,6 +180,6 @@ class Simplicity(OnePage):
 
     def plots(self, store: ObjectStore, summary: Mapping[str, Any]) -> Mapping[str, Plot]:
         return {
-            "Accuracy by randomised features": randomised_plot(summary, "accuracy"),
-            "Area under the ROC curve by randomised features": randomised_plot(summary, "roc_auc"),
+            "Accuracy by randomized features": randomized_plot(summary, "accuracy"),
+            "Area under the ROC curve by randomized features": randomized_plot(summary, "roc_auc"),
         }

@@ -1,4 +1,4 @@
-"""What is measured of trained networks: accuracy and AUC as the features are, randomised, and under attack."""
+"""What is measured of trained networks: accuracy and AUC as the features are, randomized, and under attack."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ def metrics(logits: Float[np.ndarray, "examples classes"], labels: Int[np.ndarra
 
 
 def measure(store: ObjectStore, spec: Measured) -> None:
-    """Measure every replicate on test examples of its own, with features randomised within them."""
+    """Measure every replicate on test examples of its own, with features randomized within them."""
     weights, found = spec.trained.weights(store), []
     for replicate in range(spec.trained.seeds):
         train, test = float_data(spec.trained.dataset, replicate)
@@ -92,7 +92,7 @@ def measure(store: ObjectStore, spec: Measured) -> None:
         found.append(
             {
                 "train_accuracy": metrics(networks.logits(replicate, train.inputs), train.labels)["accuracy"],
-                **_randomised(spec, networks, data, replicate),
+                **_randomized(spec, networks, data, replicate),
                 "attacked": {
                     name: _under_attack(spec, networks, data.test, replicate, attack)
                     for name, attack in spec.attacked.attacks.items()
@@ -102,8 +102,8 @@ def measure(store: ObjectStore, spec: Measured) -> None:
     write_record(store, spec.reference.record, {"digest": spec.reference.digest, "replicates": found})
 
 
-def _randomised(spec: Measured, networks: Ensembles, data: FeaturedData, replicate: int) -> dict[str, Any]:
-    """Return measures with nothing, each set, all but each set, and everything randomised."""
+def _randomized(spec: Measured, networks: Ensembles, data: FeaturedData, replicate: int) -> dict[str, Any]:
+    """Return measures with nothing, each set, all but each set, and everything randomized."""
 
     def of(names: Sequence[str], what: str) -> dict[str, float]:
         order = generator("randomised", replicate, what).permutation(len(data.test))

@@ -1,4 +1,4 @@
-"""How large an attack has to be to make half of what networks tell right wrong, with each set of features held."""
+"""How large an attack has to be to turn half of the correct predictions wrong, with each set of features held fixed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -20,7 +20,7 @@ LEARNED, PARTLY = 0.05, 0.5
 """Distance to the Bayes accuracy below which a feature counts as learnable alone, and the share of the way from chance
 from which on it counts as learnable in part."""
 WIDEST, CROWDED = 740, 8
-"""Pixels that a page has for a figure, and cells from which on their names stand aslant."""
+"""Pixels that a page has for a figure, and cells from which on their names are slanted."""
 NARROWEST, THREE_COLUMNS = 520, 640
 """Pixels that the legend needs in two columns, and in three."""
 NAMES = {"accuracy": "accuracy", "roc_auc": "AUC (ROC)", "pr_auc": "AUC (precision-recall)"}
@@ -42,7 +42,7 @@ def findings(summary: Mapping[str, Any]) -> tuple[str, ...]:
 def _cell(summary: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
     parts = [f"accuracy {words(cell['standard']['accuracy'])}"]
     for one in summary["sets"]:
-        parts.append(f"with {one['name']} randomised {words(cell['randomised'][one['name']]['accuracy'])}")
+        parts.append(f"with {one['name']} randomized {words(cell['randomised'][one['name']]['accuracy'])}")
     told = [one["name"] for one in summary["sets"] if one["complexity"]]
     only = [name for name in told if _relies_only(summary, cell, name)]
     if only:
@@ -100,9 +100,9 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
             {
                 "networks": name,
                 "as it is": words(cell["standard"][metric]),
-                **{f"{one} randomised": words(cell["randomised"][one][metric]) for one in names},
-                **{f"all but {one} randomised": words(cell["rest"][one][metric]) for one in names},
-                "all randomised": words(cell["all"][metric]),
+                **{f"{one} randomized": words(cell["randomised"][one][metric]) for one in names},
+                **{f"all but {one} randomized": words(cell["rest"][one][metric]) for one in names},
+                "all randomized": words(cell["all"][metric]),
             }
             for name, cell in {**cells, **controls}.items()
         ]
@@ -118,7 +118,7 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         }
         for one in summary["sets"]
     ]
-    text = "Drop of accuracy when a feature is randomised over the drop when all are, the simplest feature first"
+    text = "Drop of accuracy when a feature is randomized over the drop when all are, the simplest feature first"
     found.append(Table("Reliance", rows, text))
     attacks = _attack_rows(summary, cells)
     if attacks:
@@ -172,8 +172,8 @@ def _norm_rows(summary: Mapping[str, Any], cells: Mapping[str, Any]) -> list[dic
     ]
 
 
-def randomised_plot(summary: Mapping[str, Any], metric: str) -> Plot:
-    """Return a metric of every cell and control as it is, and with each set and all but each set randomised."""
+def randomized_plot(summary: Mapping[str, Any], metric: str) -> Plot:
+    """Return a metric of every cell and control as it is, and with each set and all but each set randomized."""
     cells = _trained(summary["cells"])
     cells |= {f"{name} alone": cell for name, cell in _trained(summary["controls"]).items()}
     sets = [one["name"] for one in summary["sets"]]
@@ -184,8 +184,8 @@ def randomised_plot(summary: Mapping[str, Any], metric: str) -> Plot:
         ways: list[tuple[str, str, str, tuple[str, ...]]] = [("as it is", theme.ink, "o", ("standard",))]
         for at, name in enumerate(sets):
             color = colors[at % len(colors)]
-            ways.append((f"{name} randomised", color, "v", ("randomised", name)))
-            ways.append((f"all but {name} randomised", color, "^", ("rest", name)))
+            ways.append((f"{name} randomized", color, "v", ("randomised", name)))
+            ways.append((f"all but {name} randomized", color, "^", ("rest", name)))
         for at, (label, color, marker, keys) in enumerate(ways):
             places = [place + 0.7 * ((at + 0.5) / len(ways) - 0.5) for place in range(len(cells))]
             found = [reduce(getitem, (*keys, metric), cell) for cell in cells.values()]

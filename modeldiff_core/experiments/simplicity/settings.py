@@ -1,4 +1,4 @@
-"""What a user asks for of ``simplicity``."""
+"""Settings of ``simplicity``."""
 
 from typing import Annotated, Literal
 
@@ -22,9 +22,9 @@ class EvaluationConfig(Settings):
 
 
 class SimplicityStudy(OnePageStudy):
-    """Networks of a grid, and the features that are randomised.
+    """Networks of a grid, and the features that are randomized.
 
-    dataset: one that knows its features. feature_sets: features that are randomised together, by the name of the set;
+    dataset: one that knows its features. feature_sets: features that are randomized together, by the name of the set;
     each feature by itself if not given. attacks: by name, for training and evaluation. seeds: replicates of each cell,
     each with data and networks of its own. controls: whether networks of the first cell are also trained on data in
     which only one set tells the class.

@@ -8,13 +8,13 @@ from modeldiff_core.experiments.featured.intervals import Interval, interval_of
 from modeldiff_core.experiments.simplicity.measures import METRICS
 
 SMALLEST_DROP = 0.02
-"""Drop of accuracy with everything randomised below which a network relies on nothing that could be told."""
+"""Drop of accuracy with everything randomized below which a network relies on nothing that could be told."""
 
 
 def cell_of(found: Sequence[dict[str, Any]], sets: Sequence[FeatureSet], attacks: Sequence[str]) -> dict[str, Any]:
     """Return the summary of a cell from what was measured of each replicate.
 
-    reliance on a set: (accuracy − accuracy with the set randomised)/(accuracy − accuracy with all randomised); None
+    reliance on a set: (accuracy − accuracy with the set randomized)/(accuracy − accuracy with all randomized); None
     where the second drop is below SMALLEST_DROP in any replicate.
     """
     return {

@@ -1,4 +1,4 @@
-"""Training functions of one's own: what they are made of, how they are called, what their models are asked."""
+"""Training functions of a user's own: what they are made of, how they are called, what their models are asked."""
 
 from modeldiff_core.training.functions.algorithm import KIND, FunctionAlgorithm, register
 from modeldiff_core.training.functions.form import Form

@@ -136,7 +136,7 @@ class FunctionAlgorithm(Unstored):
         if found is None:
             raise ConfigError(
                 "recipe.train_function",
-                "a function that stands in a module, which other processes can import",
+                "a function that is defined in a module, which other processes can import",
                 self.train_function,
                 "It was typed in a notebook or script, and only that process knows it",
             )

@@ -1,6 +1,6 @@
 """The form in which a training function is given images: that in which its user gave them.
 
-A data set holds bytes [examples, height, width, channels]. A function of one's own gets them as arrays or tensors of
+A data set holds bytes [examples, height, width, channels]. A user's own function gets them as arrays or tensors of
 the type, the order of axes and the range that its author works with.
 """
 

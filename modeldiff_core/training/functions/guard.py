@@ -116,7 +116,7 @@ def said(error: BaseException) -> str:
 
 
 def _line(home: str, error: BaseException) -> str:
-    """Return the last line of the user's own that led to an exception, and what stands there."""
+    """Return the last line of the user's own that led to an exception, and its text."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == home]
     others = [frame for frame in frames if not _is_library(frame.filename)]

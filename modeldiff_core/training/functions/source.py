@@ -1,7 +1,7 @@
 """What a function is made of: its source and that of what it uses in the same file, and the values that it captures.
 
 Two runs may share results only if the same function made both. What decides a function's numbers besides its arguments:
-its lines, those of functions and classes that it uses in its own file or notebook, those of other modules of one's own,
+its lines, those of functions and classes that it uses in its own file or notebook, those of the user's other modules,
 default values, variables that it captures, and the versions of libraries. Each is told apart here, in words that a
 person can check.
 """
@@ -46,7 +46,7 @@ class Described:
         path: ``module:qualified name``.
         place: File and line where it begins, for messages.
         importable: Whether another process finds it by its path.
-        sources: A digest of the lines of each function and class of its file, and of each module of one's own, by name.
+        sources: A digest of the lines of each function and class of its file, and of each user module, by name.
         values: Defaults and captured values as JSON, by ``function.variable``.
         unstable: Why a captured value cannot be told apart from others, by ``function.variable``.
         libraries: Versions of the libraries that it uses, by distribution.

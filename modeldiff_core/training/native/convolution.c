@@ -135,7 +135,7 @@ static int64_t passing(const Convolution *c, int64_t o, Image gradient, const ui
     const int32_t shift[DEAD + 1] = {0, (int32_t)c->inputs, (int32_t)row, (int32_t)(row + c->inputs), 0};
     int64_t n = 0;
     for (int64_t y = 0; y < convolution_out_height(c); y++)
-        /* Every other column first: a window that follows its neighbour would wait for what that one stores. */
+        /* Every other column first: a window that follows its neighbor would wait for what that one stores. */
         for (int64_t start = 0; start < 2; start++) {
             int32_t corner = (int32_t)(2 * y * row + 2 * start * c->inputs);
             const float *g = gradient.first + y * gradient.row + start * c->outputs + o;

@@ -1,4 +1,4 @@
-/* Neighbouring pixels are mostly 0 in the same images. So a few of them are taken together: a mask tells the images in
+/* Neighboring pixels are mostly 0 in the same images. So a few of them are taken together: a mask tells the images in
    which any is not 0, and what the pixels bring for all images, or a gradient from all of them, stays in registers while
    those images come by. Sums run over pixels and images in order, whatever is left out. */
 #include "pixels.h"

@@ -18,7 +18,7 @@ void product_turned(int64_t rows, int64_t depth, int64_t columns, const float *a
    floats, and the depth counts them. */
 int halves_are_quick(void);
 
-/* Pairs of neighbours in a row, whose floats are padded to whole vectors: to [rows, columns / 2]. */
+/* Pairs of neighbors in a row, whose floats are padded to whole vectors: to [rows, columns / 2]. */
 void halves_of_rows(int64_t rows, int64_t columns, const float *from, int64_t from_row, float *to);
 
 /* Pairs of a row and the next, the last with 0 if there is none: to [rows / 2, columns]. Columns are whole vectors. */

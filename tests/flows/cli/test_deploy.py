@@ -290,7 +290,7 @@ def test_a_wrong_password_and_no_server(
     asked = ["deploy", "deployment.pool=here"]
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert main(asked) == 2
-    assert "PREFECT_API_URL: expected the API of a Prefect server that stays" in capsys.readouterr().err
+    assert "PREFECT_API_URL: expected the API of a Prefect server that keeps running" in capsys.readouterr().err
     monkeypatch.setenv("PREFECT_API_URL", server.api)
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "operator:guessed")
     assert main(asked) == 2

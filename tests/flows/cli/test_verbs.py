@@ -193,7 +193,7 @@ def test_more_hours_than_a_run_may_take_are_refused(kind: str, root: Path, told:
     told("plan", kind, root, least)
     for path in (root / "store/trainings").glob("*/datamodels-*/record.json"):
         path.unlink()
-    expected = r"(?m)^modeldiff: runner\.max_hours: expected at least the \S+ hours that are missing, got 1e-09"
+    expected = r"(?m)^modeldiff: runner\.max_hours: expected at least the \S+ hours of missing work, got 1e-09"
     assert re.search(expected, told("plan", kind, root, least, code=2))
     assert re.search(expected, told("run", kind, root, least, code=2))
     asked = request([f"study={root / kind}.json", f"store.root={root / 'store'}", least])

@@ -55,7 +55,7 @@ def test_what_was_measured_adds_slots_to_every_device() -> None:
 
 
 def test_a_device_is_named_once() -> None:
-    with pytest.raises(ValidationError, match="devices that differ"):
+    with pytest.raises(ValidationError, match="distinct devices"):
         RunnerConfig(devices=("cuda:0", "cuda:0"))
 
 

@@ -17,7 +17,7 @@ SEEDS = range(40)
 COMPONENTS = 4
 
 
-def test_noise_is_centred_on_zero_across_halves_but_not_in_sample(halves: Callable[..., Any]) -> None:
+def test_noise_is_centered_on_zero_across_halves_but_not_in_sample(halves: Callable[..., Any]) -> None:
     """A and B share every datamodel and differ by estimation noise alone."""
     crossed, in_sample = [], []
     for seed in SEEDS:

@@ -120,7 +120,7 @@ def test_eigenvalues_that_are_equal_but_for_rounding_end() -> None:
 
 
 def test_the_krylov_way_takes_few_products() -> None:
-    """Where directions are strong no more than the randomised default of scikit-learn: 8 blocks, each one product."""
+    """Where directions are strong no more than the randomized default of scikit-learn: 8 blocks, each one product."""
     columns = []
 
     class Counted(CrossCovariance):

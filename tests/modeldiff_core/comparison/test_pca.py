@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from modeldiff_core.comparison import ResidualPCA, eigen, residual, residual_crossfit, residual_pca, variance_along
-from modeldiff_core.comparison.residuals import normalised
+from modeldiff_core.comparison.residuals import normalized
 from modeldiff_core.errors import ConfigError
 
 SHAPES = pytest.mark.parametrize(("targets", "train"), [(40, 90), (90, 40), (50, 50)])
@@ -32,7 +32,7 @@ def same_up_to_sign(found: np.ndarray, expected: np.ndarray, tolerance: float) -
 def test_directions_are_those_of_scikit_learn(targets: int, train: int, normalize: bool) -> None:
     a, b = thetas(targets, train)
     found = residual_pca(a, b, 5, normalize=normalize)
-    left = residual(normalised(a), normalised(b)) if normalize else residual(a, b)
+    left = residual(normalized(a), normalized(b)) if normalize else residual(a, b)
     oracle = PCA(5, svd_solver="full").fit(left)
     assert (oracle.explained_variance_[:-1] > 1.01 * oracle.explained_variance_[1:]).all(), "directions differ"
     assert np.abs(oracle.mean_).max() > 0.01, "without centring the directions would differ"
@@ -43,7 +43,7 @@ def test_directions_are_those_of_scikit_learn(targets: int, train: int, normaliz
     )
 
 
-def test_normalisation_changes_the_answer() -> None:
+def test_normalization_changes_the_answer() -> None:
     a, b = thetas()
     one, other = residual_pca(a, b, 3).directions, residual_pca(a, b, 3, normalize=False).directions
     assert np.abs(np.einsum("ij,ij->i", one, other)).min() < 0.99
@@ -75,7 +75,7 @@ def test_the_scale_of_b_does_not_matter(normalize: bool) -> None:
     assert_same(residual_pca(a, scale * b, 4, normalize=normalize), residual_pca(a, b, 4, normalize=normalize))
 
 
-def test_the_scale_of_a_matters_only_without_normalisation() -> None:
+def test_the_scale_of_a_matters_only_without_normalization() -> None:
     a, b = thetas()
     scale = np.geomspace(0.1, 10, len(a))[:, None]
     assert_same(residual_pca(scale * a, b, 4), residual_pca(a, b, 4))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modeldiff_core.comparison import residual, similarity
-from modeldiff_core.comparison.residuals import check_attributions, normalised
+from modeldiff_core.comparison.residuals import check_attributions, normalized
 from modeldiff_core.errors import ConfigError
 
 SHAPES = given(targets=st.integers(1, 12), train=st.integers(1, 12), seed=st.integers(0, 2**32))
@@ -49,7 +49,7 @@ def test_rows_of_zeros() -> None:
     np.testing.assert_array_equal(left[1], a[1])
     np.testing.assert_array_equal(left[2:], 0)
     assert not np.allclose(left[0], a[0])
-    lengths = np.linalg.norm(normalised(b), axis=1)
+    lengths = np.linalg.norm(normalized(b), axis=1)
     np.testing.assert_allclose(lengths, [1, 0, 1, 0], atol=1e-12)
     np.testing.assert_array_equal(similarity(a, b)[1:], 0)
 
@@ -62,10 +62,10 @@ def test_similarity_is_the_cosine() -> None:
     np.testing.assert_allclose(similarity(3 * a, -a), -1, atol=1e-12)
 
 
-@pytest.mark.parametrize("compare", [residual, similarity, normalised])
+@pytest.mark.parametrize("compare", [residual, similarity, normalized])
 def test_single_precision_stays_single(compare: Callable[..., np.ndarray]) -> None:
     a, b = pair(5, 8)
-    arguments = (a,) if compare is normalised else (a, b)
+    arguments = (a,) if compare is normalized else (a, b)
     found = compare(*(x.astype(np.float32) for x in arguments))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, compare(*arguments), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Slopes drawn towards the common one: where they are one, where they differ, and where nothing is known of them."""
+"""Slopes drawn toward the common one: where they are one, where they differ, and where nothing is known of them."""
 
 import numpy as np
 import pytest

@@ -27,7 +27,7 @@ def random_examples(n: int, shape: tuple[int, int, int], seed: int = 0) -> Examp
 
 
 def smooth_examples(n: int) -> Examples:
-    """Waves of colour, which JPEG changes little."""
+    """Waves of color, which JPEG changes little."""
     at = np.arange(32)
     phase = np.arange(n)[:, None, None, None]
     waves = np.sin(at[:, None, None] / 9 + at[None, :, None] / 7 + np.arange(3) / 9 + phase)
@@ -136,20 +136,20 @@ def test_a_damaged_jpeg_is_named_by_its_position(tmp_path: Path) -> None:
 
 
 def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
-    grey, empty = random_examples(3, (4, 4, 1)), random_examples(0, (4, 4, 3))
+    gray, empty = random_examples(3, (4, 4, 1)), random_examples(0, (4, 4, 3))
     with pytest.raises(ConfigError, match="3 channels, got 1"):
-        betons.write_beton(grey, tmp_path / "some.beton", jpeg=True)
+        betons.write_beton(gray, tmp_path / "some.beton", jpeg=True)
     with pytest.raises(DataError, match="no examples"):
         betons.write_beton(empty, tmp_path / "some.beton")
     for name in ("a name of sixteen", "é", "", "label"):
         with pytest.raises(DataError, match="1 to 15 ASCII characters"):
-            betons.write_beton(Examples(grey.images, grey.labels, {name: np.zeros(3)}), tmp_path / "some.beton")
+            betons.write_beton(Examples(gray.images, gray.labels, {name: np.zeros(3)}), tmp_path / "some.beton")
     objects = np.array([{}, [], None], object)
     with pytest.raises(DataError, match="holds Python objects"):
-        betons.write_beton(Examples(grey.images, grey.labels, {"o": objects}), tmp_path / "some.beton")
+        betons.write_beton(Examples(gray.images, gray.labels, {"o": objects}), tmp_path / "some.beton")
     masks = np.zeros((3, 4, 4), dtype=bool)
     with pytest.raises(DataError, match="one value an example, not masks"):
-        betons.write_beton(Examples(grey.images, grey.labels, {"mask": masks}), tmp_path / "some.beton")
+        betons.write_beton(Examples(gray.images, gray.labels, {"mask": masks}), tmp_path / "some.beton")
     assert not list(tmp_path.iterdir())
 
 

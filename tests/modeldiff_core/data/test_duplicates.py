@@ -54,7 +54,7 @@ def test_exact_and_near_copies_are_counted_where_they_are() -> None:
     assert found["near copies in training and test alike"] == (2, 3)
 
 
-def test_reduction_is_a_mean_of_grey_in_sixteen_levels() -> None:
+def test_reduction_is_a_mean_of_gray_in_sixteen_levels() -> None:
     image = np.zeros((1, 16, 24, 3), np.uint8)
     image[0, :2, :3] = (255, 255, 255)
     image[0, 2:4, :3] = (0, 100, 0)
@@ -70,10 +70,10 @@ def test_reduction_is_a_mean_of_grey_in_sixteen_levels() -> None:
 
 
 def test_images_of_one_level_are_like_none_but_themselves() -> None:
-    grey = np.full((4, 8, 8, 1), 100, np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None, None]
-    assert told(dataset(grey, pictures(4, 0, (8, 8, 1)))) == {}
-    grey[3] = grey[0]
-    assert told(dataset(grey, pictures(4, 0, (8, 8, 1)), [0, 0, 0, 0])) == {"exact copies within a part": (2, 0)}
+    gray = np.full((4, 8, 8, 1), 100, np.uint8) + np.arange(4, dtype=np.uint8)[:, None, None, None]
+    assert told(dataset(gray, pictures(4, 0, (8, 8, 1)))) == {}
+    gray[3] = gray[0]
+    assert told(dataset(gray, pictures(4, 0, (8, 8, 1)), [0, 0, 0, 0])) == {"exact copies within a part": (2, 0)}
 
 
 def test_copies_of_test_images_with_wrong_labels_are_told_and_taken_out() -> None:

@@ -1,4 +1,4 @@
-"""Data sets with known features: the values are as stated, randomising is exact, and Bayes accuracies are met."""
+"""Data sets with known features: the values are as stated, randomizing is exact, and Bayes accuracies are met."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ SORTED = {name: source.featured() for name, source in SMALL.items()}
 @pytest.mark.parametrize("name", SMALL)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32), taken=st.integers(1, 15))
-def test_randomising_keeps_marginals_and_breaks_the_joint_only_where_said(name: str, seed: int, taken: int) -> None:
+def test_randomizing_keeps_marginals_and_breaks_the_joint_only_where_said(name: str, seed: int, taken: int) -> None:
     part = SORTED[name].test
     names = [feature for at, feature in enumerate(part.values) if taken >> at & 1] or [next(iter(part.values))]
     order = np.random.default_rng(seed).permutation(len(part))
@@ -156,7 +156,7 @@ def test_small_images_are_centered_and_gray_beside_color_has_three_channels(tmp_
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("slabs", {"coordinates": []}, r"dataset.coordinates: expected features with names that differ"),
+        ("slabs", {"coordinates": []}, r"dataset.coordinates: expected features with distinct names"),
         ("slabs", {"coordinates": [{"kind": "linear"}, {"kind": "linear"}]}, "dataset.coordinates: expected features"),
         ("slabs", {"coordinates": [{"kind": "4-slab"}]}, "dataset.coordinates"),
         ("slabs", {"margin": 0.0}, r"dataset.margin: expected a margin in"),

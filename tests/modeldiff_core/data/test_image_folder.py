@@ -58,14 +58,14 @@ def test_a_part_with_a_plant(tmp_path: Path) -> None:
 
 
 def test_every_mode_of_eight_bits_becomes_rgb(tmp_path: Path) -> None:
-    colours = pixels(1)
-    grey = colours[..., 0]
+    colors = pixels(1)
+    gray = colors[..., 0]
     images = {
-        "rgb": (Image.fromarray(colours), colours),
-        "grey": (Image.fromarray(grey), np.repeat(grey[..., None], 3, 2)),
-        "alpha": (Image.fromarray(np.concatenate([colours, grey[..., None] | 255], 2)), colours),
-        "bits": (Image.fromarray(grey > 127), np.repeat(np.where(grey > 127, 255, 0)[..., None], 3, 2)),
-        "palette": (Image.fromarray(grey % 8).convert("P"), np.repeat((grey % 8)[..., None], 3, 2)),
+        "rgb": (Image.fromarray(colors), colors),
+        "grey": (Image.fromarray(gray), np.repeat(gray[..., None], 3, 2)),
+        "alpha": (Image.fromarray(np.concatenate([colors, gray[..., None] | 255], 2)), colors),
+        "bits": (Image.fromarray(gray > 127), np.repeat(np.where(gray > 127, 255, 0)[..., None], 3, 2)),
+        "palette": (Image.fromarray(gray % 8).convert("P"), np.repeat((gray % 8)[..., None], 3, 2)),
     }
     for name, (image, expected) in images.items():
         image.save(tmp_path / f"{name}.png")
@@ -74,7 +74,7 @@ def test_every_mode_of_eight_bits_becomes_rgb(tmp_path: Path) -> None:
         np.testing.assert_array_equal(decoded, expected, err_msg=name)
 
 
-def test_a_jpeg_is_decoded_to_its_colours(tmp_path: Path) -> None:
+def test_a_jpeg_is_decoded_to_its_colors(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8, 3), (200, 30, 90), np.uint8)).save(tmp_path / "plain.JPG", "JPEG", quality=95)
     decoded = decode(tmp_path / "plain.JPG", Framing(8)).pixels.astype(int)
     assert np.abs(decoded - (200, 30, 90)).max() <= 3
@@ -84,8 +84,8 @@ def resized_axis(image: np.ndarray, size: int) -> np.ndarray:
     """Triangle filter as wide as the reduction, along the first axis."""
     scale = len(image) / size
     width = max(scale, 1.0)
-    centres = (np.arange(size) + 0.5) * scale
-    weights = np.maximum(0, 1 - np.abs(np.arange(len(image)) + 0.5 - centres[:, None]) / width)
+    centers = (np.arange(size) + 0.5) * scale
+    weights = np.maximum(0, 1 - np.abs(np.arange(len(image)) + 0.5 - centers[:, None]) / width)
     return np.einsum("oi,i...->o...", weights / weights.sum(1, keepdims=True), image.astype(float))
 
 

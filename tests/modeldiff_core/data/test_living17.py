@@ -51,8 +51,8 @@ def imagenet(root: Path) -> Path:
             folder = root / part / synset
             folder.mkdir(parents=True)
             for index in range(count):
-                colour = (number, index, 7 if part == "val" else 0)
-                Image.fromarray(np.full((8, 8, 3), colour, np.uint8)).save(folder / f"{synset}_{index}.JPEG", "PNG")
+                color = (number, index, 7 if part == "val" else 0)
+                Image.fromarray(np.full((8, 8, 3), color, np.uint8)).save(folder / f"{synset}_{index}.JPEG", "PNG")
     return root
 
 

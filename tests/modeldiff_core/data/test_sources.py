@@ -89,14 +89,14 @@ def test_npz_whole_and_in_part(tmp_path: Path) -> None:
     assert [known[image.tobytes()] for image in part.train.images] == part.train.labels.tolist()
 
 
-def test_npz_grey_floats_and_class_names(tmp_path: Path) -> None:
-    grey = {
+def test_npz_gray_floats_and_class_names(tmp_path: Path) -> None:
+    gray = {
         name: np.linspace(0, 1, count * 16).reshape(count, 4, 4) for name, count in (("x_train", 30), ("x_test", 12))
     }
-    dataset = Npz(archive(tmp_path, **grey, classes=np.array(["cat", "dog", "newt", "owl"]))).load()
+    dataset = Npz(archive(tmp_path, **gray, classes=np.array(["cat", "dog", "newt", "owl"]))).load()
     assert dataset.image_shape == (4, 4, 1)
     assert dataset.classes == ("cat", "dog", "newt", "owl")
-    np.testing.assert_array_equal(dataset.train.images[..., 0], np.round(grey["x_train"] * 255))
+    np.testing.assert_array_equal(dataset.train.images[..., 0], np.round(gray["x_train"] * 255))
 
 
 def test_npz_carries_metadata_and_masks_along(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Products with the centred second moments of masks, from counts and from bits, against NumPy."""
+"""Products with the centered second moments of masks, from counts and from bits, against NumPy."""
 
 from collections.abc import Callable
 from typing import Any

@@ -105,8 +105,8 @@ def test_optimality_conditions(planted: Callable[..., Any], models: int, train: 
     fit = fit_lasso(problem.masks, problem.margins, gap_tolerance=1e-9)
     residual = problem.margins.astype(float) - fit.predict(problem.masks)
     np.testing.assert_allclose(residual.mean(0), 0, atol=1e-5)
-    centred = problem.masks - problem.masks.mean(0)
-    slope = (centred.T @ residual / models / fit.lambdas).T
+    centered = problem.masks - problem.masks.mean(0)
+    slope = (centered.T @ residual / models / fit.lambdas).T
     support = np.abs(fit.weights) > 1e-3
     assert 3 < support.sum() < support.size
     np.testing.assert_allclose(slope[support], np.sign(fit.weights[support]), atol=2e-3)

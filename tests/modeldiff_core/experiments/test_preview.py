@@ -86,7 +86,7 @@ def test_a_preview_proposes_transformations_and_ranks_them(store: ObjectStore) -
     assert plan.verify(experiment, store) == ()
 
 
-def test_a_preview_counts_towards_a_tested_one_and_its_models_towards_a_full_comparison(store: ObjectStore) -> None:
+def test_a_preview_counts_toward_a_tested_one_and_its_models_toward_a_full_comparison(store: ObjectStore) -> None:
     few, tested = preview(2, probes=3), preview(6, probes=3)
     assert few.handful.basis.product.reference == tested.handful.basis.product.reference
     run(store, preview(searched=1))

@@ -31,7 +31,7 @@ def test_different_purposes_are_different_streams(one: tuple[int | str, ...], tw
     assert not np.array_equal(generator(*one).random(8), generator(*two).random(8))
 
 
-def test_neighbouring_seeds_and_models_are_uncorrelated() -> None:
+def test_neighboring_seeds_and_models_are_uncorrelated() -> None:
     """With n draws a correlation is about N(0, 1/n): 5 standard deviations are exceeded once in 10⁶ times."""
     n = 20_000
     streams = np.stack(

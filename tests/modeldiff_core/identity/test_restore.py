@@ -150,7 +150,7 @@ def test_the_value_that_the_errors_below_are_made_from_is_restored() -> None:
         (("inner", "flag"), "yes", "$.inner.flag"),
         (("inner", "flag"), 1, "$.inner.flag"),
         (("inner", "words"), 7, "$.inner.words"),
-        (("inner", "colour"), 7, "$.inner: a Inner has no field colour"),
+        (("inner", "color"), 7, "$.inner: a Inner has no field color"),
         (("many",), "text", "$.many"),
         (("many", 0, "number"), "1", "$.many[0].number"),
         (("pair",), [1], "$.pair"),

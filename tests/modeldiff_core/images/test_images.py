@@ -24,9 +24,9 @@ IMAGES = np.random.default_rng(0).integers(256, size=(5, 6, 7, 3), dtype=np.uint
 
 
 def test_bytes_are_rounded_and_clipped_and_pixels_clipped() -> None:
-    grey = np.array([0, 100, 255], np.uint8).reshape(1, 1, 3, 1)
-    assert add(grey, np.array([0.6])).ravel().tolist() == [1, 101, 255]
-    assert add(grey, np.array([-100.4])).ravel().tolist() == [0, 0, 155]
+    gray = np.array([0, 100, 255], np.uint8).reshape(1, 1, 3, 1)
+    assert add(gray, np.array([0.6])).ravel().tolist() == [1, 101, 255]
+    assert add(gray, np.array([-100.4])).ravel().tolist() == [0, 0, 155]
     pixels = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 3, 1)
     assert add(pixels, torch.tensor([0.25])).flatten().tolist() == [0.25, 0.75, 1.0]
     assert add(pixels, torch.tensor([-0.75])).flatten().tolist() == [0.0, 0.0, 0.25]

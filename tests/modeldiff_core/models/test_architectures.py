@@ -93,7 +93,7 @@ def test_resnet_names_are_those_of_torchvision(kind: str, blocks: tuple[int, ...
 
 
 def test_a_residual_block_adds_its_input() -> None:
-    """With the last normalisation at zero a block of equal shapes passes on what its first layer, a relu, left."""
+    """With the last normalization at zero a block of equal shapes passes on what its first layer, a relu, left."""
     net = build("resnet18", (32, 32, 3), 10).eval()
     block = net.get_submodule("layer1.1")
     nn.init.zeros_(block.get_parameter("bn2.weight"))

@@ -63,7 +63,7 @@ def close(got: Tensor, expected: Tensor) -> None:
 
 @EITHER
 @EVERY
-def test_a_batch_is_normalised_by_its_own_model_s_statistics(case: Case, way: Callable[..., object]) -> None:
+def test_a_batch_is_normalized_by_its_own_model_s_statistics(case: Case, way: Callable[..., object]) -> None:
     net, starts, images = build(case), states(case), images_of(case)
     before = stacked(starts)
     given = {name: value.clone() for name, value in before.items()}

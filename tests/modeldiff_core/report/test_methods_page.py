@@ -63,7 +63,7 @@ def test_methods_tell_the_method_that_was_used(facts):
     assert "scaled to length 1" not in told(normalize=False)
     assert "not set against chance" in told(permutations=0)
     parts = told(null_from="parts")
-    assert "40 times the models of A, or in turn of B, were parted" in parts
+    assert "40 times the models of A, or in turn of B, were split" in parts
     assert "exchanged" in pca
     assert "exchanged" not in parts
     independent = replace(facts, config={**facts.config, "subsets": {"paired": False}})

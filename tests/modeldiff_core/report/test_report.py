@@ -243,5 +243,5 @@ def test_many_directions_photographs_and_a_single_intensity(facts):
         for image in [*others.all("img"), *effects.all("img")]
         if image["src"].startswith("data:image/jpeg")
     }
-    assert sizes == {(120, 80)}  # three colour channels, never enlarged beyond use
+    assert sizes == {(120, 80)}  # three color channels, never enlarged beyond use
     assert "At intensity 3: A +69.3" in next(i["alt"] for i in effects.all("img") if "over intensity" in i["alt"])

@@ -68,9 +68,9 @@ def test_an_end_says_and_shows_what_its_images_share(pages):
     assert picture[-1, -1, 0] > picture[-1, -1, 2], "brighter is red"
     nearest = np.unravel_index(np.abs(END.image.difference[..., 0]).argmin(), (8, 8))
     assert picture[nearest].min() > 250, "no difference is white"
-    colour = np.zeros((2, 2, 3))
-    colour[0, 0, 1] = -30
-    np.testing.assert_array_equal(difference_picture(colour)[0], [[128, 0, 128], [128, 128, 128]])
+    color = np.zeros((2, 2, 3))
+    color[0, 0, 1] = -30
+    np.testing.assert_array_equal(difference_picture(color)[0], [[128, 0, 128], [128, 128, 128]])
 
 
 def test_only_what_the_search_confirmed_is_drawn(pages, files):

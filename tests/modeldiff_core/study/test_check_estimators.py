@@ -102,6 +102,6 @@ def test_a_package_that_is_not_installed(planned: Planned, monkeypatch: pytest.M
 
 def test_margins_without_models_leave_out_what_looks_into_models() -> None:
     check_estimators(RegressionConfig(estimator="ridge", also=("lasso",)), (), 100)
-    with pytest.raises(ConfigError, match="No models stand behind these margins") as caught:
+    with pytest.raises(ConfigError, match="These margins come without models") as caught:
         check_estimators(RegressionConfig(estimator="trak"), (), 100)
     assert caught.value.key == "regression.estimator"

@@ -17,7 +17,7 @@ def test_copies_and_those_under_another_label_are_counted() -> None:
     train.images[3], train.images[7], train.images[20] = targets.images[0], targets.images[4], targets.images[5]
     train.labels[3], train.labels[7] = targets.labels[0], (targets.labels[4] + 1) % 3
     found = copies(train, targets, np.array([3, 7, 8, 9]))
-    assert (found.looked_at, found.copies, found.relabelled) == (4, 2, 1)
+    assert (found.looked_at, found.copies, found.relabeled) == (4, 2, 1)
     (said,) = found.words
     assert said.startswith("2 of the 4 furthest training examples are copies of test images, pixel for pixel")
     assert said.endswith(", 1 of them under another label.")

@@ -55,10 +55,10 @@ def test_what_a_class_has_in_common_is_no_difference_and_whole_classes_cannot_be
 def test_bands_hold_the_variance_and_the_centre_moves_with_the_image() -> None:
     images = RNG.integers(0, 256, (5, 12, 9, 3), dtype=np.uint8)
     found = image_statistics(images)
-    grey = images @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(found["brightness"], grey.mean((1, 2)), rtol=1e-5)
+    gray = images @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(found["brightness"], gray.mean((1, 2)), rtol=1e-5)
     total = sum(found[band.name] ** 2 for band in BANDS)
-    np.testing.assert_allclose(total, grey.var((1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(total, gray.var((1, 2)), rtol=1e-4)
     np.testing.assert_allclose(found["contrast"] ** 2, total, rtol=1e-4)
     np.testing.assert_allclose(found["green"], images[..., 1].mean((1, 2)))
     spread = (images.max(3).astype(float) - images.min(3)).mean((1, 2))

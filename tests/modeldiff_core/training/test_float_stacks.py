@@ -31,7 +31,7 @@ RECIPES = {
 
 
 def by_torch(recipe: FloatRecipe, data: FloatData, seed: int) -> np.ndarray:
-    """Logits after training by torch's own layers and optimiser."""
+    """Logits after training by torch's own layers and optimizer."""
     start = recipe.stack(data.shape, data.classes).initial(generator("initialisation", seed))
     layers = [nn.Linear(6, 8), nn.Linear(8, 5), nn.Linear(5, 3)]
     for i, layer in enumerate(layers):

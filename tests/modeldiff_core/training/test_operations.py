@@ -75,7 +75,7 @@ def test_bytes_give_what_pixels_give_bit_for_bit() -> None:
         assert torch.equal(evaluated(operations, images), evaluated(operations, images.float() / 255))
 
 
-def test_a_whole_grey_level_is_the_same_byte_and_pixel() -> None:
+def test_a_whole_gray_level_is_the_same_byte_and_pixel() -> None:
     fills = [level / 255 for level in range(256)]
     whole = [fill for fill in fills if Erase(fill=fill).exact_on_bytes]
     assert len(whole) > 200

@@ -104,7 +104,7 @@ def test_a_shard_holds_the_output_of_its_models() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_diverged_model_is_marked_and_silenced_and_its_neighbours_are_not(value: float) -> None:
+def test_a_diverged_model_is_marked_and_silenced_and_its_neighbors_are_not(value: float) -> None:
     """Model 3 gives one logit that is not finite, for a class that is not even the target's."""
     models = range(20)
     found = train_subset_models(task(Stub({3: value})), SAMPLER.masks(models), models, Execution())

@@ -95,7 +95,7 @@ def test_a_model_is_the_one_that_torch_s_own_loop_trains() -> None:
     start = trained(replace(recipe, learning_rate=1e-30, momentum=0.0, weight_decay=0.0), [3]).weights()
     net = ARCHITECTURES.get("resnet9").build((12, 12, 1), (4, 8, 8, 8), 10)
     net.load_state_dict({n: torch.from_numpy(v[0]) for n, v in start.items() if "running" not in n}, strict=False)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=recipe.weight_decay)
     images = F.interpolate(torch.from_numpy(digits().train.images).permute(0, 3, 1, 2) / 255, (12, 12), mode="bilinear")
     from modeldiff_core.identity import generator
 
@@ -104,9 +104,9 @@ def test_a_model_is_the_one_that_torch_s_own_loop_trains() -> None:
         for at in range(0, 150, 16):
             index = order[at : at + 16]
             loss = F.cross_entropy(net((images[index] - 0.5) / 0.5), torch.from_numpy(digits().train.labels[index]))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     got = trained(recipe, [3]).weights()
     for name, value in plain_state(net).items():
         np.testing.assert_allclose(got[name][0], value.numpy(), atol=2e-3)

@@ -87,7 +87,7 @@ def reference(recipe: Sgd, examples: Examples, mask: np.ndarray, model: int, see
                 stored = layer.weight.T if isinstance(layer, nn.Linear) else layer.weight
                 stored.copy_(torch.from_numpy(rng.uniform(-bound, bound, tuple(stored.shape)).astype(np.float32)))
                 layer.bias.copy_(torch.from_numpy(rng.uniform(-bound, bound, len(layer.bias)).astype(np.float32)))
-    optimiser = torch.optim.SGD(net.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     members = np.flatnonzero(mask)
     starts = range(0, len(members), recipe.batch_size)
@@ -108,10 +108,10 @@ def reference(recipe: Sgd, examples: Examples, mask: np.ndarray, model: int, see
                 "cosine": float(np.cos(np.pi * step / (2 * steps)) ** 2),
                 "triangular": float(np.interp(at, [0, recipe.peak, 1], [0, 1, 0])),
             }
-            optimiser.param_groups[0]["lr"] = recipe.learning_rate * share[recipe.schedule]
-            optimiser.zero_grad()
+            optimizer.param_groups[0]["lr"] = recipe.learning_rate * share[recipe.schedule]
+            optimizer.zero_grad()
             criterion(net(x), torch.from_numpy(examples.labels[index])).backward()
-            optimiser.step()
+            optimizer.step()
             step += 1
     return net.eval()
 
@@ -209,7 +209,7 @@ def test_images_left_out_have_no_influence(recipe: Sgd) -> None:
 
 @WAYS
 @BOTH
-def test_a_diverging_model_leaves_its_neighbours_alone(recipe: Sgd, native: bool) -> None:
+def test_a_diverging_model_leaves_its_neighbors_alone(recipe: Sgd, native: bool) -> None:
     """With pixels divided by 10⁻³⁰ a model that sees any light overflows; one that sees black images does not."""
     recipe = replace(recipe, epochs=2, mean=0.0, scale=1e-30)
     images = np.zeros((80, 8, 8, 1), np.uint8)

@@ -25,7 +25,7 @@ from modeldiff_core.transformations.paper import (
 RNG = np.random.default_rng(0)
 
 
-def grey(height: int, width: int, value: int = 100, n: int = 2) -> np.ndarray:
+def gray(height: int, width: int, value: int = 100, n: int = 2) -> np.ndarray:
     """Images that differ in one pixel, so that each has draws of its own."""
     images = np.full((n, height, width, 3), value, dtype=np.uint8)
     images[np.arange(n), 0, np.arange(n)] += 1
@@ -40,11 +40,11 @@ def changed(before: np.ndarray, after: np.ndarray) -> tuple[slice, slice]:
 
 
 def test_the_yellow_square_has_its_place_and_grows_with_the_image() -> None:
-    images = grey(224, 224)
+    images = gray(224, 224)
     after = YellowSquare()(images, 1.0)
     assert changed(images, after) == (slice(30, 55), slice(100, 125))
     assert (after[:, 30:55, 100:125] == (255, 255, 0)).all()
-    large = grey(448, 224)
+    large = gray(448, 224)
     assert changed(large, YellowSquare()(large, 1.0)) == (slice(60, 110), slice(100, 125))
     with pytest.raises(ConfigError, match="in color"):
         YellowSquare().check((224, 224, 1))
@@ -52,7 +52,7 @@ def test_the_yellow_square_has_its_place_and_grows_with_the_image() -> None:
 
 @pytest.mark.parametrize("size", [4, 5, 6])
 def test_the_black_and_white_texture(size: int) -> None:
-    images = grey(32, 32)
+    images = gray(32, 32)
     after = BlackWhiteTexture(size)(images, 1.0)
     assert changed(images, after) == (slice(4, 4 + size), slice(13, 17))
     expected = np.full((size, 4), 255)
@@ -61,7 +61,7 @@ def test_the_black_and_white_texture(size: int) -> None:
 
 
 def test_the_rectangle_is_a_window_of_two_panes() -> None:
-    images = grey(32, 32)
+    images = gray(32, 32)
     after = Rectangle(6)(images, 1.0)
     assert changed(images, after) == (slice(4, 10), slice(13, 18))
     rows = ["#####", "#.#.#", "#.#.#", "#.#.#", "#.#.#", "#####"]
@@ -70,10 +70,10 @@ def test_the_rectangle_is_a_window_of_two_panes() -> None:
 
 
 def test_marks_grow_in_whole_cells() -> None:
-    images = grey(64, 96)
+    images = gray(64, 96)
     after = Rectangle(6)(images, 1.0)
     assert changed(images, after) == (slice(8, 20), slice(39, 49))
-    small = grey(32, 32)
+    small = gray(32, 32)
     np.testing.assert_array_equal(after[0, 8:20:2, 39:49:2], Rectangle(6)(small, 1.0)[0, 4:10, 13:18])
 
 
@@ -81,7 +81,7 @@ def test_marks_grow_in_whole_cells() -> None:
 def test_a_pattern_lightens_and_darkens_by_delta_times_its_distance_from_the_mean(
     kind: type[SpiderWeb] | type[PolkaDots],
 ) -> None:
-    images = grey(48, 64)
+    images = gray(48, 64)
     after = kind(0.4)(images, 0.5).astype(float) - images
     for channel, mean in enumerate(IMAGENET_MEAN):
         dark, light = (255 * 0.2 * (value - mean) for value in (0, 1))
@@ -114,7 +114,7 @@ def face(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_face_has_its_size_brightness_and_place(face: dict[str, str]) -> None:
-    images = grey(224, 224, n=20)
+    images = gray(224, 224, n=20)
     after = Face(**face)(images, 1.0)
     corners = []
     for before, one in zip(images, after, strict=True):
@@ -131,7 +131,7 @@ def test_a_face_has_its_size_brightness_and_place(face: dict[str, str]) -> None:
 
 
 def test_objects_stay_in_front_of_face_and_background(face: dict[str, str]) -> None:
-    images = grey(56, 56, n=6)
+    images = gray(56, 56, n=6)
     masks = np.zeros((6, 56, 56), dtype=bool)
     masks[:, 10:40, 15:45] = True
     examples = Examples(images, np.zeros(6, dtype=np.int64), {"mask": masks})
@@ -151,7 +151,7 @@ def test_objects_stay_in_front_of_face_and_background(face: dict[str, str]) -> N
 
 
 def test_masks_and_files_that_are_not_there(face: dict[str, str]) -> None:
-    images = grey(56, 56)
+    images = gray(56, 56)
     examples = Examples(images, np.zeros(2, dtype=np.int64), {"place": np.zeros(2)})
     for column in ("mask", "place"):
         with pytest.raises(ConfigError, match="a metadata column of masks"):

@@ -45,7 +45,7 @@ EXAMPLES: dict[str, Transformation] = {
     "yellow_square": YellowSquare(),
 }
 KINDS = sorted(EXAMPLES)
-COLOUR = {"grey", "yellow_square"}
+COLOR = {"grey", "yellow_square"}
 """Kinds for images in color."""
 ELSEWHERE = {
     "background",
@@ -78,7 +78,7 @@ def test_every_built_in_kind_is_tried_here() -> None:
     seed=st.integers(0, 1000),
 )
 def test_intensity_0_is_the_identity(kind: str, shape: tuple[int, int, int, int], seed: int) -> None:
-    size = (*shape[:3], 3) if kind in COLOUR else shape
+    size = (*shape[:3], 3) if kind in COLOR else shape
     images = np.random.default_rng(seed).integers(0, 256, size=size, dtype=np.uint8)
     np.testing.assert_array_equal(EXAMPLES[kind](images, 0.0), images)
 
@@ -86,7 +86,7 @@ def test_intensity_0_is_the_identity(kind: str, shape: tuple[int, int, int, int]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_more_intensity_changes_more_and_the_images_given_stay(kind: str, channels: int) -> None:
-    images = smooth(3 if kind in COLOUR else channels)
+    images = smooth(3 if kind in COLOR else channels)
     before = images.copy()
     half, full = (EXAMPLES[kind](images, intensity) for intensity in (0.5, 1.0))
     np.testing.assert_array_equal(images, before)
@@ -164,13 +164,13 @@ def test_a_block_is_blended_in(
         assert abs(changed[n, row, column, channel] - pixel) <= 0.5 + 1e-3
 
 
-def test_a_tint_blends_its_colour_and_on_grey_images_its_brightness() -> None:
+def test_a_tint_blends_its_color_and_on_gray_images_its_brightness() -> None:
     tint = Tint(red=200, green=100, blue=0, opacity=0.5)
-    colour = np.full((1, 2, 2, 3), 40, dtype=np.uint8)
-    assert tint(colour, 0.4)[0, 1, 0].tolist() == [72, 52, 32]
-    grey = np.full((1, 2, 2, 1), 40, dtype=np.uint8)
+    color = np.full((1, 2, 2, 3), 40, dtype=np.uint8)
+    assert tint(color, 0.4)[0, 1, 0].tolist() == [72, 52, 32]
+    gray = np.full((1, 2, 2, 1), 40, dtype=np.uint8)
     brightness = 0.299 * 200 + 0.587 * 100
-    assert tint(grey, 0.4)[0, 0, 1, 0] == round(0.8 * 40 + 0.2 * brightness)
+    assert tint(gray, 0.4)[0, 0, 1, 0] == round(0.8 * 40 + 0.2 * brightness)
 
 
 def test_noise_has_its_deviation_is_scaled_by_intensity_and_fixed_by_seed_and_image() -> None:
@@ -220,7 +220,7 @@ def test_translation_moves_whole_pixels(rows: int, columns: int, intensity: floa
         assert moved[n, row, column, channel] == (images[n, *source, channel] if there else 9)
 
 
-def test_rotation_is_anticlockwise_exact_at_right_angles_and_fills() -> None:
+def test_rotation_is_counterclockwise_exact_at_right_angles_and_fills() -> None:
     square = smooth()[:, :, :9]
     for turns in (1, 2, 3):
         expected = np.rot90(square, turns, axes=(1, 2))
@@ -257,7 +257,7 @@ def test_a_stamp_is_pasted_pixel_by_pixel() -> None:
     np.testing.assert_array_equal(changed, images)
 
 
-def test_grey_is_luminance_and_a_chain_goes_one_after_the_other() -> None:
+def test_gray_is_luminance_and_a_chain_goes_one_after_the_other() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
     expected = np.rint(images @ np.array([0.299, 0.587, 0.114]))
     for channel in range(3):
@@ -321,7 +321,7 @@ def test_a_texture_has_its_band_and_amplitude_and_is_the_same_on_every_image() -
         (WatermarkPatch(0, 7, 1, 2), (8, 8, 1), "a block inside 8×8 images"),
         (Occlusion(7, 0, 2, 1), (8, 8, 3), "a block inside 8×8 images"),
         (Patch(0, 0, 2, 2, (1, 2, 3)), (8, 8, 1), "one value for images of 1 channel"),
-        (Tint(1, 2, 3), (8, 8, 4), "grey or RGB images"),
+        (Tint(1, 2, 3), (8, 8, 4), "gray or RGB images"),
         (Translate(rows=-8), (8, 9, 1), "a shift that leaves a part of 8×9 images"),
         (Translate(columns=9), (10, 9, 1), "a shift that leaves a part of 10×9 images"),
     ],

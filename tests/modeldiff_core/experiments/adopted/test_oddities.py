@@ -186,7 +186,7 @@ def test_flags_beside_the_files_are_followed(store: ObjectStore, sides: oddities
     with pytest.raises(ConfigError, match="_completed of shape"):
         taken(store, wrong)
     none = save(tmp_path / "none", masks, margins, _completed=np.zeros(MODELS, bool))
-    with pytest.raises(ConfigError, match="leaves out 240 of 240 rows: none is"):
+    with pytest.raises(ConfigError, match="leaves out 240 of 240 rows: there are none"):
         taken(store, none)
 
 

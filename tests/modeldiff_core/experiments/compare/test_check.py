@@ -109,7 +109,7 @@ def test_two_transformations_of_one_name(planned: Planned) -> None:
         {"name": "blur", "kind": "blur"},
         {"name": "noise", "kind": "contrast"},
     ]
-    with pytest.raises(ConfigError, match="names that differ, got 'noise'") as caught:
+    with pytest.raises(ConfigError, match="distinct names, got 'noise'") as caught:
         check_study(*planned({"transformations": twice}))
     assert caught.value.key == "transformations"
     assert warned(*planned({"transformations": twice[:2]})) == []

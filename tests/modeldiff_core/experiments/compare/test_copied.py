@@ -1,4 +1,4 @@
-"""Findings name training examples that are mislabelled copies of test images."""
+"""Findings name training examples that are mislabeled copies of test images."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def planted() -> tuple[Examples, Examples, np.ndarray]:
     return Examples(train, of_train, {}), Examples(targets, of_targets, {}), weights.astype(np.float32)
 
 
-def test_mislabelled_copies_at_the_top_of_a_direction_are_named_as_copies() -> None:
+def test_mislabeled_copies_at_the_top_of_a_direction_are_named_as_copies() -> None:
     train, targets, weights = planted()
     assert copied(train, targets, weights) == (
         f"20 of the {FURTHEST} furthest training examples are copies of test images, pixel for pixel, 20 of them under "

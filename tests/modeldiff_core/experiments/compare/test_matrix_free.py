@@ -107,7 +107,7 @@ def test_few_trainings_cannot_be_tested(store: ObjectStore) -> None:
     assert plan.verify(experiment, store) == ()
 
 
-def test_a_previews_trainings_count_towards_a_full_comparison(store: ObjectStore) -> None:
+def test_a_previews_trainings_count_toward_a_full_comparison(store: ObjectStore) -> None:
     asked = {"trainings": 2, "probes": 4, "components": 2, "top": 5}
     previewed = Preview(PreviewStudy.parse({**content(), "experiment": "preview", "preview": asked}))
     pairs = [previewed.pair, *(compare(store, count).comparison.pair for count in (2, 6))]

@@ -14,7 +14,7 @@ from modeldiff_core.study.config import VerdictConfig
 from modeldiff_core.transformations import Judged, Measured, TransformationTest
 from modeldiff_core.transformations.equivalence import Reaction
 from modeldiff_core.transformations.equivalence import Verdict as Decided
-from modeldiff_core.transformations.judgement import Reactions, Reading
+from modeldiff_core.transformations.judgment import Reactions, Reading
 from tests.modeldiff_core.stages.studies import tiny
 
 SETTINGS = {"method": "contrast", "components": 3, "draws": 19, "top": 5}

@@ -137,5 +137,5 @@ def test_an_edit_of_nothing_is_refused(changes: dict[str, Any], message: str, tm
 
 def test_edits_of_one_name_are_refused(tmp_path: Path) -> None:
     edit = {"name": "x", "aim": "raise", "targets": {"label": 3}}
-    with pytest.raises(ConfigError, match=r"edits: expected edits with names that differ"):
+    with pytest.raises(ConfigError, match=r"edits: expected edits with distinct names"):
         opened(tmp_path, edits=[edit, edit])[0].check()

@@ -53,7 +53,7 @@ def test_what_is_no_such_folder_is_refused(tmp_path: Path) -> None:
         write_maps(matrix, tmp_path / "large")
     good, _ = stored(tmp_path / "other", np.ones((8, 2)))
     write_maps(good, tmp_path / "maps")
-    with pytest.raises(ConfigError, match="to: expected a place that is not taken"):
+    with pytest.raises(ConfigError, match="to: expected a path that does not exist yet"):
         write_maps(good, tmp_path / "maps")
     with pytest.raises(ConfigError, match=r"folder: expected a folder with val_margins.npy"):
         read_maps(tmp_path / "maps", "val")

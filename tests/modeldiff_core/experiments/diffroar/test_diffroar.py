@@ -107,10 +107,13 @@ def test_an_oracle_needs_features_and_no_networks(tmp_path: Path) -> None:
     [
         ({"k": [0]}, "k.0: expected greater than 0"),
         ({"k": [0.1, 1]}, "k.1: expected less than 1, got 1"),
-        ({"k": [0.001]}, "k: expected shares that are 1 to 63 of the 64 values of an image, got 0.001"),
+        ({"k": [0.001]}, "k: expected shares that keep 1 to 63 of the 64 values of an image, got 0.001"),
         ({"fill": {"kinds": ["inpaint"]}}, "fill.kinds.0: expected"),
         ({"fill": {"kinds": ["blur"], "blur": 0}}, "fill.blur: expected greater than 0"),
-        ({"attributions": ["random"]}, "attributions: expected no random order, whose number is random_orders"),
+        (
+            {"attributions": ["random"]},
+            "attributions: expected methods alone; the number of random orders is random_orders",
+        ),
         ({"attributions": ["lime"]}, "attributions: expected one of"),
         ({"attributions": [], "random_orders": 0}, "attributions: expected a method, random_orders or a signal"),
         ({"signal": "sign"}, "dataset.kind: expected a dataset that knows its features"),

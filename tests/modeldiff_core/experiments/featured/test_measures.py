@@ -74,7 +74,7 @@ def test_what_is_held_of_an_image_is_its_pixels() -> None:
     assert not common.any()
 
 
-def test_reliance_is_the_drop_over_the_drop_with_everything_randomised() -> None:
+def test_reliance_is_the_drop_over_the_drop_with_everything_randomized() -> None:
     sets = feature_sets(SLABS, {})
 
     def measured(standard: float, linear: float, everything: float) -> dict[str, object]:
@@ -82,8 +82,8 @@ def test_reliance_is_the_drop_over_the_drop_with_everything_randomised() -> None
             return {"accuracy": accuracy, "roc_auc": 1.0, "pr_auc": 1.0, "loss": 0.0}
 
         same = {one.name: of(linear if one.name == "linear" else standard) for one in sets}
-        randomised = {"standard": of(standard), "all": of(everything), "randomised": same, "rest": same}
-        return {"train_accuracy": 1.0, **randomised, "attacked": {}}
+        randomized = {"standard": of(standard), "all": of(everything), "randomised": same, "rest": same}
+        return {"train_accuracy": 1.0, **randomized, "attacked": {}}
 
     found = cell_of([measured(1.0, 0.6, 0.5), measured(0.9, 0.7, 0.5)], sets, [])["reliance"]
     assert found["linear"]["mean"] == pytest.approx((0.8 + 0.5) / 2)

@@ -69,7 +69,7 @@ def test_standard_networks_leak_and_robust_and_fixed_ones_do_not(finished: Path)
     [
         ({"k": 0}, "k: expected greater than 0, got 0"),
         ({"k": 1}, "k: expected less than 1, got 1"),
-        ({"k": 0.001}, "k: expected a share that is 1 to 127 of the 128 values of random"),
+        ({"k": 0.001}, "k: expected a share that keeps 1 to 127 of the 128 values of random"),
         ({"signal": "null"}, "signal: expected a feature that tells the class of random, got 'null'"),
         ({"signal": "color"}, "signal: expected one of signal, null, position"),
         ({"attributions": ["lime"]}, "attributions: expected one of"),

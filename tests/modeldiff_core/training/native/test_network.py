@@ -17,11 +17,11 @@ NETWORKS: dict[str, tuple[StackedMLP | StackedConvNet, Shape]] = {
     "mlp-odd": (StackedMLP((5, 7, 3), (33, 20, 1), CLASSES), (5, 7, 3)),
     "linear-many-classes": (StackedMLP((4, 4, 1), (130,), 37), (4, 4, 1)),
     "cnn": (StackedConvNet(cnn_stages((28, 28, 1), (16, 32), CLASSES)), (28, 28, 1)),
-    "cnn-odd-colour": (StackedConvNet(cnn_stages((15, 13, 3), (8, 20), CLASSES)), (15, 13, 3)),
+    "cnn-odd-color": (StackedConvNet(cnn_stages((15, 13, 3), (8, 20), CLASSES)), (15, 13, 3)),
     "cnn-deep": (StackedConvNet(cnn_stages((17, 16, 6), (33, 40, 17), CLASSES)), (17, 16, 6)),
     "cnn-two-channels": (StackedConvNet(cnn_stages((6, 8, 2), (5,), CLASSES)), (6, 8, 2)),
     "lenet": (StackedConvNet(lenet_stages((28, 28, 1), CLASSES)), (28, 28, 1)),
-    "lenet-colour": (StackedConvNet(lenet_stages((16, 13, 3), CLASSES)), (16, 13, 3)),
+    "lenet-color": (StackedConvNet(lenet_stages((16, 13, 3), CLASSES)), (16, 13, 3)),
 }
 EACH = pytest.mark.parametrize("name", NETWORKS)
 
@@ -97,7 +97,7 @@ def test_steps_are_those_of_autograd(name: str, rules: Rules) -> None:
     assert (layout.packed(got) == flat).all(), "what pads rows of weights has to stay 0"
 
 
-@pytest.mark.parametrize("name", ["mlp", "mlp-odd", "linear-many-classes", "cnn", "lenet-colour"])
+@pytest.mark.parametrize("name", ["mlp", "mlp-odd", "linear-many-classes", "cnn", "lenet-color"])
 def test_bfloat16_products_differ_by_their_rounding(name: str) -> None:
     """Odd depths leave half a pair. A processor without them computes in float32."""
     stack, shape, layout = described(name)
@@ -181,7 +181,7 @@ def test_logits_are_those_of_the_stack(name: str) -> None:
     torch.testing.assert_close(layout.unpacked(flat), start, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["cnn-odd-colour", "mlp", "mlp-odd"])
+@pytest.mark.parametrize("name", ["cnn-odd-color", "mlp", "mlp-odd"])
 def test_bytes_are_the_floats_that_they_stand_for(name: str) -> None:
     stack, _, layout = described(name)
     pixels = torch.randint(256, (9, layout.features), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

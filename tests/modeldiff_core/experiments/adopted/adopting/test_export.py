@@ -64,8 +64,8 @@ def test_attributions_go_out_as_they_came_in(store: ObjectStore, tmp_path: Path,
         (True, {"to": "out", "published": True}, "published: expected false"),
         (False, {"to": "out"}, ".npy or .safetensors for datamodels"),
         (False, {"to": "out.npy", "published": True}, "to: expected .safetensors"),
-        (False, {"to": "store"}, "to: expected a place that is not taken"),
-        (False, {"to": "none/out.npy"}, "to: expected a place in a folder that is there"),
+        (False, {"to": "store"}, "to: expected a path that does not exist yet"),
+        (False, {"to": "none/out.npy"}, "to: expected a path in a folder that exists"),
     ],
 )
 def test_exports_that_cannot_be_are_refused(

@@ -62,7 +62,7 @@ def test_files_that_are_not_what_they_say(store: ObjectStore, tmp_path: Path) ->
     files["masks"].write_bytes(whole)
     with pytest.raises(ConfigError, match="margins: expected a file that ends in .npy"):
         taken(store, masks=files["masks"], margins=tmp_path / "y.csv")
-    with pytest.raises(ConfigError, match="folder: expected models that are completed"):
+    with pytest.raises(ConfigError, match="folder: expected completed models"):
         taken(store, folder=layout(tmp_path / "none", *pair(), np.zeros(MODELS, dtype=bool)))
     with pytest.raises(ConfigError, match="folder, or masks with margins, or scores"):
         taken(store, masks=files["masks"])

@@ -106,7 +106,7 @@ def _difference(
 def judge(measured: Sequence[Measured], settings: EffectSettings) -> tuple[Judged, ...]:
     """Adjust p over all of them and both outputs at full intensity (Holm), and decide which distinguish.
 
-    What distinguishes is decided by the probability (arXiv 2211.12491); the margin is told beside it.
+    What distinguishes is decided by the probability (arXiv 2211.12491); the margin is reported beside it.
     """
     tests = [reading.difference[-1].p for one in measured for reading in (one.probability, one.margin)]
     adjusted = holm(np.array(tests)).reshape(-1, 2)
