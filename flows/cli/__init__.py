@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
         if verb in VERIFIES:
             one.add_argument("--repair", action="store_true", help="remove it; not while a run writes to the store")
         if verb == "deploy":
-            one.add_argument("--notify", metavar="BLOCK", help="tell of ends through this block: kind/name")
+            one.add_argument("--notify", metavar="BLOCK", help="send notices of ended runs to this block: kind/name")
     lists = verbs.add_parser("list", help=LIST, description=LIST)
     lists.add_argument(
         "overrides", nargs="*", metavar="WHAT", help="studies, datasets, algorithms, transformations, ..."
