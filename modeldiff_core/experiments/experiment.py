@@ -149,7 +149,7 @@ class Experiment(Summarized):
         return []
 
     def exit_code(self, store: ObjectStore) -> int:
-        """Return what the command ends with once it is complete: 0, or 3 where what was found is to fail it."""
+        """Return what the command ends with once it is complete: 0, or 3 for a verdict that the study is to fail on."""
         return 0
 
     @abstractmethod

@@ -15,7 +15,7 @@ def score_against(store: ObjectStore, scores: Reference, key: str) -> Scores:
     """Return the scores of adopted attributions on a stored matrix; their Pearson correlation is COAR's rho.
 
     key: of the matrix. Rows that failed or were left out do not count. Raises ConfigError, by `against`, for a key at
-    which no matrix stands, and for attributions of other targets or components than the matrix has.
+    which no matrix is stored, and for attributions of other targets or components than the matrix has.
     """
     stored = find_stored(store, key, "against", any_responses=True)
     if stored.kind != "margins":

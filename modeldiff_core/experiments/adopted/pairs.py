@@ -119,7 +119,7 @@ def _flags(source: str, asked: Adoption, settings: StoreSettings, files: ExitSta
 
 
 def _finished(flags: FileArray, models: int) -> tuple[Bool[np.ndarray, " models"], str]:
-    """Return which models are finished, by flags or by the numbers of the finished ones, and what was taken how."""
+    """Return which models are finished, by flags or by the numbers of the finished ones, and how they were read."""
     values = flags.whole()
     if values.shape == (models,) and ((values == 0) | (values == 1)).all():
         chosen = values.astype(bool)

@@ -30,7 +30,7 @@ CHANCE = 0.01
 
 
 def check_study(study: StudyConfig, data: Dataset, trainings: tuple[Training, Training]) -> list[str]:
-    """Raise ConfigError for a study that cannot give a result; return warnings about one that may not be meant."""
+    """Raise ConfigError for a study that cannot give a result; return warnings about likely mistakes."""
     check_data(study.dataset, data)
     if study.algorithm_a.name == study.algorithm_b.name:
         hint = "Runs, tables and figures tell the two apart by their names"
@@ -161,7 +161,7 @@ def _check_classes(study: StudyConfig, data: Dataset, sampler: SubsetSampler, ma
 
 
 def _check_sizes(study: StudyConfig, data: Dataset) -> None:
-    """Raise ConfigError for so few images that not the number of directions is at fault, but they are."""
+    """Raise ConfigError where there are too few images for any number of directions."""
     components = study.comparison.components
     noun = data.kind.noun
     for part, examples in (("test", data.test), ("training", data.train)):

@@ -23,7 +23,7 @@ from modeldiff_core.study.config import ComparisonConfig
 
 @dataclass(frozen=True)
 class MatrixFreeComparison(Comparison):
-    """A comparison by products of trainings; of subset models it has those alone that the scores are measured on."""
+    """A comparison by products of trainings; its only subset models are those that scores are measured on."""
 
     @property
     def handful(self) -> Handful:

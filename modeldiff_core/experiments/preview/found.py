@@ -63,7 +63,7 @@ def find(store: ObjectStore, asked: PreviewConfig, pair: MatrixFree, names: Mapp
 
 
 def candidates(store: ObjectStore, searched: Sequence[Search]) -> list[dict[str, Any]]:
-    """Return the transformations proposed along directions, those that part A and B most first, at full intensity."""
+    """Return the transformations proposed along directions, the largest difference first, at full intensity."""
     entries = []
     for search in searched:
         effects = [
@@ -244,7 +244,7 @@ def direction_row(
         entry: The direction.
         names: Of A and B.
         variance: Along it, under A and under B.
-        untested: What stands for a p that there is not.
+        untested: What is shown where there is no p.
     """
     ends = (", ".join(map(str, entry[f"{end}_targets"][:4])) for end in ("top", "bottom"))
     return {

@@ -90,7 +90,7 @@ class Removal(OnePage):
         return replace(self, study=self.study.model_copy(update={"subsets": settled.subsets}))
 
     def work(self, store: ObjectStore) -> Iterator[Wave]:
-        """Yield the groups and, once they are known, what trains without them; the comparison stands before them."""
+        """Yield the groups and, once they are known, what trains without them; the comparison comes before them."""
         yield later("groups", AWAITS, lambda: self._groups(store))
         yield later("training without groups", "the groups are there", lambda: self._without(store))
 
