@@ -84,7 +84,7 @@ def test_an_image_has_no_part_in_its_own_map() -> None:
 
 def test_wrong_input_is_named() -> None:
     a = np.zeros((5, 3))
-    with pytest.raises(ConfigError, match="same two images"):
+    with pytest.raises(ConfigError, match="same 5 images as the first, two or more"):
         linear_cka(a, np.zeros((6, 3)))
     with pytest.raises(ConfigError, match="1 to 3"):
         residual_representation(a, a, 4)

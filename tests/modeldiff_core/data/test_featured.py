@@ -160,7 +160,7 @@ def test_small_images_are_centered_and_gray_beside_color_has_three_channels(tmp_
         ("slabs", {"coordinates": [{"kind": "linear"}, {"kind": "linear"}]}, "dataset.coordinates: expected features"),
         ("slabs", {"coordinates": [{"kind": "4-slab"}]}, "dataset.coordinates"),
         ("slabs", {"margin": 0.0}, r"dataset.margin: expected a margin in"),
-        ("dominoes", {"first": {"classes": [1]}}, r"dataset.first.classes: expected two or more classes"),
+        ("dominoes", {"first": {"classes": [1]}}, r"dataset.first.classes: expected two or more distinct classes"),
         ("dominoes", {"second": {"classes": [1, 2, 3]}}, r"dataset.second.classes: expected 2 classes"),
         ("dominoes", {"second": {"classes": [1, 12]}}, r"dataset.second.classes: expected classes in 0..9"),
         ("dominoes", {"agreement": 0.4}, r"dataset.agreement: expected a share in"),
