@@ -1,7 +1,6 @@
 """The script for a GPU, on the CPU: it tells right from wrong, and no check stops the others."""
 
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu import agreement, memory
+from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.block import block
 from benchmarks.gpu.checks import CHECKS
 from benchmarks.gpu.results import Bench, Check, Comparison, Rate, Result, compared
@@ -120,13 +120,15 @@ def test_all_checks_fit_into_ten_minutes() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 
-def test_the_command_writes_a_block_and_names_a_missing_device(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.gpu", "--quick", "--only", "ridge", "--out", str(tmp_path / "block")]
-    done = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+def test_the_command_writes_a_block_and_names_a_missing_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["benchmarks.gpu", "--quick", "--only", "ridge", "--out", str(tmp_path / "block")]
+    monkeypatch.setattr(sys, "argv", [*command, "--device", "cpu"])
+    assert main() == 0, capsys.readouterr().err
     text = (tmp_path / "block").read_text()
     assert "torch" in text
     assert "| ridge | 2 hold |" in text
-    done = subprocess.run([*command, "--device", "cuda:97"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert "--device cpu --quick" in done.stderr
+    monkeypatch.setattr(sys, "argv", [*command, "--device", "cuda:97"])
+    assert main() == 2
+    assert "--device cpu --quick" in capsys.readouterr().err

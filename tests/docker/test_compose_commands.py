@@ -119,6 +119,7 @@ def pool(api: str, password: str) -> str:
         return {401: "refused", 404: "none"}[error.code]
 
 
+@pytest.mark.nightly
 def test_the_server_and_a_worker_become_healthy_and_the_worker_makes_its_pool(services: Services) -> None:
     with services.running("server"), services.running("worker"):
         api = f"http://127.0.0.1:{services.ports['4200']}/api"

@@ -48,6 +48,7 @@ def test_it_is_kept_without_outputs_and_uses_public_names(notebook: nbformat.Not
         assert name in getattr(found, "__all__", vars(found))
 
 
+@pytest.mark.nightly
 def test_it_runs_and_finds_what_the_study_found(
     notebook: nbformat.NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

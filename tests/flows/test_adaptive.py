@@ -16,6 +16,7 @@ LEAST = 160
 """The law of a curve needs six points, and the sixth lies there."""
 
 
+@pytest.mark.nightly
 def test_rounds_end_early_say_so_and_go_on_after_a_kill(adaptive: AdaptiveRun) -> None:
     before, out = adaptive.killed, adaptive.out
     assert 3 <= len(before) < 2 * LEAST // 20, "killed too late to show anything"
@@ -37,6 +38,7 @@ def planned(capsys: pytest.CaptureFixture[str], root: Path, *overrides: str) -> 
     return [line for line in capsys.readouterr().out.splitlines() if ": score " in line]
 
 
+@pytest.mark.nightly
 def test_a_plan_says_how_many_models_a_score_takes(
     adaptive: AdaptiveRun, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def folder(root: Path) -> Path:
     return page.parent
 
 
+@pytest.mark.nightly
 def test_predicted_and_actual_changes_are_those_of_the_models(checked: tuple[Path, str]) -> None:
     root, _ = checked
     asked = request([*ADAPTIVE, f"store.root={root}"])
@@ -79,6 +80,7 @@ def test_predicted_and_actual_changes_are_those_of_the_models(checked: tuple[Pat
         assert found["pearson"] == pytest.approx(agreement(np.stack(predicted, 1), np.stack(actual, 1)).pearson)
 
 
+@pytest.mark.nightly
 def test_the_page_shows_every_change(checked: tuple[Path, str]) -> None:
     root, out = checked
     page = Page((folder(root) / "index.html").read_bytes())

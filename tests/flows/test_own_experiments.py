@@ -34,7 +34,6 @@ def with_examples(commands: Commands, place: Path) -> Commands:
 
 
 def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
-    with_examples: Commands,
     in_process: InProcess,
     place: Path,
     tmp_path: Path,
@@ -61,7 +60,7 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
     assert "Traceback" not in refused.stderr
 
     shards = {path: path.stat().st_mtime_ns for path in tmp_path.glob("responses/*/shards/*")}
-    again = with_examples.run("retry", "feature_knockout pixels")
+    again = in_process("retry", "feature_knockout pixels")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "mean rank correlation" in again.stdout
     assert shards == {path: path.stat().st_mtime_ns for path in tmp_path.glob("responses/*/shards/*")}
@@ -92,6 +91,7 @@ def test_a_failed_run_is_shown_resumed_by_retry_and_reported(
     assert not damaged.exists()
 
 
+@pytest.mark.nightly
 def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
     with_examples: Commands, in_process: InProcess, tmp_path: Path
 ) -> None:
@@ -107,9 +107,10 @@ def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
     assert not list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
 
 
-def test_a_sweep_runs_one_at_every_point(with_examples: Commands, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("place")
+def test_a_sweep_runs_one_at_every_point(in_process: InProcess, tmp_path: Path) -> None:
     asked = [override for override in overrides("ridge_derivatives", tmp_path) if not override.startswith("hidden_b")]
-    done = with_examples.run("sweep", *asked, "+sweep.hidden_b=[0,5]")
+    done = in_process("sweep", *asked, "+sweep.hidden_b=[0,5]")
     assert done.returncode == 0, done.stdout + done.stderr
     alike, differ = (opened("ridge_derivatives", tmp_path, hidden_b=hidden) for hidden in (0, 5))
     assert read_record(alike[1], alike[0].summary.record)["p"] > 0.05
@@ -136,6 +137,7 @@ def server(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Pref
     return server
 
 
+@pytest.mark.nightly
 def test_a_deployment_has_a_form_of_its_settings_and_runs_on_a_worker(
     server: PrefectServer, place: Path, tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def written(store: ObjectStore) -> dict[str, object]:
     return {key: info["LastModified"] for key, info in found.items() if "/.prefect/" not in key}
 
 
+@pytest.mark.nightly
 def test_a_comparison_on_s3_is_that_of_a_folder(
     on_s3: Commands, in_process: InProcess, server: S3Server, finished_run: FinishedRun
 ) -> None:

@@ -90,6 +90,7 @@ def test_the_search_finds_what_is_planted() -> None:
     assert not complaints("here", b"secret", secret)
 
 
+@pytest.mark.nightly
 def test_no_secret_is_printed(finished: Run) -> None:
     assert "Report: s3://" in finished.out
     assert "Diverged" in finished.out
@@ -97,6 +98,7 @@ def test_no_secret_is_printed(finished: Run) -> None:
     assert complaints("the terminal", finished.out.encode(), finished.server.secret_key) == []
 
 
+@pytest.mark.nightly
 def test_no_secret_is_in_the_store(finished: Run) -> None:
     store = ObjectStore(finished.settings)
     keys = [path[len(store.path("")) :] for path in store.fs.find(store.path(""))]
@@ -106,6 +108,7 @@ def test_no_secret_is_in_the_store(finished: Run) -> None:
     assert found == []
 
 
+@pytest.mark.nightly
 def test_no_secret_is_in_the_home_folder(finished: Run) -> None:
     """Prefect's database with its journal, its logs and stored results."""
     files = [path for path in finished.home.rglob("*") if path.is_file()]
@@ -116,6 +119,7 @@ def test_no_secret_is_in_the_home_folder(finished: Run) -> None:
     assert found == []
 
 
+@pytest.mark.nightly
 def test_no_secret_is_in_what_the_api_gives(finished: Run) -> None:
     """Parameters, states, logs, artifacts, variables, and blocks, which lie encrypted in the database, opened."""
     api = f"{finished.environment['UI']}/api"
@@ -140,6 +144,7 @@ def test_no_secret_is_in_what_the_api_gives(finished: Run) -> None:
     assert found == []
 
 
+@pytest.mark.nightly
 def test_no_secret_is_in_what_goes_between_processes(finished: Run) -> None:
     settings = {"root": finished.settings.root, "endpoint": finished.settings.endpoint}
     store = ObjectStore(StoreSettings(**settings))

@@ -100,6 +100,7 @@ def test_what_would_phone_home_would_be_heard(monkeypatch: pytest.MonkeyPatch) -
         assert heard.asked[0].startswith(b"CONNECT example.org:443")
 
 
+@pytest.mark.nightly
 def test_ctrl_c_once_and_twice_end_a_run_soon_and_nothing_phones_home(commands: Commands, tmp_path: Path) -> None:
     """Both at the same time: one on the server that commands share, the other with a server of its own."""
     environment = {name: value for name, value in commands.environment.items() if name not in CI}

@@ -64,7 +64,7 @@ def test_a_comparison_is_retried_under_its_own_name_and_trains_what_is_missing(
     (in_the_way / "folder").rmdir()
     in_the_way.rmdir()
 
-    done = commands.run("retry", "compare repeated")
+    done = in_process("retry", "compare repeated")
     assert done.returncode == 0, done.stderr
     assert "1 to train" in done.stdout
     after = {path: path.stat().st_mtime_ns for path in tmp_path.glob(FILES)}

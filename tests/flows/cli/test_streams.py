@@ -188,6 +188,7 @@ def check_refusals(said: Said) -> None:
         assert len(said.errors[name].splitlines()) == 1, said.errors[name]
 
 
+@pytest.mark.nightly
 def test_every_verb_with_an_ascii_output_odd_proxies_and_forty_columns(
     commands: Commands, finished_run: FinishedRun, tmp_path: Path
 ) -> None:

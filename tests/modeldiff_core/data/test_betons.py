@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from modeldiff_core.data import Examples, betons
 from modeldiff_core.errors import ConfigError, DataError
 
-pytest.importorskip("ffcv")
+pytestmark = pytest.mark.skipif(find_spec("ffcv") is None, reason="there is no FFCV")  # imported where it is used
 
 
 def random_examples(n: int, shape: tuple[int, int, int], seed: int = 0) -> Examples:

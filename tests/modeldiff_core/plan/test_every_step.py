@@ -1,6 +1,7 @@
 """On a finished store of each experiment: whatever is lost or damaged is named, and a run makes that again alone.
 
-One object of each kind of step is deleted, or has a byte flipped, in a copy of a store that was made once.
+One object of each kind of step is deleted, or has a byte flipped, in a copy of a store that was made once. `make test`
+has the kinds of steps of a comparison, `make nightly` those of the experiments that rest on one.
 """
 
 import json
@@ -161,7 +162,15 @@ READ_BY_PEOPLE = {"counterfactual", "sweep"}
 """Experiments whose summary no stage reads."""
 RECORDS = {"write_summary"}
 """Kinds of steps of whose objects only the record is read by another stage, or holds a checksum."""
-CASES = [(name, kind) for named in (KINDS, OTHER_FILES) for name, kinds in named.items() for kind in kinds]
+COMPARED = "compare"
+"""The experiment that others rest on, and that `make test` has."""
+NAMES = [pytest.param(name, marks=() if name == COMPARED else pytest.mark.nightly) for name in EXPERIMENTS]
+CASES = [
+    pytest.param((name, kind), marks=() if name == COMPARED else pytest.mark.nightly)
+    for named in (KINDS, OTHER_FILES)
+    for name, kinds in named.items()
+    for kind in kinds
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -172,27 +181,54 @@ def undrawn_reports() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a store in which the comparison is complete."""
+    root = tmp_path_factory.mktemp("compared")
+    complete(root, COMPARED)
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(compared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a store in which every experiment is complete."""
-    root = tmp_path_factory.mktemp("finished")
-    for name, of in EXPERIMENTS.items():
-        store = local(root)
-        run(of(store), store, InProcess(store, EXECUTION))
-        assert survey(of(store), store).complete, name
+    root = tmp_path_factory.mktemp("finished") / "store"
+    shutil.copytree(compared, root)
+    for name in EXPERIMENTS:
+        complete(root, name)
+    return root
+
+
+def complete(root: Path, name: str) -> None:
+    """Run an experiment to its end."""
+    store, of = local(root), EXPERIMENTS[name]
+    run(of(store), store, InProcess(store, EXECUTION))
+    assert survey(of(store), store).complete, name
+
+
+def root_of(request: pytest.FixtureRequest, name: str) -> Path:
+    """Return the root of a store in which the experiment is complete, with no more in it than it takes."""
+    root: Path = request.getfixturevalue("compared" if name == COMPARED else "finished")
     return root
 
 
 @pytest.fixture
-def case(request: pytest.FixtureRequest, finished: Path, tmp_path: Path) -> Case:
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     """The last step of a kind: of several objects, blocks or sides it is not the first."""
     name, kind = request.param
-    shutil.copytree(finished, tmp_path / "store")
+    shutil.copytree(root_of(request, name), tmp_path / "store")
     store = local(tmp_path / "store")
     experiment = EXPERIMENTS[name](store)
     steps = [known.step for known in survey(experiment, store).steps if known.step.stage.__name__ == kind]
     return Case(store, experiment, steps[-1], bits(store))
 
 
+def test_every_kind_of_step_of_a_comparison_is_tried(compared: Path) -> None:
+    store = local(compared)
+    known = survey(EXPERIMENTS[COMPARED](store), store).steps
+    assert {one.step.stage.__name__ for one in known} == set(KINDS[COMPARED])
+
+
+@pytest.mark.nightly
 def test_every_kind_of_step_is_tried(finished: Path) -> None:
     store, met = local(finished), set[str]()
     for name, of in EXPERIMENTS.items():
@@ -201,9 +237,9 @@ def test_every_kind_of_step_is_tried(finished: Path) -> None:
         met |= kinds
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_the_spec_of_every_step_travels(finished: Path, name: str) -> None:
-    store = local(finished)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_spec_of_every_step_travels(request: pytest.FixtureRequest, name: str) -> None:
+    store = local(root_of(request, name))
     steps = [known.step for known in survey(EXPERIMENTS[name](store), store).steps]
     stages = {step.stage.__name__ for step in steps}
     assert name != "compare" or {"make_shard", "regress_block", "describe", "measure_finalists"} <= stages
@@ -265,6 +301,7 @@ def test_a_flipped_byte_is_named_and_mended(case: Case) -> None:
     assert after == case.before
 
 
+@pytest.mark.nightly
 def test_a_run_that_ended_before_the_search_is_seen_as_what_it_is(finished: Path, tmp_path: Path) -> None:
     """What a kill before the search leaves: directions are significant, and nothing that follows from them is there."""
     shutil.copytree(finished, tmp_path / "store")

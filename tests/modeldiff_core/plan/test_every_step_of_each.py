@@ -19,7 +19,7 @@ from tests.modeldiff_core.plan.cases import Case, bits, carried_out
 from tests.modeldiff_core.plan.studies_of_each import STUDIES
 from tests.modeldiff_core.stages.studies import EXECUTION
 
-QUICK = {"leakage", "halved"}
+QUICK = {"leakage"}
 """Studies of a second; `make nightly` has the others."""
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.nightly) for name in STUDIES]
 UNREAD = {"write_training", "write_report", "count_masks", "write_edited"}

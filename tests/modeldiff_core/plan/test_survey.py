@@ -34,7 +34,9 @@ def shards(found: Survey, folder: str, state: str) -> set[int]:
     return {int(Path(key).stem) for key in keys if key.startswith(f"{folder}/shards/")}
 
 
-@pytest.mark.parametrize(("kind", "count"), [("file", 1_000), ("memory", 10_000)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("file", 1_000), pytest.param("memory", 10_000, marks=pytest.mark.nightly)]
+)
 def test_thousands_of_shards_are_counted_from_one_listing_a_folder(
     tmp_path: Path, asked: list[str], kind: str, count: int
 ) -> None:

@@ -29,6 +29,7 @@ from modeldiff_core.stages.regression import rows_used
 from modeldiff_core.stages.times import time_key
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record, read_tensors
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
+from tests.modeldiff_core.undrawn import undrawn
 
 OTHERS = ("ridge", "least_squares", "difference_in_means", "trak")
 REGRESSION = {**TINY["regression"], "settings": {"trak": {"dimensions": 12}}}
@@ -48,7 +49,8 @@ def another(request: pytest.FixtureRequest, whole: tuple[ObjectStore, Comparison
     """The comparison resting on another estimator, from the same trainings."""
     store, _ = whole
     comparison = tiny(regression={**REGRESSION, "estimator": request.param}, transformations=[])
-    run(store, comparison)
+    with undrawn():
+        run(store, comparison)
     return request.param, store, comparison
 
 
@@ -218,7 +220,8 @@ def test_directions_are_tested_against_disjoint_parts(whole: tuple[ObjectStore, 
         comparison={**study.comparison.model_dump(), "null_from": "parts"},
         transformations=[],
     )
-    run(store, comparison)
+    with undrawn():
+        run(store, comparison)
     null, other = (read_directions(store, one)[1] for one in (comparison, usual))
     assert null.shape == other.shape == (3 * 2 * 3,)
     assert len(np.intersect1d(null, other)) == 0

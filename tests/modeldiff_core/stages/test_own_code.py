@@ -20,6 +20,7 @@ from modeldiff_core.training import ALGORITHMS, Execution
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.transformations import TRANSFORMATIONS
 from tests.modeldiff_core.stages.studies import TINY
+from tests.modeldiff_core.undrawn import undrawn
 
 HELPER = "FACTOR = 1.0\n"
 OWN = """
@@ -90,7 +91,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
 
 
 def ran(root: Path, study: dict[str, Any] = STUDY, **given: Any) -> Any:
-    return run_study(study, root, execution=EXECUTION, progress=NoProgress(), **given)
+    with undrawn():
+        return run_study(study, root, execution=EXECUTION, progress=NoProgress(), **given)
 
 
 def test_a_digest_of_what_is_read_and_run_and_nothing_of_what_ships(package: Package) -> None:

@@ -28,6 +28,7 @@ from modeldiff_core.stages.shards import shard_steps
 from modeldiff_core.store import ObjectStore
 from modeldiff_core.training import Execution
 from tests.modeldiff_core.stages.studies import TINY, local
+from tests.modeldiff_core.undrawn import undrawn
 
 MODULES = {
     "own_output": """
@@ -145,7 +146,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
 def finished(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the store of a finished study of an output, an architecture and an estimator of one's own."""
     root = tmp_path_factory.mktemp("store")
-    run_study(STUDY, root, execution=Execution(stack=20), progress=NoProgress())
+    with undrawn():
+        run_study(STUDY, root, execution=Execution(stack=20), progress=NoProgress())
     return root
 
 

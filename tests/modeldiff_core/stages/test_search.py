@@ -32,6 +32,7 @@ from modeldiff_core.subpopulations import SharedFacts, families, furthest, in_wo
 from modeldiff_core.training import Execution
 from modeldiff_core.transformations.ends import OrderedExamples
 from tests.modeldiff_core.stages.studies import TINY, local, run, tiny
+from tests.modeldiff_core.undrawn import undrawn
 
 LENIENT: dict[str, Any] = {
     "comparison": {**TINY["comparison"], "components": 1, "significance": 0.999},
@@ -44,7 +45,8 @@ LENIENT: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, Comparison]:
     store, comparison = local(tmp_path_factory.mktemp("lenient")), tiny(**LENIENT)
-    run(store, comparison)
+    with undrawn():
+        run(store, comparison)
     return store, comparison
 
 

@@ -1,5 +1,6 @@
 """A built dataset trains alike whether its images lie in memory or are read by FFCV."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_platform.flows.cli import main
 
-pytest.importorskip("ffcv")
+pytestmark = pytest.mark.skipif(find_spec("ffcv") is None, reason="there is no FFCV")  # imported where it is used
 
 
 @pytest.fixture(scope="module")

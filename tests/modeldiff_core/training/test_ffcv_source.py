@@ -6,6 +6,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from modeldiff_core.training.crops import CentreCrop, RandomResizedCrop, Resize
 from modeldiff_core.training.ffcv_source import BetonSource, _loader, choose_source, device_memory
 from modeldiff_core.training.operations import augmented, draws_per_image
 
-pytest.importorskip("ffcv")
+pytestmark = pytest.mark.skipif(find_spec("ffcv") is None, reason="there is no FFCV")  # imported where it is used
 
 CPU = torch.device("cpu")
 N = 60

@@ -1,6 +1,7 @@
 """Targets that are read by FFCV give the margins of targets in memory, bit for bit."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from modeldiff_core.training.settings import Network
 from modeldiff_core.training.sgd import Sgd
 from modeldiff_core.training.sklearn_classifiers import SklearnClassifier
 
-pytest.importorskip("ffcv")
+pytestmark = pytest.mark.skipif(find_spec("ffcv") is None, reason="there is no FFCV")  # imported where it is used
 
 MLP = Sgd(network=Network("mlp", (8,)), epochs=2, mean="subset", augmentations=(Translate(),))
 RESNET9 = Sgd(

@@ -116,6 +116,7 @@ def test_a_previews_trainings_count_toward_a_full_comparison(store: ObjectStore)
     assert pairs[0].directions == pairs[1].directions != pairs[2].directions
 
 
+@pytest.mark.nightly
 def test_a_killed_comparison_goes_on_with_the_same_bits(store: ObjectStore, tmp_path: Any) -> None:
     run(store, compare(store))
     other = local(tmp_path)

@@ -164,6 +164,7 @@ def null_p(study: int, seeds: int, *, by_mask: bool = True) -> float:
     return float(p_values(np.array([observed.max()]), null.max((1, 2)))[0])
 
 
+@pytest.mark.nightly
 def test_more_seeds_a_mask_give_no_more_alarms() -> None:
     """24 null studies: as many alarms (p as small as 12 exchanges allow) by chance as 1 in 13, so 5 or more are rare.
 

@@ -41,6 +41,7 @@ def behind(finished: tuple[ObjectStore, Removal]) -> Behind:
     return found
 
 
+@pytest.mark.nightly
 def test_it_is_complete_and_sound(finished: tuple[ObjectStore, Removal]) -> None:
     store, experiment = finished
     found = survey(experiment, store)
@@ -49,6 +50,7 @@ def test_it_is_complete_and_sound(finished: tuple[ObjectStore, Removal]) -> None
     assert verify(experiment, store) == ()
 
 
+@pytest.mark.nightly
 def test_the_group_is_what_was_planted(finished: tuple[ObjectStore, Removal], behind: Behind) -> None:
     store, experiment = finished
     train, record = experiment.comparison.trainings[0].load().train, read_group(store, behind)
@@ -66,6 +68,7 @@ def test_the_group_is_what_was_planted(finished: tuple[ObjectStore, Removal], be
         assert not set(one) & set(group.tolist())
 
 
+@pytest.mark.nightly
 def test_without_it_the_effect_is_gone_and_without_others_it_stays(finished: tuple[ObjectStore, Removal]) -> None:
     store, experiment = finished
     (found,) = read_record(store, experiment.summary.record)["differences"]
@@ -79,6 +82,7 @@ def test_without_it_the_effect_is_gone_and_without_others_it_stays(finished: tup
     assert all(abs(one["predicted"]) < 0.2 for one in found["random"])
 
 
+@pytest.mark.nightly
 def test_stored_changes_are_those_of_models_trained_without_the_group(
     finished: tuple[ObjectStore, Removal], behind: Behind
 ) -> None:
@@ -102,6 +106,7 @@ def test_stored_changes_are_those_of_models_trained_without_the_group(
     np.testing.assert_allclose(with_all.probability, own.probability[0, 5:], atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_what_is_lost_or_damaged_is_named_and_made_again_alone(
     finished: tuple[ObjectStore, Removal], behind: Behind
 ) -> None:
@@ -120,6 +125,7 @@ def test_what_is_lost_or_damaged_is_named_and_made_again_alone(
     assert verify(experiment, store) == ()
 
 
+@pytest.mark.nightly
 def test_the_page_says_what_is_behind_it_and_how_much_it_takes_away(finished: tuple[ObjectStore, Removal]) -> None:
     store, experiment = finished
     page = store.read(experiment.report.record).decode()
