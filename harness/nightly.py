@@ -78,9 +78,9 @@ BOTH_CORES = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 NIGHTLY = ("-m", "nightly and not cluster and not ui")
 TRUTH = "tests/flows/test_truth.py"
 PARTS = (
-    Part("core", (*PYTEST, *BOTH_CORES, *NIGHTLY, "tests", "--ignore=tests/flows", "--ignore=tests/docs"), 15),
+    Part("core", (*PYTEST, *BOTH_CORES, *NIGHTLY, "tests", "--ignore=tests/flows", "--ignore=tests/docs"), 20),
     Part("site", (*PYTEST, *BOTH_CORES, *NIGHTLY, "tests/docs"), 15),
-    Part("flows", (*PYTEST, *BOTH_CORES, *NIGHTLY, "tests/flows", f"--ignore={TRUTH}"), 40),
+    Part("flows", (*PYTEST, *BOTH_CORES, *NIGHTLY, "tests/flows", f"--ignore={TRUTH}"), 45),
     Part("truth", (*PYTEST, *NIGHTLY, TRUTH), 20),
     Part("clusters", (*PYTEST, "-m", "cluster"), 20),
     Part("ui", (*PYTEST, "-m", "ui"), 10),

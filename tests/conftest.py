@@ -3,11 +3,14 @@
 import sys
 from types import FunctionType
 
-from jaxtyping import install_import_hook
+from harness.annotations import install
+
+SOLVER = "modeldiff_core.datamodels.design", "modeldiff_core.datamodels.solver"
+"""Modules whose functions are called hundreds of thousands of times a study, most of whose time checks would take."""
 
 if "modeldiff_core" in sys.modules:
     raise RuntimeError("modeldiff_core was imported before the hook that checks its annotations")
-install_import_hook("modeldiff_core", "beartype.beartype")
+install("modeldiff_core", except_in=SOLVER)
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -16,9 +19,6 @@ from hypothesis import settings  # noqa: E402
 torch.set_num_threads(1)
 settings.register_profile("modeldiff", deadline=None, derandomize=True, max_examples=25, print_blob=False)
 settings.load_profile("modeldiff")
-
-SOLVER = "modeldiff_core.datamodels.design", "modeldiff_core.datamodels.solver"
-"""Modules whose functions are called hundreds of thousands of times a study, most of whose time checks would take."""
 
 
 @pytest.hookimpl(tryfirst=True)
