@@ -107,6 +107,7 @@ def test_a_killed_run_goes_on_from_the_checkpoint_of_its_longest_network(
     assert not list(tmp_path.glob("rank_and_mask/cell-*/checkpoint.safetensors"))
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("place")
 def test_a_sweep_runs_one_at_every_point(in_process: InProcess, tmp_path: Path) -> None:
     asked = [override for override in overrides("ridge_derivatives", tmp_path) if not override.startswith("hidden_b")]

@@ -102,7 +102,7 @@ def test_attributions_in_and_compared(capsys: pytest.CaptureFixture[str], tmp_pa
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "scores.npy").read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["margins", "scores"])
+@pytest.mark.parametrize("kind", [pytest.param("margins", marks=pytest.mark.nightly), "scores"])
 def test_a_comparison_of_adopted_results_is_verified_and_repaired(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
 ) -> None:
