@@ -1,5 +1,6 @@
 """Products through fully connected networks in closed form: few large matrix products instead of traced ones."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from modeldiff_core.metagradients.process import Batch, State
+from modeldiff_core.metagradients.compiled import compiled_products
+from modeldiff_core.metagradients.process import Batch, Probes, State
 from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of, state_of
 
 PASSES = 2**26
@@ -73,10 +75,10 @@ class DenseProcess(SgdProcess):
         self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch
     ) -> tuple[State, State]:
         """Return the gradient of the batch's loss without weight decay, and no running statistics."""
-        run = self._run(values, weights, batch)
+        run = self.run(values, weights, batch)
         found: State = {}
         for at, (delta, activation) in enumerate(zip(run.deltas, run.activations, strict=True)):
-            weight, bias = self._names(at)
+            weight, bias = self.names(at)
             found[weight] = delta @ activation.T
             if bias in values:
                 found[bias] = delta.sum(1)
@@ -94,6 +96,23 @@ class DenseProcess(SgdProcess):
         shifted = torch._foreach_sub(of_values, torch._foreach_mul(moved, batch.rate))
         return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), {})
 
+    def carry(
+        self, steps: Iterator[tuple[int, State]], tangents: Probes, directions: Float[Tensor, "probes train"]
+    ) -> Probes:
+        compiled = compiled_products(self)
+        if compiled is None:
+            return super().carry(steps, tangents, directions)
+        return compiled.forward(steps, tangents, directions)
+
+    def carry_back(
+        self, steps: Iterator[tuple[int, State]], cotangents: Probes, gradient: Float[Tensor, "probes train"]
+    ) -> None:
+        compiled = compiled_products(self)
+        if compiled is None:
+            super().carry_back(steps, cotangents, gradient)
+        else:
+            compiled.back(steps, cotangents, gradient)
+
     def push_gradient(
         self, state: State, batch: Batch, tangents: Parts, change: Float[Tensor, "probes batch"]
     ) -> Parts:
@@ -110,7 +129,7 @@ class DenseProcess(SgdProcess):
     ) -> tuple[State, Float[Tensor, "probes batch"]]:
         """Return H·U + Σ_i change_i·∇ℓ_i/norm, and the change of each example's loss along U."""
         weights = self.weights[batch.members]
-        run, top = self._run(values, weights, batch), len(self.layers) - 1
+        run, top = self.run(values, weights, batch), len(self.layers) - 1
         moved = self._moved(values, along, run)
         logits = moved[-1]
         losses = (run.errors * logits).sum(1)
@@ -121,7 +140,7 @@ class DenseProcess(SgdProcess):
         gradient: State = {}
         # Tensors of probes × features × batch leave the cache, so each is written once and changed in place.
         for at in range(top, -1, -1):
-            weight, bias = self._names(at)
+            weight, bias = self.names(at)
             lines = delta.flatten(0, 1) @ run.activations[at].T
             product = lines.unflatten(0, delta.shape[:2])
             if at:
@@ -135,10 +154,10 @@ class DenseProcess(SgdProcess):
                 delta = below.baddbmm_(values[weight].T.expand(len(delta), -1, -1), delta).mul_(run.active[at - 1])
         return {name: gradient[name] for name in values}, losses
 
-    def _run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
+    def run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
         """Return the batch's way through the network and back, the one that was kept if it is there."""
         runs = self._runs
-        key = values[self._names(0)[0]]
+        key = values[self.names(0)[0]]
         kept = runs.get(key)
         if kept is not None and kept.step == batch.step and torch.equal(kept.weights, weights):
             found: _Pass = kept.run
@@ -157,7 +176,7 @@ class DenseProcess(SgdProcess):
         x = self._flat(batch.data["x"]).T
         activations, top = [x], len(self.layers) - 1
         for at in range(top + 1):
-            weight, bias = self._names(at)
+            weight, bias = self.names(at)
             x = values[weight] @ activations[at]
             x = x + values[bias][:, None] if bias in values else x
             if at < top:
@@ -170,14 +189,14 @@ class DenseProcess(SgdProcess):
         deltas = [errors * (weights * (self.scale / batch.norm))]
         active = [(activation > 0).to(shares) for activation in activations[1:]]
         for at in range(top, 0, -1):
-            deltas.insert(0, (values[self._names(at)[0]].T @ deltas[0]).mul_(active[at - 1]))
+            deltas.insert(0, (values[self.names(at)[0]].T @ deltas[0]).mul_(active[at - 1]))
         return _Pass(activations, active, deltas, shares, errors)
 
     def _moved(self, values: State, along: State, run: _Pass) -> list[Float[Tensor, "probes features batch"]]:
         """Return the change along U of each layer's result, after its ReLU where there is one; logits scaled."""
         moved: list[Tensor] = []
         for at in range(len(self.layers)):
-            weight, bias = self._names(at)
+            weight, bias = self.names(at)
             rows, (probes, features) = along[weight].flatten(0, 1), along[weight].shape[:2]
             if bias in values:
                 change = torch.addmm(along[bias].flatten()[:, None], rows, run.activations[at])
@@ -194,7 +213,7 @@ class DenseProcess(SgdProcess):
         """Return inputs as the first layer takes them: pixels in the order height, width, channels."""
         return x.permute(0, 2, 3, 1).flatten(1) if x.ndim == 4 else x
 
-    def _names(self, at: int) -> tuple[str, str]:
+    def names(self, at: int) -> tuple[str, str]:
         """Return the names of a layer's weight [outputs, inputs] and bias."""
         prefix = f"{self.layers[at]}." if self.layers[at] else ""
         return f"{prefix}weight", f"{prefix}bias"

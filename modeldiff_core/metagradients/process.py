@@ -8,7 +8,7 @@ and the outputs of the targets on the last state. Everything random is fixed bef
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -47,7 +47,7 @@ class Process(ABC):
 
     A user's algorithm takes part by returning one (``DifferentiableAlgorithm``). ``step`` and ``outputs`` must be built
     of torch operations that ``torch.func`` differentiates and maps over, must not change their arguments, and must draw
-    nothing at random. ``push`` and ``pull`` need not be overridden; they are where a process may be faster.
+    nothing at random. ``push``, ``pull``, ``carry`` and ``carry_back`` need not be overridden; they are where a process may be faster.
 
     Attributes:
         steps: Number of steps.
@@ -122,6 +122,24 @@ class Process(ABC):
             (part,) = vmap(back)(probes[:, rows])
             total = {name: total[name] + value if total else value for name, value in part.items()}
         return total
+
+    def carry(
+        self, steps: Iterator[tuple[int, State]], tangents: Probes, directions: Float[Tensor, "probes train"]
+    ) -> Probes:
+        """Return the tangents after all steps, given in order with the states before them; see ``push``."""
+        for step, state in steps:
+            batch = self.batch(step)
+            tangents = self.push(state, batch, tangents, directions[:, batch.members])
+        return tangents
+
+    def carry_back(
+        self, steps: Iterator[tuple[int, State]], cotangents: Probes, gradient: Float[Tensor, "probes train"]
+    ) -> None:
+        """Take cotangents back through all steps, the last one first, and add those of the weights; see ``pull``."""
+        for step, state in steps:
+            batch = self.batch(step)
+            cotangents, parts = self.pull(state, batch, cotangents)
+            gradient.index_add_(1, batch.members, parts.detach())
 
     def target_slices(self, probes: int) -> list[slice]:
         """Return the parts in which the targets are evaluated with so many probes."""

@@ -25,10 +25,7 @@ def forward_products(
     """
     process = trajectory.process
     directions = directions.to(process.weights)
-    tangents = zeros_like(trajectory.last, len(directions))
-    for step, state in trajectory.forward():
-        batch = process.batch(step)
-        tangents = process.push(state, batch, tangents, directions[:, batch.members])
+    tangents = process.carry(trajectory.forward(), zeros_like(trajectory.last, len(directions)), directions)
     return process.push_outputs(trajectory.last, tangents).detach()
 
 
@@ -48,8 +45,5 @@ def reverse_products(trajectory: Trajectory, probes: Float[Tensor, "probes targe
         name: value.clone(memory_format=torch.contiguous_format)
         for name, value in process.pull_outputs(trajectory.last, probes).items()
     }
-    for step, state in trajectory.backward():
-        batch = process.batch(step)
-        cotangents, parts = process.pull(state, batch, cotangents)
-        gradient.index_add_(1, batch.members, parts.detach())
+    process.carry_back(trajectory.backward(), cotangents, gradient)
     return gradient

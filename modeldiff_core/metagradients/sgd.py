@@ -1,6 +1,6 @@
 """Trainings of kind ``sgd`` as processes: what ``training.sgd`` trains, with a weight on every example."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -112,16 +112,26 @@ class SgdProcess(Process):
         order, draws = epoch_draws(self.recipe, members, [stream.model], stream.seed, epoch, stream.image_shape)
         return order[0], draws[0]
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step, augmented and normalized, with its labels."""
+    def at(self, step: int) -> Batch:
+        """Return the batch of a step without inputs and labels."""
+        return self._placed(step)[0]
+
+    def _placed(self, step: int) -> tuple[Batch, Int[np.ndarray, " batch"], Float[np.ndarray, "batch draws"]]:
+        """Return the batch of a step without its data, with what its inputs are made of."""
         epoch, place = divmod(step, len(self.slices))
         order, draws = self._epoch_draws(epoch)
         chosen = order[self.slices[place]]
-        members = torch.from_numpy(chosen).to(self.weights.device)
-        x = self.data.inputs.training(chosen, draws[self.slices[place]])
         recipe = self.recipe
         rate = learning_rate(recipe.schedule, step, self.steps, recipe.learning_rate, recipe.peak)
-        return Batch(members, {"x": x, "y": self.data.labels[members]}, rate, len(chosen) * self.point.weight, step)
+        members = torch.from_numpy(chosen).to(self.weights.device)
+        batch = Batch(members, rate=rate, norm=len(chosen) * self.point.weight, step=step)
+        return batch, chosen, draws[self.slices[place]]
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, augmented and normalized, with its labels."""
+        batch, chosen, draws = self._placed(step)
+        x = self.data.inputs.training(chosen, draws)
+        return replace(batch, data={"x": x, "y": self.data.labels[batch.members]})
 
     def gradient(self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch) -> Parts:
         """Return the gradient of the batch's loss, without weight decay, and the running statistics after it."""

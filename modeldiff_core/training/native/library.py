@@ -26,9 +26,10 @@ FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "experts_route": (ctypes.c_int, (INTEGER, INTEGER, INTEGER, POINTER, POINTER, POINTER, POINTER)),
     "experts_forward": (ctypes.c_int, (POINTER,) * 5),
     "experts_backward": (ctypes.c_int, (POINTER,) * 9),
+    "tangents_walk": (ctypes.c_int, (POINTER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, POINTER, POINTER)),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
 }
-"""Result and argument types of each function, as in training.c, experts.c and norms.c."""
+"""Result and argument types of each function, as in training.c, experts.c, norms.c and tangents.c."""
 
 
 @lru_cache(maxsize=1)

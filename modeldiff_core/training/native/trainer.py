@@ -68,7 +68,7 @@ def _passes(recipe: Recipe, source: ImageSource, normalization: Normalization, c
 
     if isinstance(source, Resident) and not recipe.augmentations:
         order = np.concatenate([drawn(epoch)[0] for epoch in range(epochs)])
-        yield Passes(_as_bytes(source.images, normalization), order, labels[order], rates, cohort.members.shape[1])
+        yield Passes(as_bytes(source.images, normalization), order, labels[order], rates, cohort.members.shape[1])
         return
     values = batch * int(np.prod(cohort.image_shape))
     at_once = batch * max(1, AUGMENTED_VALUES // values) if isinstance(source, Resident) else batch
@@ -97,7 +97,7 @@ def _augmented(
 ) -> Table:
     """Return training images after augmentation, as bytes where every operation keeps bytes."""
     if all(operation.exact_on_bytes for operation in recipe.augmentations):
-        return _as_bytes(changed(recipe.augmentations, images, draws), normalization)
+        return as_bytes(changed(recipe.augmentations, images, draws), normalization)
     return _as_floats(unit(changed(recipe.augmentations, images, draws)), normalization)
 
 
@@ -106,7 +106,7 @@ def _as_floats(pixels: Float[Tensor, "images height width channels"], normalizat
     return Table(inputs.reshape(len(pixels), -1).contiguous())
 
 
-def _as_bytes(images: UInt8[Tensor, "images height width channels"], normalization: Normalization) -> Table:
+def as_bytes(images: UInt8[Tensor, "images height width channels"], normalization: Normalization) -> Table:
     """Return images as bytes, with (byte/255 − mean)/scale written as slope·byte + offset."""
     mean, scale = normalization.mean[0].double(), normalization.scale[0].double()
     features = images[0].numel()
@@ -123,7 +123,7 @@ def native_evaluator(layout: Layout) -> Evaluator:
 
     def logits(state: State, images: Tensor, normalization: Normalization) -> Tensor:
         constants = [normalization.of(row) for row in range(len(normalization.mean))]
-        convert = _as_bytes if images.dtype == torch.uint8 else _as_floats
+        convert = as_bytes if images.dtype == torch.uint8 else _as_floats
         tables = [convert(images, each) for each in constants]
         out = []
         for row in range(len(next(iter(state.values())))):
