@@ -139,8 +139,8 @@ def equivalent(study: Study) -> float:
 
 def products(study: Study, unit: float) -> None:
     """Print what products cost."""
-    study.trajectory(study.a, 0)
-    training = seconds(lambda: study.trajectory(study.a, 0))
+    study.trajectory(study.a, 0).run()
+    training = seconds(lambda: study.trajectory(study.a, 0).run())
     print(f"training at weight 0.5, states kept: {training:.2f} s, {training / unit:.0f} equivalents")
     trajectory = study.trajectory(study.a, 0)
     targets = len(study.data.test)

@@ -16,13 +16,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from modeldiff_core.metagradients.networks import ImageInputs
-from modeldiff_core.metagradients.process import Probes, State
+from modeldiff_core.metagradients.process import Batch, Probes, State
 from modeldiff_core.metagradients.sgd import parts_of, state_of
-from modeldiff_core.training.native import Given, TangentStep, TangentWalk, as_bytes, native_library
+from modeldiff_core.training.native import Given, Outcome, Rule, TangentStep, TangentWalk, as_bytes, native_library
 
 if TYPE_CHECKING:
     from modeldiff_core.metagradients.dense import DenseProcess
@@ -39,13 +39,13 @@ class CompiledProducts:
 
     def __init__(self, process: DenseProcess, inputs: ImageInputs) -> None:
         """Take a process for which ``compiled_products`` holds, and its inputs."""
-        self.process, self.inputs = process, inputs
+        self.process = process
         values = process.start[0]
         sizes = [(values[weight].shape[1], values[weight].shape[0]) for weight, _ in self._names]
-        first = as_bytes(inputs.bytes_of(torch.arange(1)), inputs.normalization)
-        assert first.slope is not None
-        assert first.offset is not None
-        self._walk = TangentWalk(sizes, first.slope, first.offset, process.scale)
+        table = as_bytes(process.batch(0).data["bytes"], inputs.normalization)
+        assert table.slope is not None
+        assert table.offset is not None
+        self._walk = TangentWalk(sizes, table.slope, table.offset, process.scale)
 
     @property
     def _names(self) -> list[tuple[str, str]]:
@@ -59,49 +59,47 @@ class CompiledProducts:
         while block := list(islice(steps, BLOCK)):
             made = []
             for number, state in block:
-                at = self.process.at(number)
-                change = directions[:, at.members] * (self.process.scale / at.norm)
-                rules = {"rate": at.rate, "momentum": recipe.momentum, "decay": recipe.weight_decay}
-                made.append(self._step(number, state, at.members, change=change.contiguous(), **rules))
+                batch = self.process.batch(number)
+                change = directions[:, batch.members] * (self.process.scale / batch.norm)
+                rule = Rule(batch.rate, recipe.momentum, recipe.weight_decay)
+                made.append(self._step(state, batch, rule, change=change.contiguous()))
             self._walk.walk(made, w, v)
         return state_of(self._unpacked(w), self._unpacked(v), {})
 
     def back(self, steps: Steps, cotangents: Probes, gradient: Float[Tensor, "probes train"]) -> None:
-        """Add the products' gradient over the training set; steps are the last one first."""
+        """Add the products' gradient over the training set; steps are given the last one first."""
         process, recipe = self.process, self.process.recipe
         values, velocities, _ = parts_of(cotangents)
         w, v = self._packed(velocities), self._packed(values)
-        w.sub_(v, alpha=process.at(process.steps - 1).rate)
+        w.sub_(v, alpha=process.batch(process.steps - 1).rate)
         unit, again = 1.0, 1.0
         while block := list(islice(steps, BLOCK)):
             made, places = [], []
             for number, state in block:
-                at, after = process.at(number), recipe.momentum * unit
-                rate = process.at(number - 1).rate / after if number else 0.0
-                losses = torch.empty(len(v), len(at.members))
-                rules = {"rate": rate, "momentum": 1.0, "decay": recipe.weight_decay * unit}
-                made.append(
-                    self._step(number, state, at.members, losses=losses, unit=unit, again=again, **rules)
-                )
-                places.append((at.members, losses, at.norm))
+                batch, after = process.batch(number), recipe.momentum * unit
+                rate = process.batch(number - 1).rate / after if number else 0.0
+                losses = torch.empty(len(v), len(batch.members))
+                rule = Rule(rate, 1.0, recipe.weight_decay * unit, unit, again)
+                made.append(self._step(state, batch, rule, losses=losses))
+                places.append((batch, losses))
                 unit, again = (after, 1.0) if after > SMALL else (1.0, after)
             self._walk.walk(made, w, v)
-            for members, losses, norm in places:
-                gradient.index_add_(1, members, losses / norm)
+            for batch, losses in places:
+                gradient.index_add_(1, batch.members, losses / batch.norm)
 
     def _step(
-        self, number: int, state: State, members: Int[Tensor, " batch"], **others: float | Tensor
+        self, state: State, batch: Batch, rule: Rule, change: Tensor | None = None, losses: Tensor | None = None
     ) -> TangentStep:
-        process = self.process
+        """Return what compiled code needs of a step."""
+        process, weights = self.process, self.process.weights[batch.members]
         values = parts_of(state)[0]
-        batch, weights = process.batch(number), process.weights[members]
         run = process.run(values, weights, batch)
         given = [Given(run.deltas[0])]
         for at in range(1, len(process.layers)):
             given.append(Given(run.deltas[at], run.activations[at], run.active[at - 1], values[self._names[at][0]]))
-        images = self.inputs.bytes_of(members).flatten(1).contiguous()
-        sizes = weights * (process.scale / batch.norm)
-        return TangentStep(images, run.shares, run.errors, sizes, tuple(given), **{"change": None, "losses": None} | others)
+        images = batch.data["bytes"].flatten(1).contiguous()
+        outcome = Outcome(run.shares, run.errors, weights * (process.scale / batch.norm))
+        return TangentStep(images, outcome, tuple(given), rule, change, losses)
 
     def _packed(self, tensors: State) -> Float[Tensor, "probes size"]:
         return self._walk.packed([(tensors[weight], tensors[bias]) for weight, bias in self._names])
@@ -116,14 +114,14 @@ class CompiledProducts:
 def compiled_products(process: DenseProcess) -> CompiledProducts | None:
     """Return the compiled walks of a process, None where torch has to compute them.
 
-    Compiled code takes float32 on a CPU, layers with biases, momentum, and images that stay bytes and are the same in
-    every epoch.
+    Compiled code takes float32 on a CPU, layers with biases, momentum, and images that are bytes after
+    augmentation.
     """
     inputs, values = process.data.inputs, process.start[0]
     biased = all(bias in values for _, bias in (process.names(at) for at in range(len(process.layers))))
     plain = process.weights.device.type == "cpu" and process.weights.dtype == torch.float32
-    if not plain or not biased or not process.recipe.momentum or not isinstance(inputs, ImageInputs):
+    if not (plain and biased and process.recipe.momentum and process.steps):
         return None
-    if inputs.drawn or not all(one.exact_on_bytes for one in process.recipe.augmentations) or native_library() is None:
+    if not isinstance(inputs, ImageInputs) or not inputs.bytes_stay or native_library() is None:
         return None
     return CompiledProducts(process, inputs)

@@ -1,5 +1,6 @@
 """Products through fully connected networks in closed form: few large matrix products instead of traced ones."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from modeldiff_core.metagradients.compiled import compiled_products
+from modeldiff_core.metagradients.compiled import BLOCK, compiled_products
 from modeldiff_core.metagradients.process import Batch, Probes, State
 from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of, state_of
 
 PASSES = 2**26
 """Bytes of passes of batches through the network that are kept beside the states that they belong to."""
+RECENT = 2 * BLOCK
+"""Latest passes, which are kept in any case: a step and the products through it need the same one."""
 
 
 @dataclass(frozen=True)
@@ -156,21 +159,29 @@ class DenseProcess(SgdProcess):
 
     def run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
         """Return the batch's way through the network and back, the one that was kept if it is there."""
-        runs = self._runs
         key = values[self.names(0)[0]]
-        kept = runs.get(key)
+        latest = (kept for state, kept in self._recent if state is key)
+        kept = self._runs.get(key) or next(latest, None)
         if kept is not None and kept.step == batch.step and torch.equal(kept.weights, weights):
             found: _Pass = kept.run
             return found
         run = self._through(values, weights, batch)
-        if batch.step >= 0 and (len(runs) + 1) * run.bytes <= self.passes:
-            runs[key] = _Kept(batch.step, weights, run)
+        if batch.step >= 0:
+            kept = _Kept(batch.step, weights, run)
+            self._recent.append((key, kept))
+            if (len(self._runs) + 1) * run.bytes <= self.passes:
+                self._runs[key] = kept
         return run
 
     @cached_property
     def _runs(self) -> WeakTensorKeyDictionary:
         """Passes by the first layer's weight in the state that they start from; they go with it."""
         return WeakTensorKeyDictionary()
+
+    @cached_property
+    def _recent(self) -> deque[tuple[Tensor, _Kept]]:
+        """The latest passes, with the same weight."""
+        return deque(maxlen=RECENT)
 
     def _through(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
         x = self._flat(batch.data["x"]).T

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor, nn
 
-from modeldiff_core.metagradients.dense import DenseProcess
+from modeldiff_core.metagradients.dense import RECENT, DenseProcess
 from modeldiff_core.metagradients.networks import ImageInputs
 from modeldiff_core.metagradients.sgd import SgdProcess, parts_of
 from modeldiff_core.metagradients.trajectory import state_bytes
@@ -31,7 +31,7 @@ def product_bytes(process: SgdProcess, slots: int, probes: int) -> int:
     passes = 0
     if isinstance(process, DenseProcess):
         one = (given + 3 * layers) * examples * size
-        passes = min(process.passes, slots * one)
+        passes = min(process.passes, slots * one) + RECENT * one
     together = min(process.targets, process.targets_at_once(probes))
     kept = process.data.inputs
     return int(

@@ -59,23 +59,24 @@ class ImageInputs:
         return self._prepared[torch.from_numpy(members).to(self._prepared.device)]
 
     @property
-    def drawn(self) -> bool:
-        """Whether augmentations draw anything, so that epochs differ."""
-        height, width, channels = self.train.shape[1:]
-        return bool(draws_per_image(self.recipe.augmentations, (height, width, channels)))
-
-    @property
     def prepared_bytes(self) -> int:
         """Memory of the inputs that are kept; 0 if epochs differ or they are more than PREPARED bytes."""
         shape = self.train.shape[1:]
         out = shape_after(self.recipe.augmentations, (shape[0], shape[1], shape[2]))
         size = len(self.train) * int(np.prod(out)) * self.dtype.itemsize
-        return size if not self.drawn and size <= PREPARED else 0
+        drawn = draws_per_image(self.recipe.augmentations, (shape[0], shape[1], shape[2]))
+        return size if not drawn and size <= PREPARED else 0
 
-    def bytes_of(self, members: Int[Tensor, " batch"]) -> UInt8[Tensor, "batch height width channels"]:
-        """Return training images before normalization, where no augmentation draws anything and all keep bytes."""
-        images = torch.from_numpy(self.train[members.numpy()])
-        return changed(self.recipe.augmentations, images, torch.zeros(len(images), 0))
+    @property
+    def bytes_stay(self) -> bool:
+        """Whether augmented images still are bytes."""
+        return all(operation.exact_on_bytes for operation in self.recipe.augmentations)
+
+    def training_bytes(
+        self, members: Int[np.ndarray, " batch"], draws: Float[np.ndarray, "batch draws"]
+    ) -> UInt8[Tensor, "batch height width channels"]:
+        """Return training images, augmented by these draws, before they are normalized; where bytes stay."""
+        return changed(self.recipe.augmentations, torch.from_numpy(self.train[members]), torch.from_numpy(draws))
 
     @cached_property
     def _prepared(self) -> Float[Tensor, "train ..."] | None:

@@ -22,6 +22,24 @@ Probes = dict[str, Tensor]
 """Tangents or cotangents of a state for many probes at once: tensors [probes, ...] by the state's names."""
 
 
+class MadeOnce(Mapping[str, Tensor]):
+    """Tensors by name, each made when it is first asked for."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
+        self._makers, self._made = dict(makers), dict[str, Tensor]()
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 @dataclass(frozen=True)
 class Batch:
     """The examples of one step.

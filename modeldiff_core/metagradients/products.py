@@ -20,12 +20,13 @@ def forward_products(
 
     J [targets, train] = ∂outputs/∂weights of the training examples, at the trajectory's point.
 
-    Tangents of the state are carried through all steps beside the training, for all probes at once. Memory beyond the
+    Tangents of the state are carried through all steps, for all probes at once, beside the training if that has not run
+    yet. Memory beyond the
     trajectory's: probes·(2·|state| + activations of a batch).
     """
     process = trajectory.process
     directions = directions.to(process.weights)
-    tangents = process.carry(trajectory.forward(), zeros_like(trajectory.last, len(directions)), directions)
+    tangents = process.carry(trajectory.forward(), zeros_like(process.initial(), len(directions)), directions)
     return process.push_outputs(trajectory.last, tangents).detach()
 
 

@@ -1,6 +1,7 @@
 """Trainings of kind ``sgd`` as processes: what ``training.sgd`` trains, with a weight on every example."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,9 +12,9 @@ from torch.func import grad, jvp, vjp, vmap
 from torch.nn import functional as F
 
 from modeldiff_core.margins import Output
-from modeldiff_core.metagradients.networks import Inputs, PureNetwork
+from modeldiff_core.metagradients.networks import ImageInputs, Inputs, PureNetwork
 from modeldiff_core.metagradients.point import Point
-from modeldiff_core.metagradients.process import Batch, Probes, Process, State
+from modeldiff_core.metagradients.process import Batch, MadeOnce, Probes, Process, State
 from modeldiff_core.training.descent import epoch_draws
 from modeldiff_core.training.schedules import learning_rate
 from modeldiff_core.training.settings import Recipe
@@ -112,26 +113,25 @@ class SgdProcess(Process):
         order, draws = epoch_draws(self.recipe, members, [stream.model], stream.seed, epoch, stream.image_shape)
         return order[0], draws[0]
 
-    def at(self, step: int) -> Batch:
-        """Return the batch of a step without inputs and labels."""
-        return self._placed(step)[0]
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step: inputs x, augmented and normalized, labels y, and images as bytes where they stay so.
 
-    def _placed(self, step: int) -> tuple[Batch, Int[np.ndarray, " batch"], Float[np.ndarray, "batch draws"]]:
-        """Return the batch of a step without its data, with what its inputs are made of."""
+        Each is made when it is asked for.
+        """
         epoch, place = divmod(step, len(self.slices))
         order, draws = self._epoch_draws(epoch)
-        chosen = order[self.slices[place]]
-        recipe = self.recipe
-        rate = learning_rate(recipe.schedule, step, self.steps, recipe.learning_rate, recipe.peak)
+        span, recipe = self.slices[place], self.recipe
+        chosen = order[span]
         members = torch.from_numpy(chosen).to(self.weights.device)
-        batch = Batch(members, rate=rate, norm=len(chosen) * self.point.weight, step=step)
-        return batch, chosen, draws[self.slices[place]]
-
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step, augmented and normalized, with its labels."""
-        batch, chosen, draws = self._placed(step)
-        x = self.data.inputs.training(chosen, draws)
-        return replace(batch, data={"x": x, "y": self.data.labels[batch.members]})
+        rate = learning_rate(recipe.schedule, step, self.steps, recipe.learning_rate, recipe.peak)
+        inputs = self.data.inputs
+        makers: dict[str, Callable[[], Tensor]] = {
+            "x": lambda: inputs.training(chosen, draws[span]),
+            "y": lambda: self.data.labels[members],
+        }
+        if isinstance(inputs, ImageInputs) and inputs.bytes_stay:
+            makers["bytes"] = lambda: inputs.training_bytes(chosen, draws[span])
+        return Batch(members, MadeOnce(makers), rate, len(chosen) * self.point.weight, step)
 
     def gradient(self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch) -> Parts:
         """Return the gradient of the batch's loss, without weight decay, and the running statistics after it."""

@@ -14,17 +14,17 @@ FEWEST = 3
 
 
 class Trajectory:
-    """A training that was run once, with some of its states kept.
+    """A training that is run once, with some of its states kept.
 
-    With room for `slots` states at a time, those before steps 0, k, 2k, ... are kept, and the stretch of k steps
-    between two of them is computed again when it is walked backward, in smaller stretches where there is less room
-    than k. By default slots = 2⌈√steps⌉, and no state is computed more than twice; with slots ≥ steps none is computed
-    again. Memory: (slots + 3)·|state|.
+    It runs when its steps are first walked forward, so that what is carried along needs no second run, or when
+    anything else is asked for. With room for `slots` states at a time, those before steps 0, k, 2k, ... are kept, and the
+    stretch of k steps between two of them is computed again when it is walked backward, in smaller stretches where
+    there is less room than k. By default slots = 2⌈√steps⌉, and no state is computed more than twice; with slots ≥
+    steps none is computed again. Memory: (slots + 3)·|state|.
 
     Attributes:
         process: The training.
         slots: Most states that are kept at a time beside the last one, the one at hand and the next.
-        last: The state after the last step.
 
     """
 
@@ -35,16 +35,37 @@ class Trajectory:
             raise ConfigError("metagradients.memory", f"room for at least {FEWEST} states of the training", self.slots)
         self.every = _stretch(process.steps, self.slots)
         self._kept: dict[int, State] = {}
-        state = process.initial()
-        for step in range(process.steps):
+        self._last: State | None = None
+
+    @property
+    def last(self) -> State:
+        """The state after the last step."""
+        self.run()
+        assert self._last is not None
+        return self._last
+
+    def run(self) -> None:
+        """Run the training if it has not run yet."""
+        if self._last is None:
+            for _ in self._first():
+                pass
+
+    def _first(self) -> Iterator[tuple[int, State]]:
+        """Run the training and yield its steps with the states before them."""
+        state = self.process.initial()
+        for step in range(self.process.steps):
             if step % self.every == 0:
                 self._kept[step] = state
+            yield step, state
             state = self._after(step, state)
-        self.last = state
+        self._last = state
 
     def forward(self) -> Iterator[tuple[int, State]]:
         """Yield every step with the state before it, from the first to the last."""
-        state = self._kept[0] if self._kept else self.last
+        if self._last is None:
+            yield from self._first()
+            return
+        state = self._kept[0] if self._kept else self._last
         for step in range(self.process.steps):
             state = self._kept.get(step, state)
             yield step, state
@@ -53,6 +74,7 @@ class Trajectory:
 
     def backward(self) -> Iterator[tuple[int, State]]:
         """Yield every step with the state before it, from the last to the first."""
+        self.run()
         free = self.slots - len(self._kept)
         for start in sorted(self._kept, reverse=True):
             stop = min(start + self.every, self.process.steps)

@@ -5,12 +5,14 @@ The C sources are compiled once for the processor of this machine. Where that is
 
 from modeldiff_core.training.native.layout import Layout, layout_of
 from modeldiff_core.training.native.library import native_library
-from modeldiff_core.training.native.tangents import Given, TangentStep, TangentWalk
+from modeldiff_core.training.native.tangents import Given, Outcome, Rule, TangentStep, TangentWalk
 from modeldiff_core.training.native.trainer import as_bytes, native_evaluator, train_native
 
 __all__ = [
     "Given",
     "Layout",
+    "Outcome",
+    "Rule",
     "TangentStep",
     "TangentWalk",
     "as_bytes",

@@ -48,37 +48,52 @@ class Given:
 
 
 @dataclass(frozen=True)
-class TangentStep:
-    """One step; see the struct Step of tangents.c.
+class Outcome:
+    """What the training itself predicts for a batch.
 
     Attributes:
-        images: The batch's images.
         shares: Predicted probabilities.
         errors: Derivatives of each example's own loss by its logits.
         sizes: What an example's loss counts by.
-        given: Of each layer.
-        change: What is added of each example's gradient.
-        losses: Where the change of each example's loss along a direction is written.
-        rate: v ← momentum·v + H·(unit·w) + decay·w, w ← w − rate·v.
-        momentum: See rate.
-        decay: See rate.
-        unit: See rate.
-        again: What w is multiplied by before the step.
 
     """
 
-    images: UInt8[Tensor, "batch features"]
     shares: Float[Tensor, "classes batch"]
     errors: Float[Tensor, "classes batch"]
     sizes: Float[Tensor, " batch"]
-    given: tuple[Given, ...]
-    change: Float[Tensor, "directions batch"] | None
-    losses: Float[Tensor, "directions batch"] | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update of directions: v ← momentum·v + H·(unit·w) + change + decay·w, w ← w − rate·v; `again`·w before."""
+
     rate: float
     momentum: float
     decay: float
     unit: float = 1.0
     again: float = 1.0
+
+
+@dataclass(frozen=True)
+class TangentStep:
+    """One step; see the struct Step of tangents.c.
+
+    Attributes:
+        images: The batch's images.
+        outcome: What is predicted for them.
+        given: Of each layer.
+        rule: The update.
+        change: What is added of each example's gradient, for each direction.
+        losses: Where the change of each example's loss along unit·w is written.
+
+    """
+
+    images: UInt8[Tensor, "batch features"]
+    outcome: Outcome
+    given: tuple[Given, ...]
+    rule: Rule
+    change: Float[Tensor, "directions batch"] | None = None
+    losses: Float[Tensor, "directions batch"] | None = None
 
 
 class TangentWalk:
@@ -137,35 +152,36 @@ class TangentWalk:
         """
         library = native_library()
         assert library is not None
-        assert w.is_contiguous()
-        assert v.is_contiguous()
         held: list[object] = []
-
-        def pointer(tensor: Tensor | None) -> int | None:
-            if tensor is None:
-                return None
-            held.append(tensor)
-            assert tensor.is_contiguous()
-            return int(tensor.data_ptr())
-
-        made = (_Step * len(steps))()
-        for to, step in zip(made, steps, strict=True):
-            given = (_Given * len(step.given))()
-            for at, one in enumerate(step.given):
-                turned = None if one.weight is None else one.weight.T
-                kinds = one.x, one.active, one.delta, one.weight, turned
-                given[at] = _Given(*(None if each is None else pointer(_rows(each)) for each in kinds))
-            held.append(given)
-            to.batch, to.given = len(step.images), ctypes.addressof(given)
-            to.images, to.slope, to.offset = (pointer(each) for each in (step.images, self.slope, self.offset))
-            rows = _rows(step.shares), _rows(step.errors), step.sizes
-            to.shares, to.errors, to.sizes = (pointer(each) for each in rows)
-            to.change, to.losses = pointer(step.change), pointer(step.losses)
-            to.rate, to.momentum, to.decay = step.rate, step.momentum, step.decay
-            to.unit, to.again, to.scale = step.unit, step.again, self.scale
-        sizes = len(self.sizes), made, len(steps), len(w), self.size
-        if library.tangents_walk(self._layers, *sizes, w.data_ptr(), v.data_ptr()):
+        made = (_Step * len(steps))(*(self._described(step, held) for step in steps))
+        pointers = _pointer(w, held), _pointer(v, held)
+        if library.tangents_walk(self._layers, len(self.sizes), made, len(steps), len(w), self.size, *pointers):
             raise MemoryError(f"no memory for {len(steps)} steps of {len(steps[0].images)} examples")
+
+    def _described(self, step: TangentStep, held: list[object]) -> _Step:
+        """Return a step as compiled code reads it; what it points to is added to `held`."""
+        given = (_Given * len(step.given))()
+        for at, one in enumerate(step.given):
+            turned = None if one.weight is None else one.weight.T
+            kinds = one.x, one.active, one.delta, one.weight, turned
+            given[at] = _Given(*(None if each is None else _pointer(_rows(each), held) for each in kinds))
+        held.append(given)
+        outcome, rule = step.outcome, step.rule
+        tensors = step.images, self.slope, self.offset, _rows(outcome.shares), _rows(outcome.errors), outcome.sizes
+        return _Step(
+            len(step.images),
+            *(_pointer(tensor, held) for tensor in tensors),
+            *(None if tensor is None else _pointer(tensor, held) for tensor in (step.change, step.losses)),
+            ctypes.addressof(given),
+            *(rule.rate, rule.momentum, rule.decay, rule.unit, rule.again, self.scale),
+        )
+
+
+def _pointer(tensor: Tensor, held: list[object]) -> int:
+    """Return where a tensor's numbers are, and hold it."""
+    assert tensor.is_contiguous()
+    held.append(tensor)
+    return int(tensor.data_ptr())
 
 
 def _rows(columns: Float[Tensor, "numbers batch"]) -> Float[Tensor, "batch padded"]:
