@@ -41,6 +41,8 @@ class Metagradient(FromTrainings):
     """
 
     title: ClassVar[str] = "metagradients"
+    version: ClassVar[int] = 2
+    """2: products of fully connected networks in compiled code, whose sums run in another order."""
 
     trainings: int = 4
     batch_statistics: Literal["full", "weighted"] = "full"
