@@ -1,5 +1,6 @@
 """Products through fully connected networks in closed form: few large matrix products instead of traced ones."""
 
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ class DenseProcess(SgdProcess):
     def run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:
         """Return the batch's way through the network and back, the one that was kept if it is there."""
         key = values[self.names(0)[0]]
-        latest = (kept for state, kept in self._recent if state is key)
+        latest = (kept for known, kept in self._recent if known() is key)
         kept = self._runs.get(key) or next(latest, None)
         if kept is not None and kept.step == batch.step and torch.equal(kept.weights, weights):
             found: _Pass = kept.run
@@ -168,7 +169,7 @@ class DenseProcess(SgdProcess):
         run = self._through(values, weights, batch)
         if batch.step >= 0:
             kept = _Kept(batch.step, weights, run)
-            self._recent.append((key, kept))
+            self._recent.append((weakref.ref(key), kept))
             if (len(self._runs) + 1) * run.bytes <= self.passes:
                 self._runs[key] = kept
         return run
@@ -179,8 +180,8 @@ class DenseProcess(SgdProcess):
         return WeakTensorKeyDictionary()
 
     @cached_property
-    def _recent(self) -> deque[tuple[Tensor, _Kept]]:
-        """The latest passes, with the same weight."""
+    def _recent(self) -> deque[tuple[weakref.ref[Tensor], _Kept]]:
+        """The latest passes, by the same weight."""
         return deque(maxlen=RECENT)
 
     def _through(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> _Pass:

@@ -5,7 +5,7 @@ import pytest
 
 from modeldiff_core.data import Examples
 from modeldiff_core.metagradients import Point, process_of
-from modeldiff_core.metagradients.dense import DenseProcess
+from modeldiff_core.metagradients.dense import RECENT, DenseProcess
 from modeldiff_core.metagradients.memory import HELD, product_bytes
 from modeldiff_core.metagradients.sgd import SgdProcess
 from modeldiff_core.metagradients.trajectory import state_bytes
@@ -37,7 +37,8 @@ def test_the_terms_of_a_network_of_one_hidden_layer(train: Examples, targets: Ex
     state, layers, batch, probes = state_bytes(one.initial()), 6 + CLASSES, 10, 4
     kept = 4 * int(np.prod(train.images.shape))
     expected = 8 * state + probes * (2 * state + HELD * layers * batch * 4 + TRAIN * 4) + kept
+    latest = RECENT * (144 + 3 * layers) * batch * 4
     evaluated = len(targets) * (probes + 1) * (144 + HELD * layers) * 4
-    assert product_bytes(one, 5, probes) == expected + evaluated
+    assert product_bytes(one, 5, probes) == expected + latest + evaluated
     with_passes = process("mlp", train, targets)
-    assert product_bytes(with_passes, 5, probes) - expected - evaluated == 5 * (144 + 3 * layers) * batch * 4
+    assert product_bytes(with_passes, 5, probes) - expected - latest - evaluated == 5 * (144 + 3 * layers) * batch * 4

@@ -218,6 +218,7 @@ def test_passes_are_kept_with_the_states_that_they_start_from(train: Examples, t
         assert isinstance(process, DenseProcess)
         process.passes = passes
         trajectory = Trajectory(process, process.steps)
+        trajectory.run()
         assert len(process._runs) == (process.steps if passes else 0)
         found.append((forward_products(trajectory, directions), reverse_products(trajectory, probes)))
         state, batch = process.initial(), process.batch(0)

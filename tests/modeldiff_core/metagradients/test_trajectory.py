@@ -1,5 +1,7 @@
 """States that are computed again have the bits of those that were kept, within the stated memory."""
 
+from itertools import islice
+
 import pytest
 import torch
 from jaxtyping import Float
@@ -52,10 +54,24 @@ def test_by_default_no_step_is_taken_more_than_twice() -> None:
     for steps in (1, 2, 15, 16, 17, 300):
         process = Counter(steps)
         trajectory = Trajectory(process)
+        assert set(process.taken) == {0}
+        trajectory.run()
         assert set(process.taken) == {1}
         assert len(list(trajectory.backward())) == steps
         assert max(process.taken) <= 2
         assert trajectory.slots <= 2 * steps**0.5 + 3
+
+
+def test_a_first_walk_forward_is_the_training() -> None:
+    process = Counter(50)
+    trajectory = Trajectory(process, 10)
+    assert [step for step, _ in islice(trajectory.forward(), 20)] == list(range(20))  # and is left there
+    assert [step for step, _ in trajectory.forward()] == list(range(50))
+    assert int(trajectory.last["at"]) == 50
+    # The twentieth step was shown, but not taken, when the first walk was left.
+    assert process.taken == [2] * 19 + [1] * 31
+    assert [step for step, _ in trajectory.forward()] == list(range(50))
+    assert max(process.taken) == 3
 
 
 def test_with_room_for_all_states_none_is_computed_again() -> None:
