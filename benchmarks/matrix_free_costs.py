@@ -101,12 +101,12 @@ def case(name: str) -> Record:
     trajectory.run()
     assert isinstance(trajectory.process, SgdProcess)
     psi, along = torch.randn(PROBES, targets), torch.randn(2 * PROBES, train)
+    process, slots = trajectory.process, trajectory.slots
     reverse = measured(lambda: reverse_products(trajectory, psi))
+    shorter = measured(lambda: reverse_products(trajectory, psi[: PROBES // 2]))
+    del trajectory  # a comparison holds one at a time
     forward = measured(lambda: forward_products(trajectory_of(task, 0), along)) - training
-    short = (
-        measured(lambda: reverse_products(trajectory, psi[: PROBES // 2])),
-        measured(lambda: forward_products(trajectory_of(task, 0), along[:PROBES])) - training,
-    )
+    short = shorter, measured(lambda: forward_products(trajectory_of(task, 0), along[:PROBES])) - training
     most, draws = held() - before, np.random.default_rng(0)
     shared = draws.standard_normal((targets, 2 * PROBES))
     products = shared + draws.standard_normal((2, TRAININGS, targets, 2 * PROBES))
@@ -114,7 +114,7 @@ def case(name: str) -> Record:
         "case": name,
         "train": train,
         "targets": targets,
-        "steps": trajectory.process.steps,
+        "steps": process.steps,
         "unit": unit,
         "training": training,
         "reverse": reverse,
@@ -122,7 +122,7 @@ def case(name: str) -> Record:
         "short": short,
         "directions": seconds(lambda: directions_of_trainings(*products, 8, top=12)),
         "held": most,
-        "formula": product_bytes(trajectory.process, trajectory.slots, 2 * PROBES),
+        "formula": product_bytes(process, slots, 2 * PROBES),
         "models": at_1000 * train // 1000,
     }
 
