@@ -10,8 +10,8 @@ Rules, written before it ran. Cases: digits 1,000 (digits_watermark, 797 targets
   forward ones; a preview of one training of each is 4 trainings (each is run for either kind of product), 2 passes of
   16 reverse and 2 of 32 forward products, with `preview.probes=8` 2 of 8 and 2 of 16. The training and each pass are
   measured once, after a warm-up where that takes at most 2 s, and multiplied; the directions are measured on random
-  products of the right size. Forward products are carried beside their training, so their time is that of both less that
-  of a training alone.
+  products of the right size. Forward products are carried beside their training, so their time is that of both less
+  that of a training alone.
 - An equivalent: a subset model of half of the examples by the fastest engine, mean of 60 at 1,000 examples, 8 at 10,000
   and 2 at 60,000, measured in the same process.
 - Memory: the most that the process holds beyond what it held before the first training, beside what

@@ -164,7 +164,7 @@ def sgd_process(task: Task, point: Point, model: int, execution: Execution, calc
     if not layers:
         return SgdProcess(recipe, network, (values, statistics), data, point, stream)
     process = DenseProcess(recipe, network, (values, statistics), data, point, stream)
-    process.layers, process.scale = layers, net.head_layer().scale
+    process.layers, process.scale, process.native = layers, net.head_layer().scale, execution.native
     return process
 
 

@@ -114,13 +114,13 @@ class CompiledProducts:
 def compiled_products(process: DenseProcess) -> CompiledProducts | None:
     """Return the compiled walks of a process, None where torch has to compute them.
 
-    Compiled code takes float32 on a CPU, layers with biases, momentum, and images that are bytes after
+    Compiled code takes, unless ``runner.native=false``, float32 on a CPU, layers with biases, momentum, and images that are bytes after
     augmentation.
     """
     inputs, values = process.data.inputs, process.start[0]
     biased = all(bias in values for _, bias in (process.names(at) for at in range(len(process.layers))))
     plain = process.weights.device.type == "cpu" and process.weights.dtype == torch.float32
-    if not (plain and biased and process.recipe.momentum and process.steps):
+    if not (process.native and plain and biased and process.recipe.momentum and process.steps):
         return None
     if not isinstance(inputs, ImageInputs) or not inputs.bytes_stay or native_library() is None:
         return None

@@ -68,12 +68,15 @@ class DenseProcess(SgdProcess):
     Attributes:
         layers: Names of the layers in order, '' for a layer alone.
         scale: Factor of the last layer's outputs.
+        passes: Bytes of passes that are kept.
+        native: Whether compiled code may take the products; see ``compiled_products``.
 
     """
 
     layers: tuple[str, ...] = ()
     scale: float = 1.0
     passes: int = PASSES
+    native: bool = True
 
     def gradient(
         self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch

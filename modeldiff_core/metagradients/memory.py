@@ -20,7 +20,8 @@ def product_bytes(process: SgdProcess, slots: int, probes: int) -> int:
     |state|: values, velocities and running statistics of the network. |activations|: what all layers give for one
     batch. |train|: a number for each training example, which reverse products add up. passes: of a fully connected
     network's batches, and inputs: of all training examples where no augmentation draws anything, each kept up to a
-    bound, and the latest RECENT passes in any case. evaluation: inputs and layers of all probes for as many targets as are evaluated together.
+    bound, and the latest RECENT passes in any case. evaluation: inputs and layers of all probes for as many targets as
+    are evaluated together.
     """
     initial = process.initial()
     state, size = state_bytes(initial), next(iter(initial.values())).element_size()

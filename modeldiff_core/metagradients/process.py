@@ -65,7 +65,8 @@ class Process(ABC):
 
     A user's algorithm takes part by returning one (``DifferentiableAlgorithm``). ``step`` and ``outputs`` must be built
     of torch operations that ``torch.func`` differentiates and maps over, must not change their arguments, and must draw
-    nothing at random. ``push``, ``pull``, ``carry`` and ``carry_back`` need not be overridden; they are where a process may be faster.
+    nothing at random. ``push``, ``pull``, ``carry`` and ``carry_back`` need not be overridden; they are where a process
+    may be faster.
 
     Attributes:
         steps: Number of steps.

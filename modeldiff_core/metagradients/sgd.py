@@ -114,9 +114,9 @@ class SgdProcess(Process):
         return order[0], draws[0]
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of a step: inputs x, augmented and normalized, labels y, and images as bytes where they stay so.
+        """Return the batch of a step: inputs x, augmented and normalized, labels y, and bytes of augmented images.
 
-        Each is made when it is asked for.
+        Each is made when it is asked for; bytes are there where augmentations keep them.
         """
         epoch, place = divmod(step, len(self.slices))
         order, draws = self._epoch_draws(epoch)

@@ -17,8 +17,8 @@ class Trajectory:
     """A training that is run once, with some of its states kept.
 
     It runs when its steps are first walked forward, so that what is carried along needs no second run, or when
-    anything else is asked for. With room for `slots` states at a time, those before steps 0, k, 2k, ... are kept, and the
-    stretch of k steps between two of them is computed again when it is walked backward, in smaller stretches where
+    anything else is asked for. With room for `slots` states at a time, those before steps 0, k, 2k, ... are kept, and
+    the stretch of k steps between two of them is computed again when it is walked backward, in smaller stretches where
     there is less room than k. By default slots = 2⌈√steps⌉, and no state is computed more than twice; with slots ≥
     steps none is computed again. Memory: (slots + 3)·|state|.
 

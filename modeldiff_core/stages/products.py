@@ -21,8 +21,10 @@ from modeldiff_core.training import Execution
 from modeldiff_core.training.devices import available_device, fast_arithmetic
 
 VERSION = 2
-"""Raised by hand when a change of the code changes the numbers; 2: products of fully connected networks in compiled code,
-whose sums run in another order."""
+"""Raised by hand when a change of the code changes the numbers.
+
+2: products of fully connected networks in compiled code, whose sums run in another order.
+"""
 AT_ONCE = 32
 """Probes that are carried through a training together."""
 STATES = 2**28

@@ -31,7 +31,12 @@ CASES: dict[str, dict[str, Any]] = {
     "as shipped": {"epochs": 13},
     "three layers": {"network": Network("mlp", (20, 17, 5)), "epochs": 5},
     "smoothed, decayed, other momentum": {"label_smoothing": 0.1, "weight_decay": 0.02, "momentum": 0.5, "epochs": 13},
-    "erased and of subsets": {"augmentations": (Erase(height=5, width=4),), "mean": "subset", "scale": "subset", "epochs": 5},
+    "erased and of subsets": {
+        "augmentations": (Erase(height=5, width=4),),
+        "mean": "subset",
+        "scale": "subset",
+        "epochs": 5,
+    },
     "mirrored and moved": {"augmentations": (Flip(), Translate()), "test_time": "flip", "epochs": 5},
 }
 pytestmark = pytest.mark.skipif(native_library() is None, reason="no compiler")
@@ -94,8 +99,18 @@ def test_torch_takes_what_compiled_code_does_not(changes: dict[str, Any], train:
     process = made(changes, train, targets)
     assert isinstance(process, DenseProcess)
     assert compiled_products(process) is None
-    assert compiled_products(made({}, train, targets, Calculus("float64"))) is None  # type: ignore[arg-type]
+    in_double = made({}, train, targets, Calculus("float64"))
+    assert isinstance(in_double, DenseProcess)
+    assert compiled_products(in_double) is None
     assert all(one.isfinite().all() and one.any() for one in products(process))
+
+
+def test_compiled_code_can_be_left_out(train: Examples, targets: Examples) -> None:
+    task = Task(MLP, 5, train, targets, CLASSES)
+    for native in (True, False):
+        process = process_of(task, Point.everywhere(TRAIN, 0.5), 0, Execution(native=native))
+        assert isinstance(process, DenseProcess)
+        assert (compiled_products(process) is not None) == native
 
 
 def test_each_probe_has_the_same_product_alone(train: Examples, targets: Examples) -> None:
