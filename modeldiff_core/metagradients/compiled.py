@@ -114,8 +114,8 @@ class CompiledProducts:
 def compiled_products(process: DenseProcess) -> CompiledProducts | None:
     """Return the compiled walks of a process, None where torch has to compute them.
 
-    Compiled code takes, unless ``runner.native=false``, float32 on a CPU, layers with biases, momentum, and images that are bytes after
-    augmentation.
+    Compiled code takes float32 on a CPU, layers with biases, momentum, and images that are bytes after augmentation,
+    unless ``runner.native=false``.
     """
     inputs, values = process.data.inputs, process.start[0]
     biased = all(bias in values for _, bias in (process.names(at) for at in range(len(process.layers))))

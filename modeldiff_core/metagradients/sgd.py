@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -26,6 +25,8 @@ CACHED = 2**18
 """Bytes of a tensor of tangents that are updated together."""
 VALUE, VELOCITY, STATISTIC = "value:", "velocity:", "statistic:"
 """What the names of a state begin with."""
+Drawn = tuple[Int[np.ndarray, " members"], Float[np.ndarray, "members draws"]]
+"""The order of the members in an epoch, and the draws of their augmentations."""
 Parts = tuple[State, State]
 """Of parameters and of running statistics, by the network's names."""
 
@@ -97,7 +98,7 @@ class SgdProcess(Process):
         self.units, self.targets = point.train, len(data.targets)
         any_value = next(iter(start[0].values()))
         self.weights = torch.from_numpy(point.weights()).to(any_value)
-        self._epoch_draws = lru_cache(maxsize=2)(self._drawn)
+        self._epochs: dict[int, Drawn] = {}
 
     def initial(self) -> State:
         """Return the state before the first step; velocities are 0."""
@@ -108,7 +109,15 @@ class SgdProcess(Process):
             **{STATISTIC + name: value for name, value in statistics.items()},
         }
 
-    def _drawn(self, epoch: int) -> tuple[Int[np.ndarray, " members"], Float[np.ndarray, "members draws"]]:
+    def _epoch_draws(self, epoch: int) -> Drawn:
+        """Return order and draws of an epoch; those of the last two are kept."""
+        if epoch not in self._epochs:
+            for oldest in list(self._epochs)[:-1]:
+                del self._epochs[oldest]
+            self._epochs[epoch] = self._drawn(epoch)
+        return self._epochs[epoch]
+
+    def _drawn(self, epoch: int) -> Drawn:
         members, stream = self.point.members[None], self.stream
         order, draws = epoch_draws(self.recipe, members, [stream.model], stream.seed, epoch, stream.image_shape)
         return order[0], draws[0]

@@ -1,10 +1,14 @@
 """The stated memory of products, term by term."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
+import torch
 
 from modeldiff_core.data import Examples
-from modeldiff_core.metagradients import Point, process_of
+from modeldiff_core.metagradients import Point, Trajectory, forward_products, process_of, reverse_products
 from modeldiff_core.metagradients.dense import RECENT, DenseProcess
 from modeldiff_core.metagradients.memory import HELD, product_bytes
 from modeldiff_core.metagradients.sgd import SgdProcess
@@ -42,3 +46,16 @@ def test_the_terms_of_a_network_of_one_hidden_layer(train: Examples, targets: Ex
     assert product_bytes(one, 5, probes) == expected + latest + evaluated
     with_passes = process("mlp", train, targets)
     assert product_bytes(with_passes, 5, probes) - expected - latest - evaluated == 5 * (144 + 3 * layers) * batch * 4
+
+
+def test_a_training_that_nobody_needs_is_let_go_at_once(train: Examples, targets: Examples) -> None:
+    gc.disable()
+    try:
+        trajectory = Trajectory(process("mlp", train, targets))
+        assert forward_products(trajectory, torch.ones(1, TRAIN)).any()
+        assert reverse_products(trajectory, torch.ones(1, len(targets))).any()
+        known = weakref.ref(trajectory.process)
+        del trajectory
+        assert known() is None
+    finally:
+        gc.enable()
