@@ -21,12 +21,12 @@ import numpy as np
 
 from benchmarks.nulls import DRAWS, EXPLAINED, LEVEL, SIZE
 from harness.batteries import Battery, records
-from modeldiff_core.comparison.contrast import centered, contrast_of, find_contrast, sample_of
-from modeldiff_core.comparison.contrast_null import null_sample, sequential_p
-from modeldiff_core.comparison.differences import naming_differences
+from harness.null_draws import BLOCK
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, contrast_of, find_contrast, sample_of
+from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from modeldiff_core.comparison.differences import naming_differences, standing_alone
 from modeldiff_core.comparison.effect_sizes import more_under_a
 from modeldiff_core.comparison.grouping import Traits, grouped
-from modeldiff_core.comparison.leading import leading_pair
 from modeldiff_core.comparison.subpopulations import extremes
 
 ROWS: dict[str, tuple[tuple[str, float], ...]] = {
@@ -68,14 +68,16 @@ def study(name: str, number: int) -> dict[str, Any]:
     contrast = naming_differences(contrast_of(sample, fits), sample, fits, COMPONENTS, number)
     found = find_contrast(contrast, fits, COMPONENTS)
     of_a = more_under_a(fits, contrast, found)
-    one = contrast_of(sample, fits)
-    draws = null_sample(sample, one, find_contrast(one, fits, 1).steady).largest(range(DRAWS), number)
-    values = [float(leading_pair(*centered(one.rows(fits)[0]))[0]), *found.eigenvalues[1:]]
-    adjusted = np.maximum.accumulate([sequential_p(float(value), draws) for value in values])
-    if contrast.differences > 1:
-        adjusted[contrast.differences :] = 1
+    significant: list[int] = []
+    for rank in range(contrast.differences if contrast.differences > 1 else COMPONENTS):
+        value = float(found.eigenvalues[rank])
+        if rank < contrast.differences:
+            value, draws = against(standing_alone(contrast, found.directions, rank), sample, fits, number)
+        if sequential_p(value, draws) > LEVEL:
+            break
+        significant.append(rank)
     traits = []
-    for rank in np.flatnonzero(adjusted <= LEVEL):
+    for rank in significant:
         most, least = extremes(found.projections[:, rank], TOP)
         train, _ = extremes(found.directions[rank], TOP)
         side = "a" if of_a[rank] else "b"
@@ -84,6 +86,15 @@ def study(name: str, number: int) -> dict[str, Any]:
     groups = grouped(traits)
     sides = "".join(sorted(traits[group[0]].side for group in groups))
     return {"row": name, "study": number, "directions": len(traits), "differences": sides}
+
+
+def against(contrast: Contrast, sample: Sample, fits: Fits, seed: int) -> tuple[float, np.ndarray]:
+    """Return the largest eigenvalue of a contrast and draws of its null."""
+    largest = find_contrast(contrast, fits, 1)
+    value, null, draws = float(largest.eigenvalues[0]), null_sample(sample, contrast, largest.steady), np.empty(0)
+    while not decided(value, draws, DRAWS):
+        draws = np.append(draws, null.largest(range(len(draws), min(len(draws) + BLOCK, DRAWS)), seed))
+    return value, draws
 
 
 def table(out: Path) -> str:

@@ -40,7 +40,7 @@ from modeldiff_core.comparison.leading import Rows, leading_vectors
 from modeldiff_core.comparison.rotation import varimax
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import SplitRidge, explained_share, split_ridge
-from modeldiff_core.comparison.steady_slopes import steady_angles
+from modeldiff_core.comparison.steady_slopes import held_angles, steady_angles
 from modeldiff_core.errors import ConfigError
 
 Hypothesis = Literal["reliance", "identical"]
@@ -271,12 +271,15 @@ class Contrast:
         removed: Orthonormal directions in whose complement differences are sought [train, directions].
         leading: Directions outside which slopes are estimated: 1 where up to one difference stands out, else one more
             than there are differences.
+        alike: φ_t where all targets react alike in raw margins, tan φ_t = unit_B,t/unit_A,t; slopes outside several
+            directions are drawn towards one multiple of it (comparison.steady_slopes). None leaves them as they are.
     """
 
     weights: Float[np.ndarray, " targets"]
     fixed: Float[np.ndarray, " targets"] | None = None
     removed: Float[np.ndarray, "train directions"] | None = None
     leading: int = 1
+    alike: Float[np.ndarray, " targets"] | None = None
 
     @property
     def differences(self) -> int:
@@ -299,7 +302,10 @@ class Contrast:
         count, times = self.leading, REFINED_SEVERAL if self.leading > 1 else REFINED
         leading = np.zeros((fits.a[0].shape[1], count), np.float32)
         for last in (False,) * times + (True,):
-            angles = [slope_angles(*fits.products(half, outside, clear=count > 1)) for half in (0, 1)]
+            products = [fits.products(half, outside, clear=count > 1) for half in (0, 1)]
+            angles = [slope_angles(*each) for each in products]
+            if count > 1 and self.alike is not None:
+                angles = held_angles(products, angles, self.alike, self.weights)
             made = self.rows_at(fits, (angles[0], angles[1]))
             if last:
                 break
@@ -332,7 +338,8 @@ def contrast_of(sample: Sample, fits: Fits, hypothesis: Hypothesis = "reliance")
         # In units of A's and B's deviations, margins are equal where tan φ = unit_B / unit_A.
         fixed = np.arctan2(sample.units[1], sample.units[0])
         return Contrast(_counted(sample, fixed), fixed)
-    return Contrast(_counted(sample, slope_angles(*fits.pooled())))
+    alike = np.arctan2(*np.where(sample.kept, sample.units, 1.0)[::-1])
+    return Contrast(_counted(sample, slope_angles(*fits.pooled())), alike=alike)
 
 
 def _counted(sample: Sample, angles: Float[np.ndarray, " targets"]) -> Float[np.ndarray, " targets"]:

@@ -29,6 +29,11 @@ Where models are fewer than the training examples a covariance of chance would k
 LEAST_LENGTH = 0.25
 """Of the median over targets, the least ‖θ_l‖² by which products are divided."""
 
+LEAST_LEFT = 0.01
+"""The same for lengths outside several directions, of which targets that mostly rest on these have little left."""
+LEAST_SPREAD = 0.1
+"""Deviation of slopes over targets, in radians, that is taken to be there whatever both halves say."""
+
 Products = tuple[Float[np.ndarray, " targets"], Float[np.ndarray, " targets"], Float[np.ndarray, " targets"]]
 """⟨θ_A,θ_A⟩, ⟨θ_A,θ_B⟩, ⟨θ_B,θ_B⟩ of each target without noise."""
 
@@ -73,6 +78,47 @@ def steady_angles(
     share = np.divide(spread, spread + noise, out=np.zeros_like(noise), where=spread + noise > 0)
     found = common + float(w @ own.mean(0)) + np.where(kept, share * around.mean(0), 0.0)
     return np.asarray(np.clip(found, 0.0, np.pi / 2))
+
+
+def held_angles(
+    halves: Sequence[Products],
+    angles: Sequence[Float[np.ndarray, " targets"]],
+    alike: Float[np.ndarray, " targets"],
+    weights: Float[np.ndarray, " targets"],
+) -> list[Float[np.ndarray, " targets"]]:
+    """Return each half's slopes, drawn towards one multiple c of those of `alike` as far as little is left of a target.
+
+        φ'_t = φ̄_t + s²/(s² + n_t)·(φ_t − φ̄_t),   tan φ̄_t = c·tan(alike_t),
+
+    c from the products of all targets of that half, s² the covariance of both halves' first-order deviations, at least
+    LEAST_SPREAD², and n_t = κ/‖θ_l,t‖² the variance of their noise in one half, as in ``steady_angles``. A target that
+    mostly rests on directions outside which slopes are estimated has a slope of noise otherwise: what A and B share of
+    it then appears as a difference of its own, and, since it is left out next time, ever more of it.
+
+    Args:
+        halves: Products within each half outside the directions.
+        angles: φ_t of each half.
+        alike: φ_t where all targets react alike.
+        weights: Of the targets, 0 or more; only those above count for c, s² and κ.
+    """
+    kept, ratio = weights > 0, np.tan(alike)
+    middles, off, lengths = [], [], []
+    for aa, ab, bb in halves:
+        sums = (float((aa * ratio)[kept].sum()), float(ab[kept].sum()), float((bb / ratio)[kept].sum()))
+        middle = np.arctan(np.tan(slope_angles(*(np.array([each]) for each in sums))) * ratio)
+        c, s = np.cos(middle), np.sin(middle)
+        length = s * s * aa + 2 * s * c * ab + c * c * bb
+        usual = float(np.median(np.abs(length[kept]))) if kept.any() else 0.0
+        length = np.maximum(length, max(LEAST_LEFT * usual, np.finfo(np.float64).tiny))
+        middles.append(middle)
+        off.append((c * s * (aa - bb) + (c * c - s * s) * ab) / length)
+        lengths.append(length)
+    length, w = (lengths[0] + lengths[1]) / 2, np.where(kept, (lengths[0] + lengths[1]) / 2, 0.0)
+    w = w / max(float(w.sum()), np.finfo(np.float64).tiny)
+    noise = float(w @ (np.square(off[0] - off[1]) / 2 * length)) / length
+    spread = max(float(w @ (off[0] * off[1])), LEAST_SPREAD**2)
+    share = spread / (spread + noise)
+    return [middle + share * (angle - middle) for middle, angle in zip(middles, angles, strict=True)]
 
 
 def _around(values: Float[np.ndarray, "2 targets"], w: Float[np.ndarray, " targets"]) -> Float[np.ndarray, "2 targets"]:
