@@ -3,15 +3,17 @@
     python -m benchmarks.several [--first 0] [--studies 60] [--out FILE] [--seconds S] [--table]
 
 The rules, fixed before the run: in 80 % or more of 60 simulated studies of each row as many differences are named as
-are planted; of one difference on each side, each is named with its side in 80 % or more. A difference is named as a
-report does it: directions that are significant (largest eigenvalue of 99 draws of the null), of one side and with
-half of their images or examples in common beyond chance, are one. No transformation is there to tell which belong
-together.
+are planted; of one difference on each side, each is named with its side in 80 % or more; of all studies together at
+most 5 % name more than are planted. A difference is named as a report does it: directions that are significant, of one
+side and with half of their images or examples in common beyond chance, are one. No transformation is there to tell
+which belong together. The first is tested with 99 draws of its null, each other one, if several stand out, with 39 of
+its own (its least p is .025); if they do not, the others are tested against the draws of the first.
 
 Studies: SIZE examples, targets and models of benchmarks.nulls; each difference gives 60 % of the examples of one
 class more influence on 60 % of the test images of that class, in one algorithm. Strengths as there. Seeds from (row,
-number), not looked at before: how differences are told apart was made on those from 50000, and is judged on those from
-21000. One JSON line a study; a run that was stopped goes on.
+number), not looked at before: how differences are told apart was made on those from 50000 and from 500000; version 4 of
+the contrast was judged on those from 21000, version 5 is on those from 22000. One JSON line a study, with what is the
+most that two of its directions have of their variances on the same targets; a run that was stopped goes on.
 """
 
 from pathlib import Path
@@ -22,9 +24,9 @@ import numpy as np
 from benchmarks.nulls import DRAWS, EXPLAINED, LEVEL, SIZE
 from harness.batteries import Battery, records
 from harness.null_draws import BLOCK
-from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, contrast_of, find_contrast, sample_of
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
-from modeldiff_core.comparison.differences import naming_differences, standing_alone
+from modeldiff_core.comparison.differences import naming_differences, shared_targets, standing_alone
 from modeldiff_core.comparison.effect_sizes import more_under_a
 from modeldiff_core.comparison.grouping import Traits, grouped
 from modeldiff_core.comparison.subpopulations import extremes
@@ -36,6 +38,8 @@ ROWS: dict[str, tuple[tuple[str, float], ...]] = {
     "two in A, one in B": (("a", 0.3), ("a", 0.4), ("b", 0.4)),
 }
 COMPONENTS, TOP = 6, 12
+MORE = 39
+"""Draws of the null of each difference after the first."""
 
 
 def simulated(name: str, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -72,7 +76,8 @@ def study(name: str, number: int) -> dict[str, Any]:
     for rank in range(contrast.differences if contrast.differences > 1 else COMPONENTS):
         value = float(found.eigenvalues[rank])
         if rank < contrast.differences:
-            value, draws = against(standing_alone(contrast, found.directions, rank), sample, fits, number)
+            alone = standing_alone(contrast, found.directions, rank)
+            value, draws = against(alone, sample, fits, number, MORE if rank else DRAWS)
         if sequential_p(value, draws) > LEVEL:
             break
         significant.append(rank)
@@ -85,15 +90,17 @@ def study(name: str, number: int) -> dict[str, Any]:
         traits.append(Traits(side, targets, frozenset(train.tolist()), among=(SIZE[1], SIZE[0])))
     groups = grouped(traits)
     sides = "".join(sorted(traits[group[0]].side for group in groups))
-    return {"row": name, "study": number, "directions": len(traits), "differences": sides}
+    shared = shared_targets(centered(contrast.rows(fits)[0]), found.directions[: contrast.differences].T)
+    record = {"row": name, "study": number, "directions": len(traits), "differences": sides}
+    return {**record, "shared": round(shared, 3)}
 
 
-def against(contrast: Contrast, sample: Sample, fits: Fits, seed: int) -> tuple[float, np.ndarray]:
-    """Return the largest eigenvalue of a contrast and draws of its null."""
+def against(contrast: Contrast, sample: Sample, fits: Fits, seed: int, most: int) -> tuple[float, np.ndarray]:
+    """Return the largest eigenvalue of a contrast and so many draws of its null, or fewer where they decide."""
     largest = find_contrast(contrast, fits, 1)
     value, null, draws = float(largest.eigenvalues[0]), null_sample(sample, contrast, largest.steady), np.empty(0)
-    while not decided(value, draws, DRAWS):
-        draws = np.append(draws, null.largest(range(len(draws), min(len(draws) + BLOCK, DRAWS)), seed))
+    while not decided(value, draws, most):
+        draws = np.append(draws, null.largest(range(len(draws), min(len(draws) + BLOCK, most)), seed))
     return value, draws
 
 
@@ -103,17 +110,18 @@ def table(out: Path) -> str:
         "| planted | studies | number named right | and their sides | directions | differences named |",
         "|---|---|---|---|---|---|",
     ]
-    found = list(records(out))
+    found, more = list(records(out)), 0
     for name, planted in ROWS.items():
         own = [one for one in found if one["row"] == name]
         if not own:
             continue
         sides = "".join(sorted(side for side, _ in planted))
+        more += sum(len(one["differences"]) > len(sides) for one in own)
         right = np.mean([len(one["differences"]) == len(sides) for one in own])
         both = np.mean([one["differences"] == sides for one in own])
         directions, named = (np.mean([count(one) for one in own]) for count in (_directions, _named))
         lines.append(f"| {name} | {len(own)} | {right:.2f} | {both:.2f} | {directions:.2f} | {named:.2f} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"{more} of {len(found)} studies name more than are planted."])
 
 
 def _directions(one: dict[str, Any]) -> int:
