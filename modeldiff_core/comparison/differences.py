@@ -8,13 +8,13 @@ they are two. Their number grows one by one:
 - k, if at slopes outside k + 1 directions the first k, rotated to few training examples each, move targets of their
   own (``shared_targets`` of no two of them reaches SHARED), and if, with the k − 1 largest ones taken out, what is then
   the largest eigenvalue is above all of CHECKED_MORE draws of its own null, at slopes outside two directions more in
-  both.
+  both. Of three equal differences the first two directions mix all, so that more may be named where two are not.
 
-By its own null alone a strong difference has lesser parts that are no chance, and the more of them the more models there
-are: of digits_watermark, with one planted block and 2,000 models of each, seven of eight directions stood out so. They
-move the images that the difference moves. That tells parts from differences, and the draws of the first null do not:
-these are the larger the stronger the first difference is, which they hold, and are made at slopes outside one
-direction, where eigenvalues are larger.
+By its own null alone a strong difference has lesser parts that are no chance, and the more of them the more models
+there are: of digits_watermark, with one planted block and 2,000 models of each, seven of eight directions stood out so.
+They move the images that the difference moves. That tells parts from differences, and the draws of the first null do
+not: these are the larger the stronger the first difference is, which they hold, and are made at slopes outside one
+direction, where eigenvalues are larger. Two differences that move the same images are named as one.
 
 With fewer than two nothing is as it would not be without this. With two or more only these can be significant. The
 first is tested as it is where it is alone, each other one in what is left of the contrast without all others
@@ -64,7 +64,7 @@ def naming_differences(contrast: Contrast, sample: Sample, fits: Fits, most: int
         rows = centered(candidate.rows(fits)[0])
         vectors = leading_vectors(*rows, count)
         if shared_targets(rows, varimax(vectors)) >= SHARED:
-            break
+            continue
         if not stands_out(_without(contrast, vectors[:, :-1].T), sample, fits, seed, CHECKED_MORE):
             break
         named = candidate

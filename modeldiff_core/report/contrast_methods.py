@@ -66,6 +66,7 @@ def contrast_significance(comparison: Mapping[str, object], facts: ContrastFacts
         if comparison.get("one_by_one")
         else ""
     )
+    tested += " Where several differences are named, each after the first is tested in what is left without the others."
     least = f" A direction is significant if p is at most {number(level)}." if isinstance(level, float) else ""
     return (
         "For the null, what A’s margins differ from B’s at the slopes of all models was put to other models’ "

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from modeldiff_core.comparison.contrast import Sample, centered, contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
-from modeldiff_core.comparison.differences import naming_differences
+from modeldiff_core.comparison.differences import naming_differences, standing_alone
 from modeldiff_core.comparison.effect_sizes import EffectSizes, effect_sizes, more_under_a
 from modeldiff_core.comparison.leading import leading_pair
 from modeldiff_core.comparison.residuals import similarity
@@ -153,7 +153,10 @@ def ranked(content: TensorObject) -> list[tuple[str, int]]:
 
 @dataclass(frozen=True)
 class ContrastNull:
-    """A block of draws of the null of a contrast's direction number `rank`, the ones before it taken out."""
+    """A block of draws of the null of a contrast's direction number `rank`, the ones before it taken out.
+
+    Where several differences are named, all others are taken out, but for the first, which is tested as if alone.
+    """
 
     pair: Pair
     rank: int
@@ -177,13 +180,15 @@ def draw_contrasts(store: ObjectStore, spec: ContrastNull) -> None:
     """Store the largest eigenvalues of one block of draws, and of the contrast itself, in units of a squared length."""
     pair = spec.pair
     stored = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest})
-    places = ranked(stored)[: spec.rank]
+    differences: Any = stored.facts["differences"]
+    directions = np.stack([stored.arrays[f"{side}.directions"][index] for side, index in ranked(stored)])
     sample = read_sample(store, pair)
     fits = sample.fits()
-    removed = [stored.arrays[f"{side}.directions"][index] for side, index in places]
     contrast = contrast_of(sample, fits, pair.hypothesis)
-    if removed:
-        contrast = contrast.without(np.stack(removed))
+    if differences > 1:
+        contrast = standing_alone(contrast.naming(differences), directions, spec.rank)
+    elif spec.rank:
+        contrast = contrast.without(directions[: spec.rank])
     value = leading_pair(*centered(contrast.rows(fits)[0]))[0]
     angles = find_contrast(contrast, fits, 1).steady
     draws = range(spec.block * BLOCK, (spec.block + 1) * BLOCK)
@@ -216,8 +221,8 @@ class Tested:
         """Return p and adjusted p of every direction.
 
         A direction that was not tested by itself is tested as the largest one of the last null, which holds for any; an
-        adjusted p is at least as large as those before it. Where several differences were named, at slopes outside all
-        of them, directions after these have not stood out there, and their p is 1.
+        adjusted p is at least as large as those before it. Where several differences were named, each is tested by
+        itself, up to the first that is not significant, and directions after these have not stood out: their p is 1.
         """
         found = np.ones(len(eigenvalues))
         for rank, value in enumerate(eigenvalues if self.draws else ()):
@@ -249,9 +254,10 @@ class NullSettings:
         """Return those of a study."""
         return cls(settings.draws, settings.significance, settings.one_by_one)
 
-    def ranks(self, pair: Pair) -> range:
-        """Return the directions that may have draws of their own."""
-        return range((pair.components if self.one_by_one else 1) if self.draws else 0)
+    def ranks(self, pair: Pair, differences: int = 1) -> range:
+        """Return the directions that may have draws of their own, if so many differences are named."""
+        own = pair.components if self.one_by_one and differences < 2 else differences
+        return range(own if self.draws else 0)
 
     @property
     def blocks(self) -> int:
@@ -264,7 +270,7 @@ def read_null(store: ObjectStore, pair: Pair, settings: NullSettings) -> Tested:
     draws = settings.draws
     values: list[float] = []
     found: list[np.ndarray] = []
-    for rank in settings.ranks(pair):
+    for rank in settings.ranks(pair, differences_in(store, pair)):
         value, own = 0.0, np.empty(0)
         for block in range(settings.blocks):
             reference = ContrastNull(pair, rank, block).reference
@@ -283,13 +289,22 @@ def read_null(store: ObjectStore, pair: Pair, settings: NullSettings) -> Tested:
     return Tested(tuple(values), tuple(found), complete=True)
 
 
+def differences_in(store: ObjectStore, pair: Pair) -> int:
+    """Return how many differences a contrast names; 1 as long as it is not in the store."""
+    try:
+        told: Any = read_tensors(store, pair.directions.record, {"directions": pair.directions.digest}).facts
+    except FileNotFoundError:
+        return 1
+    return int(told["differences"])
+
+
 def null_waves(store: ObjectStore, pair: Pair, settings: NullSettings) -> Iterator[Wave]:
     """Yield the draws of the null of the largest direction, and of one after another if they have draws of their own.
 
     For each first one block, then, unless that tells that p is large, the others at once: several workers share them.
     """
     blocks = settings.blocks
-    for rank in settings.ranks(pair):
+    for rank in range(pair.components if settings.draws else 0):
         title = f"null of direction {rank + 1}"
         yield Wave(title, (_null_step(pair, rank, 0),))
         try:

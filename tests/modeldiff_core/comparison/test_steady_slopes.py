@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from modeldiff_core.comparison.slopes import slope_angles
-from modeldiff_core.comparison.steady_slopes import Products, steady_angles
+from modeldiff_core.comparison.steady_slopes import Products, held_angles, steady_angles
 
 TARGETS = 400
 
 
-def measured(angles: np.ndarray, noise: float, seed: int, lengths: np.ndarray) -> tuple[list[Products], Products]:
+def measured(angles: np.ndarray, noise: float | np.ndarray, seed: int, lengths: np.ndarray) -> tuple[list[Products], Products]:
     """Return noisy products of two halves, and their mean, of datamodels of some slopes and squared lengths."""
     rng = np.random.default_rng(seed)
     c, s = np.cos(angles), np.sin(angles)
@@ -74,3 +74,25 @@ def test_margins_that_depend_on_no_training_example_give_finite_slopes() -> None
         assert ((steady >= 0) & (steady <= np.pi / 2)).all()
     none = tuple(np.zeros((3, TARGETS)))
     assert np.isfinite(steady_angles([none, none], none, np.ones(TARGETS))).all()  # type: ignore[arg-type, list-item]
+
+
+def test_slopes_are_held_to_one_multiple_where_little_is_left_of_a_target() -> None:
+    rng = np.random.default_rng(9)
+    alike, lengths = rng.uniform(0.5, 1.0, TARGETS), np.where(np.arange(TARGETS) < 20, 0.01, 1.0)
+    true = np.arctan(1.3 * np.tan(alike))
+    halves, _ = measured(true, 0.06 * np.sqrt(lengths), 10, lengths)
+    own = [slope_angles(*half) for half in halves]
+    held = held_angles(halves, own, alike, np.ones(TARGETS))
+    for before, after in zip(own, held, strict=True):
+        assert np.abs(before[:20] - true[:20]).mean() > 0.2, "noise alone"
+        assert np.abs(after[:20] - true[:20]).mean() < 0.05
+        assert np.abs(after[20:] - true[20:]).mean() < np.abs(before[20:] - true[20:]).mean() < 0.05
+
+
+def test_held_slopes_that_differ_beyond_noise_stay() -> None:
+    rng = np.random.default_rng(11)
+    true = np.pi / 4 + rng.normal(scale=0.2, size=TARGETS)
+    halves, _ = measured(true, 0.01, 12, np.ones(TARGETS))
+    own = [slope_angles(*half) for half in halves]
+    for after in held_angles(halves, own, np.full(TARGETS, np.pi / 4), np.ones(TARGETS)):
+        assert np.abs(after - true).max() < 0.05
