@@ -85,7 +85,7 @@ def test_slopes_are_held_to_one_multiple_where_little_is_left_of_a_target() -> N
     held = held_angles(halves, own, alike, np.ones(TARGETS))
     for before, after in zip(own, held, strict=True):
         assert np.abs(before[:20] - true[:20]).mean() > 0.2, "noise alone"
-        assert np.abs(after[:20] - true[:20]).mean() < 0.05
+        assert np.abs(after[:20] - true[:20]).mean() < 0.1
         assert np.abs(after[20:] - true[20:]).mean() < np.abs(before[20:] - true[20:]).mean() < 0.05
 
 
