@@ -9,7 +9,9 @@ from modeldiff_core.comparison.steady_slopes import Products, held_angles, stead
 TARGETS = 400
 
 
-def measured(angles: np.ndarray, noise: float | np.ndarray, seed: int, lengths: np.ndarray) -> tuple[list[Products], Products]:
+def measured(
+    angles: np.ndarray, noise: float | np.ndarray, seed: int, lengths: np.ndarray
+) -> tuple[list[Products], Products]:
     """Return noisy products of two halves, and their mean, of datamodels of some slopes and squared lengths."""
     rng = np.random.default_rng(seed)
     c, s = np.cos(angles), np.sin(angles)

@@ -15,6 +15,7 @@ from modeldiff_core.experiments.adopted.comparison import AdoptedComparison
 from modeldiff_core.experiments.adopted.export import export
 from modeldiff_core.plan import RunFailed
 from modeldiff_core.responses import SubsetModels
+from modeldiff_core.stages.contrast import NullSettings, read_null
 from modeldiff_core.stages.directions import NullBlock, find_directions, models_needed, null_block
 from modeldiff_core.stages.matrix import gather
 from modeldiff_core.stages.regress import BlockSpec, finish_regression, regress_block
@@ -23,6 +24,7 @@ from modeldiff_core.stages.shards import ShardSpec, make_shard
 from modeldiff_core.stages.trainings import TrainingSpec, write_training
 from modeldiff_core.store import ObjectStore, read_tensors
 from modeldiff_core.study.adopted import Adoption, Export
+from tests.modeldiff_core.comparison.test_differences import study
 from tests.modeldiff_core.experiments.adopted import running
 from tests.modeldiff_core.experiments.compare.summaries import misfits
 from tests.modeldiff_core.stages.studies import EXECUTION, local, tiny
@@ -160,6 +162,27 @@ def test_a_contrast_of_adopted_margins_names_no_example_that_all_models_have_or_
         assert sorted(entry["top_train"]) == list(range(2, TRAIN))
     assert len(summary["differences"]) == 1
     assert summary["findings"][0].startswith("a relies")
+
+
+def test_each_of_several_differences_has_draws_of_its_own(tmp_path: Path) -> None:
+    sample, _, _ = study(2)
+    store, keys = local(tmp_path / "store"), {}
+    for side, margins in (("a", sample.a), ("b", sample.b)):
+        np.save(tmp_path / "masks.npy", sample.masks[0])
+        np.save(tmp_path / "margins.npy", margins)
+        asked = Adoption(name=side, masks=str(tmp_path / "masks.npy"), margins=str(tmp_path / "margins.npy"))
+        keys[side] = adopt(store, asked).key
+    settings = {"method": "contrast", "components": 4, "draws": 39, "top": 4}
+    comparison, summary = running.summarized(store, {**SETTINGS, **keys, "comparison": settings})
+    assert misfits(summary) == []
+    assert [one["significant"] for one in summary["directions"]] == [True, True, False, False]
+    assert [one["null_p"] for one in summary["directions"]] == [1 / 40, 1 / 40, 1, 1]
+    assert len(summary["differences"]) == 2
+    draws = NullSettings(39, 0.05, one_by_one=False)
+    tested = read_null(store, comparison.regressed, draws)
+    assert (tested.complete, [len(own) for own in tested.draws]) == (True, [39, 39])
+    assert tested.values[1] > 1.5 * tested.draws[1].max()
+    assert list(draws.ranks(comparison.regressed)) == [0]
 
 
 def test_ready_attributions_are_compared_but_never_tested(tmp_path: Path) -> None:
