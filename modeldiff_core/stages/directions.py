@@ -38,8 +38,8 @@ CONTRAST_VERSION = 5
 
 2: slopes outside directions were bent, all that differs has slopes of all models, and what a ridge shrinks no longer
 counts as noise. 3: the null is drawn at slopes that noise moves less. 4: several differences are told apart.
-5: where masks are their own, models change sides in the null; each difference after the first has a null of its own, and
-slopes outside several are held together.
+5: where masks are their own, models change sides in the null; each difference after the first has a null of its own,
+and slopes outside several are held together.
 """
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2
