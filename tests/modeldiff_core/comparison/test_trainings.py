@@ -99,7 +99,7 @@ def test_bad_input_is_refused() -> None:
     a = trainings(4, common(), 1.0, 0)
     with pytest.raises(ConfigError, match=r"metagradients.trainings: expected two trainings"):
         contrast_of_trainings(a[:1], a[:1], 1)
-    with pytest.raises(ConfigError, match="of A's shape"):
+    with pytest.raises(ConfigError, match="with A's shape"):
         contrast_of_trainings(a, a[:3], 1)
     with pytest.raises(ConfigError, match=r"comparison.components: expected between 1 and 8"):
         contrast_of_trainings(a, a, 9)
