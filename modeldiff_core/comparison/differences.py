@@ -37,13 +37,13 @@ CHECKED = 19
 CHECKED_MORE = 39
 """The same of a second difference and of those after it: one of chance exceeds them in 2.5 %.
 
-A true one is well above: of three simulated ones the third is 1.4 to 2 with draws of up to 0.6.
+A true one is well above: of three simulated ones the third is 1.4 in the median, its draws up to 0.6.
 """
 SHARED = 0.1
 """Least part of two directions' variances that lies on the same targets for them to be parts of one difference.
 
-Of two and three simulated differences 0.03 to 0.06 (benchmarks/several.py), of parts of one trained difference 0.14 to
-0.64 (benchmarks/parts.py).
+Of two and three simulated differences 0.02 to 0.07 (benchmarks/several.py), of parts of one trained difference
+0.14 to 0.50 (benchmarks/parts.py).
 """
 
 
