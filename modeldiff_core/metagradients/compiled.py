@@ -74,7 +74,8 @@ class CompiledProducts:
         w.sub_(v, alpha=process.batch(process.steps - 1).rate)
         unit, again = 1.0, 1.0
         while block := list(islice(steps, BLOCK)):
-            made, places = [], []
+            made: list[TangentStep] = []
+            places: list[tuple[Batch, Tensor]] = []
             for number, state in block:
                 batch, after = process.batch(number), recipe.momentum * unit
                 rate = process.batch(number - 1).rate / after if number else 0.0

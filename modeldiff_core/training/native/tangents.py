@@ -116,7 +116,9 @@ class TangentWalk:
 
         """
         self.slope, self.offset, self.scale = slope, offset, scale
-        self.sizes, self.places, at = list(sizes), [], 0
+        self.sizes = list(sizes)
+        self.places: list[tuple[int, int]] = []
+        at = 0
         for inputs, outputs in sizes:
             bias = at + inputs * padded(outputs)
             self.places.append((at, bias))
