@@ -338,8 +338,8 @@ def contrast_of(sample: Sample, fits: Fits, hypothesis: Hypothesis = "reliance")
         # In units of A's and B's deviations, margins are equal where tan φ = unit_B / unit_A.
         fixed = np.arctan2(sample.units[1], sample.units[0])
         return Contrast(_counted(sample, fixed), fixed)
-    alike = np.arctan2(*np.where(sample.kept, sample.units, 1.0)[::-1])
-    return Contrast(_counted(sample, slope_angles(*fits.pooled())), alike=alike)
+    unit_a, unit_b = np.where(sample.kept, sample.units, 1.0)
+    return Contrast(_counted(sample, slope_angles(*fits.pooled())), alike=np.arctan2(unit_b, unit_a))
 
 
 def _counted(sample: Sample, angles: Float[np.ndarray, " targets"]) -> Float[np.ndarray, " targets"]:
