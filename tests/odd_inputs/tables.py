@@ -116,5 +116,5 @@ CASES: dict[str, Case] = {
         {"predict": "number"},
         said=("nothing to predict",),
     ),
-    "categories that are no column": Case(choices={"categorical": ("color",)}, said=("no column is called 'color'",)),
+    "categories that are no column": Case(choices={"categorical": ("hue",)}, said=("no column is called 'hue'",)),
 }

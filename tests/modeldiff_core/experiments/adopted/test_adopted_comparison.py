@@ -73,7 +73,7 @@ def test_too_few_models_to_explain_anything_are_named_and_how_many_it_takes(tmp_
         keys[side] = adopt(store, asked).key
     settings = {**SETTINGS, "comparison": {**SETTINGS["comparison"], "components": 20}}
     with pytest.raises(
-        RunFailed, match=r"subsets\.models: expected models enough .* got 40\. With so many in the fit"
+        RunFailed, match=r"subsets\.models: expected enough models .* got 40\. With so many in the fit"
     ) as caught:
         running.compared(store, {**settings, **keys})
     needed = 2 * np.log(TRAIN) / 0.1**2
