@@ -16,7 +16,7 @@ from modeldiff_platform.flows.cli.compose import request
 
 MODELS = 25
 """Models without a group."""
-FREE = ("comparison.method=matrix_free", "comparison.matrix_free.trainings=16", "comparison.matrix_free.probes=8")
+FREE = ("comparison.method=matrix_free", "comparison.matrix_free.trainings=16", "comparison.matrix_free.probes=32")
 COMMAND = "python -m benchmarks.cases"
 MISSING = "Not in the store yet; the last commands below make it."
 DELTA, EPSILON, AGREES = 0.06, 0.05, 0.5

@@ -9,7 +9,7 @@ another seed). *Comparison*: the study as it ships. *Removal*: where the search 
 times as many coats drawn from all; MODELS full-data models of each algorithm, of numbers that the comparison did not
 use, on the half of the test images that the search does not propose from; by how much the difference of A's and B's
 effects of the study's transformation `texture` shrinks, and by how much more than without random coats, with two-way
-intervals over models and images. *Two estimators*: `comparison.method=matrix_free` with 16 trainings of each and 8
+intervals over models and images. *Two estimators*: `comparison.method=matrix_free` with 16 trainings of each and 32
 probes; |cosine| of its first direction over training examples with the regression's first, cosines of the angles
 between the spans of both estimators' significant directions, correlation of the first two over test images, and the
 area under the ROC curve of each for the background of the test coats and of the training coats.

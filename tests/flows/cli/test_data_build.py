@@ -157,7 +157,7 @@ def test_a_build_that_fails_leaves_no_manifest_of_an_earlier_one(
         (("data.memory_share=2",), ["data.memory_share", "2"]),
         (("dataset=living17", "dataset.folder=.", "dataset.resolution=0"), ["dataset.resolution", "0"]),
         (("dataset=waterbirds", "dataset.folder=.", "dataset.test_split=train"), ["dataset.test_split", "train"]),
-        (("dataset=mnist", "dataset.folder=.", "dataset.classes=[a,a]"), ["dataset.classes", "differ"]),
+        (("dataset=mnist", "dataset.folder=.", "dataset.classes=[a,a]"), ["dataset.classes", "distinct"]),
     ],
 )
 def test_the_key_is_named(

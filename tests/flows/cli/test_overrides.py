@@ -137,7 +137,7 @@ def test_a_study_as_json_may_be_in_any_of_unicodes_encodings(encoding: str, tmp_
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"name": "a", "name": "b"}', "the key 'name' stands twice"),
+        (b'{"name": "a", "name": "b"}', "the key 'name' appears twice"),
         ('{"name": "größe"}'.encode("latin-1"), "can't decode byte"),
         (b"[" * 100_000, "recursion"),
         (b"[1]", "study"),
