@@ -234,7 +234,8 @@ def _middle(summary: dict[str, Any], middle: dict[str, Any]) -> Iterator[str]:
         total = one["total"]
         significant = sum(direction["significant"] for direction in one["directions"])
         yield (
-            f"| {one['algorithms']['a']['name']} | {total['value']:.1%} [{total['low']:.1%}, {total['high']:.1%}] | "
+            f"| {one['algorithms']['a']['name']} | {100 * total['value']:.0f} % [{100 * total['low']:.0f}, "
+            f"{100 * total['high']:.0f}] | "
             f"{one['reaction']['middle']:.2f} times | {significant} of {len(one['directions'])} | "
             f"{one['lds']['a']['mean']:.2f} |"
         )
@@ -264,7 +265,8 @@ def _last_lines(summary: dict[str, Any], kept: dict[str, Any], removed: list[str
         "",
         "```",
         f"modeldiff compare study={STUDY}",
-        f"{COMMAND} runs                   # the comparison if it is missing, the trend, this page",
+        f"modeldiff compare study={MIDDLE}",
+        f"{COMMAND} runs                   # both if they are missing, the trend, this page",
         f"{COMMAND} runs --rebuild         # this page alone",
         "```",
         "",
