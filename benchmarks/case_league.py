@@ -195,9 +195,8 @@ def _end(found: Found, entries: list[dict[str, Any]]) -> Iterator[str]:
             "(95 %)."
         )
     yield from (
-        "- What only some recipes can be differentiated for (networks of kind `sgd`) was not compared by "
-        "metagradients here: "
-        "mixup, Adam, GELU, the forest and scikit-learn's network are of other kinds.",
+        "- The four networks of the league can be differentiated (`comparison.method=matrix_free`), which was not done "
+        "here; the forest and scikit-learn's network cannot.",
         "",
         "## Minutes and commands",
         "",
