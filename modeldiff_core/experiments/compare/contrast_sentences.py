@@ -10,6 +10,8 @@ from jaxtyping import Int
 from modeldiff_core.experiments.compare.verdicts import verdict_sentences
 
 SIDE_NAMES = {"a-b": ("a", "b"), "b-a": ("b", "a")}
+TOLD = 3
+"""Most differences that have a sentence of their own."""
 ALIKE = 0.05
 """Logarithm of a slope within which margins are said to react about as strongly."""
 UNRELATED = 2.0
@@ -37,7 +39,7 @@ def contrast_sentences(
         return ["Directions were not tested against chance (comparison.draws=0)."]
     said = _nothing(summary, names)
     if summary["differences"]:
-        said = [_difference(one, summary, names, targets, classes) for one in summary["differences"][:3]]
+        said = [_difference(one, summary, names, targets, classes) for one in summary["differences"][:TOLD]]
         said.append(_explained(summary))
     return [*said, _reaction(summary["reaction"], names), *verdict_sentences(summary["verdict"])]
 
@@ -73,14 +75,13 @@ def _difference(
     )
 
 
-def _who(more: str, less: str, times: Mapping[str, Any] | None) -> str:
+def _who(more: str, less: str, ratio: Mapping[str, Any] | None) -> str:
     """Return who relies more, as far as the interval of the ratio of both variances tells that."""
-    low = None if times is None else times["low"]
+    low = None if ratio is None else ratio["low"]
     if low is None or low <= 1:
         return f"{more} and {less} rely differently"
-    return (
-        f"{more} relies at least {low:.1f} times more than {less}" if low >= 1.5 else f"{more} relies more than {less}"
-    )
+    times = f"{low:.1f}" if low < 10 else f"{low:.0f}"
+    return f"{more} relies at least {times} times more than {less}" if low >= 1.5 else f"{more} relies more than {less}"
 
 
 def _images(entry: Mapping[str, Any], targets: Int[np.ndarray, " targets"] | None, classes: Sequence[str]) -> str:
@@ -122,6 +123,8 @@ def _explained(summary: Mapping[str, Any]) -> str:
     """Return how much of all that differs the differences explain, and what remains."""
     differences, total = summary["differences"], summary["total"]
     named = "This difference explains" if len(differences) == 1 else f"These {len(differences)} differences explain"
+    if len(differences) > TOLD:
+        named = f"These and {len(differences) - TOLD} more explain"
     explained = total["explained"]
     all_of_it = f"All that differs amounts to {_share(total)} of the squared length of a datamodel"
     if explained is None:

@@ -173,6 +173,10 @@ def test_the_first_sentence_says_who_relies_on_what_where_how_much_and_how_sure(
     assert "react 2.00 times as strongly" in reaction
     alike = told(reaction={"middle": 1.04, "spread": 0.0, "p": 0.4})[2]
     assert alike.startswith("On average margins of one react about as strongly as those of two")
+    one = {"side": "a-b", "directions": [0], "share": None, "p_adjusted": 0.01, "transformations": []}
+    *sentences, explained, _, _ = told(differences=[one] * 4)
+    assert len(sentences) == 3
+    assert explained.startswith("These and 1 more explain 9 % [7, 10]")
     unseen = told(found=[])[0]
     assert "; no transformation of an image that shows it was confirmed." in unseen
     several = [{"side": "a-b", "directions": [0, 1], "share": None, "p_adjusted": 0.01, "transformations": []}]
