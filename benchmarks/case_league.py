@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.case_sgd_noise import machine
+from benchmarks.case_records import machine, record_key
 from modeldiff_core.experiments.league.overview import overview
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import Bar
@@ -30,7 +30,6 @@ from modeldiff_platform.flows.cli.compose import request
 STUDY, TABLE, PAGE = "case_league", "case_table", Path("docs/cases/league.md")
 MARGIN, LEVEL = 0.1, 0.05
 COMMAND = "python -m benchmarks.case_league"
-KEY = "cases/{study}-{digest}.json"
 PAIRS = {
     ("mixup", "plain"): "mixup or plain",
     ("adam", "plain"): "Adam or SGD",
@@ -79,7 +78,7 @@ def run_all(asked: Asked, root: str) -> None:
 
 def key_of(digest: str) -> str:
     """Return where the page's own record stands."""
-    return KEY.format(study=STUDY, digest=digest[:8])
+    return record_key(STUDY, digest)
 
 
 def read_found(asked: Asked, root: str) -> Found:

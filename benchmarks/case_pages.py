@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.direction_picture import draw
+from benchmarks.case_records import record_key
+from benchmarks.direction_picture import draw, looks
 from modeldiff_core.experiments.run import open_experiment
 from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import StudyConfig, load_dataset
@@ -82,7 +83,7 @@ def study_of(case: Case, *more: str) -> StudyConfig:
 
 def key_of(summary: Mapping[str, Any]) -> str:
     """Return where a case keeps what is no part of the comparison."""
-    return f"cases/{summary['study']}-{summary['digest'][:8]}.json"
+    return record_key(summary["study"], summary["digest"])
 
 
 def read_kept(store: ObjectStore, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +112,8 @@ def page(case: Case, root: str, picture: Path) -> str:
         *(f"- {sentence}" for sentence in experiment.shown(store).findings),
         "",
         *effects_table(summary),
-        *_looks(case, summary),
+        *looks(summary, case.picture),
+        "",
         "## Without the training examples behind it",
         "",
         *(f"- {sentence}" for sentence in (*removed, *(_named(kept["named"]) if "named" in kept else (MISSING,)))),
@@ -195,22 +197,6 @@ def _background(summary: Mapping[str, Any]) -> Iterator[str]:
         f"{100 * one['difference']:+.1f} [{100 * low:.1f}, {100 * high:.1f}], adjusted p {one['p_adjusted']:.2g}. "
         "The platform's own verdict asks more, that images of the second do not move in opposite senses either: "
         f"{one['verdict']['answer']} ({one['verdict']['why']})."
-    )
-
-
-def _looks(case: Case, summary: Mapping[str, Any]) -> Iterator[str]:
-    first = summary["directions"][0]
-    words = (
-        "stands out from chance" if first["significant"] else "is within chance, so that what it shows may be nothing"
-    )
-    yield from (
-        "## What it looks like",
-        "",
-        f"The first direction (adjusted p {first['p_adjusted']:.2g}) {words}. Test images at one end, test images at "
-        "the other end, training images of the largest weights:",
-        "",
-        f"![Images of the first direction]({case.picture})",
-        "",
     )
 
 

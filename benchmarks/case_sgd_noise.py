@@ -16,7 +16,6 @@ distinguishes): `modeldiff remove` with 10 models without each group. What is no
 """
 
 import argparse
-import platform
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,7 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.direction_picture import draw
+from benchmarks.case_records import machine, record_key
+from benchmarks.direction_picture import draw, looks
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.plan import NoProgress
 from modeldiff_core.statistics import holm, trend
@@ -130,17 +130,12 @@ def run_all(root: str) -> None:
 
 def trend_key(summary: dict[str, Any]) -> str:
     """Return where the trend of a comparison is kept."""
-    return f"cases/{summary['study']}-{summary['digest'][:8]}.json"
+    return record_key(summary["study"], summary["digest"])
 
 
 def confirmed(summary: dict[str, Any]) -> bool:
     """Return whether the search confirmed a difference."""
     return any(one["distinguishing"] for one in summary["found"])
-
-
-def machine() -> str:
-    """Return the machine in words."""
-    return f"{platform.processor() or platform.machine()}, torch {torch.__version__}"
 
 
 def page(root: str, picture: Path) -> str:
@@ -242,19 +237,7 @@ def _middle(summary: dict[str, Any], middle: dict[str, Any]) -> Iterator[str]:
 
 
 def _last_lines(summary: dict[str, Any], kept: dict[str, Any], removed: list[str]) -> Iterator[str]:
-    first = summary["directions"][0]
-    words = (
-        "stands out from chance" if first["significant"] else "is within chance, so that what it shows may be nothing"
-    )
-    yield from (
-        "",
-        "## What it looks like",
-        "",
-        f"The first direction (adjusted p {first['p_adjusted']:.2g}) {words}. Test images at one end, test images at "
-        "the other end, training images of the largest weights:",
-        "",
-        f"![Images of the first direction]({PICTURE})",
-    )
+    yield from ("", *looks(summary, PICTURE))
     yield from _trend_lines(kept)
     yield from _in_short(kept)
     if removed:

@@ -29,7 +29,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.case_pages import CASES, FREE, MODELS, Case, key_of, page, read_kept, study_of
-from benchmarks.case_sgd_noise import machine
+from benchmarks.case_records import machine
 from modeldiff_core.evaluation.removal import beyond_random, difference, shrinkage
 from modeldiff_core.experiments.run import open_experiment, run_study
 from modeldiff_core.identity import generator

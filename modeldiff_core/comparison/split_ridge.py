@@ -102,18 +102,13 @@ def left_out(
     masks: Bool[np.ndarray, "models train"],
     margins: Float[np.ndarray, "models targets"],
     columns: Float[np.ndarray, "train models"],
-    power: float = 1.0,
 ) -> Float[np.ndarray, "models targets"]:
-    """Return (y − X̃·K·y)_i/(1 − h_i)^power, h_i = ⟨x̃_i, K_i⟩, of one part's models.
-
-    With a power of 1 what each model is off the fit of all others; with ½ residuals of the variance of the
-    noise (MacKinnon and White 1985, HC2).
-    """
+    """Return (y − X̃·K·y)_i/(1 − h_i), h_i = ⟨x̃_i, K_i⟩, of one part's models: how far each is off the others' fit."""
     x = masks.astype(np.float32)
     x -= x.mean(0)
     around = margins - margins.mean(0)
     leverage = np.einsum("ij,ji->i", x, columns)
-    return np.asarray((around - x @ (columns @ around)) / (np.maximum(1 - leverage, 0.05) ** power)[:, None])
+    return np.asarray((around - x @ (columns @ around)) / np.maximum(1 - leverage, 0.05)[:, None])
 
 
 def apart(
