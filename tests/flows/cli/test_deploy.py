@@ -3,16 +3,10 @@
 import asyncio
 import json
 import re
-import subprocess
-import sys
-import threading
-import time
 import urllib.error
 from contextlib import suppress
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from select import select
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -378,95 +372,3 @@ async def told_to_cancel(run: UUID) -> bool:
         with suppress(TimeoutError):
             await asyncio.wait_for(told.wait(), 60)
     return told.is_set()
-
-
-class _Hook(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.server.told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-SAVE = """
-import sys
-from prefect.blocks.notifications import CustomWebhookNotificationBlock
-CustomWebhookNotificationBlock(name="team", url=sys.argv[1], json_data={"text": "{{subject}} | {{body}}"}).save("team")
-"""
-ENDS = """
-from prefect import flow
-@flow(name="compare", flow_run_name="compare {study}")
-def compare(study):
-    if study == "doomed":
-        raise ValueError("out of luck")
-compare("fine")
-compare("doomed", return_state=True)
-"""
-
-
-@pytest.mark.usefixtures("client_here")
-def test_notices_of_failure_and_completion_reach_a_webhook(
-    server: PrefectServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    told: list[str] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Hook) as hook:
-        hook.told = told  # type: ignore[attr-defined]
-        threading.Thread(target=hook.serve_forever, args=(0.01,), daemon=True).start()
-        asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=noticed", "--notify"]
-        assert main([*asked, "slack-webhook/nobody"]) == 2
-        assert "--notify: expected kind/name of a notification block" in capsys.readouterr().err
-        url = f"http://127.0.0.1:{hook.server_port}"
-        subprocess.run([sys.executable, "-c", SAVE, url], env=server.environment, check=True, timeout=120)
-        assert main([*asked, "custom-webhook/team"]) == 0
-        subprocess.run([sys.executable, "-c", ENDS], env=server.environment, check=True, timeout=120)
-        wait_for(lambda: len(told) >= 2, 120, "both notices")
-        hook.shutdown()
-    assert any("compare fine: Completed" in text for text in told)
-    assert any("compare doomed: Failed" in text and "out of luck" in text for text in told)
-
-
-TURNS = """
-import sys
-from types import SimpleNamespace
-from unittest.mock import patch
-from modeldiff_platform.flows.runners.turns import turns_on_gpus
-run = SimpleNamespace(flow_run=SimpleNamespace(work_pool_name="here"))
-with patch("modeldiff_platform.flows.runners.turns.FlowRunContext", SimpleNamespace(get=lambda: run)):
-    print("asks", flush=True)
-    with turns_on_gpus(sys.argv[1:]):
-        print("holds", flush=True)
-        sys.stdin.readline()
-"""
-
-
-@pytest.mark.usefixtures("client_here")
-def test_runs_take_turns_on_a_gpu_and_not_on_another(server: PrefectServer, tmp_path: Path) -> None:
-    asked = ["deploy", f"store.root={tmp_path}", "deployment.pool=here", "deployment.name=turns"]
-    assert main([*asked, "runner.devices=[cuda:5,cuda:6]"]) == 0
-    first = user(server, "cuda:5")
-    assert said(first) == ["asks", "holds"]
-    second = user(server, "cuda:5", "cuda:6")
-    assert said(second, 1) == ["asks"]
-    others = [user(server, "cuda:7"), user(server, "cpu")]
-    assert [said(other) for other in others] == [["asks", "holds"]] * 2, "another GPU does not wait"
-    time.sleep(2)
-    assert second.stdout
-    assert not select([second.stdout], [], [], 0)[0], "the GPU is taken"
-    first.communicate(b"done\n")
-    assert said(second, 1) == ["holds"]
-    for process in (second, *others):
-        process.communicate(b"done\n")
-        assert process.returncode == 0
-
-
-def user(server: PrefectServer, *devices: str) -> "subprocess.Popen[bytes]":
-    """Holds the devices until it is sent a line; what it says is not read ahead."""
-    pipe, command = subprocess.PIPE, [sys.executable, "-c", TURNS, *devices]
-    return subprocess.Popen(command, env=server.environment, stdin=pipe, stdout=pipe, bufsize=0)
-
-
-def said(process: "subprocess.Popen[bytes]", lines: int = 2) -> list[str]:
-    assert process.stdout
-    return [process.stdout.readline().decode().strip() for _ in range(lines)]
