@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -95,6 +96,7 @@ def variance_plot(facts: ReportFacts, width: int = 620, height: int = 600) -> Pl
     """Variance of each direction under B against under A, cross-fitted and in-sample, around the line of equality."""
     floor = math.nan if facts.contrast or facts.trainings else noise_floor(facts)
     values = [v for d in facts.directions for v in (d.variance_a, d.variance_b, d.in_sample_a, d.in_sample_b)]
+    values += [end for d in facts.directions if d.intervals for which in ("a", "b") for end in d.intervals[which]]
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     top = max(max(finite), 1e-6) * 1.12
     bottom = min(0.0, min(finite) * 1.12) - 0.03 * top
@@ -230,6 +232,7 @@ def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, them
     centers = [axes.transData.transform((d.variance_a, d.variance_b)) for d in drawn]
     taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centers]
     taken += [text.get_window_extent() for text in axes.texts]
+    taken += [_bar(axes, one, which) for one in drawn if one.intervals for which in ("a", "b")]
     room = Bbox.from_extents(axes.bbox.x0, axes.bbox.y0, figure.bbox.x1, axes.bbox.y1)
 
     def put(direction: DirectionFacts, dx: float, dy: float) -> Annotation:
@@ -248,7 +251,7 @@ def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, them
     for direction in sorted(drawn, key=lambda d: (not d.significant, -abs(d.variance_a - d.variance_b))):
         if not direction.significant and abs(direction.variance_a - direction.variance_b) <= floor:
             continue
-        for place in PLACES if direction.significant else PLACES[:4]:
+        for place in PLACES if direction.significant or direction.intervals else PLACES[:4]:
             text = put(direction, *place)
             box = text.get_window_extent()
             inside = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
@@ -259,3 +262,10 @@ def _labels(axes: Axes, directions: Sequence[DirectionFacts], floor: float, them
         else:
             if direction.significant:
                 put(direction, *PLACES[0])
+
+
+def _bar(axes: Axes, direction: DirectionFacts, which: Literal["a", "b"]) -> Bbox:
+    """Return where the interval of a direction's variance under A or under B is drawn, in pixels."""
+    _, *ends = direction.intervals[which]
+    points = [(end, direction.variance_b) if which == "a" else (direction.variance_a, end) for end in ends]
+    return Bbox(axes.transData.transform(points)).padded(1)
