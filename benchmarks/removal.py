@@ -8,10 +8,14 @@ The rules, fixed before any result. Studies: the kinds of benchmarks/planted_kin
 0.05 (at most 99 draws) and the platform's search along it, with its defaults and ENSEMBLE full-data models of each
 algorithm, finds a transformation that distinguishes; of several the one of the largest difference of effects counts.
 Studies without one are counted and take no further part. The group behind it is found by the platform with its defaults
-(share .95 of what is attributed, parts of a quarter and a half, five random groups), from subset models alone. REMOVED
-full-data models of each algorithm, which did not rank the transformation, are trained again without each group, and
-shown the transformation on the half of the test images that did not rank it either. Shrinkage: 1 − (A's effect − B's
-without the group)/(the same with it).
+(share .95 of what its order holds, parts of a quarter and a half, five random groups), from subset models alone.
+Predictions are the platform's, from subset models and the effect before anything is removed. REMOVED full-data models
+of each algorithm, which did not rank the transformation, are trained again without each group, and shown the
+transformation on the half of the test images that did not rank it either. Shrinkage: 1 − (A's effect − B's without the
+group)/(the same with it).
+
+How groups are signed and predicted was changed after seeds 910 and 911 had been judged (rank correlation .41), on seeds
+900 to 911; it is judged on seeds 940 to 943.
 
 Passed: the median shrinkage of the groups is at least 60 %; the median over differences of the mean shrinkage of five
 random groups is at most 10 %; predicted and measured shrinkage of all groups, parts and random groups have a rank
@@ -37,21 +41,20 @@ from threadpoolctl import threadpool_limits
 from benchmarks.planted import MODELS, RECIPES, margins, read
 from benchmarks.planted_kinds import DATASETS, KINDS, Sample, sample
 from harness.search_in_memory import search
-from modeldiff_core.comparison.contrast import centered, contrast_of, find_contrast, sample_of
+from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
-from modeldiff_core.comparison.effect_sizes import effect_sizes
 from modeldiff_core.evaluation.removal import (
     Group,
-    at_end,
     behind,
     difference,
     leading_class,
     nested,
+    predicted_shrinkage,
     random_groups,
     shrinkage,
 )
 from modeldiff_core.experiments.removal.found import rank_correlation
-from modeldiff_core.stages.removal import looks_like, mean_change
+from modeldiff_core.stages.removal import added_at, looks_like, mean_change
 from modeldiff_core.study.removal import RemovalConfig
 from modeldiff_core.subpopulations import furthest
 from modeldiff_core.training import Execution, Task, TrainedModels, train_ensemble
@@ -94,8 +97,6 @@ def _study(spec: Spec) -> dict[str, Any]:
     record: dict[str, Any] = {"p": p, "confirmed": False}
     if p > LEVEL:
         return record
-    sizes = effect_sizes(of, fits, contrast, found)
-    side = 1 if sizes.under_a[0] >= sizes.under_b[0] else -1
     projections = found.projections[:, 0]
     models = [_full(made, which, recipe, range(ENSEMBLE), []) for which in "ab"]
     along = OrderedExamples(made.test, projections), OrderedExamples(made.train_a, found.directions[0])
@@ -104,14 +105,14 @@ def _study(spec: Spec) -> dict[str, Any]:
     if not confirmed:
         return record
     best = max(confirmed, key=lambda one: abs(one.measured.probability.difference[-1].mean)).measured
-    rows = centered(contrast.rows(fits)[0])
     end = looks_like(best, made.test, projections)
-    halves = side * at_end(rows, furthest(end * projections, SEARCH.share))
+    at = (furthest(end * projections, SEARCH.share), made.test)
+    added = added_at(of, fits, contrast, best, at)
     sense = 1 if max((x[-1].mean for x in (best.probability.a, best.probability.b)), key=abs) >= 0 else -1
-    label = leading_class(halves, made.train_a.labels)
+    label = leading_class(added.contrast, made.train_a.labels)
     change = sense * mean_change(best.test, made.train_a, label)
-    group = behind(halves, made.train_a.images, made.train_a.labels, change, ASKED.share)
-    return {**record, "confirmed": True, **_removed(made, recipe, best, group, halves)}
+    group = behind(added, made.train_a.images, made.train_a.labels, change, ASKED.share)
+    return {**record, "confirmed": True, **_removed(made, recipe, best, group, added.margins)}
 
 
 def _full(made: Sample, which: str, recipe: Any, numbers: range, removed: list[int]) -> TrainedModels:
@@ -122,7 +123,7 @@ def _full(made: Sample, which: str, recipe: Any, numbers: range, removed: list[i
     return train_ensemble(Task(recipe, 1, train, made.test, 10), numbers, EXECUTION, masks)[0]
 
 
-def _removed(made: Sample, recipe: Any, best: Measured, group: Group, halves: np.ndarray) -> dict[str, Any]:
+def _removed(made: Sample, recipe: Any, best: Measured, group: Group, margins: np.ndarray) -> dict[str, Any]:
     """Return what happens without the group, its parts and random groups."""
     sizes = nested(len(group.examples), ASKED.parts)
     random, short = random_groups(made.train_a.labels, group.examples, ASKED.random, ASKED.seed)
@@ -139,10 +140,9 @@ def _removed(made: Sample, recipe: Any, best: Measured, group: Group, halves: np
         }
         differences.append(difference(changes))
     shrunk = [shrinkage(differences[0], one, EFFECTS.level) for one in differences[1:]]
-    predicted = [
-        *(float(group.predicted[size - 1]) for size in sizes),
-        *(float(halves.mean(0)[one].sum()) / group.attributed for one in random),
-    ]
+    lost = [*(group.lost[size - 1] for size in sizes), *(margins.mean(0)[one].sum() for one in random)]
+    effect = best.probability.difference[-1].mean
+    predicted = [predicted_shrinkage(float(one), group.attributed, effect) for one in lost]
     carried = np.any([truth.trained for truth in made.truths], axis=0)
     return {
         "transformation": best.test.name,

@@ -1,9 +1,14 @@
 """The group of training examples behind a difference, and by how much an effect shrinks without it.
 
 The contrast's rows of the test images at the end of a direction where the difference shows, averaged over those
-images, are what each training example adds to the difference there: ū_i. A sum of ū over a group predicts what the
-difference loses without the group, and noise cancels in it, since nothing is squared. Where the order of the examples
-comes from the same noise, one half of the models orders and the other is summed.
+images and signed for the algorithm that reacts to the transformation, are what each training example adds to the
+difference there: ū_i. They order the examples. What the effect loses without a group is predicted in margins: with
+θ_A,t and θ_B,t datamodels of test image t, E the images at the end and O(t) the others of the class of t,
+
+    d_i = mean over t in E of [(θ_A,t,i − θ_B,t,i) − mean over o in O(t) of (θ_A,o,i − θ_B,o,i)],
+
+since the transformation moves an image from those to these. Noise cancels in a sum of d, since nothing is squared.
+Where the order of the examples comes from the same noise, one half of the models orders and the other is summed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from scipy.special import expit, logit
 
 from modeldiff_core.identity import generator
 from modeldiff_core.statistics import Interval, two_way_interval
@@ -20,6 +26,8 @@ ALIKE = "datamodels, shared by images that are alike"
 PICTURE = "how far an image already looks as the transformation makes it"
 ENOUGH = 0.75
 """Share of what the best order's group holds that another's has to hold to be taken for being smaller."""
+EXTREME = 0.005
+"""Effects are taken to be so far from 0 and from 1 where their growth is predicted."""
 LEFT = 0.1
 """Share of a class that stays, whatever is behind the difference."""
 MOST = 0.25
@@ -39,13 +47,15 @@ class Order:
     Attributes:
         name: Where it comes from.
         examples: Their positions, the first to be taken first.
-        held: What the first k + 1 of them add to the difference, by models that did not order them.
+        held: Σū of the first k + 1 of them, by models that did not order them.
+        lost: Σd of them, likewise.
 
     """
 
     name: str
     examples: Int[np.ndarray, " taken"]
     held: Float[np.ndarray, " taken"]
+    lost: Float[np.ndarray, " taken"]
 
 
 @dataclass(frozen=True)
@@ -56,20 +66,36 @@ class Group:
         order: Name of the order that it comes from.
         examples: Positions in the training set, those that matter most first.
         label: The class that adds most to the difference.
-        predicted: Share of all that is attributed which the first k + 1 examples hold, for every k.
-        attributed: All that is attributed, in the units of the contrast's rows.
+        held: Share of the Σū of the best order which the first k + 1 examples hold, for every k.
+        lost: Σd of the first k + 1, in units of a margin.
+        attributed: The most that any order loses, Σd in units of a margin.
 
     """
 
     order: str
     examples: Int[np.ndarray, " group"]
     label: int
-    predicted: Float[np.ndarray, " group"]
+    held: Float[np.ndarray, " group"]
+    lost: Float[np.ndarray, " group"]
     attributed: float
 
 
+@dataclass(frozen=True)
+class Added:
+    """What each training example adds to a difference, from two disjoint halves of the models.
+
+    Attributes:
+        contrast: ū of the module's docstring, which orders the examples.
+        margins: d, which predicts what is lost without them.
+
+    """
+
+    contrast: Halves
+    margins: Halves
+
+
 def behind(
-    halves: Halves,
+    added: Added,
     images: UInt8[np.ndarray, "train height width channels"],
     labels: Int[np.ndarray, " train"],
     change: Float[np.ndarray, "height width channels"],
@@ -79,27 +105,46 @@ def behind(
 
     Three orders are tried: datamodels alone, over all classes; within the class that adds most, datamodels smoothed
     over images that are alike (kernel ridge); and within it, how far an image lies along the mean change of the
-    transformation. All that is attributed is the most that any order holds. Of the groups that hold ENOUGH of what the
-    best of them does the smallest is taken.
+    transformation. Of the groups that hold ENOUGH of what the best of them does the smallest is taken.
 
     Args:
-        halves: ū of each training example from two disjoint halves of the models.
+        added: What each training example adds.
         images: Of the training set.
         labels: Their classes.
         change: The transformation's mean change of an image of that class, in the sense in which the effect grows.
         share: Of the most that an order holds.
     """
-    label = leading_class(halves, labels)
-    orders = [one for one in _orders(halves, images, labels, label, change) if len(one.examples)]
-    attributed = max(float(one.held.max()) for one in orders)
-    attributed = max(attributed, float(np.finfo(np.float32).tiny))
+    label = leading_class(added.contrast, labels)
+    orders = [one for one in _orders(added, images, labels, label, change) if len(one.examples)]
+    most, attributed = (
+        max(max(float(values.max()) for values in found), float(np.finfo(np.float32).tiny))
+        for found in ([one.held for one in orders], [one.lost for one in orders])
+    )
     groups = []
     for one in orders:
         size = int(np.argmax(one.held >= share * one.held.max())) + 1
-        groups.append(Group(one.name, one.examples[:size], label, one.held[:size] / attributed, attributed))
-    best = max(float(group.predicted[-1]) for group in groups)
-    enough = [group for group in groups if group.predicted[-1] >= min(best, ENOUGH * best)]
+        held, lost = one.held[:size] / most, one.lost[:size]
+        groups.append(Group(one.name, one.examples[:size], label, held, lost, attributed))
+    best = max(float(group.held[-1]) for group in groups)
+    enough = [group for group in groups if group.held[-1] >= min(best, ENOUGH * best)]
     return min(enough, key=lambda group: len(group.examples))
+
+
+def predicted_shrinkage(lost: float, attributed: float, effect: float) -> float:
+    """Return by which share an effect is predicted to shrink where its margin loses `lost`.
+
+    lost/attributed, since without all that is attributed nothing should be left. Where `lost` is negative the effect
+    D grows, as far as a probability can: (D − σ(logit D − lost))/D.
+
+    Args:
+        lost: Σd of the examples that are removed.
+        attributed: The most that any order loses.
+        effect: D, the size of the difference of A's and B's changes of a probability.
+    """
+    if lost >= 0:
+        return lost / attributed
+    before = min(max(abs(effect), EXTREME), 1 - EXTREME)
+    return float(1 - expit(logit(before) - lost) / before)
 
 
 def leading_class(halves: Halves, labels: Int[np.ndarray, " train"]) -> int:
@@ -108,12 +153,13 @@ def leading_class(halves: Halves, labels: Int[np.ndarray, " train"]) -> int:
 
 
 def _orders(
-    halves: Halves,
+    added: Added,
     images: UInt8[np.ndarray, "train height width channels"],
     labels: Int[np.ndarray, " train"],
     label: int,
     change: Float[np.ndarray, "height width channels"],
 ) -> list[Order]:
+    halves = added.contrast
     everyone, own = np.arange(len(labels)), np.flatnonzero(labels == label)
     most = max(1, round(MOST * len(labels)))
     within = max(1, min(most, len(own) - max(1, round(LEFT * len(own)))))
@@ -121,25 +167,26 @@ def _orders(
     pictures -= pictures.mean(0)
     along = pictures @ change.ravel().astype(np.float32)
     found = [
-        _ordered(ALONE, everyone, halves, halves, most),
-        _ordered(PICTURE, own, np.stack([along, along]), halves, within),
+        _ordered(ALONE, everyone, halves, added, most),
+        _ordered(PICTURE, own, np.stack([along, along]), added, within),
     ]
     if len(own) <= ALIKE_MOST:
         smooth = np.stack([smoothed(pictures, half[own] - half[own].mean()) for half in halves])
-        found.insert(1, _ordered(ALIKE, own, smooth, halves, within))
+        found.insert(1, _ordered(ALIKE, own, smooth, added, within))
     return found
 
 
 def _ordered(
-    name: str, examples: Int[np.ndarray, " some"], scores: Float[np.ndarray, "2 some"], halves: Halves, most: int
+    name: str, examples: Int[np.ndarray, " some"], scores: Float[np.ndarray, "2 some"], added: Added, most: int
 ) -> Order:
     """Return an order by the mean of both halves' scores; what it holds is of one half, ordered by the other."""
-    held = np.zeros(most)
+    held, lost = np.zeros(most), np.zeros(most)
     for half in (0, 1):
-        order = np.argsort(-scores[half], kind="stable")[:most]
-        held += np.cumsum(halves[1 - half][examples[order]], dtype=np.float64) / 2
+        first = examples[np.argsort(-scores[half], kind="stable")[:most]]
+        held += np.cumsum(added.contrast[1 - half][first], dtype=np.float64) / 2
+        lost += np.cumsum(added.margins[1 - half][first], dtype=np.float64) / 2
     order = np.argsort(-scores.mean(0), kind="stable")[:most]
-    return Order(name, examples[order], held)
+    return Order(name, examples[order], held, lost)
 
 
 def smoothed(
@@ -236,3 +283,19 @@ def at_end(
 ) -> Halves:
     """Return ū from both halves: the mean row of the targets at an end."""
     return np.stack([half[members].mean(0) for half in rows])
+
+
+def beyond_class(
+    rows: tuple[Float[np.ndarray, "targets train"], Float[np.ndarray, "targets train"]],
+    members: Bool[np.ndarray, " targets"],
+    labels: Int[np.ndarray, " targets"],
+) -> Halves:
+    """Return d from both halves: the mean over members of their row less the mean row of the others of their class.
+
+    Members of a class without others count for nothing; 0 where no class has any.
+    """
+    inside = np.bincount(labels[members], minlength=int(labels.max()) + 1)
+    others = np.bincount(labels[~members], minlength=len(inside))
+    inside = np.where(others > 0, inside, 0)
+    weights = np.where(members, (others > 0)[labels], -(inside / np.maximum(others, 1))[labels])
+    return np.stack([weights @ half for half in rows]) / max(int(inside.sum()), 1)

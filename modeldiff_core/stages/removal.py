@@ -9,12 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from modeldiff_core.comparison.contrast import centered, contrast_of
+from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered, contrast_of
 from modeldiff_core.data import Examples
 from modeldiff_core.designs import Everything, Without
-from modeldiff_core.evaluation.removal import at_end, behind, leading_class, nested, random_groups
+from modeldiff_core.evaluation.removal import (
+    Added,
+    at_end,
+    behind,
+    beyond_class,
+    leading_class,
+    nested,
+    predicted_shrinkage,
+    random_groups,
+)
 from modeldiff_core.plan import Cost, Label, Record, Reference, Step, Tensors, refer
 from modeldiff_core.plan.products import read_digested
 from modeldiff_core.responses.probe import tuned_execution
@@ -27,7 +36,8 @@ from modeldiff_core.training import Execution, train_ensemble
 from modeldiff_core.transformations import Changes, Measured, TransformationTest, build_on
 from modeldiff_core.transformations.search import image_halves, measure_tests, model_halves
 
-VERSION = 1
+VERSION = 2
+"""1 signed what is added by the side of the direction, on which the algorithm that reacts need not be."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +86,16 @@ def find_group(store: ObjectStore, spec: Behind) -> None:
     """Store the group, its parts, random groups, what they are predicted to change, and what the group shares."""
     search, measured = spec.search, spec.measured(store)
     task, classes = search.trainings[0].task(), search.trainings[0].load().classes
-    halves = _added(store, search, task.targets, measured)
-    label = leading_class(halves, task.train.labels)
+    added = _added(store, search, task.targets, measured)
+    label = leading_class(added.contrast, task.train.labels)
     change = _sense(measured) * mean_change(measured.test, task.train, label)
-    group = behind(halves, task.train.images, task.train.labels, change, spec.share)
+    group = behind(added, task.train.images, task.train.labels, change, spec.share)
     sizes = nested(len(group.examples), spec.parts)
     random, short = random_groups(task.train.labels, group.examples, spec.random, spec.seed)
     members = np.zeros(len(task.train), dtype=bool)
     members[group.examples] = True
+    lost = [*(group.lost[size - 1] for size in sizes), *(added.margins.mean(0)[one].sum() for one in random)]
+    effect = measured.probability.difference[-1].mean
     content = {
         "digest": spec.reference.digest,
         "order": group.order,
@@ -94,10 +106,7 @@ def find_group(store: ObjectStore, spec: Behind) -> None:
         "sizes": sizes,
         "random": [one.tolist() for one in random],
         "other_classes": short,
-        "predicted": [
-            *(float(group.predicted[size - 1]) for size in sizes),
-            *(float(halves.mean(0)[one].sum()) / group.attributed for one in random),
-        ],
+        "predicted": [predicted_shrinkage(float(one), group.attributed, effect) for one in lost],
         "words": in_words(shared(task.train, members, classes)),
     }
     write_record(store, spec.reference.record, content)
@@ -113,7 +122,7 @@ def removals_of(record: dict[str, Any]) -> list[list[int]]:
     return [[], *(record["train"][:size] for size in record["sizes"]), *record["random"]]
 
 
-def _added(store: ObjectStore, search: Search, targets: Examples, measured: Measured) -> Float[np.ndarray, "2 train"]:
+def _added(store: ObjectStore, search: Search, targets: Examples, measured: Measured) -> Added:
     """Return what each training example adds to the difference at the end that looks as transformed images do."""
     stored = read_tensors(store, search.pair.directions.record, {"directions": search.pair.directions.digest})
     projections = stored.arrays[f"{search.side}.projections"][:, search.index]
@@ -124,11 +133,37 @@ def _added(store: ObjectStore, search: Search, targets: Examples, measured: Meas
     fits = sample.fits()
     differences: Any = stored.facts.get("differences", 1)
     contrast = contrast_of(sample, fits, pair.hypothesis).naming(differences)
-    rows = centered(contrast.rows(fits)[0])
-    sense = 1 if search.side == "a-b" else -1
     end = looks_like(measured, targets, projections)
-    found = at_end(rows, furthest(end * projections, search.settings.share))
-    return np.asarray(sense * found)
+    return added_at(sample, fits, contrast, measured, (furthest(end * projections, search.settings.share), targets))
+
+
+def added_at(
+    sample: Sample,
+    fits: Fits,
+    contrast: Contrast,
+    measured: Measured,
+    at: tuple[Bool[np.ndarray, " targets"], Examples],
+) -> Added:
+    """Return what each training example adds to the difference of which a transformation's effect is a sign.
+
+    Signed for the algorithm that reacts more to the transformation, whose effect is to shrink: a direction may lie on
+    the side of the other, which depends on the same examples in another way.
+
+    Args:
+        sample: The margins.
+        fits: Their datamodels.
+        contrast: Of the comparison.
+        measured: The transformation's effects.
+        at: Which test images are at the end of the direction, and all of them.
+    """
+    members, targets = at
+    sense = 1 if abs(measured.probability.a[-1].mean) >= abs(measured.probability.b[-1].mean) else -1
+    unit_a, unit_b = sample.units.astype(np.float32)[:, :, None]
+    first, second = (unit_a * a - unit_b * b for a, b in zip(fits.a, fits.b, strict=True))
+    return Added(
+        sense * at_end(centered(contrast.rows(fits)[0]), members),
+        sense * beyond_class((first, second), members, targets.labels),
+    )
 
 
 def looks_like(measured: Measured, targets: Examples, projections: Float[np.ndarray, " targets"]) -> int:

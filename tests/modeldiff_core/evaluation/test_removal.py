@@ -7,12 +7,15 @@ from modeldiff_core.evaluation.removal import (
     ALIKE,
     ALONE,
     PICTURE,
+    Added,
     Halves,
     at_end,
     behind,
+    beyond_class,
     beyond_random,
     leading_class,
     nested,
+    predicted_shrinkage,
     random_groups,
     shrinkage,
     smoothed,
@@ -37,15 +40,21 @@ CORNER = np.zeros((6, 6, 1))
 CORNER[:2, :2] = 100
 
 
+def alike(halves: Halves) -> Added:
+    """The same in margins, which have a unit of their own."""
+    return Added(halves, 3 * halves)
+
+
 @pytest.mark.parametrize(("noise", "purity"), [(0.3, 0.9), (1.0, 0.75)])
 def test_the_group_is_the_carriers_whatever_the_noise(noise: float, purity: float) -> None:
     halves, images, labels, carriers = planted(0, noise)
-    group = behind(halves, images, labels, CORNER, 0.95)
+    group = behind(alike(halves), images, labels, CORNER, 0.95)
     assert group.label == 2
     assert carriers[group.examples].mean() >= purity
     assert carriers[group.examples].sum() >= 0.9 * CARRIERS
-    assert 0.7 <= group.predicted[-1] <= 1, "of what the best order holds"
-    assert group.attributed == pytest.approx(CARRIERS, rel=0.35)
+    assert 0.7 <= group.held[-1] <= 1, "of what the best order holds"
+    assert group.attributed == pytest.approx(3 * CARRIERS, rel=0.35)
+    np.testing.assert_allclose(group.lost, group.held * group.attributed, rtol=1e-5)
     assert group.order in (ALONE, ALIKE, PICTURE)
     if noise == 1:
         assert group.order != ALONE, "single weights are too noisy"
@@ -53,7 +62,7 @@ def test_the_group_is_the_carriers_whatever_the_noise(noise: float, purity: floa
 
 def test_a_transformation_that_changes_nothing_leaves_the_order_to_datamodels() -> None:
     halves, images, labels, carriers = planted(1, 0.1)
-    group = behind(halves, images, labels, np.zeros((6, 6, 1)), 0.95)
+    group = behind(alike(halves), images, labels, np.zeros((6, 6, 1)), 0.95)
     assert carriers[group.examples].all()
     assert group.order != PICTURE
 
@@ -63,17 +72,17 @@ def test_predictions_of_what_orders_itself_are_free_of_its_noise() -> None:
     _, images, labels, _ = planted(0, 0)
     pure = rng.standard_normal((2, len(labels)))
     alone = np.mean([np.sort(pure.mean(0))[::-1][:50].sum()])
-    group = behind(pure, images, labels, np.zeros((6, 6, 1)), 1.0)
+    group = behind(alike(pure), images, labels, np.zeros((6, 6, 1)), 1.0)
     assert alone > 30, "picked by its own noise it would hold much"
-    assert group.attributed < alone / 2
+    assert group.attributed < 3 * alone / 2
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_any_share_gives_a_group_also_where_nothing_is_attributed(share: float) -> None:
     halves, images, labels, _ = planted(6, 0.3)
-    few = behind(halves, images, labels, CORNER, share)
-    assert few.predicted[-1] >= 0.7 * share
-    assert len(behind(-np.abs(halves), images, labels, CORNER, share).examples) >= 1
+    few = behind(alike(halves), images, labels, CORNER, share)
+    assert few.held[-1] >= 0.7 * share
+    assert len(behind(alike(-np.abs(halves)), images, labels, CORNER, share).examples) >= 1
 
 
 def test_smoothing_follows_what_is_alike() -> None:
@@ -107,6 +116,27 @@ def test_nested_parts_end_with_the_whole() -> None:
     assert leading_class(np.array([[0.0, 1, 2], [0, 1, 2]]), np.array([0, 1, 1])) == 1
     rows = np.arange(6.0).reshape(3, 2)
     assert at_end((rows, 2 * rows), np.array([True, False, True])).tolist() == [[2, 3], [4, 6]]
+
+
+def test_what_is_added_in_margins_is_beyond_the_others_of_the_class() -> None:
+    rng = np.random.default_rng(7)
+    labels, members = np.array([0, 0, 0, 1, 1, 2, 2]), np.array([1, 0, 1, 1, 0, 1, 1], dtype=bool)
+    rows = rng.standard_normal((7, 5)), rng.standard_normal((7, 5))
+    found = beyond_class(rows, members, labels)
+    for half, row in zip(found, rows, strict=True):
+        expected = (row[0] - row[1] + row[2] - row[1] + row[3] - row[4]) / 3
+        np.testing.assert_allclose(half, expected, err_msg="class 2 has no others")
+    assert not beyond_class(rows, labels == 2, labels).any()
+
+
+def test_a_prediction_is_a_share_and_growth_ends_where_a_probability_does() -> None:
+    assert predicted_shrinkage(2.0, 4.0, 0.3) == 0.5
+    assert predicted_shrinkage(0.0, 4.0, 0.3) == 0
+    assert predicted_shrinkage(-1.0, 4.0, 0.5) == pytest.approx(1 - 1 / (1 + np.exp(-1)) / 0.5)
+    weak, strong = (predicted_shrinkage(-1.0, 4.0, effect) for effect in (0.1, -0.9))
+    assert weak < 5 * strong < 0, "a strong effect has no room to grow"
+    assert 1 - predicted_shrinkage(-50.0, 4.0, 0.4) == pytest.approx(1 / 0.4)
+    assert np.isfinite([predicted_shrinkage(-1.0, 4.0, effect) for effect in (0.0, 1.0)]).all()
 
 
 def test_the_interval_of_a_shrinkage_covers_it() -> None:
