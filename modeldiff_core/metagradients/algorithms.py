@@ -9,6 +9,7 @@ from torch import Tensor
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.margins import OUTPUTS
+from modeldiff_core.metagradients.convolutional import ConvolutionalProcess
 from modeldiff_core.metagradients.dense import DenseProcess
 from modeldiff_core.metagradients.modules import check_module, module_process
 from modeldiff_core.metagradients.networks import FeatureInputs, ImageInputs, PureNetwork, pure_head, pure_network
@@ -16,13 +17,14 @@ from modeldiff_core.metagradients.optimizers import check_optimizer
 from modeldiff_core.metagradients.point import Point
 from modeldiff_core.metagradients.process import Process, State
 from modeldiff_core.metagradients.sgd import Data, SgdProcess, Stream
-from modeldiff_core.models import Net, architecture_of
+from modeldiff_core.models import Net, StackedConvNet, architecture_of
 from modeldiff_core.models.initial import plain_state
-from modeldiff_core.models.small import MLP
+from modeldiff_core.models.small import MLP, ConvNet
 from modeldiff_core.training import Algorithm, Execution, Task
 from modeldiff_core.training.devices import available_device
 from modeldiff_core.training.features import is_frozen
 from modeldiff_core.training.modules import TorchRecipe
+from modeldiff_core.training.native import layout_of
 from modeldiff_core.training.normalization import normalization_of
 from modeldiff_core.training.operations import shape_after
 from modeldiff_core.training.sgd import Sgd, frozen_backbone, initial_state, network_shapes
@@ -161,9 +163,15 @@ def sgd_process(task: Task, point: Point, model: int, execution: Execution, calc
     labels, targets = (_labels(examples.labels, device) for examples in (task.train, task.targets))
     data = Data(inputs, labels, targets, OUTPUTS.get(task.output))
     stream = Stream(task.seed, model, (height, width, channels))
+    given = (recipe, network, (values, statistics), data, point, stream)
+    if not layers and isinstance(net, ConvNet) and recipe.network.trainable == "all" and execution.native:
+        convolutional = ConvolutionalProcess(*given)
+        convolutional.scale = net.head_layer().scale
+        convolutional.layout = layout_of(StackedConvNet(net.stages), shape)
+        return convolutional
     if not layers:
-        return SgdProcess(recipe, network, (values, statistics), data, point, stream)
-    process = DenseProcess(recipe, network, (values, statistics), data, point, stream)
+        return SgdProcess(*given)
+    process = DenseProcess(*given)
     process.layers, process.scale, process.native = layers, net.head_layer().scale, execution.native
     return process
 

@@ -144,11 +144,12 @@ class SgdProcess(Process):
 
     def gradient(self, values: State, statistics: State, weights: Float[Tensor, " batch"], batch: Batch) -> Parts:
         """Return the gradient of the batch's loss, without weight decay, and the running statistics after it."""
+        x, y = _made(batch)
 
         def loss(values: State) -> tuple[Tensor, State]:
-            logits, after = self.network.train_logits({**values, **statistics}, batch.data["x"], weights)
+            logits, after = self.network.train_logits({**values, **statistics}, x, weights)
             smoothing = self.recipe.label_smoothing
-            losses = F.cross_entropy(logits, batch.data["y"], label_smoothing=smoothing, reduction="none")
+            losses = F.cross_entropy(logits, y, label_smoothing=smoothing, reduction="none")
             return (losses * weights).sum() / batch.norm, after
 
         found: Parts = grad(loss, has_aux=True)(values)
@@ -207,6 +208,7 @@ class SgdProcess(Process):
     ) -> Parts:
         """Return how gradient and running statistics after a step change along tangents and changes of the weights."""
         values, _, statistics = parts_of(state)
+        _made(batch)
         primals = (values, statistics, self.weights[batch.members])
 
         def one(value: State, statistic: State, direction: Tensor) -> Parts:
@@ -221,9 +223,16 @@ class SgdProcess(Process):
     ) -> tuple[Parts, Float[Tensor, "probes batch"]]:
         """Return what cotangents of gradient and running statistics are for parameters, statistics and weights."""
         values, _, statistics = parts_of(state)
+        _made(batch)
         back = vjp(lambda v, s, w: self.gradient(v, s, w, batch), values, statistics, self.weights[batch.members])[1]
         by_values, by_statistics, by_weights = vmap(back)(cotangents)
         return (by_values, by_statistics), by_weights
+
+
+def _made(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return a batch's inputs and labels, made before any transformation of ``torch.func``: what is kept of inputs that
+    were made within one, for the next batches, would belong to it."""
+    return batch.data["x"], batch.data["y"]
 
 
 def _few(*tensors: Float[Tensor, "probes ..."]) -> list[tuple[Tensor, ...]]:

@@ -7,13 +7,13 @@
 
 #define DEAD 4
 
-static int64_t row_of(const Convolution *c) { return (c->width + 2 * c->padding) * c->inputs; }
+int64_t convolution_row(const Convolution *c) { return (c->width + 2 * c->padding) * c->inputs; }
 
-static int64_t kernel_row(const Convolution *c) { return padded(c->kernel * c->inputs); }
+int64_t convolution_kernel_row(const Convolution *c) { return padded(c->kernel * c->inputs); }
 
-int64_t convolution_image(const Convolution *c) { return (c->height + 2 * c->padding) * row_of(c); }
+int64_t convolution_image(const Convolution *c) { return (c->height + 2 * c->padding) * convolution_row(c); }
 
-int64_t convolution_weights(const Convolution *c) { return c->outputs * c->kernel * kernel_row(c); }
+int64_t convolution_weights(const Convolution *c) { return c->outputs * c->kernel * convolution_kernel_row(c); }
 
 int64_t convolution_out_height(const Convolution *c) { return (c->height + 2 * c->padding - c->kernel + 1) / 2; }
 
@@ -23,14 +23,14 @@ void convolution_turn(const Convolution *c, const float *weights, float *turned)
     const int64_t run = c->kernel * c->inputs, width = padded(c->outputs);
     memset(turned, 0, (size_t)(c->kernel * run * width) * sizeof *turned);
     for (int64_t o = 0; o < c->outputs; o++)
-        for (int64_t k = 0; k < c->kernel; k++, weights += kernel_row(c))
+        for (int64_t k = 0; k < c->kernel; k++, weights += convolution_kernel_row(c))
             for (int64_t j = 0; j < run; j++) turned[(k * run + j) * width + o] = weights[j];
 }
 
 /* P pooled pixels side by side, V vectors of outputs. */
 INLINE void forward_tile(const int P, const int V, const Convolution *c, const float *x, const float *w,
                          const float *bias, int64_t outputs, float *out, uint8_t *code) {
-    const int64_t row = row_of(c), step = c->inputs, run = c->kernel * c->inputs, width = padded(c->outputs);
+    const int64_t row = convolution_row(c), step = c->inputs, run = c->kernel * c->inputs, width = padded(c->outputs);
     floats sum[2][6][2];
     UNROLL for (int r = 0; r < 2; r++) UNROLL for (int p = 0; p < 2 * P; p++) UNROLL for (int v = 0; v < V; v++)
         sum[r][p][v] = (floats){0};
@@ -66,7 +66,7 @@ INLINE void forward_tile(const int P, const int V, const Convolution *c, const f
 
 void convolution_forward(const Convolution *c, const float *x, const float *turned, const float *bias, Image out,
                          uint8_t *code) {
-    const int64_t row = row_of(c), width = padded(c->outputs), columns = convolution_out_width(c);
+    const int64_t row = convolution_row(c), width = padded(c->outputs), columns = convolution_out_width(c);
     for (int64_t v = 0, V; v < width; v += V * LANES) {
         V = width - v >= 2 * LANES ? 2 : 1;
         for (int64_t y = 0; y < convolution_out_height(c); y++)
@@ -110,7 +110,7 @@ INLINE void backward_rows(const int K, const int V, const int inner, int64_t n, 
 
 static void backward_output(const Convolution *c, int64_t n, const int32_t *place, const float *gradient,
                             const float *x, const float *w, float *dw, float *dx) {
-    const int64_t row = row_of(c), kernel = kernel_row(c), most = c->kernel == 3 ? 3 : 2;
+    const int64_t row = convolution_row(c), kernel = convolution_kernel_row(c), most = c->kernel == 3 ? 3 : 2;
     for (int64_t v = 0, V; v < kernel / LANES; v += V) {
         V = kernel / LANES - v < most ? kernel / LANES - v : most;
         const int64_t at = v * LANES;
@@ -131,7 +131,7 @@ static void backward_output(const Convolution *c, int64_t n, const int32_t *plac
 /* Where the windows of one output lie that pass a gradient on, and what they pass; gives how many they are. */
 static int64_t passing(const Convolution *c, int64_t o, Image gradient, const uint8_t *code, int32_t *place,
                        float *passed) {
-    const int64_t width = padded(c->outputs), columns = convolution_out_width(c), row = row_of(c);
+    const int64_t width = padded(c->outputs), columns = convolution_out_width(c), row = convolution_row(c);
     const int32_t shift[DEAD + 1] = {0, (int32_t)c->inputs, (int32_t)row, (int32_t)(row + c->inputs), 0};
     int64_t n = 0;
     for (int64_t y = 0; y < convolution_out_height(c); y++)
@@ -153,7 +153,7 @@ static int64_t passing(const Convolution *c, int64_t o, Image gradient, const ui
 /* R kernel rows of as many floats, each times the gradients of a vector of outputs, over all pixels of an image. */
 INLINE void backward_first(const int K, const Convolution *c, const float *x, const float *gradient, int64_t gradient_row,
                            const uint8_t *code, float *turned) {
-    const int64_t row = row_of(c), run = K * c->inputs, width = padded(c->outputs), columns = convolution_out_width(c);
+    const int64_t row = convolution_row(c), run = K * c->inputs, width = padded(c->outputs), columns = convolution_out_width(c);
     floats sum[5][5];
     UNROLL for (int k = 0; k < K; k++) UNROLL for (int j = 0; j < K; j++)
         sum[k][j] = load(turned + (k * run + j) * width);
@@ -186,7 +186,7 @@ void convolution_backward_first(const Convolution *c, const float *x, Image grad
 void convolution_turn_back(const Convolution *c, const float *turned, float *weights) {
     const int64_t run = c->kernel * c->inputs, width = padded(c->outputs);
     for (int64_t o = 0; o < c->outputs; o++)
-        for (int64_t k = 0; k < c->kernel; k++, weights += kernel_row(c))
+        for (int64_t k = 0; k < c->kernel; k++, weights += convolution_kernel_row(c))
             for (int64_t j = 0; j < run; j++) weights[j] = turned[(k * run + j) * width + o];
 }
 
@@ -202,7 +202,7 @@ void convolution_bias(const Convolution *c, Image gradient, const uint8_t *code,
 
 void convolution_backward(const Convolution *c, const float *x, const float *weights, Image gradient,
                           const uint8_t *code, float *d_weights, float *dx, void *scratch) {
-    const int64_t kernel = c->kernel * kernel_row(c);
+    const int64_t kernel = c->kernel * convolution_kernel_row(c);
     float *passed = scratch;
     int32_t *place = (int32_t *)(passed + convolution_out_height(c) * convolution_out_width(c));
     if (dx) memset(dx, 0, (size_t)convolution_image(c) * sizeof *dx);
@@ -213,7 +213,7 @@ void convolution_backward(const Convolution *c, const float *x, const float *wei
 }
 
 void convolution_trim(const Convolution *c, float *d_weights) {
-    const int64_t run = c->kernel * c->inputs, kernel = kernel_row(c);
+    const int64_t run = c->kernel * c->inputs, kernel = convolution_kernel_row(c);
     for (int64_t i = 0; i < c->outputs * c->kernel; i++, d_weights += kernel)
         for (int64_t j = run; j < kernel; j++) d_weights[j] = 0;
 }

@@ -18,6 +18,11 @@ typedef struct {
 /* Floats of an image with its border, and of the weights, whose kernel rows are padded to whole vectors. */
 int64_t convolution_image(const Convolution *c);
 int64_t convolution_weights(const Convolution *c);
+
+/* Floats of a row of an image with its border, and of a kernel row of the weights. */
+int64_t convolution_row(const Convolution *c);
+int64_t convolution_kernel_row(const Convolution *c);
+
 int64_t convolution_out_height(const Convolution *c);
 int64_t convolution_out_width(const Convolution *c);
 

@@ -27,9 +27,13 @@ FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "experts_forward": (ctypes.c_int, (POINTER,) * 5),
     "experts_backward": (ctypes.c_int, (POINTER,) * 9),
     "tangents_walk": (ctypes.c_int, (POINTER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, POINTER, POINTER)),
+    "curvature_new": (POINTER, (POINTER, INTEGER, INTEGER, INTEGER, REAL)),
+    "curvature_free": (None, (POINTER,)),
+    "curvature_pass": (None, (POINTER,) * 4),
+    "curvature_walk": (ctypes.c_int, (POINTER, INTEGER, POINTER, POINTER, POINTER)),
     "network_evaluate": (None, (POINTER, POINTER, POINTER, INTEGER, POINTER)),
 }
-"""Result and argument types of each function, as in training.c, experts.c, norms.c and tangents.c."""
+"""Result and argument types of each function, as in training.c, experts.c, norms.c, tangents.c and curvature.c."""
 
 
 @lru_cache(maxsize=1)

@@ -1,49 +1,15 @@
 /* Training steps of one network whose weights, and what its layers keep of a batch, stay in the processor's caches. */
 #include <stdlib.h>
 
-#include "convolution.h"
-#include "pixels.h"
+#include "network.h"
 #include "products.h"
 #include "vectors.h"
-
-/* A convolution with pooling and ReLU, or (kernel 0) a linear layer [inputs, padded outputs], all but the last with ReLU.
-   weight, bias: where they start among the parameters. */
-typedef struct {
-    Convolution shape;
-    int64_t weight, bias;
-} Layer;
-
-/* Examples in rows of `features` values: bytes of which slope*byte + offset is taken, or floats (slope 0). */
-typedef struct {
-    const void *values;
-    const float *slope, *offset;
-    int64_t features;
-} Table;
-
-typedef struct {
-    const Layer *layers;
-    int64_t depth, batch;
-    float **x, **dx; /* inputs of each layer and their gradients, one example after the other; x[depth]: the logits */
-    uint8_t **code;
-    int64_t *stride; /* floats from one example to the next */
-    float *turned, *gradient;
-    void *scratch;
-    int half; /* products of linear layers in bfloat16 */
-    float *pairs_a, *pairs_b;
-    Pixels pixels; /* the batch, where the first layer is linear and the table holds bytes; else its slope is 0 */
-} Network;
 
 /* Inputs of a first convolution up to which its dense backward step is the quicker one. */
 #define FEW 4
 
-static int is_linear(const Layer *layer) { return !layer->shape.kernel; }
-
 static int64_t input_size(const Layer *layer) {
     return is_linear(layer) ? layer->shape.inputs : convolution_image(&layer->shape);
-}
-
-static int64_t pixels_out(const Layer *layer) {
-    return convolution_out_height(&layer->shape) * convolution_out_width(&layer->shape);
 }
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -84,8 +50,6 @@ static int prepare(Network *net, int64_t i) {
     return net->x[i] && net->dx[i] && (i == net->depth || is_linear(layer) || net->code[i]);
 }
 
-/* A place to train and evaluate networks of these layers in, one after the other, in batches of at most that size.
-   parameters: their number. half: products in bfloat16 where that is quick. Gives 0 where memory is short. */
 Network *network_new(const Layer *layers, int64_t depth, int64_t parameters, int64_t batch, int half) {
     Network *net = cleared(sizeof *net);
     if (!net) return 0;
@@ -142,21 +106,12 @@ static void put(const Layer *layer, const Table *table, int64_t row, float *to) 
         put_run(table, row, y * run, run, to + (y + c->padding) * (run + 2 * border) + border);
 }
 
-/* A batch of the table: rows order[first], order[first + 1] and so on, or first, first + 1 if there is no order. */
-static void gather(Network *net, const Table *table, const int64_t *order, int64_t first, int64_t batch) {
+void network_gather(Network *net, const Table *table, const int64_t *order, int64_t first, int64_t batch) {
     net->pixels.slope = is_linear(net->layers) ? table->slope : 0, net->pixels.offset = table->offset;
     if (net->pixels.slope) pixels_gather(&net->pixels, table->values, order, first, batch);
     else
         for (int64_t b = 0; b < batch; b++)
             put(net->layers, table, order ? order[first + b] : first + b, net->x[0] + b * net->stride[0]);
-}
-
-/* Example `at` of what layer i gives, as the next layer wants it. */
-static Image given(const Network *net, float **values, int64_t i, int64_t at) {
-    const Convolution *c = &net->layers[i].shape, *next = &net->layers[i + 1].shape;
-    const int64_t padding = is_linear(net->layers + i + 1) ? 0 : next->padding;
-    const int64_t row = (convolution_out_width(c) + 2 * padding) * c->outputs;
-    return (Image){values[i + 1] + at * net->stride[i + 1] + padding * (row + c->outputs), row};
 }
 
 /* c += a b, as ``product``, in the network's precision. */
@@ -170,7 +125,7 @@ static void multiply(Network *net, int64_t rows, int64_t depth, int64_t columns,
         product(rows, depth, columns, a, a_row, b, c, c_row, 0);
 }
 
-static void forward(Network *net, const float *parameters, int64_t batch) {
+void network_forward(Network *net, const float *parameters, int64_t batch) {
     for (int64_t i = 0; i < net->depth; i++) {
         const Layer *layer = net->layers + i;
         const float *weight = parameters + layer->weight, *bias = parameters + layer->bias;
@@ -207,7 +162,7 @@ static void update(Network *net, int64_t i, int64_t batch, const float *dy, cons
         descend(inputs, batch, outputs, net->x[i], stride, dy, weight, velocity, descent, 0);
 }
 
-static void backward(Network *net, float *parameters, float *velocity, int64_t batch, const Descent *descent) {
+void network_backward(Network *net, float *parameters, float *velocity, int64_t batch, const Descent *descent) {
     for (int64_t i = net->depth - 1; i >= 0; i--) {
         const Layer *layer = net->layers + i;
         float *weight = parameters + layer->weight, *d_bias = net->gradient + layer->bias;
@@ -260,10 +215,10 @@ void network_train(Network *net, float *parameters, float *velocity, const Table
     for (int64_t first = 0, batch; first < n; first += batch) {
         batch = smaller(smaller(n - first, net->batch), epoch - first % epoch);
         const Descent descent = {*rates++, momentum, decay};
-        gather(net, table, order, first, batch);
-        forward(net, parameters, batch);
+        network_gather(net, table, order, first, batch);
+        network_forward(net, parameters, batch);
         cross_entropy_gradient(batch, classes, logits, targets + first, smoothing, 1.0f / (float)batch, slopes);
-        backward(net, parameters, velocity, batch, &descent);
+        network_backward(net, parameters, velocity, batch, &descent);
     }
 }
 
@@ -272,8 +227,8 @@ void network_evaluate(Network *net, const float *parameters, const Table *table,
     const int64_t classes = net->layers[net->depth - 1].shape.outputs;
     for (int64_t first = 0; first < n; first += net->batch) {
         const int64_t batch = smaller(n - first, net->batch);
-        gather(net, table, 0, first, batch);
-        forward(net, parameters, batch);
+        network_gather(net, table, 0, first, batch);
+        network_forward(net, parameters, batch);
         for (int64_t b = 0; b < batch; b++, logits += classes)
             memcpy(logits, net->x[net->depth] + b * net->stride[net->depth], (size_t)classes * sizeof *logits);
     }
