@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,8 @@ from modeldiff_core.metagradients.sgd import SgdProcess, parts_of, state_of
 from modeldiff_core.models.stacks import from_module, to_module
 from modeldiff_core.training.native import Curvature, Layout, Move, WeightedBatch, native_library
 
+EVALUATED = 2**18
+"""Most numbers, over probes and targets, in the inputs of one evaluation: all layers of it stay in a cache."""
 Steps = Iterator[tuple[int, State]]
 
 
@@ -57,6 +60,11 @@ class ConvolutionalProcess(SgdProcess):
         plain = self.weights.device.type == "cpu" and self.weights.dtype == torch.float32
         return bool(self.layout and plain and isinstance(self.data.inputs, ImageInputs) and native_library())
 
+    def targets_at_once(self, probes: int) -> int:
+        """Return how many targets are evaluated together with so many probes."""
+        most = super().targets_at_once(probes)
+        return min(most, max(1, EVALUATED // (self._pixels * (probes + 1)))) if self.compiled else most
+
     def step(self, state: State, weights: Float[Tensor, " batch"], batch: Batch) -> State:
         """Return the state after a step."""
         if not self.compiled:
@@ -95,6 +103,10 @@ class ConvolutionalProcess(SgdProcess):
             losses = torch.empty(len(w), len(batch.members))
             self._curvature.walk(w, v, Move(batch.rate, recipe.momentum, recipe.weight_decay, losses=losses))
             gradient.index_add_(1, batch.members, losses / batch.norm)
+
+    @cached_property
+    def _pixels(self) -> int:
+        return self.data.inputs.evaluation(slice(0, 1), False).numel()
 
     @property
     def _curvature(self) -> Curvature:

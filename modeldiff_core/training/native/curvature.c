@@ -11,12 +11,13 @@
 #include "windows.h"
 
 /* Bytes of a group: of its inputs, along a direction too. */
-#define GROUP_BYTES 131072
+#define GROUP_BYTES 262144
 
 /* scale: factor of the last layer's outputs. weights, gradient: of the latest pass; turned: its linear layers' weights
    [outputs, padded inputs], from at[i] on. shares, errors [batch, padded classes]: predicted probabilities, and
    derivatives of each example's own loss by its scaled logits; sizes: what its loss counts by. group: examples of one.
-   tangents, adjoints: of a group's layers, as x and dx of the network's are of a batch's. */
+   tangents, adjoints: of a group's layers, as x and dx of the network's are of a batch's. sums: the directions'
+   tangents of the gradient. */
 typedef struct {
     Network *net;
     int64_t parameters, classes, batch, group, *at;
@@ -24,7 +25,8 @@ typedef struct {
     float *weights, *gradient, *turned, *shares, *errors, *sizes;
     float **tangents, **adjoints;
     Windows *windows;
-    float *taken, *first, *first_sum, *linear, *scratch;
+    float *taken, *first, *first_sum, *linear, *scratch, *sums;
+    int64_t sums_room;
 } Curvature;
 
 /* A batch: images [batch, features], their classes, and what each loss counts by. */
@@ -65,7 +67,7 @@ void curvature_free(Curvature *c) {
     network_free(c->net);
     free(c->tangents), free(c->adjoints), free(c->windows), free(c->at), free(c->weights), free(c->gradient);
     free(c->turned), free(c->shares), free(c->errors), free(c->sizes), free(c->taken), free(c->first);
-    free(c->first_sum), free(c->linear), free(c->scratch), free(c);
+    free(c->first_sum), free(c->linear), free(c->scratch), free(c->sums), free(c);
 }
 
 /* A group's memory of layer i's inputs along a direction, and of what passes it. Gives 0 where it is short. */
@@ -268,8 +270,14 @@ static void group_backward(Curvature *c, const float *u, int64_t first, int64_t 
    changes nothing. */
 int curvature_walk(Curvature *c, int64_t directions, float *w, float *v, const Move *move) {
     const int64_t size = c->parameters, batch = c->batch;
-    float *sums = room(directions * size);
-    if (!sums) return 1;
+    if (directions * size > c->sums_room) {
+        float *more = room(directions * size);
+        if (!more) return 1;
+        free(c->sums);
+        c->sums = more, c->sums_room = directions * size;
+    }
+    float *sums = c->sums;
+    memset(sums, 0, (size_t)(directions * size) * sizeof *sums);
     if (move->back)
         for (int64_t j = 0; j < directions * size; j += LANES) store(v + j, load(v + j) - move->rate * load(w + j));
     for (int64_t first = 0, n; first < batch; first += n) {
@@ -295,6 +303,5 @@ int curvature_walk(Curvature *c, int64_t directions, float *w, float *v, const M
         const Descent descent = {move->rate, move->momentum, move->decay};
         descend_by(directions * size, sums, w, v, &descent);
     }
-    free(sums);
     return 0;
 }

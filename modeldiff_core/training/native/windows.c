@@ -104,8 +104,9 @@ INLINE void backward_rows(const int K, const int V, int64_t n, const int32_t *pl
         float *to = below + place[i];
         UNROLL for (int k = 0; k < K; k++) UNROLL for (int v = 0; v < V; v++) {
             const int64_t at = k * row + LANES * v;
-            sum[k][v] += tangent * load(x + at) + own * load(dx + at);
-            store(to + at, load(to + at) + (tangent * w[k][v] + own * dw[k][v]));
+            sum[k][v] += tangent * load(x + at);
+            sum[k][v] += own * load(dx + at);
+            store(to + at, load(to + at) + tangent * w[k][v] + own * dw[k][v]);
         }
     }
     UNROLL for (int k = 0; k < K; k++) UNROLL for (int v = 0; v < V; v++)
