@@ -1,4 +1,7 @@
-"""Products through convolutional networks in compiled code: pooling and ReLU choose what is multiplied, once for all probes."""
+"""Products through convolutional networks in compiled code.
+
+Pooling and ReLU choose in the training itself what is multiplied, once for all probes (`native/windows.c`).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class _Pass:
     gradient: State
 
     def is_of(self, key: Tensor, step: int, weights: Tensor) -> bool:
-        """Whether it was made with this."""
+        """Return whether it was made with this."""
         return self.key() is key and self.step == step and torch.equal(self.weights, weights)
 
 
@@ -117,7 +120,7 @@ class ConvolutionalProcess(SgdProcess):
         return self._memory
 
     def _run(self, values: State, weights: Float[Tensor, " batch"], batch: Batch) -> State:
-        """Return the gradient of a batch's loss; compiled code then holds its pass, which is not made twice in a row."""
+        """Return the gradient of a batch's loss; compiled code then holds its pass and makes none twice in a row."""
         assert self.layout is not None
         key = next(iter(values.values()))
         if self._latest is not None and self._latest.is_of(key, batch.step, weights):
@@ -137,18 +140,20 @@ class ConvolutionalProcess(SgdProcess):
         values, velocities, _ = parts_of(probes)
         assert self.layout is not None
         layout, count = self.layout, len(next(iter(values.values())))
-        both = (
-            torch.stack([layout.packed(from_module({name: one[at] for name, one in part.items()})) for at in range(count)])
-            for part in (values, velocities)
-        )
-        w, v = both
+
+        def flat(part: State, at: int) -> Tensor:
+            return layout.packed(from_module({name: one[at] for name, one in part.items()}))
+
+        w, v = (torch.stack([flat(part, at) for at in range(count)]) for part in (values, velocities))
         return w, v
 
     def _unpacked(self, w: Float[Tensor, "probes parameters"], v: Float[Tensor, "probes parameters"]) -> Probes:
         """Return the reverse of ``_packed``."""
         assert self.layout is not None
-        found = []
-        for flat in (w, v):
-            rows = [to_module(self.layout.unpacked(row)) for row in flat]
-            found.append({name: torch.stack([row[name] for row in rows]) for name in self.start[0]})
-        return state_of(*found, {})
+        layout = self.layout
+
+        def named(flat: Tensor) -> State:
+            rows = [to_module(layout.unpacked(row)) for row in flat]
+            return {name: torch.stack([row[name] for row in rows]) for name in self.start[0]}
+
+        return state_of(named(w), named(v), {})

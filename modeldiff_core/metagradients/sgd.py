@@ -231,7 +231,8 @@ class SgdProcess(Process):
 
 def _made(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return a batch's inputs and labels, made before any transformation of ``torch.func``: what is kept of inputs that
-    were made within one, for the next batches, would belong to it."""
+    were made within one, for the next batches, would belong to it.
+    """
     return batch.data["x"], batch.data["y"]
 
 

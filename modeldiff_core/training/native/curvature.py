@@ -86,6 +86,7 @@ class Curvature:
         library = native_library()
         assert library is not None
         self.layout, self.batch_size, self._library = layout, batch_size, library
+        self._examples = 0
         self._handle = library.curvature_new(layout.layers, len(layout.layers), layout.size, batch_size, scale)
         if not self._handle:
             raise MemoryError(f"no memory for batches of {batch_size}")
@@ -103,7 +104,9 @@ class Curvature:
         """
         count, features = len(batch.images), batch.images[0].numel()
         if not 0 < count <= self.batch_size or features != self.layout.features:
-            raise ValueError(f"{count} images of {features} values, not 1 to {self.batch_size} of {self.layout.features}")
+            raise ValueError(
+                f"{count} images of {features} values, not 1 to {self.batch_size} of {self.layout.features}"
+            )
         if not 0 <= int(batch.targets.min()) <= int(batch.targets.max()) < self.layout.classes:
             raise ValueError(f"classes are in 0..{self.layout.classes - 1}")
         gradient = torch.empty(self.layout.size)
@@ -124,7 +127,7 @@ class Curvature:
         v: Float[Tensor, "directions parameters"],
         move: Move,
     ) -> None:
-        """Take directions through the step of the latest batch, in place: back if the move has losses, else forward.
+        """Take directions through the step of the latest batch, in place: back where the move has losses.
 
         Raises:
             ValueError: For arrays of the wrong type or size.
@@ -145,5 +148,7 @@ class Curvature:
 def _pointer(tensor: Tensor, kind: torch.dtype, shape: tuple[int, ...]) -> int:
     """Return where a tensor's numbers are; raise ValueError for another type or size."""
     if tensor.device.type != "cpu" or tensor.dtype != kind or tensor.shape != shape or not tensor.is_contiguous():
-        raise ValueError(f"expected a contiguous tensor of {kind} {shape} on the CPU, not {tensor.dtype} {tensor.shape}")
+        raise ValueError(
+            f"expected a contiguous tensor of {kind} {shape} on the CPU, not {tensor.dtype} {tensor.shape}"
+        )
     return int(tensor.data_ptr())
