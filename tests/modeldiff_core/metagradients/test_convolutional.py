@@ -31,7 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "lenet": {"network": Network("lenet")},
     "three convolutions, no whole vectors": {"network": Network("cnn", (20, 17, 5)), "batch_size": 3},
     "smoothed, decayed, other momentum": {"label_smoothing": 0.1, "weight_decay": 0.02, "momentum": 0.5},
-    "no momentum": {"momentum": 0.0},
+    "one convolution, no momentum": {"network": Network("cnn", (7,)), "momentum": 0.0},
     "augmented, of subsets": {
         "augmentations": (Flip(), Translate(), Noise(deviation=0.05)),
         "mean": "subset",
