@@ -1,6 +1,7 @@
 """Measure how adjoint forward and reverse products are after up to 500 steps, for every network and option of training.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.adjointness [--networks mlp cnn ...] [--steps 500] [--out FILE] [--table]
+    OMP_NUM_THREADS=1 python -m benchmarks.adjointness [--networks mlp cnn ...] [--steps 500]
+        [--precisions float64 float32] [--out FILE] [--table]
 
 Rules. 32 images of 12×12 in three classes, 7 targets; at weight 0.5 an epoch is four batches (10, 10, 10 and 2
 examples), so 500 steps are 125 epochs. For three weightings ψ and two directions ω, normal draws,
@@ -105,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--precisions", nargs="*", choices=BOUNDS, default=list(BOUNDS))
     parser.add_argument("--out", type=Path, default=Path("adjointness.jsonl"))
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--table", action="store_true")
@@ -115,7 +117,7 @@ def main() -> None:
     done = {tuple(one[key] for key in keys) for one in records(asked.out)}
     for network in asked.networks:
         for option in OPTIONS:
-            for precision in BOUNDS:
+            for precision in asked.precisions:
                 spec = (network, option, precision, asked.steps)
                 late = asked.table or time.process_time() - began > asked.seconds
                 if late or spec in done or (option == "weighted statistics" and network != "resnet9"):
