@@ -21,8 +21,7 @@ def forward_products(
     J [targets, train] = ∂outputs/∂weights of the training examples, at the trajectory's point.
 
     Tangents of the state are carried through all steps, for all probes at once, beside the training if that has not run
-    yet. Memory beyond the
-    trajectory's: probes·(2·|state| + activations of a batch).
+    yet. Memory beyond the trajectory's: probes·(2·|state| + activations of a batch).
     """
     process = trajectory.process
     directions = directions.to(process.weights)

@@ -3,8 +3,13 @@
 A step is a pure function, so a state that is computed again has the bits of the one that was left out.
 """
 
+import gc
 import math
 from collections.abc import Iterator
+from functools import cache
+
+import torch
+from torch.func import vjp, vmap
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.metagradients.process import Process, State
@@ -29,6 +34,7 @@ class Trajectory:
     """
 
     def __init__(self, process: Process, slots: int | None = None) -> None:
+        _load_transforms()
         self.process = process
         self.slots = default_slots(process.steps) if slots is None else slots
         if self.slots < FEWEST:
@@ -109,6 +115,16 @@ class Trajectory:
         batch = self.process.batch(step)
         moved = self.process.step(state, self.process.weights[batch.members], batch)
         return {name: value.detach() for name, value in moved.items()}
+
+
+@cache
+def _load_transforms() -> None:
+    """Make `torch.func` load what it loads at its first call, and collect what that leaves.
+
+    The loaded modules keep the frames below their first call in a cycle, and with them a whole training.
+    """
+    vmap(vjp(torch.square, torch.ones(()))[1])(torch.ones(1))
+    gc.collect()
 
 
 def default_slots(steps: int) -> int:

@@ -1,20 +1,25 @@
 """The stated memory of products, term by term."""
 
 import gc
+import subprocess
+import sys
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from modeldiff_core.data import Examples
-from modeldiff_core.metagradients import Point, Trajectory, forward_products, process_of
+from modeldiff_core.metagradients import Point, Trajectory, forward_products, process_of, reverse_products
 from modeldiff_core.metagradients.dense import RECENT, DenseProcess
 from modeldiff_core.metagradients.memory import HELD, product_bytes
 from modeldiff_core.metagradients.sgd import SgdProcess
 from modeldiff_core.metagradients.trajectory import state_bytes
 from modeldiff_core.training import Execution, Task
-from tests.modeldiff_core.metagradients.cases import CLASSES, RECIPES, TRAIN
+from tests.modeldiff_core.metagradients.cases import CLASSES, RECIPES, TARGETS, TRAIN
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 def process(name: str, train: Examples, targets: Examples) -> SgdProcess:
@@ -48,13 +53,36 @@ def test_the_terms_of_a_network_of_one_hidden_layer(train: Examples, targets: Ex
     assert product_bytes(with_passes, 5, probes) - expected - latest - evaluated == 5 * (144 + 3 * layers) * batch * 4
 
 
-def test_a_training_that_nobody_needs_is_let_go_at_once(train: Examples, targets: Examples) -> None:
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet9", "last layer of a random network"])
+def test_a_training_that_nobody_needs_is_let_go_at_once(name: str, train: Examples, targets: Examples) -> None:
     gc.disable()
     try:
-        trajectory = Trajectory(process("mlp", train, targets))
+        trajectory = Trajectory(process(name, train, targets))
         assert forward_products(trajectory, torch.ones(1, TRAIN)).any()
-        known = weakref.ref(trajectory.process)
+        assert reverse_products(trajectory, torch.ones(1, TARGETS)).any()
+        known = [weakref.ref(one) for one in (trajectory, trajectory.process, *trajectory.last.values())]
         del trajectory
-        assert known() is None
+        assert all(one() is None for one in known)
     finally:
         gc.enable()
+
+
+FIRST = """
+import gc, weakref, torch
+from modeldiff_core.metagradients import Point, Trajectory, process_of, reverse_products
+from modeldiff_core.training import Execution, Task
+from tests.modeldiff_core.metagradients.cases import CLASSES, MLP, TARGETS, TRAIN, examples
+task = Task(MLP, 5, examples(TRAIN, 0), examples(TARGETS, 1), CLASSES)
+gc.collect(), gc.disable()
+trajectory = Trajectory(process_of(task, Point.everywhere(TRAIN, 0.5), 0, Execution()))
+assert reverse_products(trajectory, torch.ones(1, TARGETS)).any()
+known = weakref.ref(trajectory)
+del trajectory
+assert known() is None, "held"
+"""
+
+
+def test_so_is_the_first_one_of_a_process() -> None:
+    command = [sys.executable, "-c", FIRST]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert not done.returncode, done.stderr
