@@ -56,7 +56,7 @@ class ImageInputs:
     ) -> Float[Tensor, "batch ..."]:
         if self._prepared is None:
             return self._made(members, draws)
-        return self._prepared[torch.from_numpy(members).to(self._prepared.device)]
+        return self._prepared.index_select(0, torch.from_numpy(members).to(self._prepared.device))
 
     @property
     def prepared_bytes(self) -> int:

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from functools import cache
 
 import torch
+from torch import Tensor
 from torch.func import vjp, vmap
 
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.metagradients.process import Process, State
 
+ALIGNED, BLOCK = 64, 2**24
+"""Bytes at whose multiples tensors begin, and of states that are kept side by side."""
 FEWEST = 3
 """States that have to fit the memory: a checkpoint, the state at hand and the next one."""
 
@@ -58,10 +61,10 @@ class Trajectory:
 
     def _first(self) -> Iterator[tuple[int, State]]:
         """Run the training and yield its steps with the states before them."""
-        state = self.process.initial()
+        state, blocks = self.process.initial(), _Blocks(len(range(0, self.process.steps, max(1, self.every))))
         for step in range(self.process.steps):
             if step % self.every == 0:
-                self._kept[step] = state
+                state = self._kept[step] = blocks.copied(state)
             yield step, state
             state = self._after(step, state)
         self._last = state
@@ -115,6 +118,34 @@ class Trajectory:
         batch = self.process.batch(step)
         moved = self.process.step(state, self.process.weights[batch.members], batch)
         return {name: value.detach() for name, value in moved.items()}
+
+
+class _Blocks:
+    """Room for copies of a number of states, BLOCK bytes at a time.
+
+    States that stay where they were made, among those that are let go, leave gaps of half their size between them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._left, self._rows = count, list[State]()
+
+    def copied(self, state: State) -> State:
+        """Return a copy of a state."""
+        if not self._rows:
+            rows = max(1, min(self._left, BLOCK // max(1, state_bytes(state))))
+            self._left -= rows
+            made = {name: _rows(value, rows) for name, value in state.items()}
+            self._rows = [{name: value[row] for name, value in made.items()} for row in range(rows)]
+        room = self._rows.pop(0)
+        return {name: room[name].copy_(value) for name, value in state.items()}
+
+
+def _rows(like: Tensor, count: int) -> list[Tensor]:
+    """Return so many tensors like one, side by side, each where a tensor of its own could begin."""
+    step = max(1, ALIGNED // like.element_size())
+    block = like.new_empty(count, -(-like.numel() // step) * step)
+    strides = torch.empty_like(like, device="meta").stride()
+    return [row.as_strided(like.shape, strides) for row in block]
 
 
 @cache

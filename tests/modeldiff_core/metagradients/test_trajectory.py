@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.metagradients import Batch, Point, Process, Trajectory, process_of
+from modeldiff_core.metagradients import Batch, Point, Process, Trajectory, process_of, trajectory
 from modeldiff_core.metagradients.process import State
-from modeldiff_core.metagradients.trajectory import FEWEST, default_slots, slots_within, state_bytes
+from modeldiff_core.metagradients.trajectory import ALIGNED, FEWEST, _Blocks, default_slots, slots_within, state_bytes
 from modeldiff_core.training import Execution, Task
 from tests.modeldiff_core.metagradients.cases import TRAIN
 
@@ -98,6 +98,8 @@ def test_no_more_states_are_kept_than_there_is_room_for(slots: int, monkeypatch:
 
     original = Trajectory._after
     monkeypatch.setattr(Trajectory, "_after", lambda self, step, state: Counted(original(self, step, state)))
+    copied = _Blocks.copied
+    monkeypatch.setattr(_Blocks, "copied", lambda self, state: Counted(copied(self, state)))
     trajectory = Trajectory(Counter(60), slots)
     for _ in trajectory.backward():
         pass
@@ -113,6 +115,24 @@ def test_recomputed_states_have_the_bits_of_the_stored_ones(task: Task) -> None:
         for step, state in Trajectory(process, slots).backward():
             assert state.keys() == stored[step].keys()
             assert all(torch.equal(value, stored[step][name]) for name, value in state.items())
+
+
+def test_states_are_kept_side_by_side_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"turned": torch.randn(5, 3).T, "scalar": torch.randn(()), "whole": torch.arange(7), "none": torch.empty(0)}
+    monkeypatch.setattr(trajectory, "BLOCK", 3 * state_bytes(state))
+    blocks, found = _Blocks(5), []
+    for number in range(5):
+        given = {name: value + number for name, value in state.items()}
+        found.append(blocks.copied(given))
+        for value in given.values():
+            value.zero_()
+    for number, kept in enumerate(found):
+        for name, value in state.items():
+            assert torch.equal(kept[name], value + number)
+            assert kept[name].stride() == value.clone().stride()
+            assert kept[name].data_ptr() % ALIGNED == 0
+    rows = [len(list(kept["turned"].untyped_storage())) // 64 for kept in found]
+    assert rows == [3, 3, 3, 2, 2]
 
 
 def test_memory_decides_the_number_of_states() -> None:
