@@ -61,10 +61,10 @@ class Trajectory:
 
     def _first(self) -> Iterator[tuple[int, State]]:
         """Run the training and yield its steps with the states before them."""
-        state, blocks = self.process.initial(), _Blocks(len(range(0, self.process.steps, max(1, self.every))))
+        state, blocks = self.process.initial(), _Blocks((self.process.steps - 1) // max(1, self.every))
         for step in range(self.process.steps):
             if step % self.every == 0:
-                state = self._kept[step] = blocks.copied(state)
+                state = self._kept[step] = blocks.copied(state) if step else state
             yield step, state
             state = self._after(step, state)
         self._last = state
