@@ -1,5 +1,6 @@
 """Metagradients as an estimator: rows a training and a block at a time, averaged, scored and compared."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from modeldiff_core.stages.regress import (
 from modeldiff_core.stages.regression import rows_used
 from modeldiff_core.store import MarginMatrix, ObjectStore, read_record
 from modeldiff_core.study.check_estimators import check_estimators
+from modeldiff_core.training.modules import TorchRecipe
+from modeldiff_core.training.sgd import Sgd
 from tests.modeldiff_core.stages.studies import EXECUTION, TINY, local, run, tiny
 
 COMPARISON = {**TINY["comparison"], "permutations": 0}
@@ -128,6 +131,30 @@ def test_what_cannot_be_differentiated_is_refused_before_training() -> None:
         checked(study(output="accuracy"))
     with pytest.raises(ConfigError, match=r"metagradient.trainings: expected 1 or more"):
         study(0).regression(study().trainings[0], None)
+
+
+def test_derivatives_of_a_smoother_copy_are_those_at_its_learning_rate() -> None:
+    task = study().trainings[0].task()
+    assert isinstance(task.algorithm, Sgd)
+    slower = replace(task, algorithm=replace(task.algorithm, learning_rate=task.algorithm.learning_rate / 4))
+    copied = Metagradient(learning_rate_factor=0.25)
+    found = copied.rows(task, 0.5, 1, slice(0, 5), EXECUTION)
+    expected = Metagradient().rows(slower, 0.5, 1, slice(0, 5), EXECUTION)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+    assert not np.allclose(found.weights, Metagradient().rows(task, 0.5, 1, slice(0, 5), EXECUTION).weights)
+    assert Metagradient().identity() == {"trainings": 4, "batch_statistics": "full"}
+    assert copied.identity_of_rows() == {"batch_statistics": "full", "learning_rate_factor": 0.25}
+    assert "at 0.25 times the algorithm's learning rate" in Metagradient.note(copied.identity())
+    assert Metagradient.note(Metagradient().identity()) == "They are a mean over 4 trainings."
+
+
+def test_a_copy_is_slower_and_of_kind_sgd() -> None:
+    for factor in (0.0, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match=r"metagradient.learning_rate_factor: expected a number in \(0, 1\]"):
+            Metagradient(learning_rate_factor=factor)
+    recipe = TorchRecipe(network="torchvision.models:resnet18")
+    with pytest.raises(ConfigError, match=r"^learning_rate_factor: expected 1 for other kinds than sgd"):
+        Metagradient(learning_rate_factor=0.2).check(recipe, 60, "margin", halves=True)
 
 
 def with_prior(**changes: Any) -> Comparison:
