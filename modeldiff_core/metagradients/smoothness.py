@@ -20,7 +20,8 @@ SMOOTH = 0.7
 """Agreement below which derivatives are not to be relied upon (benchmarks/RESULTS.md)."""
 REMEDIES = (
     "lower recipe.peak or recipe.learning_rate first, then a larger recipe.batch_size, average instead of max pooling, "
-    "a smoother activation, or more trainings"
+    "a smoother activation, or more trainings; for datamodels of the algorithm as it is regression.prior=metagradient "
+    "with regression.settings.metagradient.learning_rate_factor=0.2, the derivatives of a slower copy"
 )
 
 
