@@ -1,13 +1,14 @@
 """Run a battery of planted differences and null studies: which plants are found, and the rate of false alarms.
 
     python -m benchmarks.planted [--out FILE] [--only KIND ...] [--data digits fashion] [--seeds 2] [--first 0]
-                                 [--nulls 10] [--ways ridge-pca ridge-crossfit ...] [--kept DIR] [--table]
+                                 [--nulls 10] [--ways ridge-pca ridge-crossfit contrast ...] [--kept DIR] [--table]
 
 The rule, fixed before any result: a plant is *found* if one of the first three significant directions of side A−B (by
 index) separates, among the test images of the plant's class, those that carry the cue from those that do not with an
 area under the ROC curve of at least 0.9, by its signed projection, either sign. Of a kind with several cues the first
 three directions must find all, or three if there are more. A *false alarm* is a null study with any significant
-direction on either side. Significant: Holm over both sides' directions, at most 0.05, as in every study.
+direction on either side. Significant: Holm over both sides' directions, at most 0.05, as in every study. The way 'contrast' has no
+mirror images; its rule is in benchmarks/planted_contrast.py.
 
 Null studies compare A with A under other seeds, on data that carry a plant: with A's masks (paired) and with others.
 One JSON line per finished study is appended to --out; studies in that file are not computed again.
@@ -28,6 +29,8 @@ from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
+from benchmarks import planted_contrast
+from benchmarks.planted_contrast import Contrasted, contrasted, described
 from benchmarks.planted_kinds import DATASETS, KINDS, LARGE, SMALL, Sample, sample
 from benchmarks.planted_search import ensembles, searched
 from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Outcome, compare
@@ -39,6 +42,7 @@ from modeldiff_core.training.sgd import Sgd
 
 MODELS, LAUNCH = {SMALL: 800, LARGE: 1000}, 100
 FIRST, AUC = 3, 0.9
+CONTRAST = "contrast"
 STRENGTHS = 0.0, 0.01, 0.02, 0.04, 0.08, 1.0
 RECIPES = {
     data: Sgd(network=Network("mlp", (32,)), epochs=epochs, learning_rate=rate, weight_decay=0.005)
@@ -108,7 +112,7 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[
     record["ways"] = {}
     for way in ways:
         began = time.process_time()
-        tested = compare(a, b, way)
+        tested = contrasted(a, b) if way == CONTRAST else compare(a, b, way)
         result = {**judged(tested, made), "seconds": time.process_time() - began}
         if full_data is not None:
             began, first = time.process_time(), leading(tested)
@@ -118,18 +122,37 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[
     return record
 
 
-def leading(tested: Outcome) -> list[int]:
-    """Return the first significant directions of side A−B, by index."""
+def leading(tested: Outcome | Contrasted) -> list[int]:
+    """Return the first significant directions of side A−B, by index; of a contrast those of either side, by rank."""
+    if isinstance(tested, Contrasted):
+        return planted_contrast.leading(tested, FIRST)
     return np.flatnonzero(tested.p_adjusted[0] <= 0.05)[:FIRST].tolist()
 
 
-def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
-    """Return the results of one way: differences, p, and the AUC of every direction of side A−B for each cue."""
+def judged(tested: Outcome | Contrasted, made: Sample) -> dict[str, Any]:
+    """Return the results of one way: sizes, p, and the AUC of every direction for each cue.
+
+    Directions are those of side A−B, and of a contrast all.
+    """
     aucs = [
         [area(truth.carries[truth.among], projection[truth.among]) for projection in tested.projections.T]
         for truth in made.truths
     ]
-    hits = sum(any(row[i] >= AUC for i in leading(tested)) for row in aucs)
+
+    def hits(first: list[int]) -> int:
+        return sum(any(row[i] >= AUC for i in first) for row in aucs)
+
+    def found(first: list[int]) -> bool:
+        return bool(aucs) and hits(first) >= min(len(aucs), FIRST)
+
+    result = {
+        "auc": np.round(aucs, 3).tolist(),
+        "cues_found": hits(leading(tested)),
+        "found": found(leading(tested)),
+    }
+    if isinstance(tested, Contrasted):
+        of_a = planted_contrast.leading(tested, FIRST, of_a=True)
+        return {**described(tested, made), **result, "found_of_a": found(of_a)}
     return {
         "difference": tested.difference.round(6).tolist(),
         "p": tested.p.round(5).tolist(),
@@ -137,10 +160,8 @@ def judged(tested: Outcome, made: Sample) -> dict[str, Any]:
         "study_p": tested.study_p,
         "stability": tested.stability.round(3).tolist(),
         "noise": float(tested.noise),
-        "auc": np.round(aucs, 3).tolist(),
         "significant": [int((row <= 0.05).sum()) for row in tested.p_adjusted],
-        "cues_found": hits,
-        "found": bool(aucs) and hits >= min(len(aucs), FIRST),
+        **result,
     }
 
 

@@ -1,0 +1,131 @@
+"""The contrast as a way to compare in benchmarks/planted.py: what a study with `comparison.method=contrast` finds.
+
+The rule, fixed before any result. The contrast's stages are followed with their functions, order, and defaults
+(modeldiff_core/stages/contrast.py): datamodels of both halves, the number of differences that stand out, COMPONENTS
+directions by size, at most DRAWS draws of the null of the largest, and of each other one that is named as a difference
+of its own. A direction is significant as a report names it, adjusted p at most 0.05. It has a side, that of the
+algorithm which varies more along it, in place of a mirror image. So, where a residual analysis has the first three
+significant directions of side A−B, the contrast has the first three significant ones *of either side*; the rest of both
+rules (planted.py, planted_search.py) is as written there. Also told: the number found with the directions of side A−B
+alone.
+
+Of each cue the record has the slope c_t, E[θ_A,t] = c_t·E[θ_B,t] in raw margins, outside the directions that are named:
+its median over the test images that carry the cue and over the others of their class, and the same in units of the
+margins' deviations (the tangent of the angle φ_t). Where A reacts more strongly to everything on the images with the
+cue, that is what the hypothesis of reliance leaves free, and no difference.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from benchmarks.planted_kinds import Sample
+from benchmarks.planted_ways import COMPONENTS, Margins
+from modeldiff_core.comparison import contrast as contrasts
+from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
+from modeldiff_core.comparison.differences import naming_differences, standing_alone
+from modeldiff_core.comparison.effect_sizes import more_under_a
+from modeldiff_core.stages.contrast import BLOCK, Tested
+
+DRAWS, SEED, LEVEL = 99, 0, 0.05
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """Directions of a contrast, the largest difference first.
+
+    Attributes:
+        eigenvalues: Of the contrast along each.
+        p: Of each.
+        p_adjusted: No smaller than those before it.
+        of_a: Whether A varies more along it.
+        directions: Over training examples.
+        projections: Of targets on them.
+        differences: Number that are named by directions of their own.
+        slopes: c_t of each target, in raw margins and in units of the margins' deviations.
+    """
+
+    eigenvalues: Float[np.ndarray, " components"]
+    p: Float[np.ndarray, " components"]
+    p_adjusted: Float[np.ndarray, " components"]
+    of_a: Bool[np.ndarray, " components"]
+    directions: Float[np.ndarray, "components train"]
+    projections: Float[np.ndarray, "targets components"]
+    differences: int
+    slopes: tuple[Float[np.ndarray, " targets"], Float[np.ndarray, " targets"]]
+
+
+def contrasted(a: Margins, b: Margins) -> Contrasted:
+    """Return the directions of the contrast of A and B, and their p."""
+    sample = contrasts.sample_of((a.masks, b.masks), (a.margins, b.margins))
+    fits = sample.fits()
+    contrast = naming_differences(contrasts.contrast_of(sample, fits), sample, fits, COMPONENTS, SEED)
+    found = contrasts.find_contrast(contrast, fits, COMPONENTS)
+    values: list[float] = []
+    drawn: list[np.ndarray] = []
+    for rank in range(contrast.differences):
+        value, draws = against(sample, fits, contrast, found.directions, rank)
+        values.append(value)
+        drawn.append(draws)
+        if sequential_p(value, draws) > LEVEL:
+            break
+    tested = Tested(tuple(values), tuple(drawn), complete=True)
+    p, adjusted = tested.p(found.eigenvalues, contrast.differences)
+    slopes = np.tan(found.angles)
+    unit_a, unit_b = sample.units
+    return Contrasted(
+        eigenvalues=found.eigenvalues,
+        p=p,
+        p_adjusted=adjusted,
+        of_a=more_under_a(fits, contrast, found),
+        directions=found.directions,
+        projections=found.projections,
+        differences=contrast.differences,
+        slopes=(slopes * np.divide(unit_a, unit_b, out=np.ones_like(unit_a), where=unit_b > 0), slopes),
+    )
+
+
+def against(
+    sample: contrasts.Sample, fits: contrasts.Fits, contrast: contrasts.Contrast, directions: np.ndarray, rank: int
+) -> tuple[float, np.ndarray]:
+    """Return the size of the difference of a rank and the draws of its null, as the stage of a null makes them."""
+    alone = standing_alone(contrast, directions, rank)
+    largest = contrasts.find_contrast(alone, fits, 1)
+    value, null, draws = float(largest.eigenvalues[0]), null_sample(sample, alone, largest.steady), np.empty(0)
+    while not decided(value, draws, DRAWS):
+        draws = np.append(draws, null.largest(range(len(draws), min(len(draws) + BLOCK, DRAWS)), SEED))
+    return value, draws
+
+
+def leading(tested: Contrasted, first: int, *, of_a: bool = False) -> list[int]:
+    """Return the first significant directions of either side, or of side A−B alone, by rank."""
+    chosen = (tested.p_adjusted <= LEVEL) & (tested.of_a | (not of_a))
+    return np.flatnonzero(chosen)[:first].tolist()
+
+
+def described(tested: Contrasted, made: Sample) -> dict[str, Any]:
+    """Return what a record holds of a contrast beside what is judged: sizes, p, sides, differences and slopes."""
+    significant = tested.p_adjusted <= LEVEL
+    return {
+        "eigenvalues": tested.eigenvalues.round(6).tolist(),
+        "p": [tested.p.round(5).tolist()],
+        "p_adjusted": [tested.p_adjusted.round(5).tolist()],
+        "study_p": float(tested.p[0]),
+        "sides": "".join("a" if of_a else "b" for of_a in tested.of_a),
+        "differences": tested.differences,
+        "significant": [int((significant & side).sum()) for side in (tested.of_a, ~tested.of_a)],
+        "slopes": [_slopes(tested, truth.among, truth.carries) for truth in made.truths],
+    }
+
+
+def _slopes(tested: Contrasted, among: np.ndarray, carries: np.ndarray) -> dict[str, list[float]]:
+    """Return the median slope of the images of a cue's class with the cue, and of those without."""
+    groups = among & carries, among & ~carries
+    median = partial(np.median, axis=0)
+    return {
+        name: [round(float(median(slopes[group])), 3) for group in groups]
+        for name, slopes in zip(("raw", "standardized"), tested.slopes, strict=True)
+    }
