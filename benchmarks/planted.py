@@ -7,8 +7,8 @@ The rule, fixed before any result: a plant is *found* if one of the first three 
 index) separates, among the test images of the plant's class, those that carry the cue from those that do not with an
 area under the ROC curve of at least 0.9, by its signed projection, either sign. Of a kind with several cues the first
 three directions must find all, or three if there are more. A *false alarm* is a null study with any significant
-direction on either side. Significant: Holm over both sides' directions, at most 0.05, as in every study. The way 'contrast' has no
-mirror images; its rule is in benchmarks/planted_contrast.py.
+direction on either side. Significant: Holm over both sides' directions, at most 0.05, as in every study. The way
+'contrast' has no mirror images; its rule is in benchmarks/planted_contrast.py.
 
 Null studies compare A with A under other seeds, on data that carry a plant: with A's masks (paired) and with others.
 One JSON line per finished study is appended to --out; studies in that file are not computed again.
