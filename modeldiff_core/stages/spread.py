@@ -14,16 +14,19 @@ from modeldiff_core.stages.regression import Regression
 from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, read_tensors, write_tensors
 
 VERSION = 1
+VERSION_BY_EXAMPLE = 2
+"""Of comparisons with several models a mask, which are tested by example, too: those of a few examples are found."""
 TARGETS, DRAWS = 128, 99
 """Most targets whose spread is compared, drawn at random, and draws of the null."""
 
 
 @dataclass(frozen=True)
 class SpreadSpec:
-    """The datamodels of A and of B on all models, whose margins share their masks."""
+    """The datamodels of A and of B on all models, whose margins share their masks, and how many models a mask has."""
 
     a: Regression
     b: Regression
+    seeds: int = 1
 
     @property
     def possible(self) -> bool:
@@ -33,13 +36,13 @@ class SpreadSpec:
     @property
     def reference(self) -> Reference:
         """Where the direction is stored."""
-        identity = {"version": VERSION, "a": self.a.reference.digest, "b": self.b.reference.digest}
+        version = VERSION_BY_EXAMPLE if self.seeds > 1 else VERSION
+        identity = {"version": version, "a": self.a.reference.digest, "b": self.b.reference.digest}
         return refer(FOLDER, "spread", identity, record="{key}.safetensors")
 
     def targets(self) -> np.ndarray:
         """Return the targets whose spread is compared, sorted."""
-        drawn = generator("spread targets", self.a.targets).permutation(self.a.targets)
-        return np.sort(drawn[:TARGETS])
+        return compared_targets(self.a.targets)
 
     def step(self, name: str, label: Label) -> Step:
         """Return the step that finds it."""
@@ -47,6 +50,11 @@ class SpreadSpec:
         made = Tensors(self.reference, {"spread": self.reference.digest}, arrays)
         needs = (self.a.reference, self.b.reference)
         return Step(name, made, compare_spread, self, needs, label, Cost(1e-6 * self.a.units * DRAWS))
+
+
+def compared_targets(targets: int) -> np.ndarray:
+    """Return which of so many targets have their spread compared, sorted."""
+    return np.sort(generator("spread targets", targets).permutation(targets)[:TARGETS])
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ def compare_spread(store: ObjectStore, spec: SpreadSpec) -> None:
         predicted = masks.astype(np.float32) @ fitted.weights[chosen].T + fitted.bias[chosen]
         margins = matrix.margins()[keep][:, chosen]
         sides.append(spread(masks, margins.astype(np.float64), predicted.astype(np.float64)))
-    found = spread_difference(*sides, draws=DRAWS)
+    found = spread_difference(*sides, draws=DRAWS, by_example=spec.seeds > 1)
     arrays = {"direction": found.direction, "projections": found.projections, "targets": chosen}
     facts = {"kind": found.kind, "p": found.p, "variance": found.variance}
     write_tensors(store, spec.reference.record, TensorObject(arrays, {"spread": spec.reference.digest}, facts))

@@ -86,7 +86,8 @@ class Comparison(Compared):
     @property
     def spread(self) -> SpreadSpec | None:
         """Where A's and B's spread is compared; None for masks of their own, or datamodels that take none."""
-        spec = SpreadSpec(*(self.regression(training, None) for training in self.trainings))
+        a, b = (self.regression(training, None) for training in self.trainings)
+        spec = SpreadSpec(a, b, self.study.subsets.seeds)
         return spec if self.study.subsets.paired and spec.possible else None
 
     def effects(self) -> list[tuple[Effect, Effect]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from modeldiff_core.errors import ConfigError
-from modeldiff_core.evaluation.spread import Spread, spread, spread_difference
+from modeldiff_core.evaluation.spread import Spread, smallest_p, spread, spread_difference
 
 TRAIN, TARGETS, MASKS = 60, 30, 150
 BLOCK = np.arange(TRAIN) < 8
@@ -76,6 +76,48 @@ def test_equal_instability_is_no_difference() -> None:
         a, b = (spread(rows, margins(rng, masks, 1.0, 4.0)) for _ in range(2))
         alarms += spread_difference(a, b, draws=39).p <= 0.05
     assert alarms <= 3
+
+
+def one_unstable(rng: np.random.Generator) -> tuple[Spread, Spread]:
+    """B's models lie further apart over the first example alone, for half of the targets."""
+    masks = np.argsort(rng.random((MASKS, TRAIN)), axis=1) < TRAIN // 2
+    scale = np.exp(1.5 * masks[:, :1] * MOVED)
+    a, b = (s * rng.normal(size=(2, MASKS, TARGETS)) for s in (np.ones_like(scale), scale))
+    rows = np.repeat(masks, 2, axis=0)
+    return tuple(spread(rows, y.transpose(1, 0, 2).reshape(-1, TARGETS)) for y in (a, b))  # type: ignore[return-value]
+
+
+def test_a_single_example_is_found_by_its_row() -> None:
+    rng = np.random.default_rng(6)
+    found = [spread_difference(*one_unstable(rng), draws=39, by_example=True) for _ in range(10)]
+    assert all(one.p <= 0.05 for one in found)
+    assert all(one.direction.argmin() == 0 for one in found), "it lies on B's side"
+    before = spread_difference(*one_unstable(np.random.default_rng(6)), draws=39)
+    assert before.p == before.p_of_variance == found[0].p_of_variance, "draws are the same"
+    assert before.variance == found[0].variance
+
+
+def test_nothing_is_found_in_nothing_by_example() -> None:
+    rng = np.random.default_rng(7)
+    found = [spread_difference(*pair(rng, 2.0, 0.0), draws=39, by_example=True).p for _ in range(24)]
+    assert sum(p <= 0.05 for p in found) <= 4, "5 % of 24 is 1.2; 5 has a chance of 1 %"
+
+
+def test_the_same_models_do_not_differ() -> None:
+    own, _ = pair(np.random.default_rng(9), 1.0, 0.0)
+    found = spread_difference(own, own, draws=19)
+    assert (found.p, found.variance) == (1.0, 0.0)
+    assert np.linalg.norm(found.direction) == pytest.approx(1)
+
+
+def test_the_smallest_of_two_p_is_one_among_the_draws() -> None:
+    null = np.array([[1.0, 9.0], [2.0, 8.0], [3.0, 1.0], [4.0, 2.0]])
+    assert smallest_p(np.array([5.0]), null[:, :1]) == pytest.approx(1 / 5)
+    assert smallest_p(np.array([5.0, 3.0]), null) == pytest.approx(2 / 5), "the first draw is the largest of the other"
+    assert smallest_p(np.array([0.0, 0.0]), null) == 1
+    rng = np.random.default_rng(8)
+    p = [smallest_p(one[0], one[1:]) for one in rng.normal(size=(400, 20, 2))]
+    assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.05)
 
 
 def test_masks_of_their_own_are_refused() -> None:
