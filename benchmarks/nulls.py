@@ -55,6 +55,7 @@ class Row:
         models: B's models, of A's.
         targets: Targets, if not SIZE's.
         of_a: A's models, if not SIZE's.
+        train: Training examples, if not SIZE's.
         plant: Strength of a planted direction, in units of the rms length of a datamodel spread over all targets.
         side: Who has it.
 
@@ -70,6 +71,7 @@ class Row:
     models: float = 1.0
     targets: int = SIZE[1]
     of_a: int = SIZE[2]
+    train: int = SIZE[0]
     plant: float = 0.0
     side: str = "a"
 
@@ -92,6 +94,8 @@ ROWS = {
     "masks of their own, noise x 2": Row(paired=False, noise=2.0),
     "masks of their own, 400 models": Row(paired=False, of_a=400),
     "masks of their own, 200 models, noise x 2": Row(paired=False, of_a=200, noise=2.0),
+    "masks of their own, 200 models": Row(paired=False, of_a=200),
+    "masks of their own, 400 models, 300 examples": Row(paired=False, of_a=400, train=300),
     "50 targets": Row(targets=50),
     "2,000 targets": Row(targets=2000),
     "planted in A, 0.15": Row(plant=0.15),
@@ -116,7 +120,7 @@ class Simulated:
 def simulated(name: str, number: int, size: tuple[int, int, int] | None = None) -> Simulated:
     """Return study `number` of a row, of so many training examples, targets and models or of the row's own size."""
     row, rng = ROWS[name], np.random.default_rng([*name.encode(), number])
-    train, targets, models = size or (SIZE[0], row.targets, row.of_a)
+    train, targets, models = size or (row.train, row.targets, row.of_a)
     class_of_target, class_of_example = rng.integers(10, size=targets), rng.integers(10, size=train)
     factors = rng.normal(size=(targets, 4)) @ rng.normal(size=(4, train))
     theta = (class_of_target[:, None] == class_of_example) + 0.15 * factors + 0.4 * rng.normal(size=(targets, train))

@@ -58,16 +58,16 @@ class Contrasted:
     slopes: tuple[Float[np.ndarray, " targets"], Float[np.ndarray, " targets"]]
 
 
-def contrasted(a: Margins, b: Margins) -> Contrasted:
-    """Return the directions of the contrast of A and B, and their p."""
+def contrasted(a: Margins, b: Margins, components: int = COMPONENTS, most: int = DRAWS) -> Contrasted:
+    """Return the directions of the contrast of A and B, and their p from at most so many draws each."""
     sample = contrasts.sample_of((a.masks, b.masks), (a.margins, b.margins))
     fits = sample.fits()
-    contrast = naming_differences(contrasts.contrast_of(sample, fits), sample, fits, COMPONENTS, SEED)
-    found = contrasts.find_contrast(contrast, fits, COMPONENTS)
+    contrast = naming_differences(contrasts.contrast_of(sample, fits), sample, fits, components, SEED)
+    found = contrasts.find_contrast(contrast, fits, components)
     values: list[float] = []
     drawn: list[np.ndarray] = []
     for rank in range(contrast.differences):
-        value, draws = against(sample, fits, contrast, found.directions, rank)
+        value, draws = against(sample, fits, standing_alone(contrast, found.directions, rank), most)
         values.append(value)
         drawn.append(draws)
         if sequential_p(value, draws) > LEVEL:
@@ -89,14 +89,13 @@ def contrasted(a: Margins, b: Margins) -> Contrasted:
 
 
 def against(
-    sample: contrasts.Sample, fits: contrasts.Fits, contrast: contrasts.Contrast, directions: np.ndarray, rank: int
+    sample: contrasts.Sample, fits: contrasts.Fits, alone: contrasts.Contrast, most: int
 ) -> tuple[float, np.ndarray]:
-    """Return the size of the difference of a rank and the draws of its null, as the stage of a null makes them."""
-    alone = standing_alone(contrast, directions, rank)
+    """Return the size of a difference and the draws of its null, as the stage of a null makes them."""
     largest = contrasts.find_contrast(alone, fits, 1)
     value, null, draws = float(largest.eigenvalues[0]), null_sample(sample, alone, largest.steady), np.empty(0)
-    while not decided(value, draws, DRAWS):
-        draws = np.append(draws, null.largest(range(len(draws), min(len(draws) + BLOCK, DRAWS)), SEED))
+    while not decided(value, draws, most):
+        draws = np.append(draws, null.largest(range(len(draws), min(len(draws) + BLOCK, most)), SEED))
     return value, draws
 
 
