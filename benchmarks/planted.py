@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from benchmarks import planted_contrast
-from benchmarks.planted_contrast import Contrasted, contrasted, described
+from benchmarks.planted_contrast import Contrasted, contrasted, described, side_by_side
 from benchmarks.planted_kinds import DATASETS, KINDS, LARGE, SMALL, Sample, sample
 from benchmarks.planted_search import ensembles, searched
 from benchmarks.planted_ways import COMPONENTS, PERMUTATIONS, Margins, Outcome, compare
@@ -265,12 +265,17 @@ def missed(records: list[dict[str, Any]], way: str) -> str:
             of_first = _numbers([max((row[at] for at in first), default=0.5) for row in result["auc"]])
             share = ", ".join(f"{cue['most']:.2f} of {cue['own']:+.2f}" for cue in result["search"]["cues"])
             lines.append(
-                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {result['significant'][0]} significant, AUC of the "
+                f"- {r['kind']}, {r['data']}, seed {r['seed']}: {_significant(result)} significant, AUC of the "
                 f"first {of_first}, best of {COMPONENTS} {_numbers([max(row) for row in result['auc']])}"
                 f"{'' if result['found'] else ' (missed)'}; search: largest share of the cue's effect {share}"
                 f"{'' if result['search']['found'] else ' (missed)'}"
             )
     return "\n".join(lines) or "- none"
+
+
+def _significant(result: Result) -> int:
+    """Return the number of significant directions among which first ones are chosen."""
+    return sum(result["significant"]) if "sides" in result else int(result["significant"][0])
 
 
 def by_strength(records: list[dict[str, Any]], way: str) -> str:
@@ -350,6 +355,9 @@ def main() -> None:
     records = read(options.out)
     ways = sorted({way for r in records for way in r["ways"]})
     print("\n" + table(records, ways))
+    for way in ways:
+        if way != CONTRAST and CONTRAST in ways:
+            print("\n" + side_by_side(records, way))
     for way in ways:
         print(f"\n{way}, by the cue's effect on A:\n{by_strength(records, way)}")
         print(f"\nMissed by {way}:\n{missed(records, way)}")

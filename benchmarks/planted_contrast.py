@@ -128,3 +128,42 @@ def _slopes(tested: Contrasted, among: np.ndarray, carries: np.ndarray) -> dict[
         name: [round(float(median(slopes[group])), 3) for group in groups]
         for name, slopes in zip(("raw", "standardized"), tested.slopes, strict=True)
     }
+
+
+def side_by_side(records: list[dict[str, Any]], other: str) -> str:
+    """Return which plants the contrast and another way find, and each that the contrast alone loses, with its c_t."""
+    both = [r for r in records if r["null"] is None and {"contrast", other} <= set(r["ways"])]
+    lines = [
+        f"| {other} and contrast, same plants | both | {other} alone | contrast alone | neither |",
+        "|---|" + "---|" * 4,
+    ]
+    for name, place in (("found", ()), ("by the search", ("search",))):
+        pairs = [(_found(r["ways"][other], place), _found(r["ways"]["contrast"], place)) for r in both]
+        counts = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
+        lines.append(f"| {name}, of {len(both)} | {' | '.join(map(str, counts))} |")
+    of_a = sum(r["ways"]["contrast"]["found_of_a"] for r in both)
+    lines.append(f"\nBy directions of side A−B alone the contrast finds {of_a} of {len(both)}.")
+    lost = [r for r in both if r["ways"][other]["found"] and not r["ways"]["contrast"]["found"]]
+    return "\n".join([*lines, f"\nFound by {other} and not by the contrast:", *map(_lost, lost)])
+
+
+def _found(result: dict[str, Any], place: tuple[str, ...]) -> bool:
+    for name in place:
+        result = result[name]
+    return bool(result["found"])
+
+
+def _lost(record: dict[str, Any]) -> str:
+    """Return what a plant looks like that the contrast does not find."""
+    result = record["ways"]["contrast"]
+    best = [(max(row), int(np.argmax(row))) for row in result["auc"]]
+    aucs = ", ".join(f"{auc:.2f} (number {at + 1}, side {result['sides'][at].upper()})" for auc, at in best)
+    slopes = "; ".join(
+        f"{cue['raw'][0]:.2f} with the cue, {cue['raw'][1]:.2f} without (standardized {cue['standardized'][0]:.2f}, "
+        f"{cue['standardized'][1]:.2f})"
+        for cue in result["slopes"]
+    )
+    return (
+        f"- {record['kind']}, {record['data']}, seed {record['seed']}: c_t {slopes}; p {result['p'][0][0]:.3f}, "
+        f"{sum(result['significant'])} significant, best AUC {aucs}"
+    )

@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.planted import battery, judged, missed, study, table
+from benchmarks.planted import battery, judged, leading, missed, study, table
+from benchmarks.planted_contrast import Contrasted, contrasted, side_by_side
 from benchmarks.planted_kinds import DATASETS, KINDS, Planting, Sample, sample
 from benchmarks.planted_oracle import oracle_areas, oracle_direction
 from benchmarks.planted_search import EFFECTS, ENSEMBLE, Ensembles, found_cue
-from benchmarks.planted_ways import Outcome
+from benchmarks.planted_ways import Margins, Outcome
 from modeldiff_core.data import Watermark
 from modeldiff_core.transformations import TransformationTest, judge, read
 from modeldiff_core.transformations.search import measure_tests
+from tests.modeldiff_core.comparison.planted_margins import planted
 
 WAYS = ["ridge-pca"]
 
@@ -164,3 +166,55 @@ def test_a_told_direction_sets_carriers_of_the_class_against_the_rest_of_it() ->
     np.testing.assert_allclose((direction[carry & among].sum(), direction[~carry & among].sum()), (1, -1))
     (area,) = oracle_areas("digits", "patch", 0, 100, None)
     assert area >= 0.9, "a patch in the corner is easily told"
+
+
+def of_a_contrast(tested: Outcome, *sides: bool) -> Contrasted:
+    return Contrasted(
+        eigenvalues=tested.difference[0],
+        p=tested.p[0],
+        p_adjusted=tested.p_adjusted[0],
+        of_a=np.array(sides),
+        directions=tested.directions,
+        projections=tested.projections,
+        differences=1,
+        slopes=(np.ones(len(tested.projections)), np.full(len(tested.projections), 2.0)),
+    )
+
+
+def test_a_contrast_finds_on_either_side() -> None:
+    tested, made = made_up()
+    b_has_it = of_a_contrast(tested, True, False, True)
+    assert leading(b_has_it) == [0, 1]
+    found = judged(b_has_it, made)
+    assert found["found"]
+    assert not found["found_of_a"]
+    assert found["significant"] == [1, 1]
+    assert found["slopes"] == [{"raw": [1.0, 1.0], "standardized": [2.0, 2.0]}]
+    assert judged(of_a_contrast(tested, False, True, True), made)["found_of_a"]
+
+
+def test_what_a_contrast_loses_is_named() -> None:
+    tested, made = made_up()
+    weak = replace(tested, p_adjusted=np.ones_like(tested.p))
+    search = {"found": False, "cues": []}
+    (spec,) = battery(["patch"], ["digits"], 1, 0)
+    ways = {"ridge-pca": judged(tested, made), "contrast": judged(of_a_contrast(weak, True, False, True), made)}
+    text = side_by_side([{**spec, "ways": {way: {**own, "search": search} for way, own in ways.items()}}], "ridge-pca")
+    assert "| found, of 1 | 0 | 1 | 0 | 0 |" in text
+    assert "| by the search, of 1 | 0 | 0 | 0 | 1 |" in text
+    assert "- patch, digits, seed 0: c_t 1.00 with the cue, 1.00 without" in text
+    assert "best AUC 1.00 (number 2, side B)" in text
+
+
+def test_margins_with_a_planted_direction_give_one_difference_and_none_give_none() -> None:
+    for strength in (1.0, 0.0):
+        made = planted(0, strength, in_b=True)
+        a, b = (Margins(masks, own) for masks, own in zip(made.masks, made.margins, strict=True))
+        found = contrasted(a, b, components=3, most=19)
+        assert found.differences == 1
+        if strength:
+            assert found.p[0] == 0.05
+            assert not found.of_a[0], "B has it"
+            assert abs(found.directions[0] @ made.direction) > 0.9
+        else:
+            assert found.p_adjusted.min() > 0.05
