@@ -42,7 +42,7 @@ from modeldiff_core.training.sgd import Sgd
 
 MODELS, LAUNCH = {SMALL: 800, LARGE: 1000}, 100
 FIRST, AUC = 3, 0.9
-CONTRAST = "contrast"
+CONTRAST, HELD = CONTRASTS = "contrast", "contrast-held"
 STRENGTHS = 0.0, 0.01, 0.02, 0.04, 0.08, 1.0
 RECIPES = {
     data: Sgd(network=Network("mlp", (32,)), epochs=epochs, learning_rate=rate, weight_decay=0.005)
@@ -112,7 +112,7 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[
     record["ways"] = {}
     for way in ways:
         began = time.process_time()
-        tested = contrasted(a, b) if way == CONTRAST else compare(a, b, way)
+        tested = contrasted(a, b, held=way == HELD) if way in CONTRASTS else compare(a, b, way)
         result = {**judged(tested, made), "seconds": time.process_time() - began}
         if full_data is not None:
             began, first = time.process_time(), leading(tested)
@@ -356,8 +356,9 @@ def main() -> None:
     ways = sorted({way for r in records for way in r["ways"]})
     print("\n" + table(records, ways))
     for way in ways:
-        if way != CONTRAST and CONTRAST in ways:
-            print("\n" + side_by_side(records, way))
+        for contrast in CONTRASTS:
+            if contrast in ways and way not in CONTRASTS:
+                print("\n" + side_by_side(records, way, contrast))
     for way in ways:
         print(f"\n{way}, by the cue's effect on A:\n{by_strength(records, way)}")
         print(f"\nMissed by {way}:\n{missed(records, way)}")
