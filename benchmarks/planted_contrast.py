@@ -37,6 +37,8 @@ from modeldiff_core.comparison.effect_sizes import more_under_a
 from modeldiff_core.stages.contrast import BLOCK, Tested
 
 DRAWS, SEED, LEVEL = 99, 0, 0.05
+SHOWN, INFINITE = 2, 1e3
+"""Cues of a lost plant that are printed, and c_t that is told as infinite."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +167,17 @@ def _found(result: dict[str, Any], place: tuple[str, ...]) -> bool:
 def _lost(record: dict[str, Any], contrast: str) -> str:
     """Return what a plant looks like that the contrast does not find."""
     result = record["ways"][contrast]
-    best = [(max(row), int(np.argmax(row))) for row in result["auc"]]
+    best = [(max(row), int(np.argmax(row))) for row in result["auc"]][:SHOWN]
     aucs = ", ".join(f"{auc:.2f} (number {at + 1}, side {result['sides'][at].upper()})" for auc, at in best)
-    slopes = "; ".join(
-        f"{cue['raw'][0]:.2f} with the cue, {cue['raw'][1]:.2f} without (standardized {cue['standardized'][0]:.2f}, "
-        f"{cue['standardized'][1]:.2f})"
-        for cue in result["slopes"]
-    )
+    slopes = "; ".join(_ratio(cue["raw"]) for cue in result["slopes"][:SHOWN])
+    more = len(result["slopes"]) - SHOWN
     return (
         f"- {record['kind']}, {record['data']}, seed {record['seed']}: c_t {slopes}; p {result['p'][0][0]:.3f}, "
-        f"{sum(result['significant'])} significant, best AUC {aucs}"
+        f"{sum(result['significant'])} significant, best AUC {aucs}{f'; {more} more cues' if more > 0 else ''}"
     )
+
+
+def _ratio(slopes: list[float]) -> str:
+    """Return c_t with and without the cue."""
+    told = ["∞" if slope > INFINITE else f"{slope:.2f}" for slope in slopes]
+    return f"{told[0]} with the cue, {told[1]} without"

@@ -204,6 +204,16 @@ def test_what_a_contrast_loses_is_named() -> None:
     assert "| by the search, of 1 | 0 | 0 | 0 | 1 |" in text
     assert "- patch, digits, seed 0: c_t 1.00 with the cue, 1.00 without" in text
     assert "best AUC 1.00 (number 2, side B)" in text
+    assert "more cues" not in text
+
+
+def test_held_slopes_find_what_free_ones_find_where_a_plant_is_strong() -> None:
+    made = planted(1, 1.0)
+    a, b = (Margins(masks, own) for masks, own in zip(made.masks, made.margins, strict=True))
+    free, held = (contrasted(a, b, components=2, most=19, held=held) for held in (False, True))
+    assert free.p[0] == held.p[0] == 0.05
+    assert abs(free.directions[0] @ held.directions[0]) > 0.9
+    assert free.eigenvalues[0] != held.eigenvalues[0]
 
 
 def test_margins_with_a_planted_direction_give_one_difference_and_none_give_none() -> None:
