@@ -84,12 +84,14 @@ def margins(
     return Margins(masks, np.concatenate(parts))
 
 
-def study(spec: Spec, ways: list[str], models: int | None = None, kept: Path | None = None) -> dict[str, Any]:
+def study(
+    spec: Spec, ways: list[str], models: int | None = None, kept: Path | None = None, search: bool = True
+) -> dict[str, Any]:
     """Train, compare in every way and judge; return the record that the tables are made from."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
         folder = kept_of(kept, spec["data"], spec["kind"], spec["seed"])
-        return _study(spec, ways, models or MODELS[spec["data"]], folder)
+        return _study(spec, ways, models or MODELS[spec["data"]], folder, search)
 
 
 def kept_of(kept: Path | None, data: str, kind: str | None, seed: int) -> Path | None:
@@ -97,7 +99,7 @@ def kept_of(kept: Path | None, data: str, kind: str | None, seed: int) -> Path |
     return kept / f"{data}-{kind}-{seed}".replace(" ", "_") if kept else None
 
 
-def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[str, Any]:
+def _study(spec: Spec, ways: list[str], models: int, kept: Path | None, search: bool) -> dict[str, Any]:
     began = time.process_time()
     made, recipe, null = sample(spec["data"], spec["kind"], spec["seed"]), RECIPES[spec["data"]], spec["null"]
     a = margins(recipe, made, "a", models, 1, spec["seed"], kept)
@@ -107,7 +109,7 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[
         b = margins(recipe, made, "a", models, 2, spec["seed"] + (0 if null == "paired" else 1_000_003), kept)
     trained = time.process_time()
     record: dict[str, Any] = {**spec, "accuracy": {n: float((y.margins > 0).mean()) for n, y in (("a", a), ("b", b))}}
-    full_data = ensembles(recipe, made, 1) if null is None else None
+    full_data = ensembles(recipe, made, 1) if null is None and search else None
     record |= {"models": models, "train_seconds": trained - began, "ensemble_seconds": time.process_time() - trained}
     record["ways"] = {}
     for way in ways:
@@ -116,8 +118,8 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None) -> dict[
         result = {**judged(tested, made), "seconds": time.process_time() - began}
         if full_data is not None:
             began, first = time.process_time(), leading(tested)
-            search = searched(full_data, made, tested.directions[first], tested.projections[:, first])
-            result["search"] = {**search, "seconds": time.process_time() - began}
+            along = searched(full_data, made, tested.directions[first], tested.projections[:, first])
+            result["search"] = {**along, "seconds": time.process_time() - began}
         record["ways"][way] = result
     return record
 
@@ -234,7 +236,7 @@ def _found(result: Result) -> bool:
 
 
 def _search_found(result: Result) -> bool:
-    return bool(result["search"]["found"])
+    return bool(result.get("search", {}).get("found"))
 
 
 def _alarm(result: Result) -> bool:
@@ -260,7 +262,7 @@ def missed(records: list[dict[str, Any]], way: str) -> str:
     lines = []
     for r in records:
         result = r["ways"].get(way)
-        if r["null"] is None and result and not (result["found"] and result["search"]["found"]):
+        if r["null"] is None and result and "search" in result and not (result["found"] and result["search"]["found"]):
             first = [at for at, p in enumerate(result["p_adjusted"][0]) if p <= 0.05][:FIRST]
             of_first = _numbers([max((row[at] for at in first), default=0.5) for row in result["auc"]])
             share = ", ".join(f"{cue['most']:.2f} of {cue['own']:+.2f}" for cue in result["search"]["cues"])
@@ -286,7 +288,7 @@ def by_strength(records: list[dict[str, Any]], way: str) -> str:
     """
     cells = []
     for low, high in pairwise(STRENGTHS):
-        plants = [r for r in records if r["null"] is None and way in r["ways"]]
+        plants = [r for r in records if r["null"] is None and "search" in r["ways"].get(way, {})]
         rows = [r for r in plants if low <= strength(r["ways"][way]["search"]["cues"]) < high]
         cells.append((f"{low:.2f} to {high:.2f}", _share(rows, way, _found), _share(rows, way, _search_found)))
     heads, found, search = zip(*cells, strict=True)
@@ -325,6 +327,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=["ridge-pca", "ridge-crossfit"])
     parser.add_argument("--models", type=int, help=f"models of each algorithm; by default {MODELS}")
     parser.add_argument("--kept", type=Path, help="where margins are kept, so that another way need not train again")
+    parser.add_argument("--no-search", action="store_true", help="only directions, which takes a third of the time")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", action="store_true", help="only print the tables of finished studies")
     options = parser.parse_args()
@@ -339,9 +342,8 @@ def main() -> None:
         ]
     )
     with ProcessPoolExecutor(options.workers) as pool:
-        studies = pool.map(
-            study, todo, [options.ways] * len(todo), [options.models] * len(todo), [options.kept] * len(todo)
-        )
+        asked = (options.ways, options.models, options.kept, not options.no_search)
+        studies = pool.map(study, todo, *([one] * len(todo) for one in asked))
         for number, record in enumerate(studies, 1):
             with options.out.open("a") as file:
                 file.write(json.dumps(record) + "\n")

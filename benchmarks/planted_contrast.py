@@ -160,8 +160,8 @@ def side_by_side(records: list[dict[str, Any]], other: str, contrast: str = "con
 
 def _found(result: dict[str, Any], place: tuple[str, ...]) -> bool:
     for name in place:
-        result = result[name]
-    return bool(result["found"])
+        result = result.get(name, {})
+    return bool(result.get("found"))
 
 
 def _lost(record: dict[str, Any], contrast: str) -> str:
