@@ -193,6 +193,27 @@ def table(found: list[Spec]) -> str:
     return "\n".join([*lines, f"CPU seconds of the products of a study: {spent}"])
 
 
+def beside(found: list[Spec], regression: list[Spec]) -> str:
+    """Return how many plants trainings and regression (benchmarks/planted.py) find of the same ones."""
+    of = {(one["data"], one["kind"], one["seed"]): one["ways"] for one in regression if one["null"] is None}
+    lines = [
+        "| trainings, which directions | regression | plants | both | trainings alone | regression alone | neither |"
+    ]
+    lines.append("|---" * 7 + "|")
+    same = [(one, of[key]) for one in found if (key := (one["data"], one["kind"], one["seed"])) in of]
+    for used in ("8", "16"):
+        for rule, told in (("found", "side A−B"), ("either", "either side")):
+            for way in sorted({way for _, ways in same for way in ways}):
+                pairs = [
+                    (one["curve"][used][rule], ways[way]["found"])
+                    for one, ways in same
+                    if used in one["curve"] and way in ways
+                ]
+                counts = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
+                lines.append(f"| {used}, {told} | {way} | {len(pairs)} | {' | '.join(map(str, counts))} |")
+    return "\n".join(lines)
+
+
 def _missed(one: Spec) -> str:
     """Return what a plant that was not found looks like."""
     strongest = "; ".join(f"{x['side']}, p {x['p']}, {x['variances']}, AUC {x['auc']}" for x in one["strongest"])
@@ -215,6 +236,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, default=Path("planted_trainings"))
     parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--beside", type=Path, help="results of benchmarks/planted.py on the same plants")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     done = {tuple(one[name] for name in ("data", "kind", "seed", "trainings", "probes")) for one in records(asked.out)}
@@ -233,6 +255,8 @@ def main() -> None:
                 flush=True,
             )
     print(table(list(records(asked.out))))
+    if asked.beside:
+        print("\n" + beside(list(records(asked.out)), list(records(asked.beside))))
 
 
 def _bare(stored: Any) -> Basis:

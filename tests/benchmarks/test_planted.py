@@ -10,6 +10,7 @@ from benchmarks.planted_contrast import Contrasted, contrasted, side_by_side
 from benchmarks.planted_kinds import DATASETS, KINDS, Planting, Sample, sample
 from benchmarks.planted_oracle import oracle_areas, oracle_direction
 from benchmarks.planted_search import EFFECTS, ENSEMBLE, Ensembles, found_cue
+from benchmarks.planted_trainings import beside
 from benchmarks.planted_ways import Margins, Outcome
 from modeldiff_core.data import Watermark
 from modeldiff_core.transformations import TransformationTest, judge, read
@@ -205,6 +206,16 @@ def test_what_a_contrast_loses_is_named() -> None:
     assert "- patch, digits, seed 0: c_t 1.00 with the cue, 1.00 without" in text
     assert "best AUC 1.00 (number 2, side B)" in text
     assert "more cues" not in text
+
+
+def test_trainings_and_regression_are_set_side_by_side() -> None:
+    (spec,) = battery(["patch"], ["digits"], 1, 0, 40)
+    hits, misses = ({"found": hit, "either": True} for hit in (True, False))
+    trainings = [{**spec, "curve": {"8": misses, "16": hits}}, {**spec, "seed": 41, "curve": {"8": hits}}]
+    text = beside(trainings, [{**spec, "ways": {"ridge-pca": {"found": True}}}])
+    assert "| 8, side A−B | ridge-pca | 1 | 0 | 0 | 1 | 0 |" in text
+    assert "| 8, either side | ridge-pca | 1 | 1 | 0 | 0 | 0 |" in text
+    assert "| 16, side A−B | ridge-pca | 1 | 1 | 0 | 0 | 0 |" in text
 
 
 def test_held_slopes_find_what_free_ones_find_where_a_plant_is_strong() -> None:
