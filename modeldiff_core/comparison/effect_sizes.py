@@ -30,10 +30,10 @@ from scipy.stats import norm
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, centered, find_contrast
 from modeldiff_core.comparison.crossfit import matched
-from modeldiff_core.comparison.slope_errors import slope_influences
-from modeldiff_core.comparison.slopes import slope_angles
-from modeldiff_core.comparison.split_ridge import apart, unfitted
-from modeldiff_core.comparison.totals import around_means, noise_factor, totals
+from modeldiff_core.comparison.noise import around_means, blocks_of, noise_factor
+from modeldiff_core.comparison.slope_errors import slope_errors
+from modeldiff_core.comparison.split_ridge import apart_by, lengthening
+from modeldiff_core.comparison.totals import totals
 
 LEAST_SHARE = 1e-6
 """Of the squared length of datamodels with their noise, the least that is taken for one without."""
@@ -111,7 +111,7 @@ class EffectSizes:
 
     def variance(self, weights: Float[np.ndarray, " columns"]) -> float:
         """Return the variance of a weighted sum of the directions' differences and totals."""
-        return max(0.0, float(np.square(self.influence @ weights).sum() - np.square(weights) @ self.twice))
+        return without_twice(self.influence @ weights, float(np.square(weights) @ self.twice))
 
     def difference(self, index: int, level: float = 0.95) -> Estimate:
         """Return the difference along a direction with its interval."""
@@ -136,7 +136,7 @@ class EffectSizes:
         weights = np.zeros(self.influence.shape[1])
         weights[chosen] = 1
         last = self.of_total
-        both = (self.variance(weights + last) - self.variance(weights) - self.variance(last)) / 2
+        both = float((self.influence @ weights) @ (self.influence @ last))
         return fieller(top, bottom, (self.variance(weights), both, self.variance(last)), level)
 
     def under(self, which: str, index: int, level: float = 0.95) -> Estimate:
@@ -146,7 +146,7 @@ class EffectSizes:
             if which == "a"
             else (self.under_b, self.influence_b, self.twice_b)
         )
-        variance = float(np.square(influence[:, index]).sum() - twice[index])
+        variance = without_twice(influence[:, index], float(twice[index]))
         return Estimate.normal(float(values[index]), variance, level)
 
     def ratio(self, index: int, level: float = 0.95) -> Estimate | None:
@@ -156,11 +156,20 @@ class EffectSizes:
         """
         a, b = float(self.under_a[index]), float(self.under_b[index])
         i_a, i_b = self.influence_a[:, index], self.influence_b[:, index]
-        v_a, v_b = i_a @ i_a - self.twice_a[index], i_b @ i_b - self.twice_b[index]
+        v_a, v_b = without_twice(i_a, float(self.twice_a[index])), without_twice(i_b, float(self.twice_b[index]))
         both = float(i_a @ i_b)
         if a >= b:
             return fieller(a, b, (v_a, both, v_b), level, unbounded=True)
         return fieller(b, a, (v_b, both, v_a), level, unbounded=True)
+
+
+def without_twice(influence: Float[np.ndarray, " models"], twice: float) -> float:
+    """Return a variance from squared influences, of which the part that is there though nothing differs counts twice.
+
+    Σ_i I_i² = L + 2·D in expectation for a variance of L + D, D = `twice`. L is 0 or more and D is known well: where
+    influences are small by chance, which they are where the size is, L + D with the L of 0 or more that they leave.
+    """
+    return twice + max(0.0, float(np.square(influence).sum()) - 2 * twice)
 
 
 def fieller(
@@ -214,14 +223,18 @@ def effect_sizes(sample: Sample, fits: Fits, contrast: Contrast, found: Found) -
         own = own[matched(found.directions, own)]
         own = own * np.where(np.einsum("ij,ij->i", own, found.directions) < 0, -1, 1)[:, None].astype(own.dtype)
         versions.append(own)
-        measured = _along(sample, fits, contrast, own, 1 - half)
+        angles = contrast.fixed
+        if angles is None:
+            errors = slope_errors(fits, blocks_of(sample, 1 - half), contrast.weights, own, (1 - half, models))
+            angles = errors.angles
+            values -= errors.bias / (2 * unit)
+            influences += errors.influence / (2 * unit)
+        measured = _along(sample, contrast.weights, angles, own, 1 - half)
         for which, (value, influence, counted, rows) in enumerate(measured):
             values[which] += value / (2 * unit)
             influences[which][rows] += influence.T / (2 * unit)
             twice[which] += counted / (2 * unit) ** 2
-        if contrast.fixed is None:
-            influences += slope_influences(sample, fits, contrast.weights, own, 1 - half) / (2 * unit)
-    whole, of_totals, totals_twice = totals(sample, fits, contrast, found.directions)
+    whole, of_totals, totals_twice = totals(sample, fits, contrast, found.directions, np.stack(versions))
     return EffectSizes(
         contrast=values[0],
         under_a=values[1],
@@ -276,19 +289,16 @@ Measured = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def _along(
-    sample: Sample, fits: Fits, contrast: Contrast, directions: Float[np.ndarray, "components train"], half: int
+    sample: Sample,
+    weights: Float[np.ndarray, " targets"],
+    angles: Float[np.ndarray, " targets"],
+    directions: Float[np.ndarray, "components train"],
+    half: int,
 ) -> list[Measured]:
-    """Return q of the contrast, of A and of B along some directions on the models of a half.
-
-    One factor of each product has the slopes of this half, the other those of the half that chose the
-    directions: with the same slopes in both the square of their error would remain.
-    """
-    angles = [
-        contrast.fixed if contrast.fixed is not None else slope_angles(*fits.products(h, directions.T)) for h in (0, 1)
-    ]
+    """Return q of the contrast, of A and of B along some directions on the models of a half."""
     shift = 0 if sample.paired else len(sample.a)
     a, b = (
-        _side(sample, which, half, directions, [contrast.weights * f(angle) for angle in angles])
+        _side(sample, which, half, directions, (weights * f(angles)).astype(np.float32))
         for which, f in enumerate((np.cos, np.sin))
     )
     rows_a, rows_b = (operator.rows[half] for operator in sample.halves)
@@ -299,42 +309,30 @@ def _along(
     return [both, (*pair_sums(a), rows_a), (*pair_sums(b), rows_b + shift)]
 
 
-Twofold = tuple[np.ndarray, np.ndarray]
-"""Margins [models, targets] at the slopes of half 0 and of half 1."""
-
-
 @dataclass(frozen=True)
 class Drawn:
     """What models add to directions.
 
     Attributes:
         u: Of each model to each direction.
-        z: Margins, which differ in their slopes.
+        z: Margins.
         off: What they are off the fit of all other models.
-        left: What the fit of all models leaves of the margins, and so is uncorrelated with what it holds.
-        own: What the fit leaves of u: by it times the noise a model's `left` has to do with the sum of all.
+        own: What u is off the same: by it times the noise a model's `off` has to do with the sum of all.
     """
 
     u: Float[np.ndarray, "components models"]
-    z: Twofold
-    off: Twofold
-    left: Twofold
+    z: Float[np.ndarray, "models targets"]
+    off: Float[np.ndarray, "models targets"]
     own: Float[np.ndarray, "components models"]
 
     def less(self, other: "Drawn") -> "Drawn":
         """Return the difference to the other algorithm's margins of the same models."""
-        z, off, left = (
-            (x[0] - y[0], x[1] - y[1]) for x, y in ((self.z, other.z), (self.off, other.off), (self.left, other.left))
-        )
-        return Drawn(self.u, z, off, left, self.own)
+        return Drawn(self.u, self.z - other.z, self.off - other.off, self.own)
 
     def beside(self, other: "Drawn") -> "Drawn":
         """Return the models of both, the other algorithm's with a negative sign."""
-        z, off, left = (
-            (np.vstack([x[0], y[0]]), np.vstack([x[1], y[1]]))
-            for x, y in ((self.z, other.z), (self.off, other.off), (self.left, other.left))
-        )
-        return Drawn(np.hstack([self.u, -other.u]), z, off, left, np.hstack([self.own, -other.own]))
+        z, off = (np.vstack(pair) for pair in ((self.z, other.z), (self.off, other.off)))
+        return Drawn(np.hstack([self.u, -other.u]), z, off, np.hstack([self.own, -other.own]))
 
 
 def _side(
@@ -342,33 +340,30 @@ def _side(
     which: int,
     half: int,
     directions: Float[np.ndarray, "components train"],
-    factors: list[Float[np.ndarray, " targets"]],
+    factors: Float[np.ndarray, " targets"],
 ) -> Drawn:
     """Return what the models of one algorithm in a half add to directions."""
     operator = sample.halves[which]
     rows, columns = operator.rows[half], operator.columns[half]
     masks, margins = sample.masks[which][rows], (sample.a, sample.b)[which][rows]
-    u = directions @ columns
-    z, off, left = (
-        (around_means(values * factors[0].astype(np.float32)), around_means(values * factors[1].astype(np.float32)))
-        for values in (margins, apart(masks, margins, columns), unfitted(masks, margins, columns))
-    )
-    return Drawn(u, z, off, left, unfitted(masks, u.T, columns).T)
+    u, factor = directions @ columns, lengthening(masks, margins, columns)
+    off = apart_by(factor, masks, margins, columns)
+    own = apart_by(factor, masks, u.T, columns).T
+    return Drawn(u, around_means(margins * factors), around_means(off * factors), own)
 
 
 def pair_sums(
     drawn: Drawn,
 ) -> tuple[Float[np.ndarray, " components"], Float[np.ndarray, "components models"], Float[np.ndarray, " components"]]:
-    """Return ⟨Σ_i u_i·z_i, Σ_i u_i·z'_i⟩ − Σ_i u_i²·⟨z_i, e'_i⟩ of each direction, influences and ``twice``."""
+    """Return ‖Σ_i u_i·z_i‖² − Σ_i u_i²·⟨z_i, e_i⟩ of each direction, influences and ``twice``."""
     u, z, off = drawn.u, drawn.z, drawn.off
-    first, second = (u @ each for each in z)
+    whole = u @ z
     weights = np.square(u.astype(np.float64))
-    own = (np.einsum("ij,ij->i", z[0], off[1]) + np.einsum("ij,ij->i", z[1], off[0])).astype(np.float64) / 2
-    value = np.einsum("ij,ij->i", first, second).astype(np.float64) - weights @ own
-    left = (drawn.left[0] + drawn.left[1]) / 2
-    as_noise = noise_factor(own, left)
-    influence = as_noise * u * (first @ drawn.left[1].T + second @ drawn.left[0].T - 2 * drawn.own * own)
-    squares = np.square(np.square(as_noise) * (left @ left.T))
+    own = np.einsum("ij,ij->i", z, off).astype(np.float64)
+    value = np.einsum("ij,ij->i", whole, whole).astype(np.float64) - weights @ own
+    as_noise = noise_factor(own, off)
+    influence = 2 * as_noise * u * (whole @ off.T - drawn.own * own)
+    squares = np.square(np.square(as_noise) * (off @ off.T))
     squares[np.diag_indices(len(squares))] = 0
     twice = 2 * np.einsum("ij,ij->i", weights @ squares, weights)
     return value, influence, twice

@@ -1,70 +1,76 @@
-"""What errors of slopes add to the errors of sizes along directions."""
+"""What errors of slopes do to sizes along directions: bias to second order, and the influence of every model."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from modeldiff_core.comparison.contrast import Fits, Sample
-from modeldiff_core.comparison.slopes import slope_angles
-from modeldiff_core.comparison.split_ridge import unfitted
-
-LEAST_GAP = 0.25
-"""Of the median over targets, the least length by which a slope's error is divided."""
+from modeldiff_core.comparison.contrast import Fits
+from modeldiff_core.comparison.noise import Block
+from modeldiff_core.comparison.slope_noise import half_slopes, mixed
 
 
-def slope_influences(
-    sample: Sample,
+@dataclass(frozen=True)
+class SlopeErrors:
+    """What errors of slopes do to the contrast's variance along directions, to A's and to B's.
+
+    Attributes:
+        angles: φ_t at which the sizes are measured.
+        influence: Of every model; models of B follow those of A where their masks differ.
+        bias: What the sizes have too much in expectation.
+    """
+
+    angles: Float[np.ndarray, " targets"]
+    influence: Float[np.ndarray, "3 models components"]
+    bias: Float[np.ndarray, "3 components"]
+
+
+def slope_errors(
     fits: Fits,
+    blocks: list[Block],
     weights: Float[np.ndarray, " targets"],
     directions: Float[np.ndarray, "components train"],
-    half: int,
-) -> Float[np.ndarray, "3 models components"]:
-    """Return the influences through slopes on the sizes along directions that are measured on a half.
+    which: tuple[int, int],
+) -> SlopeErrors:
+    """Return what errors of one half's slopes do to sizes along directions that the same half measures.
 
-    With R = cos φ·θ_A − sin φ·θ_B and l = sin φ·θ_A + cos φ·θ_B, and slopes outside the directions, an error δ_t of
-    φ_t adds −w²·⟨R_t, v⟩·⟨l_t, v⟩·δ_t to the contrast's variance along v, −w²·cos φ·sin φ·⟨θ_A,t, v⟩²·δ_t to A's and
-    the opposite of B's to B's. δ_t = ⟨R_t, l_t⟩/(‖l_t‖² − ‖R_t‖²) outside the directions, to which model i adds ⟨K_i,
-    l_t⟩·e_i,t, e_i,t the residual of cos φ·y_A − sin φ·y_B.
+    A size is Σ_t (p_t − p̄)² with p = w·⟨R, v⟩ and its derivative p' = −w·⟨l, v⟩ (``half_slopes`` has R, l and the error
+    δ), for A w·cos φ·⟨θ_A, v⟩ and −w·sin φ·⟨θ_A, v⟩, for B w·sin φ·⟨θ_B, v⟩ and w·cos φ·⟨θ_B, v⟩; p'' = −p. To second
+    order in the noise its expectation is larger than without errors by
+
+        Σ_t 2·(p_t − p̄)·p'_t·E[δ_t] + 2·Cov(δ_t, (p_t − p̄)·p'_t) + E[δ_t²]·((1 − 1/T)·p'_t² − (p_t − p̄)·p_t),
+
+    products of p and p' without their own noise, and model i adds 2·(p_t − p̄)·p'_t·d_i,t to it.
 
     Args:
-        sample: The margins.
-        fits: Their datamodels.
-        weights: Of the targets.
+        fits: Datamodels.
+        blocks: Models of the half.
+        weights: Of the targets, w.
         directions: Outside which slopes are taken; chosen on the other half.
-        half: Whose models measure the sizes. Each factor of a size has the slopes of one half, so both halves' count.
-
-    Returns:
-        Of every model, on the contrast's variance, A's and B's, times a datamodel's unit; models of B follow those of
-        A where their masks differ.
+        which: The half whose models give the slopes and measure the sizes, and how many models there are in all.
     """
-    models = len(sample.a) if sample.paired else len(sample.a) + len(sample.b)
-    found = np.zeros((3, models, len(directions)))
-    for own in (0, 1):
-        products = fits.products(own, directions.T)
-        angles = slope_angles(*products)
-        c, s = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-        along_a, along_b = fits.a[half] @ directions.T, fits.b[half] @ directions.T
-        rows, shared = c[:, None] * along_a - s[:, None] * along_b, s[:, None] * along_a + c[:, None] * along_b
-        square = np.square(weights)[:, None]
-        changes = (
-            -square * (rows - rows.mean(0)) * shared,
-            -square * (c * s)[:, None] * along_a * (along_a - along_a.mean(0)),
-            square * (c * s)[:, None] * along_b * (along_b - along_b.mean(0)),
-        )
-        aa, ab, bb = products
-        gap = np.cos(2 * angles) * (bb - aa) + 2 * np.sin(2 * angles) * ab
-        kept = weights > 0
-        gap = np.where(kept, np.maximum(gap, LEAST_GAP * max(float(np.median(gap[kept])), 1e-30)), np.inf)
-        length = s[:, None] * fits.a[own] + c[:, None] * fits.b[own]
-        length = length - (length @ directions.T) @ directions
-        errors = [
-            sign * unfitted(masks[op.rows[own]], margins[op.rows[own]], op.columns[own])
-            for sign, masks, margins, op in zip((c, -s), sample.masks, (sample.a, sample.b), sample.halves, strict=True)
-        ]
-        if sample.paired:
-            errors = [errors[0] + errors[1]]
-        for which, (e, op) in enumerate(zip(errors, sample.halves, strict=False)):
-            adds = (length @ op.columns[own]).T * e / gap
-            place = op.rows[own] + which * len(sample.a)
-            for size, change in enumerate(changes):
-                found[size, place] += adds @ change
-    return found
+    half, models = which
+    slopes = half_slopes(fits, blocks, weights, directions, half)
+    w = weights.astype(np.float32)
+    c, s, zero = w * np.cos(slopes.angles).astype(np.float32), w * np.sin(slopes.angles).astype(np.float32), 0 * w
+    # What A's and B's margins count for in p and in p', for the contrast, for A and for B.
+    factors = (((c, -s), (-s, -c)), ((c, zero), (-s, zero)), ((zero, s), (zero, c)))
+    along = fits.a[half] @ directions.T, fits.b[half] @ directions.T
+    influence, bias = np.zeros((3, models, len(directions))), np.zeros((3, len(directions)))
+    less = 1 - 1 / len(w)
+    for size, (of_p, of_change) in enumerate(factors):
+        p, change = mixed(*of_p, *along), mixed(*of_change, *along)
+        p = p - p.mean(0)
+        products = np.stack([np.square(p), p * change, np.square(change)]).astype(np.float64)
+        covariance = np.zeros_like(products[0])
+        for block, adds in zip(blocks, slopes.adds, strict=True):
+            influence[size, block.place] += adds @ (2 * p * change)
+            u = (directions @ block.columns).T
+            e, e_change = (mixed(*way, *(y.T for y in block.noise)).T for way in (of_p, of_change))
+            for product, (x, y) in zip(products, ((e, e), (e, e_change), (e_change, e_change)), strict=True):
+                product -= (x * y).T @ np.square(u)
+            covariance += (adds * e).T @ u * change + (adds * e_change).T @ u * p
+        pp, crossed, changed = products
+        second = slopes.square[:, None] * (less * changed - pp)
+        bias[size] = (2 * slopes.middle[:, None] * crossed + 2 * covariance + second).sum(0)
+    return SlopeErrors(slopes.angles, influence, bias)

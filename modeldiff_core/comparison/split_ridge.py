@@ -116,16 +116,36 @@ def apart(
     margins: Float[np.ndarray, "models targets"],
     columns: Float[np.ndarray, "train models"],
 ) -> Float[np.ndarray, "models targets"]:
-    """Return y − b·ŷ of one part's models, ŷ what the fit of all others predicts and b one number for all targets.
+    """Return y − b·ŷ of one part's models, ŷ what the fit of all others predicts and b = ``lengthening``."""
+    around = margins - margins.mean(0)
+    return apart_by(lengthening(masks, margins, columns), masks, around, columns)
+
+
+def apart_by(
+    factor: float,
+    masks: Bool[np.ndarray, "models train"],
+    values: Float[np.ndarray, "models columns"],
+    columns: Float[np.ndarray, "train models"],
+) -> Float[np.ndarray, "models columns"]:
+    """Return y − b·ŷ of one part's models for a given b."""
+    around = values - values.mean(0)
+    return np.asarray(around - np.float32(factor) * (around - left_out(masks, values, columns)))
+
+
+def lengthening(
+    masks: Bool[np.ndarray, "models train"],
+    margins: Float[np.ndarray, "models targets"],
+    columns: Float[np.ndarray, "train models"],
+) -> float:
+    """Return b = signal/⟨y, ŷ⟩, one number for all targets, within 1 and LARGEST_FACTOR.
 
     A ridge predicts too little, so that y − ŷ holds a part of what masks explain and ⟨y, y − ŷ⟩ more than the noise.
-    b = signal/⟨y, ŷ⟩ with the signal of ``explained_share``, which no penalty shrinks, within 1 and LARGEST_FACTOR.
+    The signal is that of ``explained_share``, which no penalty shrinks.
     """
     around = margins - margins.mean(0)
     predicted = around - left_out(masks, margins, columns)
     signal = explained_share(masks, around) * around.size
-    factor = min(max(signal / max(float(np.vdot(around, predicted)), 1e-30), 1.0), LARGEST_FACTOR)
-    return np.asarray(around - np.float32(factor) * predicted)
+    return min(max(signal / max(float(np.vdot(around, predicted)), 1e-30), 1.0), LARGEST_FACTOR)
 
 
 def unfitted(

@@ -6,28 +6,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Sample, centered
+from modeldiff_core.comparison.noise import around_means, blocks_of, noise_factor
+from modeldiff_core.comparison.slope_selection import slope_selection
 from modeldiff_core.comparison.slopes import slope_angles
 from modeldiff_core.comparison.split_ridge import apart
-
-
-def noise_factor(own: Float[np.ndarray, " models"], off: Float[np.ndarray, "models targets"]) -> np.float32:
-    """Return by what residuals have to be multiplied to vary as noise does, within ½ and 2.
-
-    √(Σ_i ⟨z_i, e_i⟩/Σ_i ‖residual_i‖²): the fit of other models has noise of its own, the one of all models takes some
-    of the noise away.
-
-    Args:
-        own: ⟨z_i, e_i⟩ of each model.
-        off: The residuals.
-    """
-    share = float(own.sum()) / max(float(np.vdot(off, off)), 1e-30)
-    return np.float32(min(max(share, 0.25), 4.0) ** 0.5)
-
-
-def around_means(margins: Float[np.ndarray, "models targets"]) -> Float[np.ndarray, "models targets"]:
-    """Return margins around their mean over models and over targets, as the contrast's rows are."""
-    margins = margins - margins.mean(0)
-    return np.asarray(margins - margins.mean(1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -41,12 +23,24 @@ class _Half:
 
 
 def totals(
-    sample: Sample, fits: Fits, contrast: Contrast, directions: Float[np.ndarray, "components train"]
+    sample: Sample,
+    fits: Fits,
+    contrast: Contrast,
+    directions: Float[np.ndarray, "components train"],
+    versions: Float[np.ndarray, "2 components train"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return all that differs, influences and what they count twice, with slopes outside the first k directions.
 
     Slopes are those of all models. At the best slope of a target its difference is least, by chance too: what that
-    takes away is estimated and given back (``_lost``).
+    takes away is estimated and given back (``_lost``). What it gains since the same models chose the directions is
+    taken away (``slope_selection``).
+
+    Args:
+        sample: The margins.
+        fits: Their datamodels.
+        contrast: Without directions removed.
+        directions: Of all models.
+        versions: Of each half.
     """
     shift = 0 if sample.paired else len(sample.a)
     sides = [
@@ -67,6 +61,12 @@ def totals(
         _total(sides, fits, contrast, directions[:count].T if count else None, paired=sample.paired)
         for count in range(len(directions) + 1 if contrast.fixed is None else 1)
     ]
+    if contrast.fixed is None:
+        blocks = blocks_of(sample, 0), blocks_of(sample, 1)
+        for count in range(1, len(made)):
+            gained, influence = slope_selection(fits, blocks, contrast, directions[:count], versions[:, :count])
+            value, own, twice = made[count]
+            made[count] = value - gained, own + influence, twice
     made += made[:1] * (len(directions) + 1 - len(made))
     return np.array([m[0] for m in made]), np.column_stack([m[1] for m in made]), np.array([m[2] for m in made])
 
