@@ -15,11 +15,17 @@ is Σ_t ⟨R_t⁽⁰⁾, R_t⁽¹⁾⟩, the trace of S.
 squared length of A's and B's datamodels. A total of 0 means that both rely on the same examples, 2 that what
 they rely on is unrelated.
 
-**Intervals.** The variance of q is Σ_i I_i² less what that counts twice, where I_i = 2·u_i·⟨r_i, Σ_j
-u_j·z_j⟩ is the influence of model i and 2·Σ_{i≠j} u_i²·u_j²·⟨r_i, r_j⟩² the part that is there though nothing
-differs; r_i are residuals of the half's own fit, scaled to the variance of the noise. What the errors of slopes add
-is in the influences, too (``slope_influences``). Intervals are normal ones, given the masks; the unit is taken as
-known.
+**Slopes** of a direction are those of the half that measures it, outside the directions. The half that chose the
+directions chose them with the errors of its own slopes in them, and those along which these errors happen to make the
+difference large: at its slopes a difference comes out too large, by a sixth in simulated studies
+(benchmarks/contrast_intervals.py). What the errors of the measuring half's slopes add to a square is estimated and
+taken away (comparison.slope_errors).
+
+**Intervals.** The variance of q is L + D with L + 2·D = Σ_i I_i², where I_i = 2·u_i·⟨r_i, Σ_j u_j·z_j⟩ is the
+influence of model i and D = 2·Σ_{i≠j} u_i²·u_j²·⟨r_i, r_j⟩² the part that is there though nothing differs; r_i is e_i,
+scaled to the variance of the target's noise. What the errors of slopes add is in I and in D, too. L grows with q, which
+intervals take into account (``Estimate.of_square``); that of the total is a normal one. All are given the masks; the
+unit is taken as known.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +36,7 @@ from scipy.stats import norm
 
 from modeldiff_core.comparison.contrast import Contrast, Fits, Found, Sample, centered, find_contrast
 from modeldiff_core.comparison.crossfit import matched
-from modeldiff_core.comparison.noise import around_means, blocks_of, noise_factor
+from modeldiff_core.comparison.noise import around_means, blocks_of, noise_factors
 from modeldiff_core.comparison.slope_errors import slope_errors
 from modeldiff_core.comparison.split_ridge import apart_by, lengthening
 from modeldiff_core.comparison.totals import totals
@@ -55,6 +61,21 @@ class Estimate:
         reach = float(norm.ppf((1 + level) / 2)) * float(np.sqrt(max(variance, 0.0)))
         return cls(value, value - reach, value + reach)
 
+    @classmethod
+    def of_square(cls, value: float, influence: Float[np.ndarray, " models"], twice: float, level: float) -> "Estimate":
+        """Return the interval of a squared length whose variance grows with it.
+
+        Of the variance L + D (``without_twice``), D is there though the length is 0 and L is in proportion to it: c·s,
+        c = L/(value + √D). All s with (value − s)² ≤ z²·(D + L + c·(s − value)), as for a share (Wilson 1927). Normal
+        intervals are too short where the value is too small by chance, and miss on that side.
+        """
+        g = float(norm.ppf((1 + level) / 2)) ** 2
+        variance = without_twice(influence, twice)
+        least = max(value, 0.0) + twice**0.5
+        shift = g * (variance - twice) / (2 * least) if value > 0 and least > 0 else 0.0
+        reach = float(np.sqrt(g * variance + shift**2))
+        return cls(value, value + shift - reach, value + shift + reach)
+
 
 @dataclass(frozen=True)
 class EffectSizes:
@@ -66,7 +87,7 @@ class EffectSizes:
         under_b: Of B's, at A's scale.
         totals: All that differs, over all directions, with slopes outside the first k of them, k = 0, 1, ...
         influence: Of every model on `contrast`, and in the columns after those on `totals`; models of B follow
-            those of A where their masks differ.
+            those of A where their masks differ. A last row is the deviation of what slopes add to totals.
         twice: What the sum of squared influences counts twice, for the same columns.
         influence_a: Of every model on `under_a`.
         influence_b: Of every model on `under_b`.
@@ -82,7 +103,7 @@ class EffectSizes:
     under_a: Float[np.ndarray, " components"]
     under_b: Float[np.ndarray, " components"]
     totals: Float[np.ndarray, " counts"]
-    influence: Float[np.ndarray, "models columns"]
+    influence: Float[np.ndarray, "rows columns"]
     twice: Float[np.ndarray, " columns"]
     influence_a: Float[np.ndarray, "models components"]
     influence_b: Float[np.ndarray, "models components"]
@@ -111,7 +132,12 @@ class EffectSizes:
 
     def variance(self, weights: Float[np.ndarray, " columns"]) -> float:
         """Return the variance of a weighted sum of the directions' differences and totals."""
-        return without_twice(self.influence @ weights, float(np.square(weights) @ self.twice))
+        influence, twice = self._moments(weights)
+        return max(0.0, float(np.square(influence).sum()) - twice)
+
+    def _moments(self, weights: Float[np.ndarray, " columns"]) -> tuple[Float[np.ndarray, " rows"], float]:
+        """Return influences on a weighted sum, and what their squares count twice."""
+        return self.influence @ weights, float(np.square(weights) @ self.twice)
 
     def difference(self, index: int, level: float = 0.95) -> Estimate:
         """Return the difference along a direction with its interval."""
@@ -121,7 +147,7 @@ class EffectSizes:
         """Return what some directions together hold of the difference."""
         weights = np.zeros(self.influence.shape[1])
         weights[chosen] = 1
-        return Estimate.normal(float(self.contrast[chosen].sum()), self.variance(weights), level)
+        return Estimate.of_square(float(self.contrast[chosen].sum()), *self._moments(weights), level)
 
     def all_that_differs(self, level: float = 0.95) -> Estimate:
         """Return the total with its interval."""
@@ -137,7 +163,7 @@ class EffectSizes:
         weights[chosen] = 1
         last = self.of_total
         both = float((self.influence @ weights) @ (self.influence @ last))
-        return fieller(top, bottom, (self.variance(weights), both, self.variance(last)), level)
+        return fieller(top, bottom, (without_twice(*self._moments(weights)), both, self.variance(last)), level)
 
     def under(self, which: str, index: int, level: float = 0.95) -> Estimate:
         """Return the variance along a direction under A ('a') or B ('b') with its interval."""
@@ -146,8 +172,7 @@ class EffectSizes:
             if which == "a"
             else (self.under_b, self.influence_b, self.twice_b)
         )
-        variance = without_twice(influence[:, index], float(twice[index]))
-        return Estimate.normal(float(values[index]), variance, level)
+        return Estimate.of_square(float(values[index]), influence[:, index], float(twice[index]), level)
 
     def ratio(self, index: int, level: float = 0.95) -> Estimate | None:
         """Return the larger of the variances under A and B over the smaller, by Fieller.
@@ -229,6 +254,7 @@ def effect_sizes(sample: Sample, fits: Fits, contrast: Contrast, found: Found) -
             angles = errors.angles
             values -= errors.bias / (2 * unit)
             influences += errors.influence / (2 * unit)
+            twice += errors.twice / (2 * unit) ** 2
         measured = _along(sample, contrast.weights, angles, own, 1 - half)
         for which, (value, influence, counted, rows) in enumerate(measured):
             values[which] += value / (2 * unit)
@@ -240,7 +266,7 @@ def effect_sizes(sample: Sample, fits: Fits, contrast: Contrast, found: Found) -
         under_a=values[1],
         under_b=values[2],
         totals=whole / unit,
-        influence=np.column_stack([influences[0], of_totals / unit]),
+        influence=np.column_stack([np.vstack([influences[0], np.zeros(count)]), of_totals / unit]),
         twice=np.append(twice[0], totals_twice / unit**2),
         influence_a=influences[1],
         influence_b=influences[2],
@@ -361,9 +387,9 @@ def pair_sums(
     weights = np.square(u.astype(np.float64))
     own = np.einsum("ij,ij->i", z, off).astype(np.float64)
     value = np.einsum("ij,ij->i", whole, whole).astype(np.float64) - weights @ own
-    as_noise = noise_factor(own, off)
-    influence = 2 * as_noise * u * (whole @ off.T - drawn.own * own)
-    squares = np.square(np.square(as_noise) * (off @ off.T))
+    noise = off * noise_factors(z, off)
+    influence = 2 * u * (whole @ noise.T - drawn.own * own)
+    squares = np.square(noise @ noise.T)
     squares[np.diag_indices(len(squares))] = 0
     twice = 2 * np.einsum("ij,ij->i", weights @ squares, weights)
     return value, influence, twice

@@ -23,6 +23,14 @@ def noise_factor(own: Float[np.ndarray, " models"], off: Float[np.ndarray, "mode
     return np.float32(min(max(share, 0.25), 4.0) ** 0.5)
 
 
+def noise_factors(
+    margins: Float[np.ndarray, "models targets"], off: Float[np.ndarray, "models targets"]
+) -> Float[np.ndarray, " targets"]:
+    """Return the same for each target: √(Σ_i z_i·e_i/Σ_i e_i²), within ½ and 2; ½ where a margin does not vary."""
+    share = (margins * off).sum(0) / np.maximum(np.square(off).sum(0), 1e-30)
+    return np.asarray(np.sqrt(np.clip(share, 0.25, 4.0)))
+
+
 def around_means(margins: Float[np.ndarray, "models targets"]) -> Float[np.ndarray, "models targets"]:
     """Return margins around their mean over models and over targets, as the contrast's rows are."""
     margins = margins - margins.mean(0)
@@ -57,7 +65,7 @@ def blocks_of(sample: Sample, half: int) -> list[Block]:
         rows, columns = op.rows[half], op.columns[half]
         margins = of_all[rows]
         off = apart(masks[rows], margins, columns)
-        noise = off * noise_factor(np.einsum("ij,ij->i", margins, off), off)
+        noise = off * noise_factors(margins, off)
         x = masks[rows].astype(np.float32)
         both = [(y, np.zeros_like(y)) if which == 0 else (np.zeros_like(y), y) for y in (margins, noise)]
         made.append(Block(columns, x - x.mean(0), both[0], both[1], rows + which * len(sample.a)))

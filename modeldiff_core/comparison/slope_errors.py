@@ -17,11 +17,13 @@ class SlopeErrors:
     Attributes:
         angles: φ_t at which the sizes are measured.
         influence: Of every model; models of B follow those of A where their masks differ.
+        twice: What the sum of their squares counts twice.
         bias: What the sizes have too much in expectation.
     """
 
     angles: Float[np.ndarray, " targets"]
     influence: Float[np.ndarray, "3 models components"]
+    twice: Float[np.ndarray, "3 components"]
     bias: Float[np.ndarray, "3 components"]
 
 
@@ -56,12 +58,14 @@ def slope_errors(
     # What A's and B's margins count for in p and in p', for the contrast, for A and for B.
     factors = (((c, -s), (-s, -c)), ((c, zero), (-s, zero)), ((zero, s), (zero, c)))
     along = fits.a[half] @ directions.T, fits.b[half] @ directions.T
-    influence, bias = np.zeros((3, models, len(directions))), np.zeros((3, len(directions)))
+    influence = np.zeros((3, models, len(directions)))
+    twice, bias = np.zeros((3, len(directions))), np.zeros((3, len(directions)))
     less = 1 - 1 / len(w)
     for size, (of_p, of_change) in enumerate(factors):
         p, change = mixed(*of_p, *along), mixed(*of_change, *along)
         p = p - p.mean(0)
         products = np.stack([np.square(p), p * change, np.square(change)]).astype(np.float64)
+        twice[size] = slopes.twice @ np.square(2 * p * change)
         covariance = np.zeros_like(products[0])
         for block, adds in zip(blocks, slopes.adds, strict=True):
             influence[size, block.place] += adds @ (2 * p * change)
@@ -73,4 +77,4 @@ def slope_errors(
         pp, crossed, changed = products
         second = slopes.square[:, None] * (less * changed - pp)
         bias[size] = (2 * slopes.middle[:, None] * crossed + 2 * covariance + second).sum(0)
-    return SlopeErrors(slopes.angles, influence, bias)
+    return SlopeErrors(slopes.angles, influence, twice, bias)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from modeldiff_core.comparison.contrast import Fits, cleared
 from modeldiff_core.comparison.noise import Block
@@ -19,22 +19,17 @@ class HalfSlopes:
 
     Attributes:
         angles: φ_t.
-        adds: What each model adds to δ_t, for each block of models.
-        places: Of these models among all.
-        square: E[δ_t²].
+        adds: What each model adds to δ_t, for each block of models (noise.blocks_of).
+        square: E[δ_t²], 0 or more.
+        twice: D_t, what squares of `adds` count twice.
         middle: E[δ_t].
     """
 
     angles: Float[np.ndarray, " targets"]
     adds: tuple[Float[np.ndarray, "models targets"], ...]
-    places: tuple[Int[np.ndarray, " models"], ...]
     square: Float[np.ndarray, " targets"]
+    twice: Float[np.ndarray, " targets"]
     middle: Float[np.ndarray, " targets"]
-
-    def add_to(self, influence: Float[np.ndarray, " models"], change: Float[np.ndarray, " targets"]) -> None:
-        """Add Σ_t change_t·d_i,t to every model's influence, in place."""
-        for adds, place in zip(self.adds, self.places, strict=True):
-            influence[place] += adds @ change
 
 
 def half_slopes(
@@ -46,13 +41,17 @@ def half_slopes(
 ) -> HalfSlopes:
     """Return one half's slopes outside some directions with their errors.
 
-    With R = cos φ·θ_A − sin φ·θ_B and l = sin φ·θ_A + cos φ·θ_B outside the directions a slope is off by δ = ½·atan2(2·o,
-    G), o what products between different models give for ⟨R, l⟩ and G = ‖l‖² − ‖R‖². Model i adds
+    With R = cos φ·θ_A − sin φ·θ_B and l = sin φ·θ_A + cos φ·θ_B outside the directions a slope is off by δ =
+    ½·atan2(2·o, G), o what products between different models give for ⟨R, l⟩ and G = ‖l‖² − ‖R‖². Model i adds
 
-        d_i = ⟨K_i, l₋ᵢ⟩·e_i/G,    l₋ᵢ the l of all models but i, e_i the noise of cos φ·y_A − sin φ·y_B,
+        d_i = (⟨K_i, l₋ᵢ⟩·e_i + ⟨K_i, R₋ᵢ⟩·e'_i)/G,
 
-    and E[δ²] = Σ_i d_i², E[δ] = −Cov(o, G)/G² = −Σ_i 2·(⟨K_i, l₋ᵢ⟩² − ⟨K_i, R₋ᵢ⟩²)·e_i·e'_i/G² with e'_i the noise of
-    sin φ·y_A + cos φ·y_B.
+    l₋ᵢ and R₋ᵢ without model i, e_i the noise of cos φ·y_A − sin φ·y_B and e'_i of sin φ·y_A + cos φ·y_B. Noise of R
+    with noise of l counts in both terms: E[δ²] = Σ_i d_i² − D with
+
+        D = Σ_{i≠j} ⟨K_i, K_j⟩²·(e_i²·e'_j² + e_i·e'_i·e_j·e'_j)/G²,
+
+    and E[δ] = −Cov(o, G)/G² = −Σ_i 2·(⟨K_i, l₋ᵢ⟩² − ⟨K_i, R₋ᵢ⟩²)·e_i·e'_i/G².
 
     Args:
         fits: Datamodels.
@@ -66,7 +65,7 @@ def half_slopes(
     c, s = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     gap = _gap(products, angles, weights).astype(np.float32)
     across, shared = (_outside(mixed(*way, fits.a[half], fits.b[half]), directions) for way in ((c, -s), (s, c)))
-    adds, square, middle = [], np.zeros(len(c)), np.zeros(len(c))
+    adds, square, twice, middle = [], np.zeros(len(c)), np.zeros(len(c)), np.zeros(len(c))
     for block in blocks:
         outside = _outside(block.columns.T, directions)
         lengths = np.einsum("ij,ij->i", outside, outside)
@@ -77,10 +76,14 @@ def half_slopes(
             for rows, way in ((across, (c, -s)), (shared, (s, c)))
         )
         e, other = (mixed(*way, *(y.T for y in block.noise)).T for way in ((c, -s), (s, c)))
-        adds.append(np.asarray(long * e / gap))
+        adds.append(np.asarray((long * e + short * other) / gap))
         square += np.square(adds[-1]).sum(0)
+        gram = np.square(outside @ outside.T)
+        gram[np.diag_indices(len(gram))] = 0
+        both = e * other
+        twice += (np.square(e) * (gram @ np.square(other)) + both * (gram @ both)).sum(0) / np.square(gap)
         middle -= 2 * ((np.square(long) - np.square(short)) * e * other / np.square(gap)).sum(0)
-    return HalfSlopes(angles, tuple(adds), tuple(block.place for block in blocks), square, middle)
+    return HalfSlopes(angles, tuple(adds), np.maximum(square - twice, 0), twice, middle)
 
 
 def mixed(
@@ -104,7 +107,7 @@ def _gap(
     angles: Float[np.ndarray, " targets"],
     weights: Float[np.ndarray, " targets"],
 ) -> Float[np.ndarray, " targets"]:
-    """Return ‖l_t‖² − ‖R_t‖² without noise, at least LEAST_GAP of its median; infinite for targets that are left out."""
+    """Return ‖l_t‖² − ‖R_t‖² without noise, at least LEAST_GAP of its median; infinite where targets are left out."""
     aa, ab, bb = products
     gap = np.cos(2 * angles) * (bb - aa) + 2 * np.sin(2 * angles) * ab
     kept = weights > 0

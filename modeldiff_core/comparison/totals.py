@@ -33,7 +33,8 @@ def totals(
 
     Slopes are those of all models. At the best slope of a target its difference is least, by chance too: what that
     takes away is estimated and given back (``_lost``). What it gains since the same models chose the directions is
-    taken away (``slope_selection``).
+    taken away (``slope_selection``). A last row of the influences, after those of the models, is the deviation of
+    what slopes add: by how much it goes with what they add along directions is not known, so it is not counted.
 
     Args:
         sample: The margins.
@@ -61,14 +62,16 @@ def totals(
         _total(sides, fits, contrast, directions[:count].T if count else None, paired=sample.paired)
         for count in range(len(directions) + 1 if contrast.fixed is None else 1)
     ]
+    unsure = np.zeros(len(directions) + 1)
     if contrast.fixed is None:
         blocks = blocks_of(sample, 0), blocks_of(sample, 1)
         for count in range(1, len(made)):
-            gained, influence = slope_selection(fits, blocks, contrast, directions[:count], versions[:, :count])
-            value, own, twice = made[count]
-            made[count] = value - gained, own + influence, twice
+            gained, variance = slope_selection(fits, blocks, contrast, directions[:count], versions[:, :count])
+            made[count] = made[count][0] - gained, *made[count][1:]
+            unsure[count] = variance**0.5
     made += made[:1] * (len(directions) + 1 - len(made))
-    return np.array([m[0] for m in made]), np.column_stack([m[1] for m in made]), np.array([m[2] for m in made])
+    influence = np.vstack([np.column_stack([m[1] for m in made]), unsure])
+    return np.array([m[0] for m in made]), influence, np.array([m[2] for m in made])
 
 
 def _total(

@@ -14,6 +14,7 @@ from modeldiff_core.comparison.effect_sizes import (
     fieller,
     more_under_a,
     pair_sums,
+    without_twice,
 )
 from modeldiff_core.comparison.grouping import Traits, common, grouped
 from modeldiff_core.comparison.slopes import slope_angles
@@ -36,7 +37,7 @@ def test_pair_sums_have_no_noise_and_their_variance() -> None:
     for _ in range(600):
         noise = rng.normal(size=(60, 12)).astype(np.float32)
         z = (noise + mean).astype(np.float32)
-        value, influence, twice = pair_sums(Drawn(u, (z, z), (noise, noise), (noise, noise), u))
+        value, influence, twice = pair_sums(Drawn(u, z, noise, u))
         values.append(value[0])
         variances.append(np.square(influence[0]).sum() - twice[0])
     assert truth > 0
@@ -122,6 +123,26 @@ def test_of_sizes_beyond_all_numbers_nothing_is_said(size: float) -> None:
         assert fieller(1.0, size, (0.01, 0.0, 0.01), 0.95) is None
         assert fieller(size, 1.0, (size, 0.0, 0.01), 0.95, unbounded=True) is None
         assert fieller(1.0, 1.0, (0.01, size, 0.01), 0.95, unbounded=True) is None
+
+
+def test_the_part_that_is_there_though_nothing_differs_counts_once() -> None:
+    influence = np.array([3.0, 4.0])
+    assert without_twice(influence, 5.0) == 20
+    assert without_twice(influence, 20.0) == 20
+    assert without_twice(influence, 0.0) == 25
+
+
+def test_the_interval_of_a_square_holds_what_its_variance_there_allows() -> None:
+    value, influence, twice = 2.0, np.array([0.6, 0.8]), 0.25
+    found = Estimate.of_square(value, influence, twice, 0.95)
+    for end in (found.low, found.high):
+        at_end = twice + 0.5 + 0.5 / 2.5 * (end - value)
+        assert (value - end) ** 2 == pytest.approx(1.959964**2 * at_end, rel=1e-5)
+    assert found.high - value > value - found.low > 0
+    below = Estimate.of_square(-0.5, influence, twice, 0.95)
+    assert below.high - below.value == pytest.approx(below.value - below.low)
+    nothing = Estimate.of_square(0.0, 0 * influence, 0.0, 0.95)
+    assert (nothing.low, nothing.high) == (0, 0)
 
 
 def test_fieller_is_the_quotient_with_its_ends() -> None:
