@@ -12,6 +12,9 @@ from modeldiff_core.comparison.slopes import slope_angles
 LEAST_GAP = 0.25
 """Of the median over targets, the least length by which a slope's error is divided."""
 
+MOST_SQUARE = np.pi**2 / 48
+"""Most that E[δ²] is taken to be: angles that are spread evenly over a quarter turn vary by as much."""
+
 
 @dataclass(frozen=True)
 class HalfSlopes:
@@ -51,7 +54,8 @@ def half_slopes(
 
         D = Σ_{i≠j} ⟨K_i, K_j⟩²·(e_i²·e'_j² + e_i·e'_i·e_j·e'_j)/G²,
 
-    and E[δ] = −Cov(o, G)/G² = −Σ_i 2·(⟨K_i, l₋ᵢ⟩² − ⟨K_i, R₋ᵢ⟩²)·e_i·e'_i/G².
+    and E[δ] = −Cov(o, G)/G² = −Σ_i 2·(⟨K_i, l₋ᵢ⟩² − ⟨K_i, R₋ᵢ⟩²)·e_i·e'_i/G². Where E[δ²] would be above MOST_SQUARE it
+    is that, d_i in proportion.
 
     Args:
         fits: Datamodels.
@@ -63,7 +67,7 @@ def half_slopes(
     products = fits.products(half, directions.T)
     angles = slope_angles(*products)
     c, s = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    gap = _gap(products, angles, weights).astype(np.float32)
+    gap = _gap(products, angles, weights)
     across, shared = (_outside(mixed(*way, fits.a[half], fits.b[half]), directions) for way in ((c, -s), (s, c)))
     adds, square, twice, middle = [], np.zeros(len(c)), np.zeros(len(c)), np.zeros(len(c))
     for block in blocks:
@@ -83,7 +87,12 @@ def half_slopes(
         both = e * other
         twice += (np.square(e) * (gram @ np.square(other)) + both * (gram @ both)).sum(0) / np.square(gap)
         middle -= 2 * ((np.square(long) - np.square(short)) * e * other / np.square(gap)).sum(0)
-    return HalfSlopes(angles, tuple(adds), np.maximum(square - twice, 0), twice, middle)
+    # Where next to nothing is left of a target to the first order its slope is off by any amount.
+    square = np.maximum(square - twice, 0)
+    held = np.sqrt(np.minimum(1, np.divide(MOST_SQUARE, square, out=np.ones_like(square), where=square > 0)))
+    square = np.square(held) * square
+    middle = np.clip(middle, -np.sqrt(square), np.sqrt(square))
+    return HalfSlopes(angles, tuple(held * x for x in adds), square, np.square(held) * twice, middle)
 
 
 def mixed(

@@ -99,6 +99,16 @@ def test_slopes_of_the_half_that_chose_directions_measure_nothing() -> None:
     assert before.influence[:, sample.halves[0].rows[1]].any()
 
 
+def test_errors_of_slopes_are_bounded_where_nothing_is_learned() -> None:
+    rng = np.random.default_rng(3)
+    masks = masks_of(rng, 80, 12)
+    sample = sample_of((masks, masks), (rng.normal(size=(80, 8)), rng.normal(size=(80, 8))), share=0.3)
+    with np.errstate(all="raise"):
+        slopes = half_slopes(sample.fits(), blocks_of(sample, 0), np.ones(8), np.eye(12, dtype=np.float32)[:1], 0)
+    assert slopes.square.max() == pytest.approx(np.pi**2 / 48)
+    assert (np.abs(slopes.middle) <= np.sqrt(slopes.square) * (1 + 1e-12)).all()
+
+
 def test_totals_have_a_row_for_what_slopes_add() -> None:
     rng = np.random.default_rng(1)
     masks = masks_of(rng, 120, 14)
