@@ -145,7 +145,8 @@ def lengthening(
     around = margins - margins.mean(0)
     predicted = around - left_out(masks, margins, columns)
     signal = explained_share(masks, around) * around.size
-    return min(max(signal / max(float(np.vdot(around, predicted)), 1e-30), 1.0), LARGEST_FACTOR)
+    factor: float = signal / max(float(np.vdot(around, predicted)), 1e-30)
+    return float(min(max(factor, 1.0), LARGEST_FACTOR))
 
 
 def unfitted(
