@@ -46,7 +46,7 @@ class Metagradient(FromTrainings):
     """
 
     title: ClassVar[str] = "metagradients"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     """2: products of fully connected networks in compiled code, whose sums run in another order."""
 
     trainings: int = 4

@@ -20,10 +20,11 @@ from modeldiff_core.study import Training
 from modeldiff_core.training import Execution
 from modeldiff_core.training.devices import available_device, fast_arithmetic
 
-VERSION = 2
+VERSION = 3
 """Raised by hand when a change of the code changes the numbers.
 
-2: products of fully connected networks in compiled code, whose sums run in another order.
+2: products of fully connected networks in compiled code, whose sums run in another order. 3: of convolutional
+networks, too.
 """
 AT_ONCE = 32
 """Probes that are carried through a training together."""
