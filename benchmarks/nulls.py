@@ -161,10 +161,10 @@ def no_alarm(value: float, drawn: np.ndarray) -> bool:
     return int((drawn >= value).sum()) + 1 > LEVEL * (DRAWS + 1)
 
 
-def study(name: str, number: int, *, held: bool = False) -> dict[str, Any]:
-    """Return the record of one study; with `held` slopes it is another contrast (benchmarks/held_nulls.py)."""
+def study(name: str, number: int) -> dict[str, Any]:
+    """Return the record of one study."""
     made, began = simulated(name, number), time.process_time()
-    test = against_null(made.masks, made.margins, 3, DRAWS, number, no_alarm, held=held)
+    test = against_null(made.masks, made.margins, 3, DRAWS, number, no_alarm)
     found, drawn = test.found, test.drawn
     sizes = effect_sizes(test.sample, test.fits, test.contrast, found)
     record = {

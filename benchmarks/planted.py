@@ -42,7 +42,7 @@ from modeldiff_core.training.sgd import Sgd
 
 MODELS, LAUNCH = {SMALL: 800, LARGE: 1000}, 100
 FIRST, AUC = 3, 0.9
-CONTRAST, HELD = CONTRASTS = "contrast", "contrast-held"
+CONTRAST, FREE = CONTRASTS = "contrast", "contrast-free"
 STRENGTHS = 0.0, 0.01, 0.02, 0.04, 0.08, 1.0
 RECIPES = {
     data: Sgd(network=Network("mlp", (32,)), epochs=epochs, learning_rate=rate, weight_decay=0.005)
@@ -114,7 +114,7 @@ def _study(spec: Spec, ways: list[str], models: int, kept: Path | None, search: 
     record["ways"] = {}
     for way in ways:
         began = time.process_time()
-        tested = contrasted(a, b, held=way == HELD) if way in CONTRASTS else compare(a, b, way)
+        tested = contrasted(a, b, free=way == FREE) if way in CONTRASTS else compare(a, b, way)
         result = {**judged(tested, made), "seconds": time.process_time() - began}
         if full_data is not None:
             began, first = time.process_time(), leading(tested)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.planted_draws [--data digits] [--seed 50] [--kinds KIND ...] [--kept DIR]
 
-Plants of benchmarks/planted.py. Three contrasts: *as studies take it*; *held* (`Contrast.held`), whose slopes are those
-of cleared margins, drawn towards one multiple; and *identical*, without slopes of its own. Of each the largest
+Plants of benchmarks/planted.py. Three contrasts: *held*, whose slopes are those of cleared
+margins, drawn towards one multiple, as studies take it; *free*, the contrast before version 7, whose slopes are those
+of margins that still hold the leading direction; and *identical*, without slopes of its own. Of each the largest
 eigenvalue, mean and deviation of DRAWS draws, the AUC of the first direction for the first cue, and the share of the
 targets whose slope is 0 or infinite in a half of the models, before it is drawn anywhere.
 """
@@ -31,7 +32,8 @@ def line(a: Margins, b: Margins, made: Sample, name: str) -> str:
     of = sample_of((a.masks, b.masks), (a.margins, b.margins))
     fits = of.fits()
     contrast: Contrast = contrast_of(of, fits, "identical" if name == "identical" else "reliance")
-    contrast = replace(contrast, held=name == "held")
+    if name == "free":
+        contrast = replace(contrast, alike=None)
     found = find_contrast(contrast, fits, 1)
     draws = null_sample(of, contrast, found.steady).largest(range(DRAWS), 0)
     value, truth = float(found.eigenvalues[0]), made.truths[0]
@@ -39,7 +41,7 @@ def line(a: Margins, b: Margins, made: Sample, name: str) -> str:
     edges = 0.0
     if contrast.fixed is None:
         outside = contrast.rows(fits)[1]
-        angles = np.stack([slope_angles(*fits.products(half, outside, clear=contrast.held)) for half in (0, 1)])
+        angles = np.stack([slope_angles(*fits.products(half, outside, clear=contrast.cleared)) for half in (0, 1)])
         edges = float(((angles < EDGE) | (angles > np.pi / 2 - EDGE)).mean())
     far = (value - draws.mean()) / draws.std()
     return f"{name} | {value:.2f} | {draws.mean():.2f} ± {draws.std():.2f} | {far:+.1f} | {auc:.2f} | {edges:.3f}"
@@ -61,7 +63,7 @@ def main() -> None:
             made, count = sample(asked.data, kind, asked.seed), MODELS[asked.data]
             folder = kept_of(asked.kept, asked.data, kind, asked.seed)
             a, b = (margins(RECIPES[asked.data], made, side, count, 1, asked.seed, folder) for side in "ab")
-            for name in ("as studies take it", "held", "identical"):
+            for name in ("free", "held", "identical"):
                 print(f"| {kind} | {line(a, b, made, name)} |", flush=True)
 
 

@@ -1,7 +1,7 @@
 """The largest difference of two algorithms against draws of its null, as batteries of null studies take it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -57,8 +57,6 @@ def against_null(
     draws: int,
     seed: int,
     ended: Callable[[float, Float[np.ndarray, " draws"]], bool] = never,
-    *,
-    held: bool = False,
 ) -> AgainstNull:
     """Return the directions of two algorithms and as many draws as decide whether the largest is beyond chance.
 
@@ -69,12 +67,11 @@ def against_null(
         draws: Most draws.
         seed: Of the draws.
         ended: Whether no more draws are needed, given the largest eigenvalue and those drawn so far.
-        held: Whether slopes are held (`Contrast.held`).
 
     """
     sample = sample_of(masks, margins)
     fits = sample.fits()
-    contrast = replace(contrast_of(sample, fits), held=held)
+    contrast = contrast_of(sample, fits)
     found = find_contrast(contrast, fits, components)
     null = null_sample(sample, contrast, found.steady)
     value, drawn = float(found.eigenvalues[0]), np.empty(0)

@@ -271,10 +271,9 @@ class Contrast:
         removed: Orthonormal directions in whose complement differences are sought [train, directions].
         leading: Directions outside which slopes are estimated: 1 where up to one difference stands out, else one more
             than there are differences.
-        alike: φ_t where all targets react alike in raw margins, tan φ_t = unit_B,t/unit_A,t; slopes outside several
-            directions are drawn towards one multiple of it (comparison.steady_slopes). None leaves them as they are.
-        held: Draw them so, at cleared margins, outside one direction, too. No study does; what it finds is measured by
-            benchmarks/planted.py and held_nulls.py.
+        alike: φ_t where all targets react alike in raw margins, tan φ_t = unit_B,t/unit_A,t; slopes outside directions
+            are those of cleared margins, drawn towards one multiple of it (comparison.steady_slopes). None leaves them
+            as they are, outside one direction those of margins that still hold it.
     """
 
     weights: Float[np.ndarray, " targets"]
@@ -282,7 +281,11 @@ class Contrast:
     removed: Float[np.ndarray, "train directions"] | None = None
     leading: int = 1
     alike: Float[np.ndarray, " targets"] | None = None
-    held: bool = False
+
+    @property
+    def cleared(self) -> bool:
+        """Whether slopes outside directions are those of margins without what these explain."""
+        return self.leading > 1 or self.alike is not None
 
     @property
     def differences(self) -> int:
@@ -303,12 +306,11 @@ class Contrast:
         if self.fixed is not None:
             return self.rows_at(fits, (self.fixed, self.fixed)), outside
         count, times = self.leading, REFINED_SEVERAL if self.leading > 1 else REFINED
-        held = count > 1 or self.held
         leading = np.zeros((fits.a[0].shape[1], count), np.float32)
         for last in (False,) * times + (True,):
-            products = [fits.products(half, outside, clear=held) for half in (0, 1)]
+            products = [fits.products(half, outside, clear=self.cleared) for half in (0, 1)]
             angles = [slope_angles(*each) for each in products]
-            if held and self.alike is not None:
+            if self.alike is not None:
                 angles = held_angles(products, angles, self.alike, self.weights)
             made = self.rows_at(fits, (angles[0], angles[1]))
             if last:

@@ -33,7 +33,7 @@ from modeldiff_core.store import MarginMatrix, ObjectStore, TensorObject, write_
 from modeldiff_core.study.config import ComparisonConfig
 
 VERSION = 4
-CONTRAST_VERSION = 6
+CONTRAST_VERSION = 7
 """Raised by hand when a change of the code changes what a contrast gives.
 
 2: slopes outside directions were bent, all that differs has slopes of all models, and what a ridge shrinks no longer
@@ -41,7 +41,7 @@ counts as noise. 3: the null is drawn at slopes that noise moves less. 4: severa
 5: where masks are their own, models change sides in the null; each difference after the first has a null of its own,
 and slopes outside several are held together. 6: sizes along directions are measured at slopes of the half that measures
 them, without their bias, and all that differs without what it gains by the choice of directions; directions,
-eigenvalues and draws are those of 5.
+eigenvalues and draws are those of 5. 7: slopes outside one direction are held as those outside several.
 """
 SIDES = ("a-b", "b-a")
 NULL_BLOCK = 2

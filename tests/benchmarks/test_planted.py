@@ -221,7 +221,7 @@ def test_trainings_and_regression_are_set_side_by_side() -> None:
 def test_held_slopes_find_what_free_ones_find_where_a_plant_is_strong() -> None:
     made = planted(1, 1.0)
     a, b = (Margins(masks, own) for masks, own in zip(made.masks, made.margins, strict=True))
-    free, held = (contrasted(a, b, components=2, most=19, held=held) for held in (False, True))
+    free, held = (contrasted(a, b, components=2, most=19, free=free) for free in (True, False))
     assert free.p[0] == held.p[0] == 0.05
     assert abs(free.directions[0] @ held.directions[0]) > 0.9
     assert free.eigenvalues[0] != held.eigenvalues[0]
