@@ -92,12 +92,13 @@ def test_the_planted_battery_finds_what_a_study_does(finished: tuple[ObjectStore
     store, comparison = finished
     sample = read_sample(store, comparison.pair)
     a, b = (Margins(masks, own) for masks, own in zip(sample.masks, (sample.a, sample.b), strict=True))
-    found = contrasted(a, b, SETTINGS["components"], SETTINGS["draws"])
+    settings = comparison.study.comparison
+    found = contrasted(a, b, settings.components, settings.draws)
     summary = read_record(store, comparison.summary.record)
     for entry, p, of_a, direction in zip(summary["directions"], found.p, found.of_a, found.directions, strict=True):
         assert entry["null_p"] == pytest.approx(p)
         assert entry["side"] == ("a-b" if of_a else "b-a")
-        assert entry["top_train"] == extremes(direction, SETTINGS["top"])[0].tolist()
+        assert entry["top_train"] == extremes(direction, settings.top)[0].tolist()
     sizes = sizes_in(read_tensors(store, comparison.directions.record, {"directions": comparison.directions.digest}))
     eigenvalues = [entry["in_sample_difference"] for entry in summary["directions"]]
     np.testing.assert_allclose(found.eigenvalues / sizes.unit, eigenvalues, rtol=1e-4)
