@@ -129,14 +129,19 @@ def test_one_planted_difference_is_the_first_direction_whichever_side_knows_it(i
     np.testing.assert_allclose(found.directions @ found.directions.T, np.eye(5), atol=1e-4)
 
 
-def test_scaling_either_side_changes_nothing() -> None:
+def test_scaling_either_side_changes_hardly_anything() -> None:
     made = planted(1, 0.2)
     a, b = made.margins
     first = sample_of(made.masks, (a, b))
     scale = np.exp(np.random.default_rng(0).normal(size=b.shape[1])).astype(np.float32)
     second = sample_of(made.masks, (2 * a + 1, b * scale))
     found = [find_contrast(contrast_of(s, s.fits()), s.fits(), 3) for s in (first, second)]
-    np.testing.assert_allclose(found[0].eigenvalues, found[1].eigenvalues, rtol=1e-3)
+    # Slopes are drawn towards one that is common in raw margins, so that units matter where noise decides, a little.
+    np.testing.assert_allclose(found[0].eigenvalues, found[1].eigenvalues, rtol=2e-2)
+    assert abs(found[0].directions[0] @ found[1].directions[0]) > 0.999
+    free = [replace(contrast_of(s, s.fits()), alike=None) for s in (first, second)]
+    exact = [find_contrast(one, s.fits(), 3).eigenvalues for one, s in zip(free, (first, second), strict=True)]
+    np.testing.assert_allclose(*exact, rtol=1e-3)
     logs = [log_slopes(f.angles, s.units) for f, s in zip(found, (first, second), strict=True)]
     np.testing.assert_allclose(logs[1] - logs[0], np.log(2 / scale), atol=1e-2)
 

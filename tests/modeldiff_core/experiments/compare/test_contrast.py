@@ -91,7 +91,8 @@ def test_the_planted_battery_finds_what_a_study_does(finished: tuple[ObjectStore
     """benchmarks/planted.py compares margins in memory by the stages' functions."""
     store, comparison = finished
     sample = read_sample(store, comparison.pair)
-    a, b = (Margins(masks, own) for masks, own in zip(sample.masks, (sample.a, sample.b), strict=True))
+    raw = (own * unit for own, unit in zip((sample.a, sample.b), sample.units, strict=True))
+    a, b = (Margins(masks, own) for masks, own in zip(sample.masks, raw, strict=True))
     settings = comparison.study.comparison
     found = contrasted(a, b, settings.components, settings.draws)
     summary = read_record(store, comparison.summary.record)
