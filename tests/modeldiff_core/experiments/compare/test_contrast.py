@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.planted_contrast import contrasted
-from benchmarks.planted_ways import Margins
-from modeldiff_core.comparison.subpopulations import extremes
 from modeldiff_core.errors import ConfigError
 from modeldiff_core.experiments.compare import Compare, Comparison
 from modeldiff_core.experiments.compare.contrast_sentences import contrast_sentences
 from modeldiff_core.experiments.compare.contrasts import variances_told
 from modeldiff_core.plan import survey, verify
-from modeldiff_core.stages.contrast import BLOCK, ContrastNull, NullSettings, read_null, read_sample, sizes_in
-from modeldiff_core.store import ObjectStore, read_record, read_tensors
+from modeldiff_core.stages.contrast import BLOCK, ContrastNull, NullSettings, read_null
+from modeldiff_core.store import ObjectStore, read_record
 from modeldiff_core.study import parse_study
 from modeldiff_core.study.config import ComparisonConfig
 from tests.modeldiff_core.experiments.compare.summaries import misfits
@@ -85,24 +82,6 @@ def test_draws_that_say_enough_end_early(finished: tuple[ObjectStore, Comparison
     assert ContrastNull(pair, 1, 0).reference != ContrastNull(pair, 0, 0).reference
     assert read_null(store, pair, more).complete
     assert not read_null(local("memory://nothing"), pair, settings).complete
-
-
-def test_the_planted_battery_finds_what_a_study_does(finished: tuple[ObjectStore, Comparison]) -> None:
-    """benchmarks/planted.py compares margins in memory by the stages' functions."""
-    store, comparison = finished
-    sample = read_sample(store, comparison.pair)
-    raw = (own * unit for own, unit in zip((sample.a, sample.b), sample.units, strict=True))
-    a, b = (Margins(masks, own) for masks, own in zip(sample.masks, raw, strict=True))
-    settings = comparison.study.comparison
-    found = contrasted(a, b, settings.components, settings.draws)
-    summary = read_record(store, comparison.summary.record)
-    for entry, p, of_a, direction in zip(summary["directions"], found.p, found.of_a, found.directions, strict=True):
-        assert entry["null_p"] == pytest.approx(p)
-        assert entry["side"] == ("a-b" if of_a else "b-a")
-        assert entry["top_train"] == extremes(direction, settings.top)[0].tolist()
-    sizes = sizes_in(read_tensors(store, comparison.directions.record, {"directions": comparison.directions.digest}))
-    eigenvalues = [entry["in_sample_difference"] for entry in summary["directions"]]
-    np.testing.assert_allclose(found.eigenvalues / sizes.unit, eigenvalues, rtol=1e-4)
 
 
 def test_a_verdict_can_fail_the_command(finished: tuple[ObjectStore, Comparison]) -> None:
