@@ -12,8 +12,9 @@ its own (its least p is .025); if they do not, the others are tested against the
 Studies: SIZE examples, targets and models of benchmarks.nulls; each difference gives 60 % of the examples of one
 class more influence on 60 % of the test images of that class, in one algorithm. Strengths as there. Seeds from (row,
 number), not looked at before: how differences are told apart was made on those from 50000 and from 500000; version 4 of
-the contrast was judged on those from 21000, version 5 is on those from 22000. One JSON line a study, with what is the
-most that two of its directions have of their variances on the same targets; a run that was stopped goes on.
+the contrast was judged on those from 21000, version 5 on those from 22000, version 7 on those from 23000. One JSON line
+a study, with what is the most that two of its directions have of their variances on the same targets; a run that was
+stopped goes on.
 """
 
 from pathlib import Path
