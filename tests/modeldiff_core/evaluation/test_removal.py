@@ -94,6 +94,16 @@ def test_smoothing_follows_what_is_alike() -> None:
     assert not smoothed(np.zeros((5, 3)), np.arange(5.0)).any()
 
 
+def test_the_class_that_leads_is_that_of_the_best_examples_whatever_the_others_of_it() -> None:
+    rng = np.random.default_rng(8)
+    labels = np.repeat([0, 1], 20)
+    halves = np.where(labels == 0, 0.3, 0.0) + 0.1 * rng.standard_normal((2, 40))
+    halves[:, 20:30] += 1
+    halves[:, 30:] -= 1
+    assert halves.mean(0)[labels == 1].sum() < halves.mean(0)[labels == 0].sum()
+    assert leading_class(halves, labels) == 1
+
+
 def test_random_groups_have_the_same_classes_and_share_nothing() -> None:
     labels = np.repeat([0, 1, 2], 20)
     group = np.array([0, 1, 2, 20, 21])
