@@ -15,8 +15,8 @@ transformation on the half of the test images that did not rank it either. Shrin
 group)/(the same with it).
 
 How groups are signed and predicted was changed after seeds 910 and 911 had been judged (rank correlation .41), on seeds
-900 to 911, and judged on seeds 940 to 943 (version 5 of the contrast). With version 7 seeds 950 and 951 were looked at, and
-how a class is chosen was changed after it (``leading_class``); seeds 952 and on judge that.
+900 to 911, and judged on seeds 940 to 943 (version 5 of the contrast). With version 7 seeds 950 and 951 were looked
+at, and how a class is chosen was changed after it (``leading_class``); seeds 952 and on judge that.
 
 Passed: the median shrinkage of the groups is at least 60 %; the median over differences of the mean shrinkage of five
 random groups is at most 10 %; predicted and measured shrinkage of all groups, parts and random groups have a rank
