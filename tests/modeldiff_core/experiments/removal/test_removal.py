@@ -79,7 +79,8 @@ def test_without_it_the_effect_is_gone_and_without_others_it_stays(finished: tup
     part, whole = found["parts"]
     assert part["predicted"] < whole["predicted"]
     assert part["shrinkage"]["value"] < whole["shrinkage"]["value"]
-    assert all(abs(one["predicted"]) < 0.2 for one in found["random"])
+    # Without other examples of its class a cue becomes stronger: the effect may grow, as predicted and as measured.
+    assert all(one["predicted"] < 0.1 for one in found["random"])
 
 
 @pytest.mark.nightly
