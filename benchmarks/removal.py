@@ -44,18 +44,9 @@ from benchmarks.planted_kinds import DATASETS, KINDS, Sample, sample
 from harness.search_in_memory import search
 from modeldiff_core.comparison.contrast import contrast_of, find_contrast, sample_of
 from modeldiff_core.comparison.contrast_null import decided, null_sample, sequential_p
-from modeldiff_core.evaluation.removal import (
-    Group,
-    behind,
-    difference,
-    leading_class,
-    nested,
-    predicted_shrinkage,
-    random_groups,
-    shrinkage,
-)
+from modeldiff_core.evaluation.removal import Added, Group, difference, nested, random_groups, shrinkage
 from modeldiff_core.experiments.removal.found import rank_correlation
-from modeldiff_core.stages.removal import added_at, looks_like, mean_change
+from modeldiff_core.stages.removal import added_at, behind_effect, looks_like, predictions
 from modeldiff_core.study.removal import RemovalConfig
 from modeldiff_core.subpopulations import furthest
 from modeldiff_core.training import Execution, Task, TrainedModels, train_ensemble
@@ -109,11 +100,8 @@ def _study(spec: Spec) -> dict[str, Any]:
     end = looks_like(best, made.test, projections)
     at = (furthest(end * projections, SEARCH.share), made.test)
     added = added_at(of, fits, contrast, best, at)
-    sense = 1 if max((x[-1].mean for x in (best.probability.a, best.probability.b)), key=abs) >= 0 else -1
-    label = leading_class(added.contrast, made.train_a.labels)
-    change = sense * mean_change(best.test, made.train_a, label)
-    group = behind(added, made.train_a.images, made.train_a.labels, change, ASKED.share)
-    return {**record, "confirmed": True, **_removed(made, recipe, best, group, added.margins)}
+    group = behind_effect(added, made.train_a, best, ASKED.share)
+    return {**record, "confirmed": True, **_removed(made, recipe, best, group, added)}
 
 
 def _full(made: Sample, which: str, recipe: Any, numbers: range, removed: list[int]) -> TrainedModels:
@@ -124,7 +112,7 @@ def _full(made: Sample, which: str, recipe: Any, numbers: range, removed: list[i
     return train_ensemble(Task(recipe, 1, train, made.test, 10), numbers, EXECUTION, masks)[0]
 
 
-def _removed(made: Sample, recipe: Any, best: Measured, group: Group, margins: np.ndarray) -> dict[str, Any]:
+def _removed(made: Sample, recipe: Any, best: Measured, group: Group, added: Added) -> dict[str, Any]:
     """Return what happens without the group, its parts and random groups."""
     sizes = nested(len(group.examples), ASKED.parts)
     random, short = random_groups(made.train_a.labels, group.examples, ASKED.random, ASKED.seed)
@@ -141,9 +129,7 @@ def _removed(made: Sample, recipe: Any, best: Measured, group: Group, margins: n
         }
         differences.append(difference(changes))
     shrunk = [shrinkage(differences[0], one, EFFECTS.level) for one in differences[1:]]
-    lost = [*(group.lost[size - 1] for size in sizes), *(margins.mean(0)[one].sum() for one in random)]
-    effect = best.probability.difference[-1].mean
-    predicted = [predicted_shrinkage(float(one), group.attributed, effect) for one in lost]
+    predicted = predictions(group, added, (sizes, random), best)
     carried = np.any([truth.trained for truth in made.truths], axis=0)
     return {
         "transformation": best.test.name,

@@ -74,13 +74,7 @@ class ConvolutionalProcess(SgdProcess):
             return super().step(state, weights, batch)
         values, velocities, _ = parts_of(state)
         gradient = self._run(values, weights, batch)
-        names, mu, decay = list(values), self.recipe.momentum, self.recipe.weight_decay
-        of_values = [values[name] for name in names]
-        moved = torch._foreach_mul([velocities[name] for name in names], mu)
-        torch._foreach_add_(moved, [gradient[name] for name in names])
-        torch._foreach_add_(moved, torch._foreach_mul(of_values, decay))
-        shifted = torch._foreach_sub(of_values, torch._foreach_mul(moved, batch.rate))
-        return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), {})
+        return self.moved(values, velocities, gradient, batch.rate)
 
     def carry(self, steps: Steps, tangents: Probes, directions: Float[Tensor, "probes train"]) -> Probes:
         if not self.compiled:

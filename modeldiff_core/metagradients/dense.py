@@ -13,7 +13,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from modeldiff_core.metagradients.compiled import BLOCK, compiled_products
 from modeldiff_core.metagradients.process import Batch, Probes, State
-from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of, state_of
+from modeldiff_core.metagradients.sgd import Parts, SgdProcess, parts_of
 
 PASSES = 2**26
 """Bytes of passes of batches through the network that are kept beside the states that they belong to."""
@@ -95,13 +95,7 @@ class DenseProcess(SgdProcess):
         """Return the state after a step; the same sums as any ``SgdProcess``, all tensors at once."""
         values, velocities, _ = parts_of(state)
         gradient, _ = self.gradient(values, {}, weights, batch)
-        names, mu, decay = list(values), self.recipe.momentum, self.recipe.weight_decay
-        of_values = [values[name] for name in names]
-        moved = torch._foreach_mul([velocities[name] for name in names], mu)
-        torch._foreach_add_(moved, [gradient[name] for name in names])
-        torch._foreach_add_(moved, torch._foreach_mul(of_values, decay))
-        shifted = torch._foreach_sub(of_values, torch._foreach_mul(moved, batch.rate))
-        return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), {})
+        return self.moved(values, velocities, gradient, batch.rate)
 
     def carry(
         self, steps: Iterator[tuple[int, State]], tangents: Probes, directions: Float[Tensor, "probes train"]

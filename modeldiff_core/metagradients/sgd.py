@@ -164,6 +164,16 @@ class SgdProcess(Process):
         values = {name: value - batch.rate * velocities[name] for name, value in values.items()}
         return state_of(values, velocities, after)
 
+    def moved(self, values: State, velocities: State, gradient: State, rate: float) -> State:
+        """Return the state after a step along a gradient, all tensors at once; without running statistics."""
+        names, mu, decay = list(values), self.recipe.momentum, self.recipe.weight_decay
+        of_values = [values[name] for name in names]
+        moved = torch._foreach_mul([velocities[name] for name in names], mu)
+        torch._foreach_add_(moved, [gradient[name] for name in names])
+        torch._foreach_add_(moved, torch._foreach_mul(of_values, decay))
+        shifted = torch._foreach_sub(of_values, torch._foreach_mul(moved, rate))
+        return state_of(dict(zip(names, shifted, strict=True)), dict(zip(names, moved, strict=True)), {})
+
     def outputs(self, state: State, targets: slice) -> Float[Tensor, " chosen"]:
         """Return the margins of some of the targets."""
         values, _, statistics = parts_of(state)

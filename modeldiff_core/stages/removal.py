@@ -16,6 +16,7 @@ from modeldiff_core.data import Examples
 from modeldiff_core.designs import Everything, Without
 from modeldiff_core.evaluation.removal import (
     Added,
+    Group,
     at_end,
     behind,
     beyond_class,
@@ -87,15 +88,11 @@ def find_group(store: ObjectStore, spec: Behind) -> None:
     search, measured = spec.search, spec.measured(store)
     task, classes = search.trainings[0].task(), search.trainings[0].load().classes
     added = _added(store, search, task.targets, measured)
-    label = leading_class(added.contrast, task.train.labels)
-    change = _sense(measured) * mean_change(measured.test, task.train, label)
-    group = behind(added, task.train.images, task.train.labels, change, spec.share)
+    group = behind_effect(added, task.train, measured, spec.share)
     sizes = nested(len(group.examples), spec.parts)
     random, short = random_groups(task.train.labels, group.examples, spec.random, spec.seed)
     members = np.zeros(len(task.train), dtype=bool)
     members[group.examples] = True
-    lost = [*(group.lost[size - 1] for size in sizes), *(added.margins.mean(0)[one].sum() for one in random)]
-    effect = measured.probability.difference[-1].mean
     content = {
         "digest": spec.reference.digest,
         "order": group.order,
@@ -106,10 +103,26 @@ def find_group(store: ObjectStore, spec: Behind) -> None:
         "sizes": sizes,
         "random": [one.tolist() for one in random],
         "other_classes": short,
-        "predicted": [predicted_shrinkage(float(one), group.attributed, effect) for one in lost],
+        "predicted": predictions(group, added, (sizes, random), measured),
         "words": in_words(shared(task.train, members, classes)),
     }
     write_record(store, spec.reference.record, content)
+
+
+def behind_effect(added: Added, train: Examples, measured: Measured, share: float) -> Group:
+    """Return the group of training examples behind a transformation's effect, which holds `share` of its order."""
+    change = _sense(measured) * mean_change(measured.test, train, leading_class(added.contrast, train.labels))
+    return behind(added, train.images, train.labels, change, share)
+
+
+def predictions(
+    group: Group, added: Added, removed: tuple[list[int], list[Int[np.ndarray, " group"]]], measured: Measured
+) -> list[float]:
+    """Return predicted shrinkages without the first so many of the group, and without each of some other groups."""
+    sizes, others = removed
+    lost = [*(group.lost[size - 1] for size in sizes), *(added.margins.mean(0)[one].sum() for one in others)]
+    effect = measured.probability.difference[-1].mean
+    return [predicted_shrinkage(float(one), group.attributed, effect) for one in lost]
 
 
 def read_group(store: ObjectStore, spec: Behind) -> dict[str, Any]:
@@ -157,7 +170,7 @@ def added_at(
         at: Which test images are at the end of the direction, and all of them.
     """
     members, targets = at
-    sense = 1 if abs(measured.probability.a[-1].mean) >= abs(measured.probability.b[-1].mean) else -1
+    sense = 1 if _a_reacts(measured) else -1
     unit_a, unit_b = sample.units.astype(np.float32)[:, :, None]
     first, second = (unit_a * a - unit_b * b for a, b in zip(fits.a, fits.b, strict=True))
     return Added(
@@ -186,10 +199,15 @@ def looks_like(measured: Measured, targets: Examples, projections: Float[np.ndar
     return -1 if together < 0 else 1
 
 
+def _a_reacts(measured: Measured) -> bool:
+    """Return whether A reacts to the transformation at least as much as B."""
+    return abs(measured.probability.a[-1].mean) >= abs(measured.probability.b[-1].mean)
+
+
 def _sense(measured: Measured) -> int:
     """Return 1 where the algorithm that reacts more gains probability under the transformation, else −1."""
-    a, b = measured.probability.a[-1].mean, measured.probability.b[-1].mean
-    return 1 if (a if abs(a) >= abs(b) else b) >= 0 else -1
+    effects = measured.probability.a if _a_reacts(measured) else measured.probability.b
+    return 1 if effects[-1].mean >= 0 else -1
 
 
 def mean_change(test: TransformationTest, examples: Examples, label: int) -> Float[np.ndarray, "height width channels"]:
